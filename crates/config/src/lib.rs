@@ -1,0 +1,4 @@
+//! What the operator declared: text to spanned draft to [`Policy`].
+
+pub mod policy;
+pub use policy::Policy;

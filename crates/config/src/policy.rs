@@ -1,0 +1,278 @@
+//! What the operator declared, checked and complete: nothing optional is left to be guessed by whoever reads it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use portcullis_types::{Limits, Prefix, RouteClass};
+pub use portcullis_types::{ListAction, Mode, RateKey};
+
+/// One immutable snapshot of everything that the operator declared. A reload replaces it whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// The process: workers, directories, draining.
+    pub server: Server,
+    /// Where metrics and health are served; never public.
+    pub admin: Admin,
+    /// The sockets that visitors reach.
+    pub listeners: Vec<Listener>,
+    /// Certificates, chosen by SNI; the first is the default.
+    pub certificates: Vec<Certificate>,
+    /// Who may speak for a client's address.
+    pub trusted: TrustedProxies,
+    /// The bounds of the data plane.
+    pub limits: Limits,
+    /// Where decisions are written.
+    pub log: DecisionLog,
+    /// Addresses that are let through or refused before anything else.
+    pub lists: Vec<AddressList>,
+    /// What stands behind the gate.
+    pub platforms: Vec<Platform>,
+}
+
+/// The process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Worker threads, each with its own listener and pools; one per core unless declared.
+    pub workers: usize,
+    /// The Unix socket on which `reload`, `status` and a new binary's take-over arrive.
+    pub control: PathBuf,
+    /// How long requests under way may take after SIGTERM or a take-over before they are cut.
+    pub drain: Duration,
+    /// Name of this node in `Via` and logs.
+    pub name: String,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Loopback unless declared otherwise.
+    pub listen: SocketAddr,
+}
+
+/// A socket that visitors reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// Name in logs and metrics; unique.
+    pub name: String,
+    /// Address and port; unique.
+    pub bind: SocketAddr,
+    /// Whether TLS is spoken here.
+    pub tls: bool,
+    /// Least TLS version.
+    pub tls_min: TlsVersion,
+    /// Whether HTTP/2 is offered: by ALPN with TLS, by prior knowledge (h2c) without.
+    pub http2: bool,
+    /// Whether a PROXY v1/v2 header comes first. Only `trusted.networks` may send one; others are refused.
+    pub proxy_protocol: bool,
+    /// Answer every request with a redirect to HTTPS on this port.
+    pub redirect_to_https: Option<u16>,
+}
+
+/// TLS versions that are spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    Tls12,
+    /// RFC 8446.
+    Tls13,
+}
+
+/// A certificate chain with its key, in PEM. The names come from the certificate itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// Chain, leaf first.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+    /// DNS names of the leaf, lower case, as read when the configuration was checked.
+    pub names: Vec<String>,
+    /// The chain as it was read, so that what was checked is what is served.
+    pub cert_pem: Vec<u8>,
+    /// The key as it was read.
+    pub key_pem: Vec<u8>,
+}
+
+/// Proxies in front of the gate that may say who the client is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedProxies {
+    /// Their networks; empty means that only the socket is believed.
+    pub networks: Vec<Prefix>,
+    /// Which header of theirs is read, from the right.
+    pub header: ForwardedHeader,
+}
+
+/// The header that a trusted proxy uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+/// The decision log: JSON lines, rotated, bounded on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecisionLog {
+    /// `None` writes nothing.
+    pub path: Option<PathBuf>,
+    /// A file is closed at this size.
+    pub file_bytes: u64,
+    /// Files kept, the open one included; disk is bounded by `files * file_bytes`.
+    pub files: u32,
+    /// What is written: refusals always; of the served requests one in `sample`; 0 none, 1 all.
+    pub sample: u32,
+}
+
+/// Addresses from a file, one prefix a line, `#` comments; reloaded when the file changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressList {
+    /// Name in records; unique.
+    pub name: String,
+    /// What is done with a match.
+    pub action: ListAction,
+    /// Whether it acts or only counts.
+    pub mode: Mode,
+    /// The file, if the list has one.
+    pub file: Option<PathBuf>,
+    /// What file and configuration together held when it was checked.
+    pub prefixes: Vec<Prefix>,
+}
+
+/// An organisation's web platform.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Platform {
+    /// Name in logs and metrics; unique.
+    pub name: String,
+    /// Hosts, lower case: `example.org`, or `*.example.org` for one label or more. Unique over platforms.
+    pub hosts: Vec<String>,
+    /// Where requests go.
+    pub upstreams: Vec<Upstream>,
+    /// How they get there.
+    pub transport: Transport,
+    /// Whether the platform gets the visitor's `Host` (true), or the upstream's own name.
+    pub keep_host: bool,
+    /// Active checks; `None` leaves passive health alone.
+    pub health: Option<HealthCheck>,
+    /// Routes in order of declaration; the longest matching path wins. The last is always the catch-all `/**`.
+    pub routes: Vec<Route>,
+    /// Requests at once, per class or for the whole platform.
+    pub concurrency: Vec<Concurrency>,
+    /// Where the session cookie lives, for rates by session.
+    pub session_cookie: Option<String>,
+    /// Which header carries an API key, for rates by key; lower case.
+    pub api_key_header: Option<String>,
+}
+
+/// One upstream server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// As declared, for logs and metrics: `http://10.0.0.5:8080`.
+    pub url: String,
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// What the name resolved to when the configuration was checked; never empty.
+    pub addresses: Vec<IpAddr>,
+    /// TLS to the upstream; `None` for plain.
+    pub tls: Option<UpstreamTls>,
+    /// HTTP/2 to the upstream: by ALPN with TLS (`h2://`), by prior knowledge without (`h2c://`).
+    pub http2: bool,
+}
+
+/// How the upstream's certificate is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// The name that the certificate must carry.
+    pub server_name: String,
+    /// A bundle of certificate authorities in PEM instead of the system's.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+/// Timeouts and retries towards a platform's upstreams.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transport {
+    /// TCP and TLS together.
+    pub connect_timeout: Duration,
+    /// From the end of the request to the first byte of the response; a route may have its own.
+    pub first_byte_timeout: Duration,
+    /// Silence while the body of the response is under way.
+    pub idle_timeout: Duration,
+    /// Attempts beyond the first, for requests that are safe to send again.
+    pub retries: u32,
+    /// Retries may be at most this share of requests, in percent, over ten seconds.
+    pub retry_budget_percent: u32,
+    /// An upstream that fails this often in a row is ejected.
+    pub eject_after: u32,
+    /// For how long, doubling with each ejection up to ten times this.
+    pub eject_for: Duration,
+}
+
+/// An active check: a GET that must answer 2xx or 3xx.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// Path.
+    pub path: String,
+    /// Between two checks of one upstream.
+    pub interval: Duration,
+    /// One check.
+    pub timeout: Duration,
+    /// Failures in a row until it is taken out.
+    pub unhealthy_after: u32,
+    /// Successes in a row until it is taken back.
+    pub healthy_after: u32,
+}
+
+/// A set of paths with one purpose.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// `/donate` exactly, or `/donate/**` for itself and everything below it; `/**` is everything.
+    pub path: PathPattern,
+    /// Methods that are taken, upper case; empty means all.
+    pub methods: Vec<String>,
+    /// What the route is for.
+    pub class: RouteClass,
+    /// Largest request body; `limits.body_bytes` unless declared.
+    pub body_bytes: u64,
+    /// `transport.first_byte_timeout` unless declared.
+    pub first_byte_timeout: Duration,
+    /// Whether WebSocket and other upgrades are carried.
+    pub upgrade: bool,
+    /// Rates that apply here.
+    pub rates: Vec<Rate>,
+}
+
+/// Which paths a route holds. Paths are compared after percent-decoding of unreserved characters and removal of dot
+/// segments (RFC 3986 section 6.2.2), never as the client spelt them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PathPattern {
+    /// This path alone.
+    Exact(String),
+    /// This path and all below it; no trailing slash; empty for everything.
+    Below(String),
+}
+
+/// Requests at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Concurrency {
+    /// Which class it holds for; `None` for the whole platform.
+    pub class: Option<RouteClass>,
+    /// At most so many at once, on this node.
+    pub limit: u32,
+    /// Whether it acts or only counts.
+    pub mode: Mode,
+}
+
+/// Requests over time, per key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rate {
+    /// What is counted.
+    pub key: RateKey,
+    /// Sustained requests a second.
+    pub per_second: f64,
+    /// At most so many at once after a pause.
+    pub burst: u32,
+    /// Whether it acts or only counts.
+    pub mode: Mode,
+}
