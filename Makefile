@@ -1,0 +1,53 @@
+# What a newcomer types. Every target sets up what it needs (scripts/setup.sh) and says what it does.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check setup bench soak fuzz reference build release
+
+# Debian's nginx and haproxy live in sbin.
+export PATH := $(PATH):/usr/sbin:/sbin:$(HOME)/.cargo/bin
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## three sample platforms, their supporters and the gate on loopback; ARGS="--http 8081" and the like
+	@scripts/setup.sh build
+	@cargo build --quiet --locked --profile quick -p portcullis
+	@exec "$(TARGET)/quick/portcullis" demo $(ARGS)
+
+test: ## everything: formats, lints, licences, docs, units, the suite with real clients, fuzz smoke, a short soak
+	@scripts/test.sh
+
+check: ## the fast part of it: format, lints, unit tests
+	@scripts/test.sh --fast
+
+setup: ## install what is missing; says nothing when all is there
+	@scripts/setup.sh
+
+build: ## the binary as the demo and the suite use it
+	@scripts/setup.sh build
+	@cargo build --locked --profile quick -p portcullis
+
+release: ## the binary as it ships
+	@scripts/setup.sh build
+	@cargo build --locked --release -p portcullis
+
+bench: ## side by side with Debian's nginx and haproxy; ARGS="--only NAME --rounds N --seconds S"
+	@scripts/setup.sh
+	@cargo build --quiet --locked --release -p portcullis -p portcullis-bench
+	@"$(TARGET)/release/bench" --gate "$(TARGET)/release/portcullis" $(ARGS)
+
+soak: ## full load with a reload and a take-over every 10 s; ARGS="--seconds 300"
+	@scripts/setup.sh
+	@cargo build --quiet --locked --release -p portcullis
+	@cargo build --quiet --locked --profile quick -p portcullis-suite --bin soak
+	@PORTCULLIS_BIN="$(abspath $(TARGET))/release/portcullis" "$(TARGET)/quick/soak" $(or $(ARGS),--seconds 300)
+
+fuzz: ## every fuzz target; SECONDS_EACH=60
+	@scripts/setup.sh
+	@proof/fuzz/run.sh $(or $(SECONDS_EACH),60)
+
+reference: ## check the generated reference pages; UPDATE=1 writes them
+	@scripts/reference.sh

