@@ -1,1 +1,20 @@
-//! Placeholder.
+//! Admission: may this connection be held, may this request pass? Today by what the operator declared.
+//!
+//! This crate never reads a clock, a file, a socket or the system's randomness, and a decision never waits for a lock
+//! nor allocates. Read [`Shard::admit`] first: it is the whole decision on one screen. [`Node`] is what the workers of
+//! one process share by atomics, so that a limit holds over all of them together and not once per worker;
+//! [`Declared`] is one immutable snapshot of the operator's measures.
+
+mod connections;
+mod declared;
+mod lists;
+mod node;
+mod rate;
+mod refusal;
+mod shard;
+
+pub use connections::ConnectionPermit;
+pub use declared::{Concurrency, Declaration, Declared, List, Platform, Rate, Route};
+pub use node::{Node, UpgradePermit};
+pub use refusal::{Detail, Refusal};
+pub use shard::{Admitted, Ask, Shard};

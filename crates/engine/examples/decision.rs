@@ -1,0 +1,80 @@
+//! What one decision costs: nanoseconds per `admit`, allowed by two rates, and per look-up in large lists.
+//!
+//! `cargo run --release -p portcullis-engine --example decision`. It prints figures and never judges them.
+
+#![expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "it measures time; the engine itself reads no clock"
+)]
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use portcullis_engine::{Ask, Concurrency, Declaration, Declared, List, Node, Platform, Rate, Route, Shard};
+use portcullis_types::{ClientAddr, Limits, ListAction, Mode, Prefix, RateKey, RouteClass, Tick};
+
+const DECISIONS: u32 = 10_000_000;
+const PREFIXES: u32 = 100_000;
+
+fn main() {
+    let node = Arc::new(Node::new(&Limits::DEFAULT, [0x5eed, 0xfeed]));
+    eprintln!("node: {:.1} MiB", node.bytes() as f64 / f64::from(1 << 20));
+    let generous = |key| Rate { key, per_second: 1e6, burst: 1_000_000, mode: Mode::Enforce };
+    let tight = |key| Rate { key, per_second: 1e-3, burst: 1, mode: Mode::Enforce };
+    let at_once = Concurrency { class: None, limit: 100, mode: Mode::Enforce };
+    let two = || vec![generous(RateKey::Address), generous(RateKey::Session)];
+    let large = |wide: bool| {
+        let prefixes = (0..PREFIXES).map(|at| prefix(at.wrapping_mul(0x9E37_79B1), wide)).collect();
+        vec![List { name: "large".to_owned(), action: ListAction::Deny, mode: Mode::Enforce, prefixes }]
+    };
+    type Case = (&'static str, Vec<List>, Vec<Rate>, Vec<Concurrency>, bool, u32);
+    let cases: [Case; 7] = [
+        ("nothing declared", Vec::new(), Vec::new(), Vec::new(), false, 1 << 16),
+        ("two rates, allowed, 1,000 clients", Vec::new(), two(), Vec::new(), false, 1000),
+        ("two rates, allowed, 65,536 clients", Vec::new(), two(), Vec::new(), false, 1 << 16),
+        ("two rates and concurrency, allowed", Vec::new(), two(), vec![at_once], false, 1000),
+        ("one rate, refused, 65,536 clients", Vec::new(), vec![tight(RateKey::Address)], Vec::new(), false, 1 << 16),
+        ("list of 100,000 IPv4 prefixes", large(false), Vec::new(), Vec::new(), false, 1 << 16),
+        ("list of 100,000 IPv6 prefixes", large(true), Vec::new(), Vec::new(), true, 1 << 16),
+    ];
+    for (name, lists, rates, concurrency, wide, clients) in cases {
+        let routes = vec![Route { path: "/search".to_owned(), rates }];
+        let platforms = vec![Platform { name: name.to_owned(), concurrency, routes }];
+        let declared = Declared::compile(&Declaration { lists, platforms }, &node);
+        let mut shard = Shard::new(Arc::clone(&node), Arc::new(declared));
+        let (nanos, refused) = measure(&mut shard, wide, clients);
+        eprintln!("{name}: {nanos:.1} ns a decision, {refused} of {DECISIONS} refused");
+    }
+}
+
+fn measure(shard: &mut Shard, wide: bool, clients: u32) -> (f64, u32) {
+    let mut refused = 0;
+    let begun = Instant::now();
+    for round in 0..DECISIONS {
+        let number = (round % clients).wrapping_mul(0x85EB_CA6B);
+        let ask = Ask {
+            client: ClientAddr::new(address(number, wide)),
+            platform: 0,
+            route: 0,
+            class: RouteClass::Search,
+            session: Some(b"3f2c9a0b77e14d0fa4c1f0aa93be61d2"),
+            api_key: None,
+        };
+        let now = Tick(1_000_000_000 + u64::from(round) * 1000);
+        refused += u32::from(std::hint::black_box(shard.admit(&ask, now)).is_err());
+    }
+    (begun.elapsed().as_secs_f64() * 1e9 / f64::from(DECISIONS), refused)
+}
+
+fn address(number: u32, wide: bool) -> IpAddr {
+    match wide {
+        false => Ipv4Addr::from_bits(number).into(),
+        true => Ipv6Addr::from_bits(u128::from(number) << 90 | 1).into(),
+    }
+}
+
+fn prefix(number: u32, wide: bool) -> Prefix {
+    Prefix::new(address(number, wide), if wide { 48 } else { 24 })
+}
