@@ -9,3 +9,4 @@ pub mod h1;
 pub mod http;
 pub mod proxy_protocol;
 pub mod read;
+pub mod tls;
