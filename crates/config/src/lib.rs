@@ -1,4 +1,82 @@
 //! What the operator declared: text to spanned draft to [`Policy`].
+//!
+//! This crate never touches the outside by itself: files, names, certificates and cores come through [`World`], and
+//! how a [`Problem`] looks on a terminal is the caller's. Start at `schema.rs`: every key, its kind and its default
+//! stand there once, and the reader, [`show`] and [`reference`] all walk over the same tables.
 
+#![forbid(unsafe_code)]
+
+mod check;
+mod draft;
+mod kind;
 pub mod policy;
+mod problem;
+mod reference;
+mod schema;
+mod show;
+pub mod units;
+
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+
+pub use check::read_list;
 pub use policy::Policy;
+pub use problem::{Problem, Severity};
+pub use reference::reference;
+pub use show::show;
+
+/// All that a configuration needs of the outside. The shell implements it; tests make one up.
+pub trait World {
+    /// The bytes of a file: a certificate, a key, an address list.
+    ///
+    /// # Errors
+    /// As the operating system gives them.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The addresses of a name; never asked for what is an address already.
+    ///
+    /// # Errors
+    /// As the resolver gives them.
+    fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>>;
+
+    /// What a certificate chain says about itself, once its key is known to fit.
+    ///
+    /// # Errors
+    /// In words: it cannot be read, or the key is not its own.
+    fn certificate(&self, cert_pem: &[u8], key_pem: &[u8]) -> Result<CertificateFacts, String>;
+
+    /// How many cores the process may use.
+    fn cores(&self) -> usize;
+}
+
+/// What the leaf of a chain says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CertificateFacts {
+    /// DNS names, in any case.
+    pub names: Vec<String>,
+    /// End of validity in seconds since 1970, UTC.
+    pub not_after: Option<i64>,
+    /// Whether that has passed; the shell knows the time, this crate does not.
+    pub expired: bool,
+}
+
+/// What came of reading a configuration.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Present only when no problem is an error.
+    pub policy: Option<Policy>,
+    /// Everything that is wrong or odd, in the order of the text.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads `text`, the content of the file at `path`. Relative paths in it are relative to that file's directory.
+#[must_use]
+pub fn load(path: &Path, text: &str, world: &dyn World) -> Outcome {
+    let mut problems = Vec::new();
+    let policy = draft::read(text, &mut problems)
+        .map(|root| check::policy(&root, path.parent().unwrap_or(Path::new("")), world, &mut problems));
+    problems.sort_by_key(|problem| problem.span.start);
+    let sound = problems.iter().all(|problem| problem.severity != Severity::Error);
+    Outcome { policy: policy.filter(|_| sound), problems }
+}

@@ -135,8 +135,10 @@ pub struct AddressList {
     pub mode: Mode,
     /// The file, if the list has one.
     pub file: Option<PathBuf>,
-    /// What file and configuration together held when it was checked.
+    /// What file and configuration together held when it was checked; ascending, without repetition.
     pub prefixes: Vec<Prefix>,
+    /// Those that the configuration itself holds, so that the file alone can be read again.
+    pub declared: Vec<Prefix>,
 }
 
 /// An organisation's web platform.
@@ -169,7 +171,7 @@ pub struct Platform {
 pub struct Upstream {
     /// As declared, for logs and metrics: `http://10.0.0.5:8080`.
     pub url: String,
-    /// Name or address.
+    /// Name or address, as in a URL: an IPv6 address keeps its brackets.
     pub host: String,
     /// Port.
     pub port: u16,
@@ -184,8 +186,10 @@ pub struct Upstream {
 /// How the upstream's certificate is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamTls {
-    /// The name that the certificate must carry.
+    /// The name that the certificate must carry; an IPv6 address stands here without brackets.
     pub server_name: String,
+    /// Where the bundle was read.
+    pub ca: Option<PathBuf>,
     /// A bundle of certificate authorities in PEM instead of the system's.
     pub ca_pem: Option<Vec<u8>>,
 }

@@ -1,0 +1,385 @@
+//! Every table and every key of the configuration, once. Reader, `show` and the reference page walk over these.
+//!
+//! A line reads: key, kind, what holds where nothing is said, an example. `Is` is a default written as the file would
+//! have it; `Or` says in words what happens instead; `Must` has no default.
+
+use std::sync::LazyLock;
+
+use portcullis_types::{Limits, RateKey, RouteClass, Unit};
+
+use crate::kind::Case::{Kept, Lower, Upper};
+use crate::kind::Kind::{
+    self, Choice, Count, File, Flag, Host, List, Name, Network, Quantity, Rate, Route, ServerName, Socket, Token,
+    Upstream, UrlPath,
+};
+use crate::units::Dimension::{Duration, Percent, Size, Throughput};
+
+/// A table of the configuration.
+pub(crate) struct Section {
+    /// Its keys from the top, with dots; empty for the top itself.
+    pub(crate) path: &'static str,
+    /// Whether it is written `[[name]]`, any number of times.
+    pub(crate) many: bool,
+    pub(crate) doc: &'static str,
+    pub(crate) keys: LazyLock<Vec<Key>>,
+    pub(crate) sections: &'static [&'static Section],
+}
+
+/// A key of a table.
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) default: Fallback,
+    /// A value as the file would have it.
+    pub(crate) example: String,
+    pub(crate) doc: &'static str,
+}
+
+/// What holds where nothing is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fallback {
+    Must,
+    Is(String),
+    Or(&'static str),
+}
+
+use Fallback::{Must, Or};
+
+impl Section {
+    /// Its key in the table around it.
+    pub(crate) fn name(&self) -> &'static str {
+        self.path.rsplit('.').next().unwrap_or_default()
+    }
+
+    /// How its header is written: `[server]`, `[[platform.route]]`.
+    pub(crate) fn header(&self) -> String {
+        if self.many { format!("[[{}]]", self.path) } else { format!("[{}]", self.path) }
+    }
+
+    pub(crate) fn key(&self, name: &str) -> Option<&Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    pub(crate) fn section(&self, name: &str) -> Option<&'static Section> {
+        self.sections.iter().copied().find(|section| section.name() == name)
+    }
+
+    /// Headers of the tables that hold a key or a table of that name, here and below.
+    pub(crate) fn homes(&self, name: &str) -> Vec<String> {
+        let below = self.sections.iter().flat_map(|inner| {
+            let own = (inner.name() == name).then(|| inner.header());
+            own.into_iter().chain(inner.homes(name))
+        });
+        self.key(name).map(|_| self.header()).into_iter().chain(below).collect()
+    }
+}
+
+macro_rules! section {
+    ($(#[doc = $doc:literal])+ $id:ident = $path:literal, many: $many:literal, holds: [$($inner:ident)*] {
+        $($(#[doc = $about:literal])+ $key:ident: $kind:expr, $default:expr, $example:literal;)*
+    }) => {
+        pub(crate) static $id: Section = Section {
+            path: $path,
+            many: $many,
+            doc: concat!($($doc),+).trim_ascii_start(),
+            keys: LazyLock::new(|| vec![$(Key {
+                name: stringify!($key),
+                kind: $kind,
+                default: $default,
+                example: $example.to_owned(),
+                doc: concat!($($about),+).trim_ascii_start(),
+            }),*]),
+            sections: &[$(&$inner),*],
+        };
+    };
+}
+
+section! {
+    /// Everything lies in one file. Quantities are strings with a unit; paths are relative to the file's directory.
+    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG LIST PLATFORM] {}
+}
+
+section! {
+    /// The process.
+    SERVER = "server", many: false, holds: [] {
+        /// Worker threads, each with its own listening sockets and pools.
+        workers: Count(1, 1024), Or("one per core"), "4";
+        /// The Unix socket on which `reload` and a new binary's take-over arrive.
+        control: File, is("/run/portcullis/control.sock"), "\"/run/portcullis/control.sock\"";
+        /// How long requests under way may take after SIGTERM or a take-over before they are cut.
+        drain: Quantity(Duration, 0, HOUR), is("30s"), "\"30s\"";
+        /// This node in `Via` and in records.
+        name: Token(Kept), is("portcullis"), "\"gate-1\"";
+    }
+}
+
+section! {
+    /// The admin listener: `/metrics`, `/health`, `/ready`. Keep it off public addresses.
+    ADMIN = "admin", many: false, holds: [] {
+        /// Where it listens.
+        listen: Socket, is("127.0.0.1:9180"), "\"127.0.0.1:9180\"";
+    }
+}
+
+section! {
+    /// A socket that visitors reach. There is at least one.
+    LISTENER = "listener", many: true, holds: [] {
+        /// Unique; in records, metrics and for socket activation (`FileDescriptorName=`).
+        name: Name, Must, "\"https\"";
+        /// Unique.
+        bind: Socket, Must, "\"0.0.0.0:443\"";
+        /// Whether TLS is spoken here; needs a `[[certificate]]`.
+        tls: Flag, is("false"), "true";
+        /// Least version of TLS.
+        tls_min: Choice(&["1.2", "1.3"]), is("1.2"), "\"1.3\"";
+        /// Whether HTTP/2 is offered: by ALPN with TLS, by prior knowledge (h2c) without.
+        http2: Flag, Or("`true` with TLS, `false` without"), "true";
+        /// Whether a PROXY v1 or v2 header comes first. Only `trusted_proxies.networks` may connect then.
+        proxy_protocol: Flag, is("false"), "true";
+        /// Answer every request with a redirect to HTTPS on this port.
+        redirect_to_https: Count(1, 65_535), Or("nothing is redirected"), "443";
+    }
+}
+
+section! {
+    /// A certificate chain with its key, in PEM; SNI chooses, the first is for clients that send none. The names come
+    /// from the certificate. With a TLS listener, every host of every platform must be covered by one of them.
+    CERTIFICATE = "certificate", many: true, holds: [] {
+        /// The chain, leaf first.
+        cert: File, Must, "\"example.org.pem\"";
+        /// The private key.
+        key: File, Must, "\"example.org.key\"";
+    }
+}
+
+section! {
+    /// Proxies in front of the gate that may say who the client is. Nobody else's word is taken.
+    TRUSTED_PROXIES = "trusted_proxies", many: false, holds: [] {
+        /// Their networks.
+        networks: List(&Network), is("[]"), "[\"10.0.0.0/8\"]";
+        /// Which header of theirs is read, from the right.
+        header: Choice(&["x-forwarded-for", "forwarded"]), is("x-forwarded-for"), "\"forwarded\"";
+    }
+}
+
+section! {
+    /// Where decisions are written: JSON lines, in files of bounded size and number.
+    LOG = "log", many: false, holds: [] {
+        /// The open file; closed ones lie beside it with a number.
+        path: File, Or("no decision is written"), "\"/var/log/portcullis/decisions.jsonl\"";
+        /// A file is closed at this size.
+        file_size: Quantity(Size, 64 * KIB, 64 * GIB), is("64MiB"), "\"64MiB\"";
+        /// Files kept, the open one included. The disk holds at most `files` times `file_size`.
+        files: Count(2, 1000), is("4"), "4";
+        /// Refusals and failures are always written; of the served requests one in so many: 1 all, 0 none.
+        sample: Count(0, 1_000_000_000), is("100"), "100";
+    }
+}
+
+section! {
+    /// Addresses that are let through or refused before anything else.
+    LIST = "list", many: true, holds: [] {
+        /// Unique; in records.
+        name: Name, Must, "\"office\"";
+        /// `allow` passes deny lists and rates (concurrency still holds); `deny` refuses.
+        action: Choice(&["allow", "deny"]), Must, "\"allow\"";
+        /// `observe` counts and records what would have happened, and does nothing else.
+        mode: Choice(MODES), is("enforce"), "\"observe\"";
+        /// A file with one network or address a line; `#` begins a comment.
+        file: File, Or("`prefixes` alone"), "\"scanners.txt\"";
+        /// Networks or addresses, beside those of the file.
+        prefixes: List(&Network), is("[]"), "[\"192.0.2.0/24\"]";
+    }
+}
+
+section! {
+    /// An organisation's web platform. There is at least one.
+    PLATFORM = "platform", many: true, holds: [TRANSPORT HEALTH CONCURRENCY ROUTE] {
+        /// Unique; in records and metrics.
+        name: Name, Must, "\"public\"";
+        /// Hosts that visitors ask for, each on one platform only. `*.example.org` is everything below
+        /// `example.org`, not that name itself; an exact host goes before it.
+        hosts: List(&Host), Must, "[\"example.org\", \"www.example.org\"]";
+        /// Where requests go: `http`, `https`, `h2c` (HTTP/2 without TLS) or `h2` (with), host, perhaps a port.
+        upstreams: List(&Upstream), Must, "[\"http://10.0.0.5:8080\"]";
+        /// Whether the platform gets the visitor's `Host`; otherwise it gets the upstream's own.
+        keep_host: Flag, is("true"), "false";
+        /// The cookie that names a session, for rates with `key = "session"`.
+        session_cookie: Token(Kept), Or("no rate by session"), "\"session\"";
+        /// The header that carries an API key, for rates with `key = "api-key"`.
+        api_key_header: Token(Lower), Or("no rate by API key"), "\"x-api-key\"";
+    }
+}
+
+section! {
+    /// Timeouts and retries towards the upstreams of the platform above.
+    TRANSPORT = "platform.transport", many: false, holds: [] {
+        /// TCP and TLS together.
+        connect_timeout: Quantity(Duration, 10 * MS, MINUTE), is("2s"), "\"2s\"";
+        /// From the end of the request to the first byte of the response; a route may have its own.
+        first_byte_timeout: Quantity(Duration, 100 * MS, HOUR), is("30s"), "\"30s\"";
+        /// Silence while the body of the response is under way.
+        idle_timeout: Quantity(Duration, 100 * MS, HOUR), is("60s"), "\"60s\"";
+        /// Attempts beyond the first, for requests that are safe to send again.
+        retries: Count(0, 5), is("1"), "1";
+        /// Retries are at most this share of requests, over ten seconds.
+        retry_budget: Quantity(Percent, 0, 100), is("10%"), "\"10%\"";
+        /// An upstream that fails this often in a row is ejected.
+        eject_after: Count(1, 1000), is("5"), "5";
+        /// For how long; doubles with each ejection up to ten times this.
+        eject_for: Quantity(Duration, 100 * MS, HOUR), is("10s"), "\"10s\"";
+        /// Certificate authorities in PEM, for `https` and `h2` upstreams.
+        upstream_ca: File, Or("the system's"), "\"ca.pem\"";
+        /// The name that the certificates of `https` and `h2` upstreams must carry.
+        upstream_name: ServerName, Or("each upstream's own host"), "\"internal.example.org\"";
+    }
+}
+
+section! {
+    /// An active check of each upstream: a GET that must answer 2xx or 3xx. Without it, only failures of real
+    /// requests count.
+    HEALTH = "platform.health", many: false, holds: [] {
+        /// What is asked for.
+        path: UrlPath, Must, "\"/health\"";
+        /// Between two checks of one upstream.
+        interval: Quantity(Duration, 100 * MS, HOUR), is("5s"), "\"5s\"";
+        /// One check; not longer than `interval`.
+        timeout: Quantity(Duration, 10 * MS, MINUTE), is("2s"), "\"2s\"";
+        /// Failures in a row until an upstream is taken out.
+        unhealthy_after: Count(1, 1000), is("3"), "3";
+        /// Successes in a row until it is taken back.
+        healthy_after: Count(1, 1000), is("2"), "2";
+    }
+}
+
+section! {
+    /// Requests at once, on this node.
+    CONCURRENCY = "platform.concurrency", many: true, holds: [] {
+        /// For the routes of this class; each class has at most one.
+        class: Choice(&CLASSES), Or("for the whole platform"), "\"search\"";
+        /// At most so many under way.
+        limit: Count(1, 10_000_000), Must, "20";
+        /// `observe` counts and records what would have happened, and does nothing else.
+        mode: Choice(MODES), is("enforce"), "\"observe\"";
+    }
+}
+
+section! {
+    /// A set of paths with one purpose. The longest path that matches wins. Where no route is `/**`, one of class
+    /// `page` is added.
+    ROUTE = "platform.route", many: true, holds: [RATE] {
+        /// `/donate` is that path alone, `/donate/**` that path and everything below it. Paths are compared in normal
+        /// form (RFC 3986 section 6.2.2).
+        path: Route, Must, "\"/donate/**\"";
+        /// What the route is for.
+        class: Choice(&CLASSES), is("page"), "\"payment\"";
+        /// Methods that are taken; all where the list is empty.
+        methods: List(&Token(Upper)), is("[]"), "[\"GET\", \"POST\"]";
+        /// Largest request body.
+        body_size: Quantity(Size, 0, 1024 * GIB), Or("`limits.body_bytes`"), "\"64KiB\"";
+        /// How long the platform may think here.
+        first_byte_timeout: Quantity(Duration, 100 * MS, HOUR), Or("`transport.first_byte_timeout`"), "\"5s\"";
+        /// Whether WebSocket and other upgrades are carried.
+        upgrade: Flag, is("false"), "true";
+    }
+}
+
+section! {
+    /// Requests over time, per key, on the route above. A request must satisfy every rate of its route.
+    RATE = "platform.route.rate", many: true, holds: [] {
+        /// What is counted by: the client's address, its /24 or /56, the session, the API key. Where a request has no
+        /// session or API key, its address stands in.
+        key: Choice(&RATE_KEYS), Must, "\"address\"";
+        /// Sustained requests.
+        rate: Rate, Must, "\"300/min\"";
+        /// At most so many at once after a pause.
+        burst: Count(1, 10_000_000), Or("the number in `rate`"), "20";
+        /// `observe` counts and records what would have happened, and does nothing else.
+        mode: Choice(MODES), is("enforce"), "\"observe\"";
+    }
+}
+
+/// The bounds of the data plane; `portcullis-types` declares them.
+pub(crate) static LIMITS: Section = Section {
+    path: "limits",
+    many: false,
+    doc: "What an attacker can grow, and how far. Each limit holds for the whole node unless it says otherwise.",
+    keys: LazyLock::new(|| Limits::ALL.iter().map(limit).collect()),
+    sections: &[],
+};
+
+fn limit(bounds: &portcullis_types::Bounds) -> Key {
+    let kind = match bounds.unit {
+        Unit::Duration => Quantity(Duration, bounds.min, bounds.max),
+        Unit::Size => Quantity(Size, bounds.min, bounds.max),
+        Unit::Throughput => Quantity(Throughput, bounds.min, bounds.max),
+        Unit::Count => Count(bounds.min, bounds.max),
+    };
+    let default = match kind {
+        Quantity(dimension, ..) => dimension.print(bounds.default),
+        _ => bounds.default.to_string(),
+    };
+    let example = if matches!(kind, Count(..)) { default.clone() } else { format!("\"{default}\"") };
+    Key { name: bounds.name, kind, default: Fallback::Is(default), example, doc: bounds.doc }
+}
+
+fn is(default: &str) -> Fallback {
+    Fallback::Is(default.to_owned())
+}
+
+const MODES: &[&str] = &["enforce", "observe"];
+
+const CLASSES: [&str; RouteClass::ALL.len()] = {
+    let mut names = [""; RouteClass::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = RouteClass::ALL[at].name();
+        at += 1;
+    }
+    names
+};
+
+const RATE_KEYS: [&str; RateKey::ALL.len()] = {
+    let mut names = [""; RateKey::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = RateKey::ALL[at].name();
+        at += 1;
+    }
+    names
+};
+
+const MS: u64 = 1_000_000;
+const MINUTE: u64 = 60_000 * MS;
+const HOUR: u64 = 60 * MINUTE;
+const KIB: u64 = 1024;
+const GIB: u64 = KIB * KIB * KIB;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kind::Value;
+
+    fn walk(section: &'static Section, visit: &mut impl FnMut(&Section, &Key)) {
+        section.keys.iter().for_each(|key| visit(section, key));
+        section.sections.iter().for_each(|inner| walk(inner, visit));
+    }
+
+    #[test]
+    fn every_default_and_every_example_is_what_its_kind_takes() {
+        walk(&ROOT, &mut |section, key| {
+            let place = format!("{}.{}", section.path, key.name);
+            assert!(key.doc.ends_with('.'), "{place}");
+            if let Fallback::Is(default) = &key.default {
+                let value = key.kind.parse(default).unwrap_or_else(|why| panic!("default of {place}: {why:?}"));
+                if let (Count(least, most), Value::Number(number)) = (key.kind, &value) {
+                    assert!((least..=most).contains(number), "default of {place}");
+                }
+            }
+            let mut problems = Vec::new();
+            let example = toml::de::DeValue::parse(&key.example).unwrap_or_else(|why| panic!("{place}: {why}"));
+            let value = key.kind.read(key.name, &example, &mut problems);
+            assert!(problems.is_empty() && value.is_some(), "example of {place}: {problems:?}");
+        });
+    }
+}

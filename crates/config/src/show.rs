@@ -1,0 +1,199 @@
+//! The configuration in force, as TOML with every default filled in. Loading it gives the same policy again.
+//!
+//! Keys and certificates are named by their files and never printed.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use portcullis_types::{Limits, Prefix};
+
+use crate::check::per_second;
+use crate::kind::{Url, Value};
+use crate::policy::{Certificate, ForwardedHeader, Listener, Platform, Policy, Rate, Route, TlsVersion, Upstream};
+use crate::schema::{self, Fallback, Section};
+use crate::units::Dimension;
+
+/// Writes `policy` as TOML, in the order of the reference; what equals a default is marked `# default`.
+#[must_use]
+pub fn show(policy: &Policy) -> String {
+    let mut out = String::new();
+    let Policy { server, admin, listeners, certificates, trusted, limits, log, lists, platforms } = policy;
+    table(&mut out, &schema::SERVER, |key| match key {
+        "workers" => number(server.workers),
+        "control" => path(&server.control),
+        "drain" => duration(server.drain),
+        _ => text(&server.name),
+    });
+    table(&mut out, &schema::ADMIN, |_| socket(admin.listen));
+    listeners.iter().for_each(|listener| show_listener(&mut out, listener));
+    for Certificate { cert, key: private, .. } in certificates {
+        table(&mut out, &schema::CERTIFICATE, |key| path(if key == "cert" { cert } else { private }));
+    }
+    table(&mut out, &schema::TRUSTED_PROXIES, |key| match (key, trusted.header) {
+        ("networks", _) => networks(&trusted.networks),
+        (_, ForwardedHeader::XForwardedFor) => text("x-forwarded-for"),
+        (_, ForwardedHeader::Forwarded) => text("forwarded"),
+    });
+    table(&mut out, &schema::LIMITS, |key| {
+        Limits::ALL.iter().find(|bounds| bounds.name == key).map(|bounds| Value::Number((bounds.get)(limits)))
+    });
+    table(&mut out, &schema::LOG, |key| match key {
+        "path" => log.path.as_deref().and_then(path),
+        "file_size" => number(log.file_bytes),
+        "files" => number(log.files),
+        _ => number(log.sample),
+    });
+    for list in lists {
+        table(&mut out, &schema::LIST, |key| match key {
+            "name" => text(&list.name),
+            "action" => text(list.action.name()),
+            "mode" => text(list.mode.name()),
+            "file" => list.file.as_deref().and_then(path),
+            _ => networks(&list.declared),
+        });
+    }
+    platforms.iter().for_each(|platform| show_platform(&mut out, platform));
+    out
+}
+
+fn show_listener(out: &mut String, listener: &Listener) {
+    table(out, &schema::LISTENER, |key| match key {
+        "name" => text(&listener.name),
+        "bind" => socket(listener.bind),
+        "tls" => flag(listener.tls),
+        // Without TLS it has no effect, and declaring it would be a warning.
+        "tls_min" if !listener.tls => None,
+        "tls_min" => text(if listener.tls_min == TlsVersion::Tls13 { "1.3" } else { "1.2" }),
+        "http2" => flag(listener.http2),
+        "proxy_protocol" => flag(listener.proxy_protocol),
+        _ => listener.redirect_to_https.and_then(number),
+    });
+}
+
+fn show_platform(out: &mut String, platform: &Platform) {
+    let Platform { transport, upstreams, .. } = platform;
+    table(out, &schema::PLATFORM, |key| match key {
+        "name" => text(&platform.name),
+        "hosts" => list(&platform.hosts, |host| Value::Text(host.clone())),
+        "upstreams" => list(upstreams, upstream),
+        "keep_host" => flag(platform.keep_host),
+        "session_cookie" => platform.session_cookie.as_deref().and_then(text),
+        _ => platform.api_key_header.as_deref().and_then(text),
+    });
+    let tls = upstreams.iter().filter_map(|upstream| Some((upstream, upstream.tls.as_ref()?)));
+    let named = tls.clone().find(|(upstream, tls)| tls.server_name != upstream.host.trim_matches(['[', ']']));
+    table(out, &schema::TRANSPORT, |key| match key {
+        "connect_timeout" => duration(transport.connect_timeout),
+        "first_byte_timeout" => duration(transport.first_byte_timeout),
+        "idle_timeout" => duration(transport.idle_timeout),
+        "retries" => number(transport.retries),
+        "retry_budget" => number(transport.retry_budget_percent),
+        "eject_after" => number(transport.eject_after),
+        "eject_for" => duration(transport.eject_for),
+        "upstream_ca" => tls.clone().find_map(|(_, tls)| tls.ca.as_deref()).and_then(path),
+        _ => named.and_then(|(_, tls)| text(&tls.server_name)),
+    });
+    if let Some(health) = &platform.health {
+        table(out, &schema::HEALTH, |key| match key {
+            "path" => text(&health.path),
+            "interval" => duration(health.interval),
+            "timeout" => duration(health.timeout),
+            "unhealthy_after" => number(health.unhealthy_after),
+            _ => number(health.healthy_after),
+        });
+    }
+    for concurrency in &platform.concurrency {
+        table(out, &schema::CONCURRENCY, |key| match key {
+            "class" => concurrency.class.and_then(|class| text(class.name())),
+            "limit" => number(concurrency.limit),
+            _ => text(concurrency.mode.name()),
+        });
+    }
+    platform.routes.iter().for_each(|route| show_route(out, route));
+}
+
+fn show_route(out: &mut String, route: &Route) {
+    table(out, &schema::ROUTE, |key| match key {
+        "path" => Some(Value::Route(route.path.clone())),
+        "class" => text(route.class.name()),
+        "methods" => list(&route.methods, |method| Value::Text(method.clone())),
+        "body_size" => number(route.body_bytes),
+        "first_byte_timeout" => duration(route.first_byte_timeout),
+        _ => flag(route.upgrade),
+    });
+    for rate in &route.rates {
+        table(out, &schema::RATE, |key| match key {
+            "key" => text(rate.key.name()),
+            "rate" => Some(over_time(rate)),
+            "burst" => number(rate.burst),
+            _ => text(rate.mode.name()),
+        });
+    }
+}
+
+/// One table, its keys in the order of the schema; `None` leaves a key out.
+fn table(out: &mut String, section: &Section, value: impl Fn(&str) -> Option<Value>) {
+    let gap = if out.is_empty() { "" } else { "\n" };
+    let _ = writeln!(out, "{gap}{}", section.header());
+    for key in section.keys.iter() {
+        let Some(value) = value(key.name) else { continue };
+        let line = format!("{} = {}", key.name, key.kind.print(&value));
+        let default = matches!(&key.default, Fallback::Is(text) if key.kind.parse(text).as_ref() == Ok(&value));
+        let _ = if default { writeln!(out, "{line:<40} # default") } else { writeln!(out, "{line}") };
+    }
+}
+
+/// The rate in the unit that gives a whole number again.
+fn over_time(rate: &Rate) -> Value {
+    let whole = |seconds: u64| {
+        #[expect(clippy::cast_precision_loss, reason = "3600 at most")]
+        let count = (rate.per_second * seconds as f64).round();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is compared below")]
+        let count = count as u64;
+        (count > 0 && per_second(count, seconds).to_bits() == rate.per_second.to_bits()).then_some((count, seconds))
+    };
+    let (count, seconds) = Dimension::Rate.units().iter().find_map(|(_, weight)| whole(*weight)).unwrap_or((1, 1));
+    Value::Rate { count, seconds }
+}
+
+fn upstream(upstream: &Upstream) -> Value {
+    let Upstream { url, host, port, http2, .. } = upstream.clone();
+    Value::Upstream(Url { text: url, host, port, tls: upstream.tls.is_some(), http2 })
+}
+
+fn list<T>(items: &[T], value: impl Fn(&T) -> Value) -> Option<Value> {
+    Some(Value::List(items.iter().map(|item| (0..0, value(item))).collect()))
+}
+
+fn networks(prefixes: &[Prefix]) -> Option<Value> {
+    list(prefixes, |prefix| Value::Network(*prefix))
+}
+
+fn number<N: TryInto<u64>>(number: N) -> Option<Value> {
+    number.try_into().ok().map(Value::Number)
+}
+
+fn duration(duration: Duration) -> Option<Value> {
+    number(duration.as_nanos())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the closures above give options")]
+fn text(text: &str) -> Option<Value> {
+    Some(Value::Text(text.to_owned()))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the closures above give options")]
+fn flag(flag: bool) -> Option<Value> {
+    Some(Value::Flag(flag))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the closures above give options")]
+fn socket(socket: SocketAddr) -> Option<Value> {
+    Some(Value::Socket(socket))
+}
+
+fn path(path: &Path) -> Option<Value> {
+    text(&path.to_string_lossy())
+}

@@ -1,0 +1,4 @@
+//! The configuration as its readers meet it: a whole file in, a policy or problems out.
+
+mod example;
+mod world;

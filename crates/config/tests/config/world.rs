@@ -1,0 +1,78 @@
+//! A world made of `specs/config-errors/world.toml`, and the files of the repository that tests read.
+
+#![expect(clippy::disallowed_methods, reason = "cases and committed pages are files")]
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::net::IpAddr;
+use std::path::Path;
+
+use portcullis_config::{CertificateFacts, Outcome, World, load};
+use toml::{Table, Value};
+
+pub(crate) struct Made {
+    world: Table,
+}
+
+impl Made {
+    pub(crate) fn new() -> Self {
+        let text = read("specs/config-errors/world.toml");
+        Self { world: text.parse().expect("TOML") }
+    }
+
+    /// Reads `text` as a file of this world.
+    pub(crate) fn load(&self, text: &str) -> Outcome {
+        load(Path::new("/etc/portcullis/portcullis.toml"), text, self)
+    }
+}
+
+impl World for Made {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let name = path.strip_prefix("/etc/portcullis").ok().and_then(Path::to_str).unwrap_or_default();
+        let text = self.world["files"].get(name).and_then(Value::as_str);
+        text.map(Into::into).ok_or_else(|| ErrorKind::NotFound.into())
+    }
+
+    fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let addresses = self.world["names"].get(host).and_then(Value::as_array);
+        let addresses = addresses.ok_or_else(|| io::Error::other("the name is not known"))?;
+        Ok(addresses.iter().filter_map(Value::as_str).map(|address| address.parse().expect("an address")).collect())
+    }
+
+    fn certificate(&self, cert_pem: &[u8], key_pem: &[u8]) -> Result<CertificateFacts, String> {
+        let cert = std::str::from_utf8(cert_pem).ok().and_then(|text| text.strip_prefix("certificate "));
+        let name = cert.ok_or("there is no certificate in the file")?;
+        if key_pem.strip_prefix(b"key ") != Some(name.as_bytes()) {
+            return Err("the key does not belong to the certificate".to_owned());
+        }
+        let facts: BTreeMap<String, Value> =
+            self.world["certificates"][name].clone().try_into().expect("a table of facts");
+        let names = facts["names"].as_array().expect("names").iter().filter_map(Value::as_str);
+        Ok(CertificateFacts {
+            names: names.map(str::to_owned).collect(),
+            not_after: None,
+            expired: facts.get("expired").and_then(Value::as_bool).unwrap_or_default(),
+        })
+    }
+
+    fn cores(&self) -> usize {
+        3
+    }
+}
+
+/// A file of the repository.
+pub(crate) fn read(path: &str) -> String {
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    std::fs::read_to_string(&whole).unwrap_or_else(|why| panic!("{path}: {why}"))
+}
+
+/// Compares a file of the repository with what it should be; with `UPDATE=1`, writes it first.
+pub(crate) fn check_committed(path: &str, expected: &str, how: &str) {
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(whole.parent().expect("a directory")).expect(path);
+        std::fs::write(&whole, expected).expect(path);
+    }
+    let committed = std::fs::read_to_string(&whole).unwrap_or_default();
+    assert!(committed == expected, "{path} is stale. Run `{how}`, and read what it changed.");
+}
