@@ -1,0 +1,528 @@
+//! Listening sockets: opened, inherited from systemd, or taken over from the process before this one.
+//!
+//! Never accepts a connection, and never closes a socket that somebody may still be queueing on: who stops listening
+//! first accepts what waits (see [`diff`]).
+
+use std::collections::HashSet;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use listenfd::ListenFd;
+use portcullis_config::Policy;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that the kernel completes before a worker accepts them, per socket; it caps this at
+/// `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// The name of the admin listener among inherited sockets.
+pub const ADMIN: &str = "admin";
+
+/// How many processes and descriptors are looked at to name the program that holds a port.
+const HOLDER_SEARCH: usize = 200_000;
+
+/// A listening socket with the name and address that it was declared under.
+#[derive(Debug)]
+pub struct Named {
+    /// The listener's name, or [`ADMIN`].
+    pub name: String,
+    /// `bind` of the listener as declared. A socket from systemd may in truth be bound more widely.
+    pub bind: SocketAddr,
+    /// The socket.
+    pub socket: OwnedFd,
+}
+
+/// Sockets that this process did not open itself.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// From systemd: the unit says which is which, by name.
+    activated: Vec<(String, TcpListener)>,
+    /// From the process before: which is which is known by the address that was declared for it.
+    taken: Vec<(SocketAddr, TcpListener)>,
+}
+
+impl Inherited {
+    /// Nothing inherited.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// What systemd passed in `LISTEN_FDS`, named by `LISTEN_FDNAMES`. Call it before threads are started, and once.
+    ///
+    /// # Errors
+    /// A descriptor is not a TCP listener.
+    pub fn from_systemd() -> io::Result<Self> {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':');
+        let mut found = ListenFd::from_env();
+        let mut activated = Vec::with_capacity(found.len());
+        for index in 0..found.len() {
+            let name = names.next().unwrap_or_default().to_owned();
+            if let Some(socket) = found.take_tcp_listener(index)? {
+                activated.push((name, socket));
+            }
+        }
+        Ok(Self { activated, taken: Vec::new() })
+    }
+
+    /// What the process before handed over.
+    #[must_use]
+    pub fn taken_over(sockets: Vec<Named>) -> Self {
+        let taken = sockets.into_iter().map(|named| (named.bind, TcpListener::from(named.socket))).collect();
+        Self { activated: Vec::new(), taken }
+    }
+
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.activated.is_empty() && self.taken.is_empty()
+    }
+
+    /// The addresses that nobody asked for: listeners that the configuration does not name.
+    #[must_use]
+    pub fn left(&self) -> Vec<SocketAddr> {
+        let activated = self.activated.iter().filter_map(|(_, socket)| socket.local_addr().ok());
+        activated.chain(self.taken.iter().map(|(bind, _)| *bind)).collect()
+    }
+
+    fn take(&mut self, name: &str, bind: SocketAddr) -> Vec<TcpListener> {
+        let is_it = |(given, socket): &mut (String, TcpListener)| {
+            *given == name || socket.local_addr().is_ok_and(|local| local == bind)
+        };
+        let activated = self.activated.extract_if(.., is_it).map(|(_, socket)| socket);
+        let taken = self.taken.extract_if(.., |(declared, _)| *declared == bind).map(|(_, socket)| socket);
+        activated.chain(taken).collect()
+    }
+}
+
+/// The sockets of one listener.
+#[derive(Debug)]
+pub struct ListenerSockets {
+    /// Its index in the policy.
+    pub listener: usize,
+    /// Where it listens; the port that the kernel chose, where 0 was declared.
+    pub local: SocketAddr,
+    /// One entry for each worker, not blocking. Almost always a single socket; more where the process before had more
+    /// workers, because a socket that nobody accepts from would leave its share of the visitors waiting.
+    pub sockets: Vec<Vec<TcpListener>>,
+}
+
+/// Opens the sockets of every listener of the policy, `workers` of each.
+///
+/// # Errors
+/// Names the listener, the address, and the program that holds it where that can be found out.
+pub fn open(policy: &Policy, workers: usize, inherited: &mut Inherited) -> Result<Vec<ListenerSockets>, StartError> {
+    (0..policy.listeners.len()).map(|index| open_one(policy, index, workers, inherited)).collect()
+}
+
+/// Opens the sockets of one listener: those inherited, and new ones up to `workers`.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_one(
+    policy: &Policy,
+    listener: usize,
+    workers: usize,
+    inherited: &mut Inherited,
+) -> Result<ListenerSockets, StartError> {
+    let Some(declared) = policy.listeners.get(listener) else {
+        let cause = io::Error::new(io::ErrorKind::NotFound, "no such listener");
+        return Err(StartError::new("", SocketAddr::from(([0; 4], 0)), cause));
+    };
+    let failed = |cause| StartError::new(&declared.name, declared.bind, cause);
+    let workers = workers.max(1);
+    let found = inherited.take(&declared.name, declared.bind);
+    let all = if found.is_empty() { listen_all(declared.bind, workers) } else { complete(found, workers) };
+    let all = all.map_err(failed)?;
+    let local = all.first().map_or(Ok(declared.bind), TcpListener::local_addr).map_err(failed)?;
+    let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::with_capacity(1)).collect();
+    for (index, socket) in all.into_iter().enumerate() {
+        if let Some(own) = sockets.get_mut(index % workers) {
+            own.push(socket);
+        }
+    }
+    Ok(ListenerSockets { listener, local, sockets })
+}
+
+/// Opens the admin listener.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_admin(policy: &Policy, inherited: &mut Inherited) -> Result<TcpListener, StartError> {
+    let bind = policy.admin.listen;
+    let opened = match inherited.take(ADMIN, bind).into_iter().next() {
+        Some(socket) => socket.set_nonblocking(true).map(|()| socket),
+        None => listen(bind, Sharing::Alone),
+    };
+    opened.map_err(|cause| StartError::new(ADMIN, bind, cause))
+}
+
+/// What a new policy asks of the sockets. A listener is its address: its name, TLS and protocols may change over it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Listeners in both: index in the old policy, index in the new.
+    pub kept: Vec<(usize, usize)>,
+    /// Listeners of the new policy to open with [`open_one`].
+    pub opened: Vec<usize>,
+    /// Listeners of the old policy to close: accept until the queue is empty, then drop the socket. Dropping it at once
+    /// would reset connections that the kernel has already completed.
+    pub closed: Vec<usize>,
+    /// Whether the admin listener moved. It stays where it is until a restart: say so.
+    pub admin_moved: bool,
+}
+
+/// Compares the listeners of two policies.
+#[must_use]
+pub fn diff(old: &Policy, new: &Policy) -> Changes {
+    let position = |policy: &Policy, bind| policy.listeners.iter().position(|listener| listener.bind == bind);
+    let mut changes = Changes { admin_moved: old.admin != new.admin, ..Changes::default() };
+    for (index, listener) in new.listeners.iter().enumerate() {
+        match position(old, listener.bind) {
+            Some(before) => changes.kept.push((before, index)),
+            None => changes.opened.push(index),
+        }
+    }
+    let gone = |index: &usize| old.listeners.get(*index).is_some_and(|listener| position(new, listener.bind).is_none());
+    changes.closed = (0..old.listeners.len()).filter(gone).collect();
+    changes
+}
+
+/// A listener that could not be opened.
+#[derive(Debug)]
+pub struct StartError {
+    /// The listener's name.
+    pub listener: String,
+    /// Its address.
+    pub bind: SocketAddr,
+    /// Who holds the address, where that could be found out.
+    pub holder: Option<Holder>,
+    /// What the system said.
+    pub cause: io::Error,
+}
+
+impl StartError {
+    fn new(listener: &str, bind: SocketAddr, cause: io::Error) -> Self {
+        let holder = (cause.kind() == io::ErrorKind::AddrInUse).then(|| holder(bind)).flatten();
+        Self { listener: listener.to_owned(), bind, holder, cause }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "listener `{}` cannot listen on {}: ", self.listener, self.bind)?;
+        match (self.cause.kind(), &self.holder) {
+            (io::ErrorKind::AddrInUse, Some(holder)) => {
+                write!(out, "the port is taken by `{}` (process {})", holder.program, holder.process)
+            }
+            (io::ErrorKind::AddrInUse, None) => out.write_str("the port is taken by another program"),
+            (io::ErrorKind::AddrNotAvailable, _) => out.write_str("this machine does not have the address"),
+            (io::ErrorKind::PermissionDenied, _) => {
+                out.write_str("not permitted; ports below 1024 need CAP_NET_BIND_SERVICE or a socket from systemd")
+            }
+            _ => write!(out, "{}", self.cause),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// The program behind a listening socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its process id.
+    pub process: u32,
+    /// Its name, as the kernel knows it.
+    pub program: String,
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Opening.
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// Nobody else may listen here.
+    Alone,
+    /// Sockets of one user share the port (SO_REUSEPORT), and the kernel spreads connections over them.
+    Workers,
+}
+
+fn listen_all(bind: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    refuse_taken(bind)?;
+    let first = listen(bind, Sharing::Workers)?;
+    // Port 0 means one port of the kernel's choice, not one for each worker.
+    let local = first.local_addr()?;
+    let rest = (1..workers).map(|_| listen(local, Sharing::Workers));
+    std::iter::once(Ok(first)).chain(rest).collect()
+}
+
+/// Brings inherited sockets up to one for each worker.
+fn complete(mut found: Vec<TcpListener>, workers: usize) -> io::Result<Vec<TcpListener>> {
+    for socket in &found {
+        socket.set_nonblocking(true)?;
+        // systemd sets what its unit says; the data plane flushes by whole buffers and wants no Nagle delay.
+        rustix::net::sockopt::set_tcp_nodelay(socket, true)?;
+    }
+    let given = found.len();
+    for index in given..workers {
+        let Some(original) = found.get(index % given) else { break };
+        // Sockets that do not share their port (systemd without `ReusePort=yes`) are accepted from by several workers.
+        let shared = rustix::net::sockopt::socket_reuseport(original).unwrap_or(false);
+        let more = shared.then(|| original.local_addr().and_then(|local| listen(local, Sharing::Workers)).ok());
+        let more = more.flatten().map_or_else(|| original.try_clone(), Ok)?;
+        found.push(more);
+    }
+    Ok(found)
+}
+
+/// With SO_REUSEPORT a second gate of the same user would quietly get half of the visitors, so the port is tried alone
+/// first. Sockets of this very process do not count: a reload may move from one address to all.
+fn refuse_taken(bind: SocketAddr) -> io::Result<()> {
+    match bound(bind, Sharing::Alone) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let own = holder(bind).is_some_and(|holder| holder.process == std::process::id());
+            if own { Ok(()) } else { Err(error) }
+        }
+        Err(error) => Err(error),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn listen(bind: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
+    let socket = bound(bind, sharing)?;
+    // Accepted sockets inherit this, which saves a call for each connection. No TCP_DEFER_ACCEPT: it would hide silent
+    // clients from our deadlines and counts in the kernel. No TCP_FASTOPEN: data in a SYN can be replayed.
+    socket.set_tcp_nodelay(true)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bound(bind: SocketAddr, sharing: Sharing) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(bind), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(sharing == Sharing::Workers)?;
+    if bind.is_ipv6() {
+        // `[::]:80` is IPv6 alone, whatever the system's default: `0.0.0.0:80` is declared beside it.
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&bind.into())?;
+    Ok(socket)
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Who holds a port: /proc/net names the socket, /proc/PID/fd the process. Only for an error message.
+
+fn holder(bind: SocketAddr) -> Option<Holder> {
+    let inodes: HashSet<u64> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .flat_map(|table| table.lines().filter_map(|line| listening(line, bind)).collect::<Vec<_>>())
+        .collect();
+    let processes = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok);
+    let numbered = processes.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())));
+    let mut looked = 0_usize;
+    for (process, path) in numbered {
+        for descriptor in std::fs::read_dir(path.join("fd")).into_iter().flatten().filter_map(Result::ok) {
+            looked += 1;
+            if looked > HOLDER_SEARCH {
+                return None;
+            }
+            if socket_inode(&descriptor.path()).is_some_and(|inode| inodes.contains(&inode)) {
+                let program = std::fs::read_to_string(path.join("comm")).unwrap_or_default().trim().to_owned();
+                return Some(Holder { process, program });
+            }
+        }
+    }
+    None
+}
+
+fn socket_inode(descriptor: &Path) -> Option<u64> {
+    let target = std::fs::read_link(descriptor).ok()?;
+    target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// The inode of a line of `/proc/net/tcp`, if that socket listens where `bind` wants to.
+fn listening(line: &str, bind: SocketAddr) -> Option<u64> {
+    const LISTEN: &str = "0A";
+    let mut fields = line.split_ascii_whitespace();
+    let (address, port) = fields.nth(1)?.split_once(':')?;
+    let state = fields.nth(1)?;
+    let inode = fields.nth(5)?.parse().ok()?;
+    let address = kernel_address(address)?;
+    let same = u16::from_str_radix(port, 16).ok()? == bind.port()
+        && (address == bind.ip() || address.is_unspecified() || bind.ip().is_unspecified());
+    (state == LISTEN && same).then_some(inode)
+}
+
+/// Hexadecimal words of four bytes, each in the machine's own order.
+fn kernel_address(hex: &str) -> Option<IpAddr> {
+    let mut bytes = [0_u8; 16];
+    let mut length = 0;
+    while let Some(word) = hex.get(length * 2..length * 2 + 8) {
+        let word = u32::from_str_radix(word, 16).ok()?;
+        bytes.get_mut(length..length + 4)?.copy_from_slice(&word.to_ne_bytes());
+        length += 4;
+    }
+    match length {
+        4 => bytes.first_chunk::<4>().map(|v4| IpAddr::V4(Ipv4Addr::from(*v4))),
+        16 => Some(IpAddr::V6(Ipv6Addr::from(bytes)).to_canonical()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use portcullis_config::policy::{
+        Admin, DecisionLog, ForwardedHeader, Listener, Server, TlsVersion, TrustedProxies,
+    };
+    use portcullis_types::Limits;
+
+    use super::*;
+
+    /// A policy with plain listeners `a`, `b`, … at these addresses and nothing behind them.
+    pub(crate) fn policy(binds: &[&str]) -> Policy {
+        let listener = |(name, bind): (char, &&str)| Listener {
+            name: name.to_string(),
+            bind: bind.parse().expect("an address"),
+            tls: false,
+            tls_min: TlsVersion::Tls12,
+            http2: false,
+            proxy_protocol: false,
+            redirect_to_https: None,
+        };
+        Policy {
+            server: Server { workers: 1, control: "control.sock".into(), drain: Duration::ZERO, name: "test".into() },
+            admin: Admin { listen: "127.0.0.1:0".parse().expect("an address") },
+            listeners: ('a'..).zip(binds).map(listener).collect(),
+            certificates: Vec::new(),
+            trusted: TrustedProxies { networks: Vec::new(), header: ForwardedHeader::XForwardedFor },
+            limits: Limits::DEFAULT,
+            log: DecisionLog { path: None, file_bytes: 1, files: 1, sample: 0 },
+            lists: Vec::new(),
+            platforms: Vec::new(),
+        }
+    }
+
+    fn inode(socket: &TcpListener) -> u64 {
+        rustix::fs::fstat(socket).expect("open").st_ino
+    }
+
+    #[test]
+    fn every_worker_gets_a_socket_of_its_own_on_one_port() {
+        for bind in ["127.0.0.1:0", "[::1]:0"] {
+            let opened = open(&policy(&[bind]), 3, &mut Inherited::none()).expect("free");
+            assert_eq!(opened.len(), 1);
+            let local = opened[0].local;
+            assert_ne!(local.port(), 0);
+            let sockets: Vec<_> = opened[0].sockets.iter().flatten().collect();
+            assert_eq!(sockets.len(), 3);
+            for socket in &sockets {
+                assert_eq!(socket.local_addr().expect("bound"), local);
+                assert!(rustix::net::sockopt::tcp_nodelay(socket).expect("open"));
+                let waiting = socket.accept().expect_err("nobody came");
+                assert_eq!(waiting.kind(), io::ErrorKind::WouldBlock);
+            }
+            let inodes: HashSet<_> = sockets.into_iter().map(inode).collect();
+            assert_eq!(inodes.len(), 3, "sockets of their own, not one thrice");
+        }
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_its_program() {
+        let other = TcpListener::bind("127.0.0.1:0").expect("free");
+        let bind = other.local_addr().expect("bound");
+        let own = holder(bind).expect("listed in /proc");
+        assert_eq!(own.process, std::process::id());
+        assert!(!own.program.is_empty());
+        let error = open(&policy(&[&bind.to_string()]), 2, &mut Inherited::none()).expect_err("taken");
+        let text = error.to_string();
+        let expected = format!("listener `a` cannot listen on {bind}: the port is taken by `{}`", own.program);
+        assert!(text.starts_with(&expected), "{text}");
+        drop(other);
+        assert_eq!(holder(bind), None);
+        let _gate = open(&policy(&[&bind.to_string()]), 2, &mut Inherited::none()).expect("free");
+        // A second gate of the same user could join these, and is why a port is tried alone first.
+        assert!(bound(bind, Sharing::Workers).is_ok());
+        let refused = bound(bind, Sharing::Alone).expect_err("taken");
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn what_is_inherited_is_served_by_every_worker() {
+        let before = policy(&["127.0.0.1:0"]);
+        for (given, workers, expected) in [
+            // One from systemd, shared by all; as many as workers; more, so that none is left unattended.
+            (1, 3, [1, 1, 1].as_slice()),
+            (2, 2, &[1, 1]),
+            (4, 3, &[2, 1, 1]),
+        ] {
+            let old = open(&before, given, &mut Inherited::none()).expect("free").remove(0);
+            let bind = old.local;
+            let inodes: HashSet<_> = old.sockets.iter().flatten().map(inode).collect();
+            let taken = old.sockets.into_iter().flatten();
+            let taken = taken.map(|socket| Named { name: "old".into(), bind, socket: socket.into() }).collect();
+            let mut inherited = Inherited::taken_over(taken);
+            assert_eq!(inherited.left().len(), given);
+            let new = open(&policy(&[&bind.to_string()]), workers, &mut inherited).expect("inherited").remove(0);
+            assert!(inherited.is_empty());
+            assert_eq!(new.sockets.iter().map(Vec::len).collect::<Vec<_>>(), expected);
+            assert!(new.sockets.iter().flatten().all(|socket| socket.local_addr().expect("bound") == bind));
+            let now: HashSet<_> = new.sockets.iter().flatten().map(inode).collect();
+            assert!(inodes.is_subset(&now));
+        }
+    }
+
+    #[test]
+    fn sockets_from_systemd_go_by_name_or_address_and_are_shared() {
+        let given = || TcpListener::bind("127.0.0.1:0").expect("free");
+        let (named, unnamed, admin, unknown) = (given(), given(), given(), given());
+        let address = unnamed.local_addr().expect("bound");
+        let unit = [("a", &named), ("", &unnamed), (ADMIN, &admin), ("other", &unknown)];
+        let activated = unit.map(|(name, socket)| (name.to_owned(), socket.try_clone().expect("open"))).into();
+        let mut inherited = Inherited { activated, taken: Vec::new() };
+        let policy = policy(&["0.0.0.0:80", &address.to_string()]);
+        let opened = open(&policy, 2, &mut inherited).expect("both are inherited: port 80 is not opened");
+        for (sockets, original) in [(&opened[0], &named), (&opened[1], &unnamed)] {
+            assert_eq!(sockets.local, original.local_addr().expect("bound"));
+            assert!(sockets.sockets.iter().flatten().all(|socket| inode(socket) == inode(original)));
+        }
+        let opened = open_admin(&policy, &mut inherited).expect("inherited");
+        assert_eq!(inode(&opened), inode(&admin));
+        assert_eq!(inherited.left(), [unknown.local_addr().expect("bound")]);
+    }
+
+    #[test]
+    fn a_reload_opens_what_is_new_and_closes_what_is_gone() {
+        let old = policy(&["127.0.0.1:81", "127.0.0.1:82", "127.0.0.1:83"]);
+        let mut new = policy(&["127.0.0.1:84", "127.0.0.1:83", "127.0.0.1:81"]);
+        new.listeners[2].tls = true;
+        let expected = Changes { kept: vec![(2, 1), (0, 2)], opened: vec![0], closed: vec![1], admin_moved: false };
+        assert_eq!(diff(&old, &new), expected);
+        new.admin.listen.set_port(9);
+        assert!(diff(&old, &new).admin_moved);
+        assert_eq!(diff(&old, &old).kept, [(0, 0), (1, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn addresses_of_proc_are_read() {
+        let bind: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
+        let line = |address: &str, state: &str| {
+            format!("   0: {address} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000  0  0 4711 1 0 100")
+        };
+        let v4 = if cfg!(target_endian = "little") { "0100007F:1F90" } else { "7F000001:1F90" };
+        let any = "00000000:1F90";
+        assert_eq!(listening(&line(v4, "0A"), bind), Some(4711));
+        assert_eq!(listening(&line(any, "0A"), bind), Some(4711));
+        assert_eq!(listening(&line(v4, "01"), bind), None, "a connection, not a listener");
+        assert_eq!(listening(&line(&v4.replace("1F90", "1F91"), "0A"), bind), None);
+        assert_eq!(listening("  sl  local_address rem_address   st", bind), None);
+        assert_eq!(listening("", bind), None);
+        assert!(kernel_address("00000000000000000000000001000000").is_some_and(|v6| v6.is_ipv6()));
+        assert_eq!(kernel_address("0100"), None);
+    }
+}
