@@ -68,7 +68,10 @@ macro_rules! limits {
             },)+];
         }
 
-        $(const _: () = assert!($min <= $default && $default <= $max, stringify!($name));)+
+        $(
+        #[allow(unused_comparisons, reason = "a least value of 0 is a value")]
+        const _: () = assert!($min <= $default && $default <= $max, stringify!($name));
+        )+
     };
 }
 
