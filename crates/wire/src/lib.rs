@@ -6,6 +6,7 @@
 
 pub mod forwarded;
 pub mod h1;
+pub mod h2;
 pub mod http;
 pub mod proxy_protocol;
 pub mod read;

@@ -294,7 +294,8 @@ mod tests {
         let v6 = addresses(socket("[2001:db8::1]:56324"), socket("[2001:db8::2]:443"));
         let tlv = [v4.clone(), vec![0x04, 0, 2, 0, 0]].concat();
         let long = [v4.clone(), [&[0xEE, 0x07, 0xF1][..], &[0; 0x7F1]].concat()].concat();
-        let cases: &[(&str, u8, u8, &[u8], Option<&str>)] = &[
+        type Case<'a> = (&'static str, u8, u8, &'a [u8], Option<&'static str>);
+        let cases: &[Case<'_>] = &[
             ("TCP over IPv4", 0x21, 0x11, &v4, Some("192.0.2.1:56324")),
             ("TCP over IPv6", 0x21, 0x21, &v6, Some("[2001:db8::1]:56324")),
             ("with a TLV", 0x21, 0x11, &tlv, Some("192.0.2.1:56324")),
