@@ -301,11 +301,13 @@ impl Check<'_> {
         let Some((_, bytes)) = self.file(draft, "file", "list-unreadable") else { return Vec::new() };
         let (prefixes, bad) = read_list(&String::from_utf8_lossy(&bytes));
         for (line, why) in bad.iter().take(SHOWN) {
-            let problem = Problem::error("list-bad-line", draft.at("file"), format!("{name}:{line}: {why}"));
-            self.problems.push(problem.hint("one network or address a line; `#` begins a comment"));
+            self.problems.push(
+                Problem::error("list-bad-line", draft.at("file"), format!("{name}:{line}: {why}"))
+                    .label("one network or address a line; `#` begins a comment"),
+            );
         }
         if bad.len() > SHOWN {
-            let message = format!("{name} has {} more lines like that", bad.len() - SHOWN);
+            let message = format!("{name} has {} such lines in all", bad.len());
             self.problems.push(Problem::error("list-bad-line", draft.at("file"), message));
         }
         prefixes
@@ -368,7 +370,7 @@ impl Check<'_> {
         let mut upstreams = Vec::new();
         for (at, url) in draft.list("upstreams") {
             let Value::Upstream(url) = url else { continue };
-            if let Some(first) = claims.claim((url.host.clone(), url.port), at) {
+            if let Some(first) = claims.claim((url.host.clone(), url.port, url.tls, url.http2), at) {
                 let message = format!("{} port {} is an upstream of this platform twice", url.host, url.port);
                 self.problems
                     .push(Problem::error("duplicate-upstream", at, message).second(&first, "first named here"));

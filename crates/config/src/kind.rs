@@ -108,7 +108,7 @@ impl Kind {
             }
             (Self::Flag | Self::Count(..) | Self::List(_), found) => fault(
                 "wrong-type",
-                format!("`{key}` must be {}, not {}", self.describe(), article(found.type_str())),
+                format!("`{key}` must be {}, not {}", self.in_short(), article(found.type_str())),
                 self.retyped(found),
             ),
             (_, DeValue::String(text)) => self.parse(text),
@@ -117,7 +117,7 @@ impl Kind {
             }
             (_, found) => fault(
                 "wrong-type",
-                format!("`{key}` must be {} in quotes, not {}", self.describe(), article(found.type_str())),
+                format!("`{key}` must be a string ({}), not {}", self.describe(), article(found.type_str())),
                 None,
             ),
         };
@@ -217,6 +217,11 @@ impl Kind {
             Self::Route => "the path of a URL, perhaps with `/**` at its end".into(),
             Self::List(kind) => format!("a list; each entry {}", kind.describe()),
         }
+    }
+
+    /// As [`Kind::describe`], without what a list holds.
+    fn in_short(self) -> String {
+        if let Self::List(_) = self { "a list".into() } else { self.describe() }
     }
 
     const fn dimension(self) -> Option<Dimension> {

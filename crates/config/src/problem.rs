@@ -75,14 +75,19 @@ impl Problem {
     }
 }
 
+const LIKE: f64 = 0.82;
+
 /// The one to three of `names` that somebody who wrote `wrong` most likely meant, best first; none when none is close.
 pub(crate) fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let wrong = wrong.to_ascii_lowercase();
-    let mut close: Vec<(f64, &str)> = names
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(&wrong, &name.to_ascii_lowercase()), name))
-        .filter(|(likeness, _)| *likeness >= 0.82)
-        .collect();
+    let likeness = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        // Jaro-Winkler knows long words; in a short one a single slip is most of the word.
+        let slip = name.len() > 2 && strsim::damerau_levenshtein(&wrong, &name) == 1;
+        strsim::jaro_winkler(&wrong, &name).max(if slip { LIKE } else { 0.0 })
+    };
+    let mut close: Vec<(f64, &str)> = names.into_iter().map(|name| (likeness(name), name)).collect();
+    close.retain(|(likeness, _)| *likeness >= LIKE);
     close.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     close.dedup();
     close.into_iter().take(3).map(|(_, name)| name).collect()

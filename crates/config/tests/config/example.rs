@@ -63,8 +63,7 @@ fn a_short_configuration_has_every_default() {
 #[test]
 fn what_is_shown_loads_as_the_same_policy() {
     let world = Made::new();
-    let rich = example().replace("http://10.0.0.5:8080", "https://app.internal").replace("# upstream_", "upstream_");
-    for text in [example(), rich] {
+    for text in [example(), rich()] {
         let policy = world.load(&text).policy.expect("a policy");
         let shown = show(&policy);
         let again = world.load(&shown);
@@ -72,6 +71,22 @@ fn what_is_shown_loads_as_the_same_policy() {
         assert_eq!(again.policy.as_ref(), Some(&policy), "{shown}");
         assert_eq!(again.policy.map(|policy| show(&policy)), Some(shown), "and the same text");
     }
+}
+
+/// The example with everything set that it leaves to its default.
+fn rich() -> String {
+    example().replace("http://10.0.0.5:8080", "https://app.internal").replace("# upstream_", "upstream_")
+}
+
+#[test]
+fn every_key_of_the_reference_is_shown() {
+    let shown = show(&Made::new().load(&rich()).policy.expect("a policy"));
+    for line in reference().lines().filter(|line| line.starts_with("| `")) {
+        let key = line.split('`').nth(1).expect("a key");
+        assert!(shown.contains(&format!("\n{key} = ")), "`{key}` is not shown");
+    }
+    assert!(shown.contains("retries = 1                              # default"), "{shown}");
+    assert!(!shown.contains("certificate example") && !shown.contains("key example"), "contents of files");
 }
 
 #[test]

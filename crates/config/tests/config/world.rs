@@ -66,6 +66,16 @@ pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(&whole).unwrap_or_else(|why| panic!("{path}: {why}"))
 }
 
+/// The names of the files in a directory of the repository that end so, in order.
+pub(crate) fn names(directory: &str, end: &str) -> Vec<String> {
+    let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(directory);
+    let entries = std::fs::read_dir(whole).expect(directory);
+    let names = entries.map(|entry| entry.expect(directory).file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(end)).collect();
+    names.sort();
+    names
+}
+
 /// Compares a file of the repository with what it should be; with `UPDATE=1`, writes it first.
 pub(crate) fn check_committed(path: &str, expected: &str, how: &str) {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
