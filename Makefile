@@ -36,8 +36,9 @@ release: ## the binary as it ships
 
 bench: ## side by side with Debian's nginx and haproxy; ARGS="--only NAME --rounds N --seconds S"
 	@scripts/setup.sh
-	@cargo build --quiet --locked --release -p portcullis -p portcullis-bench
-	@"$(TARGET)/release/bench" --gate "$(TARGET)/release/portcullis" $(ARGS)
+	@cargo build --quiet --locked --release -p portcullis
+	@cargo build --quiet --locked --profile quick -p portcullis-bench
+	@"$(TARGET)/quick/bench" --gate "$(TARGET)/release/portcullis" $(ARGS)
 
 soak: ## full load with a reload and a take-over every 10 s; ARGS="--seconds 300"
 	@scripts/setup.sh

@@ -1,0 +1,356 @@
+//! The figures: what is measured, against whom, and what was promised.
+//!
+//! Never a single measurement: a value is the median over rounds, a ratio the median of the rounds' own ratios, so that
+//! a slow minute of the machine weighs on both sides of it.
+
+use std::path::PathBuf;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::Fallible;
+use crate::contender::{Kind, LIMITED, Place, REFUSED, Server};
+use crate::load::{self, Attempt, Held, Tally};
+use crate::machine::Machine;
+
+/// How the bench was asked to run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) machine: Machine,
+    pub(crate) gate: PathBuf,
+    pub(crate) rounds: u32,
+    pub(crate) seconds: u32,
+}
+
+/// What is done to a contender.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Work {
+    /// HTTP/1.1, 64 kept connections.
+    KeepAlive { tls: bool, path: &'static str, refused: bool },
+    /// HTTP/2 over TLS, 8 connections with 16 streams each.
+    Http2,
+    /// Our own client, a connection for each attempt.
+    Connections { attempt: Attempt, concurrency: u32 },
+    /// Memory of so many kept connections, each used once.
+    Idle { count: usize },
+    /// HTTP/1.1 on 64 kept connections while so many others are held, beside an equal contender that holds none.
+    Held { count: usize },
+}
+
+/// What a value is compared with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Goal {
+    /// At most so many times the first peer's value.
+    Ratio(f64),
+    /// At most this value.
+    Value(f64),
+    /// For information.
+    None,
+}
+
+/// One figure.
+#[derive(Debug)]
+pub(crate) struct Figure {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) work: Work,
+    /// The gate first, then the peer of the goal, then others for information.
+    pub(crate) contenders: &'static [Kind],
+    pub(crate) goal: Goal,
+}
+
+const CPU: &str = "us-cpu/request";
+const ALL_THREE: &[Kind] = &[Kind::Portcullis, Kind::Nginx, Kind::Haproxy];
+const HAPROXY_FIRST: &[Kind] = &[Kind::Portcullis, Kind::Haproxy, Kind::Nginx];
+
+/// Every figure, in the order in which they are measured.
+pub(crate) const ALL: &[Figure] = &[
+    Figure {
+        name: "h1-keepalive-64",
+        what: "HTTP/1.1, 64 kept connections, 1 KiB proxied",
+        unit: CPU,
+        work: Work::KeepAlive { tls: false, path: "/", refused: false },
+        contenders: ALL_THREE,
+        goal: Goal::Ratio(1.0),
+    },
+    Figure {
+        name: "h2-tls-8x16",
+        what: "HTTP/2 over TLS, 8 connections x 16 streams, 1 KiB proxied",
+        unit: CPU,
+        work: Work::Http2,
+        contenders: ALL_THREE,
+        goal: Goal::Ratio(1.0),
+    },
+    Figure {
+        name: "refusal-keepalive",
+        what: "refused by a rule (405) on 64 kept connections",
+        unit: CPU,
+        work: Work::KeepAlive { tls: false, path: REFUSED, refused: true },
+        contenders: HAPROXY_FIRST,
+        goal: Goal::Ratio(1.0),
+    },
+    Figure {
+        name: "refusal-accept",
+        what: "refused at accept by the source address",
+        unit: "us-cpu/connection",
+        work: Work::Connections { attempt: Attempt::Refused, concurrency: 64 },
+        contenders: &[Kind::Portcullis, Kind::Haproxy],
+        goal: Goal::Ratio(1.0),
+    },
+    Figure {
+        name: "new-connection",
+        what: "a new connection for each request, 64 at once",
+        unit: CPU,
+        work: Work::Connections { attempt: Attempt::Request, concurrency: 64 },
+        contenders: ALL_THREE,
+        goal: Goal::Ratio(1.1),
+    },
+    Figure {
+        name: "tls13-handshake-one-request",
+        what: "a full TLS 1.3 handshake (X25519, P-256) and one request",
+        unit: CPU,
+        work: Work::Connections { attempt: Attempt::Handshake, concurrency: 16 },
+        contenders: ALL_THREE,
+        goal: Goal::Ratio(1.0),
+    },
+    Figure {
+        name: "idle-connection-bytes",
+        what: "memory of a kept connection that was used once, mean of 5,000",
+        unit: "bytes",
+        work: Work::Idle { count: 5_000 },
+        contenders: ALL_THREE,
+        goal: Goal::Value(12_288.0),
+    },
+    Figure {
+        name: "held-20000",
+        what: "serving 64 connections while 20,000 others are held, over serving them alone",
+        unit: CPU,
+        work: Work::Held { count: 20_000 },
+        contenders: &[Kind::Portcullis, Kind::Portcullis],
+        goal: Goal::Ratio(1.1),
+    },
+    Figure {
+        name: "h1-tls-keepalive-64",
+        what: "HTTP/1.1 over TLS, 64 kept connections, 1 KiB proxied",
+        unit: CPU,
+        work: Work::KeepAlive { tls: true, path: "/", refused: false },
+        contenders: ALL_THREE,
+        goal: Goal::None,
+    },
+    Figure {
+        name: "refusal-rate-keepalive",
+        what: "refused by a rate per address (429) on 64 kept connections",
+        unit: CPU,
+        work: Work::KeepAlive { tls: false, path: LIMITED, refused: true },
+        contenders: HAPROXY_FIRST,
+        goal: Goal::None,
+    },
+    Figure {
+        name: "refusal-keepalive-logged",
+        what: "refused by a rule (405), each refusal logged",
+        unit: CPU,
+        work: Work::KeepAlive { tls: false, path: REFUSED, refused: true },
+        contenders: &[Kind::PortcullisLogged, Kind::NginxLogged],
+        goal: Goal::None,
+    },
+];
+
+/// One contender over all rounds.
+#[derive(Debug, Default)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    /// One value a round; empty where the contender could not be started.
+    pub(crate) values: Vec<f64>,
+    /// Requests a second of the last round, to be read beside the CPU time.
+    pub(crate) per_second: f64,
+    /// Latency of the last round.
+    pub(crate) p50_ms: Option<f64>,
+    pub(crate) p99_ms: Option<f64>,
+    /// Shared pages counted once; only for memory.
+    pub(crate) proportional: Option<f64>,
+    /// Why it has no values, or why they should not be trusted.
+    pub(crate) trouble: Option<String>,
+}
+
+impl Series {
+    fn take(&mut self, cpu: u64, tally: &Tally) {
+        if tally.done == 0 || tally.errors * 100 > tally.done {
+            self.trouble = Some(format!("{} errors beside {} done", tally.errors, tally.done));
+        }
+        if tally.done > 0 {
+            self.values.push(as_float(cpu) / as_float(tally.done) / 1000.0);
+            self.per_second = as_float(tally.done) / tally.seconds.max(0.001);
+            (self.p50_ms, self.p99_ms) = (tally.p50_ms, tally.p99_ms);
+        }
+    }
+}
+
+impl Figure {
+    /// Measures every contender of this figure.
+    pub(crate) fn measure(&self, plan: &Plan) -> Fallible<Vec<Series>> {
+        let place = Place::new(self.name)?;
+        let upstream = Server::upstream(&place, &plan.machine)?;
+        let start = |kind: Kind| Server::contender(kind, &plan.gate, &place, &plan.machine, upstream.http);
+        match self.work {
+            Work::Idle { count } => self.measure_idle(plan, count, start),
+            Work::Held { count } => self.measure_held(plan, count, start),
+            _ => self.measure_load(plan, start),
+        }
+    }
+
+    fn measure_load(&self, plan: &Plan, start: impl Fn(Kind) -> Fallible<Server>) -> Fallible<Vec<Series>> {
+        let (servers, mut series) = self.start_all(start);
+        for server in servers.iter().flatten() {
+            self.load(server, 1)?;
+        }
+        for round in 0..plan.rounds {
+            for turn in order(round, servers.len()) {
+                let (Some(Some(server)), Some(series)) = (servers.get(turn), series.get_mut(turn)) else { continue };
+                let before = server.cpu_nanos();
+                let tally = self.load(server, plan.seconds)?;
+                series.take(server.cpu_nanos() - before, &tally);
+            }
+        }
+        Ok(series)
+    }
+
+    /// Each contender by itself and fresh in each round, since memory that was freed may be kept.
+    fn measure_idle(
+        &self,
+        plan: &Plan,
+        count: usize,
+        start: impl Fn(Kind) -> Fallible<Server>,
+    ) -> Fallible<Vec<Series>> {
+        let mut all: Vec<Series> = self.contenders.iter().map(|kind| named(kind.name())).collect();
+        for round in 0..plan.rounds.min(5) {
+            for turn in order(round, all.len()) {
+                let (Some(kind), Some(series)) = (self.contenders.get(turn), all.get_mut(turn)) else { continue };
+                match idle_bytes(*kind, count, &start) {
+                    Ok((resident, proportional)) => {
+                        series.values.push(resident);
+                        series.proportional = Some(proportional);
+                    }
+                    Err(error) => series.trouble = Some(error.to_string()),
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Two of the same: the first holds `count` connections, the second none.
+    fn measure_held(
+        &self,
+        plan: &Plan,
+        count: usize,
+        start: impl Fn(Kind) -> Fallible<Server>,
+    ) -> Fallible<Vec<Series>> {
+        let count = count.min(usize::try_from(plan.machine.descriptors.saturating_sub(600))?);
+        let (servers, mut series) = self.start_all(start);
+        let [Some(holding), Some(free)] = servers.as_slice() else { return Ok(series) };
+        let mut held = Held::open(holding.http, count)?;
+        for (series, name) in series.iter_mut().zip([format!("{count} held"), "none held".to_owned()]) {
+            series.name = name;
+        }
+        for server in [holding, free] {
+            load::wrk(server.http, false, "/", 64, 1, false)?;
+        }
+        for round in 0..plan.rounds {
+            for turn in order(round, 2) {
+                let (Some(server), Some(series)) = ([holding, free].get(turn).copied(), series.get_mut(turn)) else {
+                    continue;
+                };
+                let before = server.cpu_nanos();
+                let tally = load::wrk(server.http, false, "/", 64, plan.seconds, false)?;
+                series.take(server.cpu_nanos() - before, &tally);
+            }
+        }
+        let alive = held.alive();
+        if let (Some(series), true) = (series.first_mut(), alive < count) {
+            series.trouble = Some(format!("{} of {count} held connections were lost", count - alive));
+        }
+        Ok(series)
+    }
+
+    /// A contender that cannot be started (a binary that is not built yet) leaves the others standing.
+    fn start_all(&self, start: impl Fn(Kind) -> Fallible<Server>) -> (Vec<Option<Server>>, Vec<Series>) {
+        self.contenders
+            .iter()
+            .map(|kind| match start(*kind) {
+                Ok(server) => (Some(server), named(kind.name())),
+                Err(error) => (None, Series { trouble: Some(error.to_string()), ..named(kind.name()) }),
+            })
+            .unzip()
+    }
+
+    fn load(&self, server: &Server, seconds: u32) -> Fallible<Tally> {
+        match self.work {
+            Work::KeepAlive { tls, path, refused } => {
+                load::wrk(if tls { server.https } else { server.http }, tls, path, 64, seconds, refused)
+            }
+            Work::Http2 => load::h2load(server.https, 8, 16, seconds),
+            Work::Connections { attempt, concurrency } => {
+                let to = if attempt == Attempt::Handshake { server.https } else { server.http };
+                load::connections(attempt, to, concurrency, seconds)
+            }
+            Work::Idle { .. } | Work::Held { .. } => Err("measured in another way".into()),
+        }
+    }
+}
+
+/// Resident and proportional bytes for each of `count` connections.
+fn idle_bytes(kind: Kind, count: usize, start: impl Fn(Kind) -> Fallible<Server>) -> Fallible<(f64, f64)> {
+    let server = start(kind)?;
+    sleep(Duration::from_millis(500));
+    let before = server.memory();
+    let held = Held::open(server.http, count)?;
+    // Allocators give back what they free with a delay.
+    sleep(Duration::from_secs(2));
+    let after = server.memory();
+    drop(held);
+    let per = |after: u64, before: u64| as_float(after.saturating_sub(before)) / as_float(count as u64);
+    Ok((per(after.resident, before.resident), per(after.proportional, before.proportional)))
+}
+
+fn named(name: &str) -> Series {
+    Series { name: name.to_owned(), ..Series::default() }
+}
+
+/// Who comes when: each round begins with another, and every second runs backwards.
+fn order(round: u32, count: usize) -> Vec<usize> {
+    let mut turns: Vec<usize> = (0..count).collect();
+    turns.rotate_left(round as usize % count.max(1));
+    if round % 2 == 1 {
+        turns.reverse();
+    }
+    turns
+}
+
+/// Exact below 2^53: nanoseconds of a hundred days.
+fn as_float(value: u64) -> f64 {
+    value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_contender_has_its_turn_in_every_round_and_each_is_first_once() {
+        let mut first = BTreeSet::new();
+        for round in 0..6 {
+            let mut turns = order(round, 3);
+            first.extend(turns.first().copied());
+            turns.sort_unstable();
+            assert_eq!(turns, [0, 1, 2], "round {round}");
+        }
+        assert_eq!(first.len(), 3);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names: BTreeSet<_> = ALL.iter().map(|figure| figure.name).collect();
+        assert_eq!(names.len(), ALL.len());
+    }
+}
