@@ -1,0 +1,158 @@
+//! A normal visitor who keeps asking while something else happens, and remembers how it went.
+//!
+//! It never retries: a request that fails is a failure that a person would have seen.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::client::Wire;
+use crate::gate::HOST;
+use crate::place::figure;
+
+/// Requests on one connection before a new one is opened, so that accepting is proven too.
+const PER_CONNECTION: usize = 10;
+
+/// Between two requests of a visitor in [`Calm`].
+const PAUSE: Duration = Duration::from_millis(4);
+
+/// What a visitor lived through.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// How long each good answer took.
+    pub took: Vec<Duration>,
+    /// What went wrong.
+    pub failures: Vec<String>,
+}
+
+impl Tally {
+    /// The 99th percentile; zero for an empty tally.
+    #[must_use]
+    pub fn p99(&self) -> Duration {
+        let mut sorted = self.took.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len().saturating_sub(1) * 99 / 100).copied().unwrap_or_default()
+    }
+}
+
+/// A visitor at work on a thread of its own.
+#[derive(Debug)]
+pub struct Bystander {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Tally>>,
+}
+
+impl Bystander {
+    /// Asks for `path` every `pause` until [`Bystander::leave`].
+    #[must_use]
+    pub fn arrive(address: SocketAddr, path: &str, pause: Duration) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let leaving = Arc::clone(&stop);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+        let thread = std::thread::spawn(move || visit(address, &request, pause, &leaving));
+        Self { stop, thread: Some(thread) }
+    }
+
+    /// Stops, and tells.
+    ///
+    /// # Panics
+    /// When the visitor's thread did.
+    #[must_use]
+    pub fn leave(mut self) -> Tally {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().map(|thread| thread.join().expect("the visitor does not panic")).unwrap_or_default()
+    }
+}
+
+fn visit(address: SocketAddr, request: &str, pause: Duration, stop: &AtomicBool) -> Tally {
+    let mut tally = Tally::default();
+    while !stop.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        let mut wire = match Wire::try_plain(address) {
+            Ok(wire) => wire,
+            Err(error) => {
+                tally.failures.push(format!("connect: {error}"));
+                std::thread::sleep(pause);
+                continue;
+            }
+        };
+        let mut begun = Some(begun);
+        for _ in 0..PER_CONNECTION {
+            let start = begun.take().unwrap_or_else(Instant::now);
+            let close = match wire.ask(request) {
+                Ok(response) if response.status == 200 => {
+                    tally.took.push(start.elapsed());
+                    // A gate that drains says so, and a visitor who is told opens another connection.
+                    response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+                }
+                Ok(response) => {
+                    tally.failures.push(format!("status {}", response.status));
+                    true
+                }
+                Err(broken) => {
+                    tally.failures.push(format!("{broken:?}"));
+                    true
+                }
+            };
+            if close || stop.load(Ordering::Relaxed) {
+                break;
+            }
+            std::thread::sleep(pause);
+        }
+    }
+    tally
+}
+
+/// What a visitor lives through in calm, against which attacks are measured.
+#[derive(Debug)]
+pub struct Calm {
+    address: SocketAddr,
+    path: String,
+    p99: Duration,
+}
+
+impl Calm {
+    /// Measures a visitor alone, for a second.
+    ///
+    /// # Panics
+    /// When even that fails.
+    #[must_use]
+    pub fn measure(address: SocketAddr, path: &str) -> Self {
+        let visitor = Bystander::arrive(address, path, PAUSE);
+        std::thread::sleep(Duration::from_secs(1));
+        let tally = visitor.leave();
+        assert!(tally.failures.is_empty(), "even in calm: {:?}", tally.failures);
+        Self { address, path: path.to_owned(), p99: tally.p99() }
+    }
+
+    /// Runs `attack` while a visitor asks.
+    ///
+    /// No request of the visitor may fail and none may take absurdly long. The ratio of the 99th percentiles goes to
+    /// `target/suite/figures.jsonl`, and is asserted to be at most 2 only where `SUITE_STRICT_LATENCY` is set: a machine
+    /// that is busy with other things is no fault of the gate.
+    ///
+    /// # Panics
+    /// When the visitor suffered.
+    pub fn during<T>(&self, name: &str, attack: impl FnOnce() -> T) -> T {
+        const ABSURD: Duration = Duration::from_secs(5);
+        let visitor = Bystander::arrive(self.address, &self.path, PAUSE);
+        let begun = Instant::now();
+        let result = attack();
+        // A short attack still gets some requests beside it.
+        std::thread::sleep(Duration::from_millis(100).saturating_sub(begun.elapsed()));
+        let storm = visitor.leave();
+
+        assert!(storm.failures.is_empty(), "{name}: the visitor suffered: {:?}", storm.failures);
+        assert!(!storm.took.is_empty(), "{name}: the visitor got nothing");
+        let ratio = storm.p99().as_secs_f64() / self.p99.as_secs_f64().max(1e-6);
+        figure(&format!("visitor p99 under {name}"), storm.p99().as_secs_f64() * 1e3, "ms");
+        figure(&format!("visitor p99 under {name}, of calm"), ratio, "x");
+        assert!(storm.p99() < ABSURD, "{name}: p99 of the visitor is {:?}", storm.p99());
+        if std::env::var_os("SUITE_STRICT_LATENCY").is_some() {
+            assert!(ratio <= 2.0, "{name}: p99 {:?} is {ratio:.1} x calm {:?}", storm.p99(), self.p99);
+        }
+        result
+    }
+}
