@@ -10,8 +10,8 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use crate::kind::Value;
-use crate::problem::{Problem, either, nearest};
-use crate::schema::{Fallback, ROOT, Section};
+use crate::problem::{Problems, either, nearest};
+use crate::schema::{Fallback, Key, ROOT, Section};
 
 /// One table as it was written, with the defaults filled in.
 #[derive(Debug, Default)]
@@ -30,116 +30,61 @@ struct Field {
 }
 
 /// Reads the whole text; `None` when it is not TOML.
-pub(crate) fn read(text: &str, problems: &mut Vec<Problem>) -> Option<Draft> {
+pub(crate) fn read(text: &str, problems: &mut Problems) -> Option<Draft> {
     let (document, errors) = DeTable::parse_recoverable(text);
-    // What follows a syntax error is often its echo: one a line is enough, and a handful in all.
+    // What follows a syntax error on its line is its echo, and a file that is something else entirely is no list of them.
     let mut lines: Vec<usize> = Vec::new();
     for error in &errors {
-        let problem = Problem::error("toml-syntax", &error.span().unwrap_or(0..0), error.message().to_lowercase());
-        let (line, _) = problem.line_column(text);
-        if !lines.contains(&line) && lines.len() < 8 {
-            lines.push(line);
-            problems.push(problem.label("not TOML"));
+        let at = error.span().unwrap_or(0..0);
+        let (line, _) = problems.error("toml-syntax", &at, error.message()).label("not TOML").line_column(text);
+        if lines.contains(&line) || problems.0.len() > 8 {
+            problems.0.pop();
         }
+        lines.push(line);
     }
-    errors.is_empty().then(|| draft(&ROOT, document.get_ref(), 0..0, problems))
-}
-
-fn draft(section: &'static Section, table: &DeTable<'_>, span: Range<usize>, problems: &mut Vec<Problem>) -> Draft {
-    let mut draft = Draft { span, ..Draft::default() };
-    for (name, value) in table {
-        let found = value.get_ref();
-        if let Some(key) = section.key(name.get_ref()) {
-            // A value that cannot be read was still given: its default must not be missed a second time.
-            let read = key.kind.read(key.name, value, problems);
-            let fallback = || if let Fallback::Is(text) = &key.default { key.kind.parse(text).ok() } else { None };
-            let empty = matches!(&read, Some(Value::List(items)) if items.is_empty());
-            if empty && key.default == Fallback::Must && matches!(found, DeValue::Array(items) if items.is_empty()) {
-                let message = format!("`{}` is empty", key.name);
-                let hint = format!("for example: {} = {}", key.name, key.example);
-                problems.push(Problem::error("empty-list", &value.span(), message).hint(hint));
-            }
-            if let Some(value_read) = read.or_else(fallback) {
-                draft.fields.insert(key.name, Field { value: value_read, span: Some(value.span()) });
-            }
-            continue;
-        }
-        match (section.section(name.get_ref()), found) {
-            (Some(inner), DeValue::Table(table)) if !inner.many => {
-                let inner_draft = self::draft(inner, table, value.span(), problems);
-                draft.tables.insert(inner.name(), vec![inner_draft]);
-            }
-            (Some(inner), DeValue::Array(items)) if inner.many => {
-                let mut drafts = Vec::new();
-                for item in items {
-                    match item.get_ref() {
-                        DeValue::Table(table) => drafts.push(self::draft(inner, table, item.span(), problems)),
-                        _ => problems.push(not_a_table(inner, &item.span())),
-                    }
-                }
-                draft.tables.insert(inner.name(), drafts);
-            }
-            (Some(inner), DeValue::Table(_)) => {
-                problems.push(not_a_table(inner, &name.span()));
-                draft.tables.insert(inner.name(), Vec::new());
-            }
-            (Some(inner), _) => problems.push(not_a_table(inner, &value.span())),
-            (None, _) => problems.push(unknown(section, name.get_ref(), &name.span(), found)),
-        }
-    }
-    for key in section.keys.iter().filter(|key| !table.contains_key(key.name)) {
-        match &key.default {
-            Fallback::Is(text) => {
-                let value = key.kind.parse(text).ok();
-                draft.fields.extend(value.map(|value| (key.name, Field { value, span: None })));
-            }
-            Fallback::Must => {
-                let message = format!("`{}` is missing", key.name);
-                let hint = format!("for example: {} = {}", key.name, key.example);
-                problems.push(Problem::error("missing-key", &draft.span, message).hint(hint));
-            }
-            Fallback::Or(_) => {}
-        }
-    }
-    for inner in section.sections.iter().filter(|inner| !table.contains_key(inner.name())) {
-        let absent = if inner.many || inner.keys.iter().any(|key| key.default == Fallback::Must) {
-            Vec::new()
-        } else {
-            vec![self::draft(inner, &DeTable::new(), draft.span.clone(), problems)]
-        };
-        draft.tables.insert(inner.name(), absent);
-    }
-    draft
-}
-
-fn not_a_table(section: &Section, span: &Range<usize>) -> Problem {
-    let noun = if section.many { "a table that may come several times" } else { "a table" };
-    Problem::error("wrong-type", span, format!("`{}` is {noun}", section.name()))
-        .hint(format!("write {}", section.header()))
-}
-
-fn unknown(section: &'static Section, name: &str, span: &Range<usize>, found: &DeValue<'_>) -> Problem {
-    let table = match found {
-        DeValue::Table(_) => true,
-        DeValue::Array(items) => items.iter().any(|item| item.get_ref().is_table()),
-        _ => false,
-    };
-    let (code, noun) = if table { ("unknown-table", "table") } else { ("unknown-key", "key") };
-    let place = if section.path.is_empty() { "at the top".into() } else { format!("in `{}`", section.header()) };
-    let mut problem = Problem::error(code, span, format!("there is no {noun} `{name}` {place}"));
-    let names = section.keys.iter().map(|key| key.name).chain(section.sections.iter().map(|inner| inner.name()));
-    let near = nearest(name, names);
-    if !near.is_empty() {
-        problem = problem.hint(format!("did you mean {}?", either(&near)));
-    }
-    let homes = ROOT.homes(name);
-    if (1..=3).contains(&homes.len()) {
-        problem = problem.hint(format!("`{name}` belongs in {}", either(&homes)));
-    }
-    problem
+    errors.is_empty().then(|| Draft::new(&ROOT, document.get_ref(), 0..0, problems))
 }
 
 impl Draft {
+    fn new(section: &'static Section, table: &DeTable<'_>, span: Range<usize>, problems: &mut Problems) -> Self {
+        let mut draft = Self { span, ..Self::default() };
+        for (name, value) in table {
+            if let Some(key) = section.key(name.get_ref()) {
+                draft.field(key, value, problems);
+            } else if let Some(inner) = section.section(name.get_ref()) {
+                let drafts = tables(inner, &name.span(), value, problems);
+                draft.tables.insert(inner.name(), drafts);
+            } else {
+                unknown(section, name.get_ref(), &name.span(), value.get_ref(), problems);
+            }
+        }
+        for key in section.keys.iter().filter(|key| !table.contains_key(key.name)) {
+            draft.fields.extend(fallback(key).map(|value| (key.name, Field { value, span: None })));
+            if key.default == Fallback::Must {
+                let message = format!("`{}` is missing", key.name);
+                problems.error("missing-key", &draft.span, message).hint(for_example(key));
+            }
+        }
+        // A table that comes once is there even when nobody wrote it, unless something must be said in it.
+        let absent = section.sections.iter().filter(|inner| !inner.many && !table.contains_key(inner.name()));
+        for inner in absent.filter(|inner| inner.keys.iter().all(|key| key.default != Fallback::Must)) {
+            let defaults = Self::new(inner, &DeTable::new(), draft.span.clone(), problems);
+            draft.tables.insert(inner.name(), vec![defaults]);
+        }
+        draft
+    }
+
+    fn field(&mut self, key: &'static Key, value: &toml::Spanned<DeValue<'_>>, problems: &mut Problems) {
+        if key.default == Fallback::Must && value.get_ref().as_array().is_some_and(|items| items.is_empty()) {
+            let message = format!("`{}` is empty", key.name);
+            problems.error("empty-list", &value.span(), message).hint(for_example(key));
+        }
+        // What cannot be read was still given: the default stands in, and nobody is told that the key is missing.
+        if let Some(read) = key.kind.read(key.name, value, problems).or_else(|| fallback(key)) {
+            self.fields.insert(key.name, Field { value: read, span: Some(value.span()) });
+        }
+    }
+
     /// Where the operator wrote `key`; the table's header if nowhere.
     pub(crate) fn at(&self, key: &str) -> &Range<usize> {
         self.fields.get(key).and_then(|field| field.span.as_ref()).unwrap_or(&self.span)
@@ -158,6 +103,10 @@ impl Draft {
         if let Some(Value::Text(text)) = self.value(key) { Some(text) } else { None }
     }
 
+    pub(crate) fn string(&self, key: &str) -> String {
+        self.text(key).unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn flag(&self, key: &str) -> Option<bool> {
         if let Some(Value::Flag(flag)) = self.value(key) { Some(*flag) } else { None }
     }
@@ -166,21 +115,89 @@ impl Draft {
         if let Some(Value::Number(number)) = self.value(key) { Some(*number) } else { None }
     }
 
-    pub(crate) fn socket(&self, key: &str) -> Option<SocketAddr> {
-        if let Some(Value::Socket(socket)) = self.value(key) { Some(*socket) } else { None }
+    /// A number that has a default or must be given, and whose range fits.
+    pub(crate) fn count(&self, key: &str) -> u32 {
+        self.number(key).and_then(|number| number.try_into().ok()).unwrap_or_default()
     }
 
     pub(crate) fn duration(&self, key: &str) -> Option<Duration> {
         self.number(key).map(Duration::from_nanos)
     }
 
-    pub(crate) fn list(&self, key: &str) -> &[(Range<usize>, Value)] {
-        if let Some(Value::List(items)) = self.value(key) { items } else { &[] }
+    pub(crate) fn socket(&self, key: &str) -> SocketAddr {
+        if let Some(Value::Socket(socket)) = self.value(key) { *socket } else { SocketAddr::from(([127, 0, 0, 1], 0)) }
     }
 
-    /// The tables of that name; a table that may come once is there even when nobody wrote it, unless it has a key
-    /// that must be given.
-    pub(crate) fn tables(&self, name: &str) -> &[Draft] {
+    /// The entries of a list that `pick` knows, each with its place.
+    pub(crate) fn list<'a, T>(&'a self, key: &str, pick: fn(&'a Value) -> Option<T>) -> Vec<(&'a Range<usize>, T)> {
+        let Some(Value::List(items)) = self.value(key) else { return Vec::new() };
+        items.iter().filter_map(|(at, value)| Some((at, pick(value)?))).collect()
+    }
+
+    /// The tables of that name.
+    pub(crate) fn tables(&self, name: &str) -> &[Self] {
         self.tables.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// A table that comes once; where it could not be read, one without any value.
+    pub(crate) fn table(&self, name: &str) -> &Self {
+        static NOTHING: Draft = Draft { span: 0..0, fields: BTreeMap::new(), tables: BTreeMap::new() };
+        self.tables(name).first().unwrap_or(&NOTHING)
+    }
+}
+
+fn fallback(key: &Key) -> Option<Value> {
+    if let Fallback::Is(text) = &key.default { key.kind.parse(text).ok() } else { None }
+}
+
+fn for_example(key: &Key) -> String {
+    format!("for example: {} = {}", key.name, key.example)
+}
+
+/// One table, or those of an array, as the section wants it.
+fn tables(
+    section: &'static Section,
+    name: &Range<usize>,
+    value: &toml::Spanned<DeValue<'_>>,
+    problems: &mut Problems,
+) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    let noun = if section.many { "a table that may come several times" } else { "a table" };
+    let wrong = |at: &Range<usize>, problems: &mut Problems| {
+        let message = format!("`{}` is {noun}", section.name());
+        problems.error("wrong-type", at, message).hint(format!("write {}", section.header()));
+    };
+    match value.get_ref() {
+        DeValue::Table(table) if !section.many => drafts.push(Draft::new(section, table, value.span(), problems)),
+        DeValue::Table(_) => wrong(name, problems),
+        DeValue::Array(items) if section.many => {
+            for item in items {
+                match item.get_ref() {
+                    DeValue::Table(table) => drafts.push(Draft::new(section, table, item.span(), problems)),
+                    _ => wrong(&item.span(), problems),
+                }
+            }
+        }
+        _ => wrong(&value.span(), problems),
+    }
+    drafts
+}
+
+fn unknown(section: &Section, name: &str, at: &Range<usize>, found: &DeValue<'_>, problems: &mut Problems) {
+    let table = match found {
+        DeValue::Array(items) => items.iter().any(|item| item.get_ref().is_table()),
+        _ => found.is_table(),
+    };
+    let (code, noun) = if table { ("unknown-table", "table") } else { ("unknown-key", "key") };
+    let place = if section.path.is_empty() { "at the top".into() } else { format!("in `{}`", section.header()) };
+    let problem = problems.error(code, at, format!("there is no {noun} `{name}` {place}"));
+    let names = section.keys.iter().map(|key| key.name).chain(section.sections.iter().map(|inner| inner.name()));
+    let near = nearest(name, names);
+    if !near.is_empty() {
+        problem.hint(format!("did you mean {}?", either(&near)));
+    }
+    let homes = ROOT.homes(name);
+    if (1..=3).contains(&homes.len()) {
+        problem.hint(format!("`{name}` belongs in {}", either(&homes)));
     }
 }

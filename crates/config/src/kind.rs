@@ -8,8 +8,9 @@ use std::ops::Range;
 use portcullis_types::Prefix;
 use toml::de::DeValue;
 
+use crate::path::normal_path;
 use crate::policy::PathPattern;
-use crate::problem::{Problem, either, nearest};
+use crate::problem::{Problems, either, nearest};
 use crate::units::{Dimension, Wrong};
 
 type Spanned<'a> = toml::Spanned<DeValue<'a>>;
@@ -83,6 +84,23 @@ pub(crate) struct Url {
     pub(crate) http2: bool,
 }
 
+impl Value {
+    pub(crate) fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    pub(crate) fn upstream(&self) -> Option<&Url> {
+        if let Self::Upstream(url) = self { Some(url) } else { None }
+    }
+}
+
+impl Url {
+    /// The host without the brackets of an IPv6 address.
+    pub(crate) fn bare_host(&self) -> &str {
+        self.host.trim_matches(['[', ']'])
+    }
+}
+
 /// What is wrong with one value: code, message, hint; the caller knows where it stands.
 type Fault = (&'static str, String, Option<String>);
 
@@ -92,7 +110,7 @@ fn fault<T>(code: &'static str, message: impl Into<String>, hint: Option<String>
 
 impl Kind {
     /// Reads a value where it stands.
-    pub(crate) fn read(self, key: &str, value: &Spanned<'_>, problems: &mut Vec<Problem>) -> Option<Value> {
+    pub(crate) fn read(self, key: &str, value: &Spanned<'_>, problems: &mut Problems) -> Option<Value> {
         let read = match (self, value.get_ref()) {
             (Self::List(kind), DeValue::Array(items)) => {
                 let values: Vec<_> = items.iter().map(|item| (item.span(), kind.read(key, item, problems))).collect();
@@ -124,9 +142,7 @@ impl Kind {
         match read {
             Ok(value) => Some(value),
             Err((code, message, hint)) => {
-                let mut problem = Problem::error(code, &value.span(), message).label(format!("in `{key}`"));
-                problem.hints.extend(hint);
-                problems.push(problem);
+                problems.error(code, &value.span(), message).label(format!("in `{key}`")).hints.extend(hint);
                 None
             }
         }
@@ -436,8 +452,9 @@ fn route(text: &str) -> Result<PathPattern, Fault> {
         let hint = Some("write `/**` at the end for everything below, or nothing".to_owned());
         return fault("bad-path", "`*` may only stand in a `/**` at the end", hint);
     }
-    let normal = normalise(path);
-    let normal = if below { normal.trim_end_matches('/') } else { normal.as_str() };
+    let normal = normal_path(path.as_bytes());
+    let normal = String::from_utf8_lossy(&normal);
+    let normal = if below { normal.trim_end_matches('/') } else { &normal };
     if normal != path {
         let hint = format!("write \"{normal}{}\"", if below { "/**" } else { "" });
         return fault(
@@ -449,72 +466,9 @@ fn route(text: &str) -> Result<PathPattern, Fault> {
     Ok(if below { PathPattern::Below(path.to_owned()) } else { PathPattern::Exact(path.to_owned()) })
 }
 
-/// RFC 3986 section 6.2.2: unreserved characters decoded, other escapes in capitals, dot segments removed.
-fn normalise(path: &str) -> String {
-    let mut decoded = String::with_capacity(path.len());
-    let mut rest = path;
-    while let Some(at) = rest.find('%') {
-        let (before, escape) = rest.split_at(at);
-        decoded.push_str(before);
-        let digits = escape.get(1..3).filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let byte = digits.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        let Some(byte) = byte else {
-            // Not an escape at all; a literal `%` is written `%25`.
-            decoded.push_str("%25");
-            rest = escape.get(1..).unwrap_or_default();
-            continue;
-        };
-        match char::from(byte) {
-            plain if plain.is_ascii_alphanumeric() || "-._~".contains(plain) => decoded.push(plain),
-            _ => decoded.push_str(&format!("%{byte:02X}")),
-        }
-        rest = escape.get(3..).unwrap_or_default();
-    }
-    decoded.push_str(rest);
-    let mut segments: Vec<&str> = Vec::new();
-    let mut parts = decoded.split('/').skip(1).peekable();
-    while let Some(part) = parts.next() {
-        let last = parts.peek().is_none();
-        match part {
-            "." | ".." => {
-                if part == ".." {
-                    segments.pop();
-                }
-                if last {
-                    segments.push("");
-                }
-            }
-            _ => segments.push(part),
-        }
-    }
-    if segments.is_empty() && path.is_empty() { String::new() } else { format!("/{}", segments.join("/")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_have_one_normal_form() {
-        let table = [
-            ("/", "/"),
-            ("/a/b", "/a/b"),
-            ("/a/", "/a/"),
-            ("/a//b", "/a//b"),
-            ("/%61%2fb", "/a%2Fb"),
-            ("/a/./b/../c", "/a/c"),
-            ("/a/..", "/"),
-            ("/../a", "/a"),
-            ("/100%", "/100%25"),
-            ("/%zz", "/%25zz"),
-            ("/%+1", "/%25+1"),
-            ("", ""),
-        ];
-        for (path, normal) in table {
-            assert_eq!(normalise(path), normal, "{path}");
-            assert_eq!(normalise(&normalise(path)), normal, "{path} again");
-        }
-    }
 
     #[test]
     fn upstreams_have_their_scheme_s_port() {

@@ -9,6 +9,8 @@
 mod check;
 mod draft;
 mod kind;
+mod path;
+mod platform;
 pub mod policy;
 mod problem;
 mod reference;
@@ -21,6 +23,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 pub use check::read_list;
+pub use path::normal_path;
 pub use policy::Policy;
 pub use problem::{Problem, Severity};
 pub use reference::reference;
@@ -73,9 +76,10 @@ pub struct Outcome {
 /// Reads `text`, the content of the file at `path`. Relative paths in it are relative to that file's directory.
 #[must_use]
 pub fn load(path: &Path, text: &str, world: &dyn World) -> Outcome {
-    let mut problems = Vec::new();
+    let mut problems = problem::Problems::default();
     let policy = draft::read(text, &mut problems)
         .map(|root| check::policy(&root, path.parent().unwrap_or(Path::new("")), world, &mut problems));
+    let mut problems = problems.0;
     problems.sort_by_key(|problem| problem.span.start);
     let sound = problems.iter().all(|problem| problem.severity != Severity::Error);
     Outcome { policy: policy.filter(|_| sound), problems }

@@ -247,9 +247,9 @@ pub struct Route {
     pub rates: Vec<Rate>,
 }
 
-/// Which paths a route holds. Paths are compared after percent-decoding of unreserved characters and removal of dot
-/// segments (RFC 3986 section 6.2.2), never as the client spelt them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Which paths a route holds. Paths are compared in the form of [`normal_path`](crate::normal_path), never as the client
+/// spelt them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PathPattern {
     /// This path alone.
     Exact(String),

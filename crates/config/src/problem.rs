@@ -30,35 +30,48 @@ pub struct Problem {
     pub secondary: Option<(Range<usize>, String)>,
 }
 
-impl Problem {
-    pub(crate) fn error(code: &'static str, span: &Range<usize>, message: impl Into<String>) -> Self {
-        Self {
+/// The problems of one text, as they are found.
+#[derive(Debug, Default)]
+pub(crate) struct Problems(pub(crate) Vec<Problem>);
+
+impl Problems {
+    pub(crate) fn error(&mut self, code: &'static str, at: &Range<usize>, message: impl Into<String>) -> &mut Problem {
+        self.0.push_mut(Problem {
             severity: Severity::Error,
             code,
             message: message.into(),
-            span: span.clone(),
+            span: at.clone(),
             label: String::new(),
             hints: Vec::new(),
             secondary: None,
-        }
+        })
     }
 
-    pub(crate) fn warning(code: &'static str, span: &Range<usize>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(code, span, message) }
+    pub(crate) fn warning(
+        &mut self,
+        code: &'static str,
+        at: &Range<usize>,
+        message: impl Into<String>,
+    ) -> &mut Problem {
+        let problem = self.error(code, at, message);
+        problem.severity = Severity::Warning;
+        problem
     }
+}
 
-    pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
+impl Problem {
+    pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Self {
         self.label = label.into();
         self
     }
 
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
         self.hints.push(hint.into());
         self
     }
 
-    pub(crate) fn second(mut self, span: &Range<usize>, label: impl Into<String>) -> Self {
-        self.secondary = Some((span.clone(), label.into()));
+    pub(crate) fn second(&mut self, at: &Range<usize>, label: impl Into<String>) -> &mut Self {
+        self.secondary = Some((at.clone(), label.into()));
         self
     }
 
@@ -109,7 +122,8 @@ mod tests {
 
     #[test]
     fn lines_and_columns_count_from_one_and_in_characters() {
-        let at = |start| Problem::error("x", &(start..start), "").line_column("a = 1\nü = 2\n");
+        let mut problems = Problems::default();
+        let mut at = |start| problems.error("x", &(start..start), "").line_column("a = 1\nü = 2\n");
         let table = [(0, (1, 1)), (4, (1, 5)), (6, (2, 1)), (7, (2, 1)), (8, (2, 2)), (99, (3, 1))];
         for (start, expected) in table {
             assert_eq!(at(start), expected, "{start}");

@@ -268,8 +268,8 @@ section! {
     /// A set of paths with one purpose. The longest path that matches wins. Where no route is `/**`, one of class
     /// `page` is added.
     ROUTE = "platform.route", many: true, holds: [RATE] {
-        /// `/donate` is that path alone, `/donate/**` that path and everything below it. Paths are compared in normal
-        /// form (RFC 3986 section 6.2.2).
+        /// `/donate` is that path alone, `/donate/**` that path and everything below it. Paths are compared
+        /// without regard to their spelling: escapes, dot segments and repeated slashes make no difference.
         path: Route, Must, "\"/donate/**\"";
         /// What the route is for.
         class: Choice(&CLASSES), is("page"), "\"payment\"";
@@ -376,10 +376,10 @@ mod tests {
                     assert!((least..=most).contains(number), "default of {place}");
                 }
             }
-            let mut problems = Vec::new();
+            let mut problems = crate::problem::Problems::default();
             let example = toml::de::DeValue::parse(&key.example).unwrap_or_else(|why| panic!("{place}: {why}"));
             let value = key.kind.read(key.name, &example, &mut problems);
-            assert!(problems.is_empty() && value.is_some(), "example of {place}: {problems:?}");
+            assert!(problems.0.is_empty() && value.is_some(), "example of {place}: {problems:?}");
         });
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use portcullis_types::{Limits, Prefix};
 
-use crate::check::per_second;
 use crate::kind::{Url, Value};
+use crate::platform::per_second;
 use crate::policy::{Certificate, ForwardedHeader, Listener, Platform, Policy, Rate, Route, TlsVersion, Upstream};
 use crate::schema::{self, Fallback, Section};
 use crate::units::Dimension;

@@ -43,7 +43,7 @@ fn every_code_has_a_case() {
     let mut codes = 0;
     for file in names("crates/config/src", ".rs") {
         let source = read(&format!("crates/config/src/{file}"));
-        for opening in ["error(", "warning(", "fault(", "return bad(", "self.file(", "=> ("] {
+        for opening in ["error(", "warning(", "once(", "fault(", "self.file("] {
             for call in source.split(opening).skip(1) {
                 let arguments = call.split(')').next().unwrap_or_default();
                 let code = arguments.split('"').skip(1).step_by(2).find(|text| is_code(text));
@@ -71,7 +71,7 @@ fn side(diff: &str, sign: char) -> String {
 }
 
 /// The listener and the platform of the README, for cases that speak of neither.
-fn appendix() -> [String; 2] {
+pub(crate) fn appendix() -> [String; 2] {
     let readme = read(&format!("{DIRECTORY}/README.md"));
     let (_, toml) = readme.split_once("```toml\n").expect("a block of TOML");
     let (toml, _) = toml.split_once("```").expect("its end");
@@ -79,7 +79,7 @@ fn appendix() -> [String; 2] {
     [listener.to_owned() + "\n", platform.to_owned()]
 }
 
-fn complete(mut text: String, [listener, platform]: &[String; 2]) -> String {
+pub(crate) fn complete(mut text: String, [listener, platform]: &[String; 2]) -> String {
     for (name, table) in [("[[listener]]", listener), ("[[platform]]", platform)] {
         if !text.contains(name) {
             text += table;

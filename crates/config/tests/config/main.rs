@@ -2,5 +2,6 @@
 
 mod cases;
 mod example;
+mod guide;
 mod properties;
 mod world;
