@@ -148,7 +148,7 @@ impl Bucket {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "tests start threads to prove that limits hold over workers")]
+#[expect(clippy::disallowed_methods, reason = "tests start threads to prove that limits hold over workers")]
 mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::thread;

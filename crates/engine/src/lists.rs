@@ -113,7 +113,14 @@ impl Sets {
 struct Ranges<A> {
     starts: Box<[A]>,
     sets: Box<[u32]>,
+    /// The span from the first start to the last in equal steps of `1 << shift` addresses: how many starts lie before
+    /// each step. It narrows the search to the few starts of one step, as long as they are spread at all.
+    steps: Box<[usize]>,
+    shift: u32,
 }
+
+/// Steps of a table, at most: 512 KiB.
+const MOST_STEPS: usize = 1 << 16;
 
 impl<A: Address> Ranges<A> {
     /// Prefixes either nest or do not touch, so one pass with a stack of the enclosing ones is enough.
@@ -134,11 +141,31 @@ impl<A: Address> Ranges<A> {
         }
         flat.dedup_by_key(|(_, set)| *set);
         let (starts, sets): (Vec<A>, Vec<u32>) = flat.into_iter().unzip();
-        Self { starts: starts.into(), sets: sets.into() }
+        let (Some(first), Some(last)) = (starts.first().copied(), starts.last().copied()) else {
+            return Self { starts: Box::default(), sets: Box::default(), steps: Box::default(), shift: 0 };
+        };
+        let most = starts.len().next_power_of_two().min(MOST_STEPS);
+        let shift = (0..A::BITS).find(|shift| last.steps_from(first, *shift) < most).unwrap_or(A::BITS - 1);
+        let mut steps = vec![0; last.steps_from(first, shift) + 2];
+        for start in &starts {
+            if let Some(after) = steps.get_mut(start.steps_from(first, shift) + 1) {
+                *after += 1;
+            }
+        }
+        let mut before = 0;
+        for step in &mut steps {
+            before += *step;
+            *step = before;
+        }
+        Self { starts: starts.into(), sets: sets.into(), steps: steps.into(), shift }
     }
 
     fn find(&self, address: A) -> u32 {
-        let after = self.starts.partition_point(|start| *start <= address);
+        let Some(first) = self.starts.first().filter(|first| **first <= address) else { return 0 };
+        let step = address.steps_from(*first, self.shift).min(self.steps.len().saturating_sub(2));
+        let (Some(from), Some(to)) = (self.steps.get(step), self.steps.get(step + 1)) else { return 0 };
+        let near = self.starts.get(*from..*to).unwrap_or_default();
+        let after = from + near.partition_point(|start| *start <= address);
         after.checked_sub(1).and_then(|at| self.sets.get(at)).copied().unwrap_or(0)
     }
 }
@@ -159,20 +186,32 @@ fn begin<A: Address>(flat: &mut Vec<(A, u32)>, first: A, set: u32) {
 }
 
 trait Address: Copy + Ord {
+    const BITS: u32;
+
     fn next(self) -> Option<Self>;
+
+    /// Whole steps of `1 << shift` addresses from `first`, which is not beyond `self`.
+    fn steps_from(self, first: Self, shift: u32) -> usize;
 }
 
-impl Address for u32 {
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
+macro_rules! address {
+    ($bits:ty) => {
+        impl Address for $bits {
+            const BITS: u32 = <$bits>::BITS;
+
+            fn next(self) -> Option<Self> {
+                self.checked_add(1)
+            }
+
+            fn steps_from(self, first: Self, shift: u32) -> usize {
+                usize::try_from(self.saturating_sub(first) >> shift).unwrap_or(usize::MAX)
+            }
+        }
+    };
 }
 
-impl Address for u128 {
-    fn next(self) -> Option<Self> {
-        self.checked_add(1)
-    }
-}
+address!(u32);
+address!(u128);
 
 #[cfg(test)]
 mod tests {

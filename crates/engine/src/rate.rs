@@ -252,7 +252,7 @@ impl Bucket {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "tests start threads to prove that limits hold over workers")]
+#[expect(clippy::disallowed_methods, reason = "tests start threads to prove that limits hold over workers")]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::AtomicUsize;
@@ -288,7 +288,10 @@ mod tests {
         ) {
             let table = RateTable::new(1);
             let gcra = Gcra::new(per_second, burst);
-            let mut naive = Naive { level: 0.0, last: 0, per_second, burst: f64::from(burst) };
+            // An interval is a whole number of nanoseconds; this is the rate that it stands for.
+            let interval = u32::try_from(gcra.interval).map_or(1e9 / per_second, f64::from);
+            prop_assert!((interval - 1e9 / per_second).abs() <= 0.5);
+            let mut naive = Naive { level: 0.0, last: 0, per_second: 1e9 / interval, burst: f64::from(burst) };
             let mut now = 0u64;
             for (gap, requests) in gaps {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small and positive")]

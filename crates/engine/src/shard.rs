@@ -226,7 +226,7 @@ fn write_address(hasher: &mut impl Hasher, address: IpAddr) {
 }
 
 #[cfg(test)]
-#[allow(clippy::disallowed_methods, reason = "tests start threads to prove that limits hold over workers")]
+#[expect(clippy::disallowed_methods, reason = "tests start threads to prove that limits hold over workers")]
 mod tests {
     use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
     use std::thread;
@@ -307,7 +307,8 @@ mod tests {
 
     #[test]
     fn each_key_is_counted_by_what_it_names() {
-        let cases: &[(RateKey, &[(&str, Option<&str>, Option<&str>, bool)])] = &[
+        type Asked = (&'static str, Option<&'static str>, Option<&'static str>, bool);
+        let cases: &[(RateKey, &[Asked])] = &[
             (
                 RateKey::Address,
                 &[
