@@ -52,11 +52,22 @@ pub(crate) struct Check<'a> {
 pub(crate) type Claims<K> = BTreeMap<K, Range<usize>>;
 
 impl Check<'_> {
-    fn server(&self, draft: &Draft) -> Server {
+    fn server(&mut self, draft: &Draft) -> Server {
+        // What is left of `sockaddr_un.sun_path` beside its terminator.
+        const SOCKET_PATH: usize = 107;
+        let control = self.path(draft, "control").unwrap_or_default();
+        let length = control.as_os_str().len();
+        if length > SOCKET_PATH {
+            let message = format!(
+                "`{}` has {length} bytes, and the path of a Unix socket at most {SOCKET_PATH}",
+                control.display()
+            );
+            self.problems.error("control-too-long", draft.at("control"), message);
+        }
         let workers = draft.number("workers").and_then(|workers| usize::try_from(workers).ok());
         Server {
             workers: workers.unwrap_or_else(|| self.world.cores().clamp(1, 1024)),
-            control: self.path(draft, "control").unwrap_or_default(),
+            control,
             drain: draft.duration("drain").unwrap_or_default(),
             name: draft.string("name"),
         }
@@ -162,8 +173,9 @@ impl Check<'_> {
             }
         };
         if facts.expired {
+            let since = facts.not_after.map(|seconds| format!(" on {}", date(seconds))).unwrap_or_default();
             self.problems
-                .warning("certificate-expired", at, format!("the certificate `{}` has expired", draft.string("cert")))
+                .warning("certificate-expired", at, format!("the certificate expired{since}"))
                 .hint("visitors will be warned away; renew it, then reload");
         }
         let names = facts.names.iter().map(|name| name.to_ascii_lowercase()).collect();
@@ -317,6 +329,18 @@ pub fn read_list(text: &str) -> (Vec<Prefix>, Vec<(usize, String)>) {
     (prefixes, bad)
 }
 
+/// The day, UTC, of a number of seconds since 1970 (Howard Hinnant, "chrono-compatible low-level date algorithms").
+fn date(seconds: i64) -> String {
+    let days = seconds.div_euclid(86_400) + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    format!("{:04}-{month:02}-{day:02}", year_of_era + era * 400 + i64::from(month <= 2))
+}
+
 /// Whether a certificate's name covers a host; `*` stands for exactly one label (RFC 9525 section 6.3).
 fn covers(name: &str, host: &str) -> bool {
     let under = |domain| host.split_once('.').is_some_and(|(label, rest)| label != "*" && rest == domain);
@@ -342,4 +366,51 @@ fn networks(draft: &Draft, key: &str) -> Vec<Prefix> {
 
 pub(crate) fn mode(draft: &Draft) -> Mode {
     if draft.text("mode") == Some("observe") { Mode::Observe } else { Mode::Enforce }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_counted_from_1970() {
+        let table = [(0, "1970-01-01"), (951_782_400, "2000-02-29"), (1_735_689_599, "2024-12-31"), (-1, "1969-12-31")];
+        for (seconds, expected) in table {
+            assert_eq!(date(seconds), expected);
+        }
+        assert!(!date(i64::MAX).is_empty() && !date(i64::MIN).is_empty(), "no overflow");
+    }
+
+    #[test]
+    fn a_wildcard_covers_one_label() {
+        let table = [
+            ("example.org", "example.org", true),
+            ("*.example.org", "www.example.org", true),
+            ("*.example.org", "*.example.org", true),
+            ("*.example.org", "example.org", false),
+            ("*.example.org", "a.b.example.org", false),
+            ("*.example.org", "*.b.example.org", false),
+            ("www.example.org", "*.example.org", false),
+        ];
+        for (name, host, expected) in table {
+            assert_eq!(covers(name, host), expected, "{name} {host}");
+        }
+    }
+
+    #[test]
+    fn sockets_meet_where_one_holds_the_other() {
+        let table = [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("0.0.0.0", "127.0.0.1", true),
+            ("127.0.0.1", "::", true),
+            ("0.0.0.0", "::1", false),
+            ("::1", "127.0.0.1", false),
+        ];
+        for (one, other, expected) in table {
+            let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+            assert_eq!(overlap(ip(one), ip(other)), expected, "{one} {other}");
+            assert_eq!(overlap(ip(other), ip(one)), expected, "{other} {one}");
+        }
+    }
 }

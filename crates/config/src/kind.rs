@@ -136,7 +136,7 @@ impl Kind {
             (_, found) => fault(
                 "wrong-type",
                 format!("`{key}` must be a string ({}), not {}", self.describe(), article(found.type_str())),
-                None,
+                self.retyped(found),
             ),
         };
         match read {
@@ -167,7 +167,7 @@ impl Kind {
             Self::Choice(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
             Self::Choice(words) => {
                 let near = nearest(text, words.iter().copied());
-                let hint = if near.is_empty() { either(words) } else { either(&near) };
+                let hint = if near.is_empty() { either(&quoted(words)) } else { either(&quoted(&near)) };
                 fault("unknown-choice", format!("`{text}` is not one of the choices"), Some(format!("write {hint}")))
             }
             Self::Name => name(text),
@@ -220,7 +220,7 @@ impl Kind {
                 format!("a {} from {} to {}", dimension.name(), dimension.print(least), dimension.print(most))
             }
             Self::Rate => "a rate from 1 to 10000000 a second, minute or hour".into(),
-            Self::Choice(words) => either(words),
+            Self::Choice(words) => either(&quoted(words)),
             Self::Name => "a name of lower-case letters, digits and hyphens".into(),
             Self::Token(_) => "a name as HTTP has them, without spaces".into(),
             Self::File => "a path".into(),
@@ -257,12 +257,17 @@ impl Kind {
             (Self::Count(..), DeValue::String(text)) => {
                 text.parse::<u64>().ok().map(|number| format!("write {number}"))
             }
+            (Self::Choice(_), DeValue::Float(number)) => Some(format!("write \"{}\"", number.as_str())),
             (Self::List(_), DeValue::String(text)) => {
                 Some(format!("write [{}]", toml::Value::String(text.to_string())))
             }
             _ => None,
         }
     }
+}
+
+fn quoted(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| format!("\"{word}\"")).collect()
 }
 
 fn article(noun: &str) -> String {

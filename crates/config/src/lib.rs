@@ -2,7 +2,7 @@
 //!
 //! This crate never touches the outside by itself: files, names, certificates and cores come through [`World`], and
 //! how a [`Problem`] looks on a terminal is the caller's. Start at `schema.rs`: every key, its kind and its default
-//! stand there once, and the reader, [`show`] and [`reference`] all walk over the same tables.
+//! stand there once, and the reader, [`show()`] and [`reference()`] all walk over the same tables.
 
 #![forbid(unsafe_code)]
 

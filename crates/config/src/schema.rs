@@ -303,7 +303,7 @@ section! {
 pub(crate) static LIMITS: Section = Section {
     path: "limits",
     many: false,
-    doc: "What an attacker can grow, and how far. Each limit holds for the whole node unless it says otherwise.",
+    doc: "What an attacker can grow, and how far. Each says what happens beyond it.",
     keys: LazyLock::new(|| Limits::ALL.iter().map(limit).collect()),
     sections: &[],
 };

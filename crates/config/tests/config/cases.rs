@@ -34,10 +34,10 @@ fn every_case_is_answered_as_written_and_every_twin_passes() {
         check_committed(&path, &(fresh + "\n"), HOW);
     }
     assert!(cases >= 40, "only {cases} cases were found");
+    every_code_has_a_case();
 }
 
 /// A check whose code stands in no case could be cut out without anybody noticing.
-#[test]
 fn every_code_has_a_case() {
     let pages: String = names(DIRECTORY, ".md").iter().map(|file| read(&format!("{DIRECTORY}/{file}"))).collect();
     let mut codes = 0;

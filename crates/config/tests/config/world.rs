@@ -50,7 +50,7 @@ impl World for Made {
         let names = facts["names"].as_array().expect("names").iter().filter_map(Value::as_str);
         Ok(CertificateFacts {
             names: names.map(str::to_owned).collect(),
-            not_after: None,
+            not_after: facts.get("not_after").and_then(Value::as_integer),
             expired: facts.get("expired").and_then(Value::as_bool).unwrap_or_default(),
         })
     }
