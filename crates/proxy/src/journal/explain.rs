@@ -1,0 +1,195 @@
+//! Reading the log back: the record of a reference, and what it means in words.
+//!
+//! It never loads a file, only a line at a time, and never passes on a character that a terminal would obey.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::path::Path;
+
+use portcullis_types::{Reason, Reference};
+use serde_json::Value;
+
+use super::file::newest_first;
+use super::record::LINE_BYTES;
+
+/// Read from the disk at once.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// The record of that reference: looked for in the open file, then in the rotated ones, the newest first.
+///
+/// # Errors
+/// When the newest file does not exist, or a file cannot be read.
+pub fn find(path: &Path, reference: Reference) -> io::Result<Option<String>> {
+    // Fails in words when there is no log at all.
+    drop(std::fs::File::open(path)?);
+    for file in newest_first(path) {
+        if let Some(line) = find_in(file?, reference)? {
+            return Ok(Some(line));
+        }
+    }
+    Ok(None)
+}
+
+/// The last whole record of that reference; a line cut short by a crash is passed over.
+fn find_in(file: impl Read, reference: Reference) -> io::Result<Option<String>> {
+    // A quote inside a string is escaped, so nothing that a client sent can look like this.
+    let needle = format!("\"ref\":\"{reference}\"");
+    let finder = memchr::memmem::Finder::new(&needle);
+    let mut reader = BufReader::with_capacity(CHUNK_BYTES, file);
+    let mut line = Vec::new();
+    let mut found = None;
+    let longest = u64::try_from(LINE_BYTES).unwrap_or(u64::MAX);
+    loop {
+        line.clear();
+        if reader.by_ref().take(longest).read_until(b'\n', &mut line)? == 0 {
+            return Ok(found);
+        }
+        // Of a line longer than any record, each piece is looked at and none is whole.
+        if finder.find(&line).is_some() && serde_json::from_slice::<Value>(&line).is_ok() {
+            found = String::from_utf8(line.trim_ascii_end().to_owned()).ok().or(found);
+        }
+    }
+}
+
+/// What a record means, for the operator: what happened, why, what to do, who, where and when.
+#[must_use]
+pub fn explain(line: &str) -> String {
+    let Ok(record) = serde_json::from_str::<Value>(line) else {
+        return "This line is not a record: it is not JSON.\n".to_owned();
+    };
+    let record = Fields(&record);
+    let mut text = String::new();
+    let mut row = |name: &str, words: String| {
+        if !words.is_empty() {
+            let _ = writeln!(text, "{name:<11}{}", harmless(&words));
+        }
+    };
+    row("Reference", record.text("ref"));
+    row("What", what(&record));
+    let reason = record.get("reason").and_then(Value::as_str);
+    row("Why", reason.map(|code| why(code, record.text("detail"))).unwrap_or_default());
+    row("What to do", reason.and_then(Reason::from_code).map(|reason| reason.hint().to_owned()).unwrap_or_default());
+    row("Who", who(&record));
+    row("Where", places(&record));
+    row("When", when(&record));
+    for observed in record.get("observed").and_then(Value::as_array).into_iter().flatten() {
+        let observed = Fields(observed);
+        let words = why(&observed.text("reason"), observed.text("detail"));
+        row("Observed", format!("{words} It would have been refused if this were enforced."));
+    }
+    let lost = record.number("lost");
+    if lost > 0 {
+        row("Lost", format!("{lost} records before this one could not be written."));
+    }
+    text
+}
+
+fn what(record: &Fields<'_>) -> String {
+    let outcome = match (record.text("verdict").as_str(), record.number("status")) {
+        ("served", status) => format!("was served with status {status}"),
+        ("failed", 0) => "failed, and the connection was closed".to_owned(),
+        ("failed", status) => format!("was let in, then failed with status {status}"),
+        (_, 0) => "was refused by closing the connection".to_owned(),
+        (_, status) => format!("was refused with status {status}"),
+    };
+    let method = record.text("method");
+    let mut words = if method.is_empty() {
+        format!("A connection {outcome}")
+    } else {
+        format!("{method} {}{} {outcome}", record.text("host"), record.text("path"))
+    };
+    let (bytes_in, bytes_out) = (record.number("bytes_in"), record.number("bytes_out"));
+    if bytes_in + bytes_out > 0 {
+        let _ = write!(words, "; {bytes_in} bytes came in, {bytes_out} went out");
+    }
+    words.push('.');
+    words
+}
+
+fn why(code: &str, detail: String) -> String {
+    let mut words = match Reason::from_code(code) {
+        Some(reason) => format!("{} ({code})", reason.description()),
+        None => format!("{code}, a reason that this version does not know"),
+    };
+    if !detail.is_empty() {
+        let _ = write!(words, ": {detail}.");
+    }
+    words
+}
+
+fn who(record: &Fields<'_>) -> String {
+    let mut words = record.text("client");
+    match (record.text("from").as_str(), record.text("peer")) {
+        ("proxy-protocol", peer) => words += &format!(", as the PROXY header from {peer} says"),
+        ("forwarded", peer) => words += &format!(", as the trusted proxy {peer} says"),
+        (_, peer) if !peer.is_empty() => words += &format!(", connected from {peer}"),
+        _ => {}
+    }
+    for (name, label) in [("ja4", "JA4"), ("h2", "HTTP/2 settings"), ("order", "header order")] {
+        let print = record.text(name);
+        if !print.is_empty() {
+            words += &format!("; {label} {print}");
+        }
+    }
+    words
+}
+
+fn places(record: &Fields<'_>) -> String {
+    let mut parts = Vec::new();
+    for (name, label) in [
+        ("node", "node "),
+        ("listener", "listener "),
+        ("version", "HTTP/"),
+        ("tls", "TLS "),
+        ("platform", "platform "),
+        ("route", "route "),
+        ("class", "class "),
+        ("upstream", "upstream "),
+    ] {
+        let value = record.text(name);
+        if !value.is_empty() {
+            parts.push(format!("{label}{value}"));
+        }
+    }
+    if record.number("attempts") > 1 {
+        parts.push(format!("{} attempts", record.number("attempts")));
+    }
+    parts.join(", ")
+}
+
+fn when(record: &Fields<'_>) -> String {
+    let mut words = record.text("t");
+    if let Some(took) = record.get("ms").and_then(Value::as_f64) {
+        let _ = write!(words, ", took {took} ms");
+    }
+    if let Some(took) = record.get("upstream_ms").and_then(Value::as_f64) {
+        let _ = write!(words, ", the upstream began to answer after {took} ms");
+    }
+    words
+}
+
+/// A record whose fields may be missing or of another type: somebody may have edited the file.
+struct Fields<'a>(&'a Value);
+
+impl Fields<'_> {
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    fn number(&self, name: &str) -> u64 {
+        self.get(name).and_then(Value::as_u64).unwrap_or(0)
+    }
+}
+
+/// Whatever a terminal would obey, or that would reorder what is read, is shown as a replacement character.
+fn harmless(text: &str) -> String {
+    let obeyed = |character: char| {
+        character.is_control()
+            || matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|character| if obeyed(character) { '\u{FFFD}' } else { character }).collect()
+}

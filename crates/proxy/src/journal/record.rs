@@ -1,0 +1,531 @@
+//! One record: a decision as a line of JSON with stable fields.
+//!
+//! It never trusts a byte of what it writes down: strings are cut, whatever is not UTF-8 is replaced, and nothing can
+//! end a string, a line or a terminal's patience early.
+
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use portcullis_engine::Refusal;
+use portcullis_types::{Reason, Reference, RouteClass};
+
+/// No line is longer, its newline included.
+pub const LINE_BYTES: usize = 32 * 1024;
+
+/// Bytes of a method, a version or another short word that are kept.
+const WORD_BYTES: usize = 32;
+/// Bytes of a name from the configuration that are kept.
+const NAME_BYTES: usize = 128;
+/// Bytes of a host, a path, a print or a detail that are kept.
+const TEXT_BYTES: usize = 256;
+/// Observed measures that are kept.
+const OBSERVED: usize = 8;
+/// A byte becomes at most six characters of JSON (`\u0000`), and a broken one three bytes (U+FFFD).
+const WORST_ESCAPE: usize = 6;
+
+/// Everything in a line that is not a string: names, numbers, punctuation, ellipses.
+const FRAME_BYTES: usize = 1024;
+
+const _: () = {
+    let fixed = 6 * WORD_BYTES + 6 * NAME_BYTES + 6 * TEXT_BYTES;
+    let observed = OBSERVED * (NAME_BYTES + TEXT_BYTES * WORST_ESCAPE);
+    assert!(fixed * WORST_ESCAPE + observed + FRAME_BYTES <= LINE_BYTES);
+};
+
+/// What became of a request or a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Verdict {
+    /// The platform's answer went to the client.
+    #[default]
+    Served,
+    /// The gate turned it away.
+    Refused,
+    /// It was let in, and something broke.
+    Failed,
+}
+
+impl Verdict {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Who said what the client's address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Source {
+    /// The connection itself.
+    #[default]
+    Socket,
+    /// A PROXY protocol header from a trusted proxy.
+    ProxyProtocol,
+    /// A forwarding header from a trusted proxy.
+    Forwarded,
+}
+
+impl Source {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::ProxyProtocol => "proxy-protocol",
+            Self::Forwarded => "forwarded",
+        }
+    }
+}
+
+/// A decision, borrowed from whoever decided. What is absent is `null` in the line.
+#[derive(Clone, Copy, Default)]
+pub struct Record<'a> {
+    /// When, in milliseconds since 1970, UTC.
+    pub unix_millis: u64,
+    /// The reference that the visitor saw.
+    pub reference: Option<Reference>,
+    /// The listener's name.
+    pub listener: &'a str,
+    /// The platform's name.
+    pub platform: Option<&'a str>,
+    /// The route's path as declared.
+    pub route: Option<&'a str>,
+    /// The route's class.
+    pub class: Option<RouteClass>,
+    /// Whom the decision was about.
+    pub client: Option<IpAddr>,
+    /// The other end of the connection.
+    pub peer: Option<SocketAddr>,
+    /// Who said that `client` is the client.
+    pub source: Source,
+    /// The method.
+    pub method: Option<&'a [u8]>,
+    /// The host that was asked for.
+    pub host: Option<&'a [u8]>,
+    /// The path; a query is cut off here.
+    pub path: Option<&'a [u8]>,
+    /// `1.0`, `1.1` or `2`.
+    pub version: Option<&'a str>,
+    /// `1.2` or `1.3`.
+    pub tls: Option<&'a str>,
+    /// The JA4 print of the TLS client.
+    pub ja4: Option<&'a str>,
+    /// The print of the HTTP/2 settings.
+    pub h2: Option<&'a str>,
+    /// The print of the order of header fields.
+    pub order: Option<&'a str>,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Why it was refused or failed.
+    pub reason: Option<Reason>,
+    /// Words about the reason.
+    pub detail: Option<&'a dyn fmt::Display>,
+    /// What measures in observe mode would have refused.
+    pub observed: &'a [Refusal],
+    /// The status that the client got; 0 for none.
+    pub status: u16,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+    /// The upstream that answered, or failed last.
+    pub upstream: Option<&'a str>,
+    /// How often it was sent to an upstream.
+    pub attempts: u32,
+    /// From the end of the request head to the end of the response.
+    pub took: Duration,
+    /// Of that, until the upstream began its response.
+    pub upstream_took: Option<Duration>,
+}
+
+impl Record<'_> {
+    /// Appends the line to `out`.
+    pub(super) fn write(&self, out: &mut Vec<u8>, node: &str, lost: u64) {
+        let mut line = Line { out, first: true };
+        line.raw("t", |out| push_time(out, self.unix_millis));
+        line.raw("ref", |out| match self.reference {
+            Some(reference) => {
+                out.push(b'"');
+                out.extend_from_slice(&reference.word());
+                out.push(b'"');
+            }
+            None => out.extend_from_slice(b"null"),
+        });
+        line.text("node", Some(node.as_bytes()), NAME_BYTES);
+        line.text("listener", Some(self.listener.as_bytes()), NAME_BYTES);
+        line.text("platform", self.platform.map(str::as_bytes), NAME_BYTES);
+        line.text("route", self.route.map(str::as_bytes), NAME_BYTES);
+        line.text("class", self.class.map(|class| class.name().as_bytes()), WORD_BYTES);
+        line.shown("client", self.client);
+        line.shown("peer", self.peer);
+        line.text("from", Some(self.source.name().as_bytes()), WORD_BYTES);
+        line.text("method", self.method, WORD_BYTES);
+        line.text("host", self.host, TEXT_BYTES);
+        line.text("path", self.path.and_then(|path| path.split(|byte| *byte == b'?').next()), TEXT_BYTES);
+        line.text("version", self.version.map(str::as_bytes), WORD_BYTES);
+        line.text("tls", self.tls.map(str::as_bytes), WORD_BYTES);
+        line.text("ja4", self.ja4.map(str::as_bytes), TEXT_BYTES);
+        line.text("h2", self.h2.map(str::as_bytes), TEXT_BYTES);
+        line.text("order", self.order.map(str::as_bytes), TEXT_BYTES);
+        line.text("verdict", Some(self.verdict.name().as_bytes()), WORD_BYTES);
+        line.text("reason", self.reason.map(|reason| reason.code().as_bytes()), NAME_BYTES);
+        line.shown("detail", self.detail);
+        line.raw("observed", |out| push_observed(out, self.observed));
+        line.number("status", u64::from(self.status));
+        line.number("bytes_in", self.bytes_in);
+        line.number("bytes_out", self.bytes_out);
+        line.text("upstream", self.upstream.map(str::as_bytes), NAME_BYTES);
+        line.number("attempts", u64::from(self.attempts));
+        line.raw("ms", |out| push_millis(out, self.took));
+        match self.upstream_took {
+            Some(took) => line.raw("upstream_ms", |out| push_millis(out, took)),
+            None => line.raw("upstream_ms", |out| out.extend_from_slice(b"null")),
+        }
+        if lost > 0 {
+            line.number("lost", lost);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+/// An object of JSON under way.
+struct Line<'a> {
+    out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl Line<'_> {
+    fn raw(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        self.out.push(if self.first { b'{' } else { b',' });
+        self.first = false;
+        self.out.push(b'"');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
+        value(self.out);
+    }
+
+    fn text(&mut self, name: &str, value: Option<&[u8]>, longest: usize) {
+        self.raw(name, |out| match value {
+            Some(bytes) => push_string(out, bytes, longest),
+            None => out.extend_from_slice(b"null"),
+        });
+    }
+
+    fn shown(&mut self, name: &str, value: Option<impl fmt::Display>) {
+        self.raw(name, |out| match value {
+            Some(value) => push_shown(out, &value),
+            None => out.extend_from_slice(b"null"),
+        });
+    }
+
+    fn number(&mut self, name: &str, value: u64) {
+        self.raw(name, |out| push_number(out, value));
+    }
+}
+
+fn push_observed(out: &mut Vec<u8>, observed: &[Refusal]) {
+    out.push(b'[');
+    for (position, refusal) in observed.iter().take(OBSERVED).enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        let mut line = Line { out, first: true };
+        line.text("reason", Some(refusal.reason.code().as_bytes()), NAME_BYTES);
+        line.shown("detail", Some(&refusal.detail));
+        out.push(b'}');
+    }
+    out.push(b']');
+}
+
+/// At most `longest` bytes as a string of JSON; a cut is marked with an ellipsis.
+fn push_string(out: &mut Vec<u8>, bytes: &[u8], longest: usize) {
+    out.push(b'"');
+    let kept = bytes.get(..longest).map_or(bytes, |cut| {
+        // Not in the middle of a character.
+        let end = (0..4)
+            .map(|back| longest.saturating_sub(back))
+            .find(|end| bytes.get(*end).is_none_or(|byte| byte & 0xC0 != 0x80));
+        bytes.get(..end.unwrap_or(longest)).unwrap_or(cut)
+    });
+    for chunk in kept.utf8_chunks() {
+        push_escaped(out, chunk.valid());
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{FFFD}".as_bytes());
+        }
+    }
+    if kept.len() < bytes.len() {
+        out.extend_from_slice("…".as_bytes());
+    }
+    out.push(b'"');
+}
+
+/// Control characters are escaped, those of ISO 6429 (U+0080 to U+009F) included: a terminal may obey them.
+fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    let mut plain = 0;
+    for (at, character) in text.char_indices() {
+        if character.is_control() || matches!(character, '"' | '\\') {
+            out.extend_from_slice(text.get(plain..at).unwrap_or_default().as_bytes());
+            plain = at + character.len_utf8();
+            match character {
+                '"' => out.extend_from_slice(b"\\\""),
+                '\\' => out.extend_from_slice(b"\\\\"),
+                '\n' => out.extend_from_slice(b"\\n"),
+                '\r' => out.extend_from_slice(b"\\r"),
+                '\t' => out.extend_from_slice(b"\\t"),
+                other => {
+                    let code = u32::from(other);
+                    out.extend_from_slice(b"\\u00");
+                    out.extend([code >> 4, code & 15].map(|nibble| hex(nibble & 15)));
+                }
+            }
+        }
+    }
+    out.extend_from_slice(text.get(plain..).unwrap_or_default().as_bytes());
+}
+
+const fn hex(nibble: u32) -> u8 {
+    match nibble {
+        0..=9 => b'0' + nibble as u8,
+        _ => b'a' + (nibble as u8 - 10),
+    }
+}
+
+/// What `value` displays, cut.
+fn push_shown(out: &mut Vec<u8>, value: &impl fmt::Display) {
+    /// Keeps the first bytes and forgets the rest.
+    struct Cut {
+        bytes: [u8; TEXT_BYTES + 1],
+        length: usize,
+    }
+    impl fmt::Write for Cut {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let room = self.bytes.get_mut(self.length..).unwrap_or_default();
+            let kept = text.len().min(room.len());
+            if let (Some(room), Some(text)) = (room.get_mut(..kept), text.as_bytes().get(..kept)) {
+                room.copy_from_slice(text);
+            }
+            self.length += kept;
+            Ok(())
+        }
+    }
+    let mut cut = Cut { bytes: [0; TEXT_BYTES + 1], length: 0 };
+    // A `Display` that fails leaves what it wrote so far.
+    let _ = write!(cut, "{value}");
+    push_string(out, cut.bytes.get(..cut.length).unwrap_or_default(), TEXT_BYTES);
+}
+
+fn push_number(out: &mut Vec<u8>, value: u64) {
+    let mut digits = [b'0'; 20];
+    let mut rest = value;
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        used += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
+}
+
+fn push_padded(out: &mut Vec<u8>, value: u64, width: u32) {
+    let mut worth = 10u64.pow(width.saturating_sub(1));
+    while worth > 0 {
+        out.push(b'0' + u8::try_from(value / worth % 10).unwrap_or(0));
+        worth /= 10;
+    }
+}
+
+/// Milliseconds to the microsecond: `12.345`.
+fn push_millis(out: &mut Vec<u8>, duration: Duration) {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    push_number(out, micros / 1000);
+    out.push(b'.');
+    push_padded(out, micros % 1000, 3);
+}
+
+/// RFC 3339 in UTC with milliseconds: `2026-11-21T23:05:09.042Z`.
+fn push_time(out: &mut Vec<u8>, unix_millis: u64) {
+    // No later than the year 9999, which is where the format ends.
+    let millis = unix_millis.min(253_402_300_799_999);
+    let (days, millis) = (millis / 86_400_000, millis % 86_400_000);
+    let (year, month, day) = civil(days);
+    out.push(b'"');
+    for (value, width, after) in [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (day, 2, b'T'),
+        (millis / 3_600_000, 2, b':'),
+        (millis / 60_000 % 60, 2, b':'),
+        (millis / 1000 % 60, 2, b'.'),
+        (millis % 1000, 3, b'Z'),
+    ] {
+        push_padded(out, value, width);
+        out.push(after);
+    }
+    out.push(b'"');
+}
+
+/// The date of that day since 1970, in the Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
+const fn civil(days: u64) -> (u64, u64, u64) {
+    // Years begin in March, so that the leap day is the last.
+    let days = days + 719_468;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year_of_era + era * 400 + if month <= 2 { 1 } else { 0 }, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_engine::Detail;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn line(record: &Record<'_>, lost: u64) -> String {
+        let mut out = Vec::new();
+        record.write(&mut out, "gate-1", lost);
+        String::from_utf8(out).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_line_reads_like_this() {
+        let observed = [Refusal::new(Reason::DeniedAddress, Detail::Limit("x", 3))];
+        let record = Record {
+            unix_millis: 1_795_302_309_042,
+            reference: Some(Reference(0x0123_4567_89AB_CDEF)),
+            listener: "https",
+            platform: Some("public"),
+            route: Some("/search"),
+            class: Some(RouteClass::Search),
+            client: Some("203.0.113.7".parse().expect("an address")),
+            peer: Some("[2001:db8::1]:4711".parse().expect("an address")),
+            source: Source::Forwarded,
+            method: Some(b"GET"),
+            host: Some(b"example.org"),
+            path: Some(b"/search?q=secret"),
+            version: Some("2"),
+            tls: Some("1.3"),
+            verdict: Verdict::Refused,
+            reason: Some(Reason::RateLimited),
+            detail: Some(&"rate 5/s by address on /search"),
+            observed: &observed,
+            status: 429,
+            bytes_in: 1,
+            bytes_out: u64::MAX,
+            took: Duration::from_micros(12_045),
+            ..Record::default()
+        };
+        assert_eq!(
+            line(&record, 7),
+            "{\"t\":\"2026-11-21T23:05:09.042Z\",\"ref\":\"028T5CY4TQKFF\",\"node\":\"gate-1\",\"listener\":\"https\",\
+             \"platform\":\"public\",\"route\":\"/search\",\"class\":\"search\",\"client\":\"203.0.113.7\",\
+             \"peer\":\"[2001:db8::1]:4711\",\"from\":\"forwarded\",\"method\":\"GET\",\"host\":\"example.org\",\
+             \"path\":\"/search\",\"version\":\"2\",\"tls\":\"1.3\",\"ja4\":null,\"h2\":null,\"order\":null,\
+             \"verdict\":\"refused\",\"reason\":\"rate-limited\",\"detail\":\"rate 5/s by address on /search\",\
+             \"observed\":[{\"reason\":\"denied-address\",\"detail\":\"limits.x = 3\"}],\"status\":429,\"bytes_in\":1,\
+             \"bytes_out\":18446744073709551615,\"upstream\":null,\"attempts\":0,\"ms\":12.045,\"upstream_ms\":null,\
+             \"lost\":7}\n"
+        );
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        let table = [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (951_868_799_999, "2000-02-29T23:59:59.999Z"),
+            (951_868_800_000, "2000-03-01T00:00:00.000Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+            (u64::MAX, "9999-12-31T23:59:59.999Z"),
+        ];
+        for (millis, expected) in table {
+            let mut out = Vec::new();
+            push_time(&mut out, millis);
+            assert_eq!(String::from_utf8_lossy(&out), format!("\"{expected}\""));
+        }
+    }
+
+    #[test]
+    fn strings_are_cut_between_characters() {
+        let table: &[(&[u8], usize, &str)] = &[
+            (b"", 4, ""),
+            (b"abcd", 4, "abcd"),
+            (b"abcde", 4, "abcd…"),
+            ("abcé".as_bytes(), 4, "abc…"),
+            ("abé".as_bytes(), 4, "abé"),
+            ("a🎈b".as_bytes(), 4, "a…"),
+            (b"a\xFFb", 4, "a\u{FFFD}b"),
+            (b"\xF0\x9F\x8E", 4, "\u{FFFD}"),
+            (b"\x80\x80\x80\x80\x80\x80\x80\x80\x80", 4, "\u{FFFD}\u{FFFD}\u{FFFD}\u{FFFD}…"),
+            (b"\x1b[31m\"\\\x7f", 99, "\u{1b}[31m\"\\\u{7f}"),
+        ];
+        for (bytes, longest, expected) in table {
+            let mut out = Vec::new();
+            push_string(&mut out, bytes, *longest);
+            let value: Value = serde_json::from_slice(&out).expect("valid JSON");
+            assert_eq!(value, *expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_client_sends_is_one_bounded_line_of_json(
+            host in prop::collection::vec(any::<u8>(), 0..600),
+            path in prop::collection::vec(prop_oneof![Just(0u8), any::<u8>()], 0..600),
+            words in ".{0,400}",
+            number in any::<u64>(),
+        ) {
+            let observed = vec![Refusal::new(Reason::RateLimited, std::sync::Arc::from(words.as_str())); 20];
+            let record = Record {
+                unix_millis: number, host: Some(&host), path: Some(&path), method: Some(&path), detail: Some(&words),
+                listener: &words, platform: Some(&words), route: Some(&words), upstream: Some(&words),
+                version: Some(&words), tls: Some(&words), ja4: Some(&words), h2: Some(&words), order: Some(&words),
+                bytes_in: number, took: Duration::from_nanos(number), observed: &observed, ..Record::default()
+            };
+            let line = line(&record, number);
+            prop_assert!(line.len() <= LINE_BYTES, "{}", line.len());
+            prop_assert_eq!(line.matches('\n').count(), 1);
+            prop_assert!(line.trim_end().chars().all(|character| !character.is_control()));
+            let value: Value = serde_json::from_str(&line).expect("valid JSON");
+            prop_assert_eq!(&value["bytes_in"], number);
+            let shown = value["host"].as_str().expect("a string").trim_end_matches(['…', '\u{FFFD}']);
+            let same = String::from_utf8_lossy(&host).starts_with(shown);
+            prop_assert!(same, "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_worst_line_fits() {
+        let worst = "\0".repeat(1000);
+        let observed =
+            vec![Refusal::new(Reason::TooManyConnectionsFromAddress, std::sync::Arc::from(worst.as_str())); 20];
+        let text = Some(worst.as_str());
+        let record = Record {
+            listener: &worst,
+            platform: text,
+            route: text,
+            method: Some(worst.as_bytes()),
+            host: Some(worst.as_bytes()),
+            path: Some(worst.as_bytes()),
+            version: text,
+            tls: text,
+            ja4: text,
+            h2: text,
+            order: text,
+            detail: Some(&worst),
+            observed: &observed,
+            upstream: text,
+            ..Record::default()
+        };
+        let mut out = Vec::new();
+        record.write(&mut out, &worst, u64::MAX);
+        assert!(out.len() <= LINE_BYTES, "{}", out.len());
+    }
+}

@@ -1,0 +1,237 @@
+//! The log as a whole: written, lost, rotated, found and explained.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use portcullis_types::{Reason, Reference};
+use serde_json::Value;
+
+use super::*;
+
+fn declared(path: Option<&Path>, file_bytes: u64, files: u32) -> DecisionLog {
+    DecisionLog { path: path.map(Path::to_owned), file_bytes, files, sample: 3 }
+}
+
+fn refusal(number: u64) -> Record<'static> {
+    Record {
+        reference: Some(Reference(number)),
+        listener: "http",
+        method: Some(b"GET"),
+        host: Some(b"example.org"),
+        path: Some(b"/"),
+        verdict: Verdict::Refused,
+        reason: Some(Reason::RateLimited),
+        status: 429,
+        ..Record::default()
+    }
+}
+
+fn records(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).expect("valid JSON")).collect()
+}
+
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let place = tempfile::tempdir().expect("a directory");
+    let path = place.path().join("decisions.jsonl");
+    (place, path)
+}
+
+#[test]
+fn what_is_recorded_is_on_disk_after_close() {
+    let (_place, path) = place();
+    let journal = Journal::open(&declared(Some(&path), 1 << 20, 2), "gate-1").expect("opens");
+    thread::scope(|scope| {
+        for worker in 0..4u64 {
+            let journal = &journal;
+            scope.spawn(move || (0..100).for_each(|number| journal.record(&refusal(worker << 32 | number))));
+        }
+    });
+    journal.close();
+    journal.record(&refusal(9));
+    let counters = journal.counters();
+    assert_eq!((counters.written(), counters.dropped(), counters.failed()), (400, 1, 0));
+    let mut references: Vec<_> = records(&path).iter().map(|record| record["ref"].to_string()).collect();
+    references.sort();
+    references.dedup();
+    assert_eq!(references.len(), 400);
+}
+
+#[test]
+fn what_is_wanted_follows_the_declaration() {
+    let (_place, path) = place();
+    let journal = Journal::open(&declared(None, 1 << 20, 2), "gate-1").expect("opens");
+    assert!(!journal.wants(false, 0));
+    journal.record(&refusal(1));
+    journal.reconfigure(&declared(Some(&path), 1 << 20, 2)).expect("opens");
+    assert!(journal.wants(false, 1));
+    let sampled: Vec<u64> = (0..9).filter(|number| journal.wants(true, *number)).collect();
+    assert_eq!(sampled, [0, 3, 6]);
+    journal.reconfigure(&DecisionLog { sample: 0, ..declared(Some(&path), 1 << 20, 2) }).expect("opens");
+    assert!((0..9).all(|number| !journal.wants(true, number)));
+    journal.record(&refusal(2));
+    journal.close();
+    assert_eq!(records(&path).len(), 1);
+}
+
+#[test]
+fn a_reload_changes_the_file_and_a_bad_one_changes_nothing() {
+    let (place, path) = place();
+    let other = place.path().join("other.jsonl");
+    let journal = Journal::open(&declared(Some(&path), 1 << 20, 2), "gate-1").expect("opens");
+    journal.record(&refusal(1));
+    let nowhere = place.path().join("missing/decisions.jsonl");
+    assert!(journal.reconfigure(&declared(Some(&nowhere), 1 << 20, 2)).is_err());
+    journal.reconfigure(&declared(Some(&other), 1 << 20, 2)).expect("opens");
+    journal.close();
+    // The record came before the reload, so it is in the old file unless the writer was quicker to change over.
+    assert_eq!(records(&path).len() + records(&other).len(), 1);
+    assert_eq!(journal.counters().written(), 1);
+}
+
+#[test]
+fn what_a_full_disk_lost_is_counted_and_told() {
+    let (_place, path) = place();
+    let journal = Journal::open(&declared(Some(Path::new("/dev/full")), 1 << 20, 1), "gate-1").expect("opens");
+    let counters = journal.counters();
+    for round in 1..=3u64 {
+        (0..10).for_each(|number| journal.record(&refusal(number)));
+        wait_until(|| counters.failed() == 10 * round);
+    }
+    journal.reconfigure(&declared(Some(&path), 1 << 20, 1)).expect("opens");
+    // Until the writer has changed over, records may still go to the full disk: they are counted, too.
+    wait_until(|| {
+        journal.record(&refusal(11));
+        counters.written() > 0
+    });
+    journal.close();
+    let told: u64 = records(&path).iter().filter_map(|record| record["lost"].as_u64()).sum();
+    assert_eq!((told, counters.dropped()), (counters.failed(), 0));
+    assert_eq!(u64::try_from(records(&path).len()).expect("few"), counters.written());
+}
+
+#[test]
+fn a_full_queue_drops_counts_and_tells() {
+    let (_place, path) = place();
+    let log = declared(Some(&path), 1 << 30, 1);
+    let shared = Shared {
+        node: "gate-1".to_owned(),
+        counters: Arc::default(),
+        lanes: Default::default(),
+        lost: AtomicU64::new(0),
+        enabled: AtomicBool::new(true),
+        sample: AtomicU32::new(0),
+        next: Mutex::default(),
+        closing: AtomicBool::new(false),
+    };
+    // No writer, so that nothing empties the lane meanwhile.
+    let journal = Journal { shared: Arc::new(shared), writer: Mutex::default(), wake: OnceLock::new() };
+    let counters = journal.counters();
+    while counters.dropped() < 5 {
+        journal.record(&refusal(1));
+    }
+    let mut files = open_files(&log).expect("opens");
+    drain(&journal.shared, &mut files, &mut Lane::default(), false);
+    let before = records(&path).len();
+    journal.record(&refusal(2));
+    drain(&journal.shared, &mut files, &mut Lane::default(), true);
+    let records = records(&path);
+    assert_eq!((records.len(), counters.dropped()), (before + 1, 5));
+    assert!(records.iter().take(before).all(|record| record["lost"].is_null()));
+    assert_eq!(records[before]["lost"], 5);
+    assert_eq!(counters.written(), records.len() as u64);
+}
+
+#[test]
+fn a_reference_is_found_wherever_it_went() {
+    let (_place, path) = place();
+    assert!(find(&path, Reference(1)).is_err(), "no log at all");
+    let journal = Journal::open(&declared(Some(&path), 4096, 4), "gate-1").expect("opens");
+    (0..100).for_each(|number| journal.record(&refusal(number)));
+    journal.close();
+    let found = |number| find(&path, Reference(number)).expect("reads").is_some();
+    assert!(found(99), "in the open file");
+    assert!(!found(0), "rotated away");
+    assert!(fs::read_to_string(file::numbered(&path, 2)).expect("rotated").len() <= 4096);
+    let first = records(&file::numbered(&path, 3)).first().expect("a record")["ref"].to_string();
+    assert!(found(Reference::parse(first.trim_matches('"')).expect("a reference").0), "in the oldest file");
+}
+
+#[test]
+fn an_interrupted_line_and_foreign_text_are_passed_over() {
+    let (_place, path) = place();
+    let mut text = Vec::new();
+    refusal(1).write(&mut text, "gate-1", 0);
+    text.extend_from_slice(b"\xFF\x00 not a record\n");
+    text.extend(std::iter::repeat_n(b'x', 3 * LINE_BYTES));
+    text.push(b'\n');
+    refusal(2).write(&mut text, "gate-1", 0);
+    refusal(3).write(&mut text, "gate-1", 0);
+    text.truncate(text.len() - 20);
+    fs::write(&path, text).expect("writes");
+    assert!(find(&path, Reference(1)).expect("reads").is_some());
+    assert!(find(&path, Reference(2)).expect("reads").is_some());
+    assert!(find(&path, Reference(3)).expect("reads").is_none(), "its line is not whole");
+}
+
+#[test]
+fn a_client_cannot_forge_a_record() {
+    let (_place, path) = place();
+    let mut text = Vec::new();
+    let forged = format!("/\",\"ref\":\"{}\",\"x\":\"", Reference(7));
+    Record { path: Some(forged.as_bytes()), ..refusal(1) }.write(&mut text, "gate-1", 0);
+    fs::write(&path, text).expect("writes");
+    assert!(find(&path, Reference(7)).expect("reads").is_none());
+    assert!(find(&path, Reference(1)).expect("reads").is_some());
+}
+
+#[test]
+fn an_explanation_reads_like_this() {
+    let mut line = Vec::new();
+    let observed = [portcullis_engine::Refusal::new(Reason::DeniedAddress, Arc::from("list scanners"))];
+    let record = Record {
+        unix_millis: 1_795_302_309_042,
+        platform: Some("public"),
+        route: Some("/search"),
+        class: Some(portcullis_types::RouteClass::Search),
+        client: Some("203.0.113.7".parse().expect("an address")),
+        peer: Some("10.0.0.2:4711".parse().expect("an address")),
+        source: Source::Forwarded,
+        path: Some(b"/search\x1b[2J?q=secret"),
+        version: Some("1.1"),
+        ja4: Some("t13d1516h2_8daaf6152771_e5627efa2ab1"),
+        detail: Some(&"rate 5/s by address on /search"),
+        observed: &observed,
+        bytes_in: 120,
+        bytes_out: 1400,
+        took: Duration::from_micros(250),
+        ..refusal(7)
+    };
+    record.write(&mut line, "gate-1", 3);
+    assert_eq!(
+        explain(std::str::from_utf8(&line).expect("UTF-8")),
+        "Reference  0000000000007\n\
+         What       GET example.org/search\u{FFFD}[2J was refused with status 429; 120 bytes came in, 1400 went out.\n\
+         Why        The key sent more requests than its declared rate. (rate-limited): rate 5/s by address on /search.\n\
+         What to do Raise the rate, or set it to observe; the record names the rate and the key.\n\
+         Who        203.0.113.7, as the trusted proxy 10.0.0.2:4711 says; JA4 t13d1516h2_8daaf6152771_e5627efa2ab1\n\
+         Where      node gate-1, listener http, HTTP/1.1, platform public, route /search, class search\n\
+         When       2026-11-21T23:05:09.042Z, took 0.25 ms\n\
+         Observed   The address is on a deny list. (denied-address): list scanners. It would have been refused if this were enforced.\n\
+         Lost       3 records before this one could not be written.\n"
+    );
+    assert_eq!(explain("{\"t\":"), "This line is not a record: it is not JSON.\n");
+    assert!(
+        explain("{\"reason\":\"new-one\",\"verdict\":5}").contains("new-one, a reason that this version does not know")
+    );
+}
+
+fn wait_until(mut done: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if done() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("it did not happen within ten seconds");
+}
