@@ -58,7 +58,8 @@ pub trait Operator: Send + Sync + 'static {
     /// What `portcullis status` and tests want to know. Quick.
     fn status(&self) -> Value;
 
-    /// Duplicates of every listening socket with its declared address, the admin listener's among them.
+    /// Duplicates of every listening socket with its declared address
+    /// ([`ListenerSockets::named`](crate::sockets::ListenerSockets::named)), the admin listener's among them.
     ///
     /// # Errors
     /// The gate has none to give: it is draining, or out of descriptors.
@@ -304,7 +305,8 @@ async fn converse(
             if handing_over.swap(true, Ordering::AcqRel) {
                 return answer(&mut stream, &refusal("another take-over is under way")).await;
             }
-            let successor = peer.pid().and_then(|pid| u32::try_from(pid).ok());
+            // 0 is a process of another PID namespace.
+            let successor = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0);
             let ended = hand_over(&mut stream, &mut buffer, operator.as_ref(), successor).await;
             handing_over.store(false, Ordering::Release);
             match &ended {

@@ -111,6 +111,26 @@ pub struct ListenerSockets {
     pub sockets: Vec<Vec<TcpListener>>,
 }
 
+impl ListenerSockets {
+    /// Duplicates of the sockets for a hand-over, each socket once. A duplicate keeps its socket listening: whoever
+    /// closes a listener drops these too.
+    ///
+    /// # Errors
+    /// The process is out of descriptors, or the policy is not the one that the sockets were opened for.
+    pub fn named(&self, policy: &Policy) -> io::Result<Vec<Named>> {
+        let declared = policy.listeners.get(self.listener).ok_or(io::ErrorKind::NotFound)?;
+        let mut seen = HashSet::new();
+        let mut named = Vec::new();
+        for socket in self.sockets.iter().flatten() {
+            if seen.insert(rustix::fs::fstat(socket)?.st_ino) {
+                let socket = socket.try_clone()?.into();
+                named.push(Named { name: declared.name.clone(), bind: declared.bind, socket });
+            }
+        }
+        Ok(named)
+    }
+}
+
 /// Opens the sockets of every listener of the policy, `workers` of each.
 ///
 /// # Errors
@@ -215,6 +235,9 @@ impl fmt::Display for StartError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "listener `{}` cannot listen on {}: ", self.listener, self.bind)?;
         match (self.cause.kind(), &self.holder) {
+            (io::ErrorKind::AddrInUse, Some(holder)) if holder.process == std::process::id() => out.write_str(
+                "this process listens there already, as its admin listener or by a socket of another name from systemd",
+            ),
             (io::ErrorKind::AddrInUse, Some(holder)) => {
                 write!(out, "the port is taken by `{}` (process {})", holder.program, holder.process)
             }
@@ -375,6 +398,7 @@ fn kernel_address(hex: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::process::Command;
     use std::time::Duration;
 
     use portcullis_config::policy::{
@@ -436,19 +460,28 @@ pub(crate) mod tests {
     fn a_taken_port_is_named_with_its_program() {
         let other = TcpListener::bind("127.0.0.1:0").expect("free");
         let bind = other.local_addr().expect("bound");
-        let own = holder(bind).expect("listed in /proc");
-        assert_eq!(own.process, std::process::id());
-        assert!(!own.program.is_empty());
-        let error = open(&policy(&[&bind.to_string()]), 2, &mut Inherited::none()).expect_err("taken");
-        let text = error.to_string();
-        let expected = format!("listener `a` cannot listen on {bind}: the port is taken by `{}`", own.program);
-        assert!(text.starts_with(&expected), "{text}");
-        drop(other);
-        assert_eq!(holder(bind), None);
-        let _gate = open(&policy(&[&bind.to_string()]), 2, &mut Inherited::none()).expect("free");
-        // A second gate of the same user could join these, and is why a port is tried alone first.
-        assert!(bound(bind, Sharing::Workers).is_ok());
-        let refused = bound(bind, Sharing::Alone).expect_err("taken");
+        let refused = || open(&policy(&[&bind.to_string()]), 2, &mut Inherited::none()).map(drop);
+        let error = refused().expect_err("taken").to_string();
+        assert_eq!(error, format!("listener `a` cannot listen on {bind}: {OWN}"));
+        // A program that has the socket as its input, and nothing else to do.
+        let mut holder = Command::new("sleep").arg("60").stdin(OwnedFd::from(other)).spawn().expect("it is everywhere");
+        let error = refused().expect_err("taken").to_string();
+        let process = holder.id();
+        holder.kill().and_then(|()| holder.wait()).expect("ours");
+        let expected = format!("the port is taken by `sleep` (process {process})");
+        assert_eq!(error, format!("listener `a` cannot listen on {bind}: {expected}"));
+        assert!(refused().is_ok());
+    }
+
+    const OWN: &str =
+        "this process listens there already, as its admin listener or by a socket of another name from systemd";
+
+    #[test]
+    fn a_second_gate_of_the_same_user_does_not_join_in() {
+        let gate = open(&policy(&["127.0.0.1:0"]), 2, &mut Inherited::none()).expect("free");
+        let bind = gate[0].local;
+        assert!(bound(bind, Sharing::Workers).is_ok(), "it could");
+        let refused = bound(bind, Sharing::Alone).expect_err("so the port is tried alone first");
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
     }
 
@@ -464,8 +497,8 @@ pub(crate) mod tests {
             let old = open(&before, given, &mut Inherited::none()).expect("free").remove(0);
             let bind = old.local;
             let inodes: HashSet<_> = old.sockets.iter().flatten().map(inode).collect();
-            let taken = old.sockets.into_iter().flatten();
-            let taken = taken.map(|socket| Named { name: "old".into(), bind, socket: socket.into() }).collect();
+            let taken = old.named(&policy(&[&bind.to_string()])).expect("open");
+            drop(old);
             let mut inherited = Inherited::taken_over(taken);
             assert_eq!(inherited.left().len(), given);
             let new = open(&policy(&[&bind.to_string()]), workers, &mut inherited).expect("inherited").remove(0);
@@ -490,10 +523,36 @@ pub(crate) mod tests {
         for (sockets, original) in [(&opened[0], &named), (&opened[1], &unnamed)] {
             assert_eq!(sockets.local, original.local_addr().expect("bound"));
             assert!(sockets.sockets.iter().flatten().all(|socket| inode(socket) == inode(original)));
+            assert_eq!(sockets.named(&policy).expect("open").len(), 1, "one socket, however many workers share it");
         }
         let opened = open_admin(&policy, &mut inherited).expect("inherited");
         assert_eq!(inode(&opened), inode(&admin));
         assert_eq!(inherited.left(), [unknown.local_addr().expect("bound")]);
+    }
+
+    /// The environment belongs to the process, so the test runs itself again as systemd would.
+    #[test]
+    fn systemd_passes_sockets_by_name() {
+        const ACTIVATED: &str = "PORTCULLIS_TEST_ACTIVATED";
+        if let Ok(address) = std::env::var(ACTIVATED) {
+            let bind = address.parse().expect("an address");
+            let inherited = Inherited::from_systemd().expect("a listener");
+            assert_eq!(inherited.left(), [bind]);
+            assert_eq!(inherited.activated[0].0, "web");
+            assert!(Inherited::from_systemd().expect("once").is_empty());
+            return;
+        }
+        let socket = TcpListener::bind("127.0.0.1:0").expect("free");
+        let address = socket.local_addr().expect("bound").to_string();
+        let child = Command::new(std::env::current_exe().expect("this program"))
+            .args(["sockets::tests::systemd_passes_sockets_by_name", "--exact"])
+            .env(ACTIVATED, address)
+            .envs([("LISTEN_FDS", "1"), ("LISTEN_FDS_FIRST_FD", "0"), ("LISTEN_FDNAMES", "web:more")])
+            .env_remove("LISTEN_PID")
+            .stdin(OwnedFd::from(socket))
+            .output()
+            .expect("it runs");
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
     }
 
     #[test]

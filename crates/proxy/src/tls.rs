@@ -391,7 +391,7 @@ impl AsyncWrite for Rewind {
 // ---------------------------------------------------------------------------------------------------------------------
 // Towards upstreams.
 
-/// Client configurations, each made once: upstreams that trust the same authorities share one, and its sessions.
+/// Client configurations, each made once and kept over reloads: upstreams that trust the same authorities share one, and its sessions.
 #[derive(Debug, Default)]
 pub struct UpstreamSide {
     made: Mutex<HashMap<Trust, Arc<ClientConfig>>>,
@@ -418,6 +418,8 @@ impl UpstreamSide {
             return Ok(Arc::clone(config));
         }
         let config = Arc::new(client_config(tls.ca_pem.as_deref(), http2)?);
+        // What no upstream holds any longer belongs to a policy that is gone.
+        made.retain(|_, held| Arc::strong_count(held) > 1);
         made.insert(key, Arc::clone(&config));
         Ok(config)
     }
