@@ -315,8 +315,7 @@ impl Check<'_> {
 }
 
 /// Reads an address list: the prefixes, and for each line that is none its number and why.
-#[must_use]
-pub fn read_list(text: &str) -> (Vec<Prefix>, Vec<(usize, String)>) {
+fn read_list(text: &str) -> (Vec<Prefix>, Vec<(usize, String)>) {
     let (mut prefixes, mut bad) = (Vec::new(), Vec::new());
     for (number, line) in text.lines().enumerate() {
         let content = line.split('#').next().unwrap_or_default().trim();

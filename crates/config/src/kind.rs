@@ -359,10 +359,11 @@ fn host(text: &str) -> Result<String, Fault> {
     if let Some((_, rest)) = lower.split_once("://") {
         return bad("it is a URL", write(rest.split('/').next().unwrap_or_default()));
     }
-    if let Some(inner) = lower.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return match inner.parse::<Ipv6Addr>() {
-            Ok(address) => Ok(format!("[{address}]")),
-            Err(_) => bad("there is no IPv6 address in the brackets", None),
+    if lower.starts_with('[') {
+        let inner = lower.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        return match inner.map(str::parse::<Ipv6Addr>) {
+            Some(Ok(address)) => Ok(format!("[{address}]")),
+            _ => bad("brackets hold an IPv6 address and nothing else", None),
         };
     }
     if !lower.is_ascii() {
@@ -417,7 +418,7 @@ fn upstream(text: &str) -> Result<Value, Fault> {
         return bad("an upstream has no user or password".into(), None);
     }
     let (name, port) = match rest.rsplit_once(':') {
-        Some((name, port)) if !port.ends_with(']') => match port.parse::<u16>() {
+        Some((name, port)) if !rest.starts_with('[') || name.ends_with(']') => match port.parse::<u16>() {
             Ok(port) if port > 0 => (name, port),
             _ => return bad(format!("`{port}` is not a port from 1 to 65535"), None),
         },

@@ -22,7 +22,6 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-pub use check::read_list;
 pub use path::normal_path;
 pub use policy::Policy;
 pub use problem::{Problem, Severity};

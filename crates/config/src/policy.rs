@@ -137,7 +137,7 @@ pub struct AddressList {
     pub file: Option<PathBuf>,
     /// What file and configuration together held when it was checked; ascending, without repetition.
     pub prefixes: Vec<Prefix>,
-    /// Those that the configuration itself holds, so that the file alone can be read again.
+    /// Those that the configuration itself holds.
     pub declared: Vec<Prefix>,
 }
 
