@@ -14,8 +14,9 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
 # command=package. aws-lc-rs brings its own bindings and compiles C: gcc is enough, no cmake and no clang.
-build_tools="gcc=gcc g++=g++ make=make"
-test_tools="curl=curl nginx=nginx haproxy=haproxy h2load=nghttp2-client wrk=wrk slowhttptest=slowhttptest
+# libFuzzer is C++.
+build_tools="gcc=gcc stdio.h=libc6-dev make=make"
+test_tools="g++=g++ curl=curl nginx=nginx haproxy=haproxy h2load=nghttp2-client wrk=wrk slowhttptest=slowhttptest
     openssl=openssl chromium=chromium ip=iproute2 ss=iproute2 python3=python3"
 
 command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
@@ -27,6 +28,8 @@ for pair in $build_tools $([ "$want" = build ] || echo "$test_tools"); do
     case "$tool" in
     # A module, not a command; it exists in name without python3-venv, so ask for what it bundles.
     ensurepip) python3 -c 'import ensurepip; ensurepip.version()' >/dev/null 2>&1 && continue ;;
+    # gcc only recommends the library that it links against.
+    stdio.h) [ -e /usr/include/stdio.h ] && continue ;;
     *) command -v "$tool" >/dev/null && continue ;;
     esac
     case " $missing " in *" $package "*) ;; *) missing="$missing $package" ;; esac

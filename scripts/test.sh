@@ -35,7 +35,7 @@ passed=0 failed=0 broken="" began=$SECONDS
 trap 'echo "interrupted" >&2; exit 130' INT TERM
 
 # stage NAME COMMAND…: one line with its outcome and its seconds; the output only when it fails.
-# A stage counts the tests that it reports in cargo's words, or else counts as one.
+# A stage counts the tests (in cargo's words) or fuzz targets that it reports, or else counts as one.
 stage() {
     local name="$1" start=$SECONDS log status good bad note
     shift
@@ -52,7 +52,7 @@ stage() {
     fi
     read -r good bad < <(awk '/^test result: / {
         for (i = 1; i < NF; i++) { if ($(i + 1) ~ /^passed/) p += $i; if ($(i + 1) ~ /^failed/) f += $i }
-    } END { print p + 0, f + 0 }' "$log")
+    } /^fuzz: .* nothing found/ { p++ } /^fuzz: .* (CRASHED|FAILED)/ { f++ } END { print p + 0, f + 0 }' "$log")
     [ $((good + bad)) -gt 0 ] || { [ $status -eq 0 ] && good=1; }
     # Whatever else went wrong (it did not compile, it was killed) is one failure.
     [ $status -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
@@ -69,7 +69,7 @@ stage() {
     fi
 }
 
-documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --document-private-items; }
+documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
 
 # The advisory database is a git repository; where its host cannot be reached, that is said and nothing is claimed.
 dependencies() {
