@@ -13,6 +13,7 @@ use std::path::Path;
 use listenfd::ListenFd;
 use portcullis_config::Policy;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpStream;
 
 /// Connections that the kernel completes before a worker accepts them, per socket; it caps this at
 /// `net.core.somaxconn`.
@@ -179,6 +180,13 @@ pub fn open_admin(policy: &Policy, inherited: &mut Inherited) -> Result<TcpListe
         None => listen(bind, Sharing::Alone),
     };
     opened.map_err(|cause| StartError::new(ADMIN, bind, cause))
+}
+
+/// Makes the close of a refused connection a reset: the peer learns of it at once, and neither buffers nor TIME_WAIT
+/// remain for it in the kernel.
+pub fn reset(socket: &TcpStream) {
+    // A socket that refuses this is closed the ordinary way.
+    drop(socket.set_zero_linger());
 }
 
 /// What a new policy asks of the sockets. A listener is its address: its name, TLS and protocols may change over it.
@@ -405,6 +413,7 @@ pub(crate) mod tests {
         Admin, DecisionLog, ForwardedHeader, Listener, Server, TlsVersion, TrustedProxies,
     };
     use portcullis_types::Limits;
+    use tokio::io::AsyncReadExt as _;
 
     use super::*;
 
@@ -483,6 +492,23 @@ pub(crate) mod tests {
         assert!(bound(bind, Sharing::Workers).is_ok(), "it could");
         let refused = bound(bind, Sharing::Alone).expect_err("so the port is tried alone first");
         assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_reset() {
+        let opened = open(&policy(&["127.0.0.1:0"]), 1, &mut Inherited::none()).expect("free").remove(0);
+        let socket = opened.sockets.into_iter().flatten().next().expect("one for the worker");
+        let listener = tokio::net::TcpListener::from_std(socket).expect("not blocking");
+        for refused in [true, false] {
+            let mut client = TcpStream::connect(opened.local).await.expect("listening");
+            let (accepted, _) = listener.accept().await.expect("waiting");
+            if refused {
+                reset(&accepted);
+            }
+            drop(accepted);
+            let end = client.read(&mut [0; 1]).await.map_err(|error| error.kind());
+            assert_eq!(end, if refused { Err(io::ErrorKind::ConnectionReset) } else { Ok(0) });
+        }
     }
 
     #[test]
