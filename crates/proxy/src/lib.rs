@@ -1,1 +1,486 @@
-//! Placeholder.
+//! The data plane: what stands between visitors and platforms.
+//!
+//! This crate owns sockets and tasks and makes no choice of its own: the bytes are read by `wire`, the decisions are
+//! the engine's, the policy comes checked from `config`. Start at [`Gate`]; the life of a request is `http/request.rs`,
+//! on one screen. It never imports another shell.
+
+pub mod admin;
+pub mod control;
+mod http;
+pub mod journal;
+pub mod metrics;
+pub mod pages;
+pub mod sockets;
+mod state;
+mod stream;
+pub mod systemd;
+pub mod tls;
+mod watch;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use portcullis_config::Policy;
+use tokio::sync::{Notify, mpsc};
+
+use crate::admin::{AdminThread, Report};
+use crate::control::{Claim, ControlSocket, Operator, Reloaded, TakeoverHandle};
+use crate::journal::Journal;
+use crate::metrics::Registry;
+use crate::sockets::{Inherited, Named};
+use crate::state::Snapshot;
+use crate::tls::UpstreamSide;
+use crate::worker::{Command, NewPolicy};
+
+/// How often files that the policy was read from are looked at: address lists, certificates, keys.
+const FILE_WATCH: Duration = Duration::from_secs(2);
+
+/// How long a worker may take to adopt a policy before the reload is called done without it.
+const ADOPTION: Duration = Duration::from_secs(5);
+
+/// What a gate needs to begin.
+pub struct Setup {
+    /// What the operator declared.
+    pub policy: Policy,
+    /// Reads the configuration again; the error is what the operator reads.
+    pub reload: Box<dyn Fn() -> Result<Policy, String> + Send + Sync>,
+    /// Sockets from systemd.
+    pub inherited: Inherited,
+    /// Of this program.
+    pub version: &'static str,
+    /// Whether a running gate hands its sockets over.
+    pub takeover: bool,
+}
+
+/// Why a gate did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A listener could not be opened.
+    Socket(sockets::StartError),
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(error) => error.fmt(f),
+            Self::Other(words) => f.write_str(words),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<sockets::StartError> for StartError {
+    fn from(error: sockets::StartError) -> Self {
+        Self::Socket(error)
+    }
+}
+
+fn other(what: &'static str) -> impl Fn(io::Error) -> StartError {
+    move |error| StartError::Other(format!("{what}: {error}"))
+}
+
+/// What all threads of one gate share.
+pub(crate) struct Process {
+    pub(crate) epoch: Instant,
+    pub(crate) node: Arc<portcullis_engine::Node>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) journal: Arc<Journal>,
+    secret: [u64; 2],
+    upstream_tls: UpstreamSide,
+    reload: Box<dyn Fn() -> Result<Policy, String> + Send + Sync>,
+    current: Mutex<Current>,
+    draining: AtomicBool,
+    /// Somebody else accepts now: drain and go.
+    handed_over: Notify,
+}
+
+struct Current {
+    snapshot: Arc<Snapshot>,
+    /// Duplicates of the listening sockets with the address each was declared under, for a take-over.
+    sockets: Vec<(SocketAddr, std::net::TcpListener)>,
+    admin: std::net::TcpListener,
+    workers: Vec<mpsc::UnboundedSender<Command>>,
+}
+
+/// A running gate.
+pub struct Gate {
+    process: Arc<Process>,
+    workers: Vec<JoinHandle<()>>,
+    admin: AdminThread,
+    admin_address: SocketAddr,
+    addresses: Vec<(String, SocketAddr)>,
+}
+
+impl Gate {
+    /// Opens every socket, starts the workers, and returns when all of them accept.
+    ///
+    /// # Errors
+    /// With the first thing that cannot be had; nothing is left running.
+    pub fn start(setup: Setup) -> Result<Self, StartError> {
+        let Setup { policy, reload, mut inherited, version, takeover } = setup;
+        let mut predecessor: Option<TakeoverHandle> = None;
+        if takeover {
+            let (sockets, handle) =
+                control::take_over(&policy.server.control).map_err(other("the running gate does not hand over"))?;
+            inherited = sockets;
+            predecessor = Some(handle);
+        }
+        let count = policy.server.workers;
+        let opened = sockets::open(&policy, count, &mut inherited)?;
+        let admin_socket = sockets::open_admin(&policy, &mut inherited)?;
+        let admin_address = admin_socket.local_addr().map_err(other("the admin listener"))?;
+        for left in inherited.left() {
+            tracing::warn!(address = %left, "an inherited socket is declared nowhere and is closed");
+        }
+        let claim = if takeover { Claim::FromPredecessor } else { Claim::Unheld };
+        let control = ControlSocket::open(&policy.server.control, claim).map_err(other("the control socket"))?;
+
+        let secret = random_secret().map_err(other("the system's randomness"))?;
+        let node = Arc::new(portcullis_engine::Node::new(&policy.limits, secret));
+        let registry = Registry::new(count, version);
+        let journal = Journal::open(&policy.log, &policy.server.name).map_err(other("the decision log"))?;
+        registry.watch(Arc::clone(&node), journal.counters());
+        registry.process.generation.set(1);
+        let upstream_tls = UpstreamSide::new();
+        let snapshot = Snapshot::compile(policy, None, &registry, &node, &upstream_tls).map_err(StartError::Other)?;
+
+        let addresses = opened.iter().map(|open| (listener_name(&snapshot, open.listener), open.local)).collect();
+        let mut doors: Vec<Vec<(usize, Vec<std::net::TcpListener>)>> = (0..count).map(|_| Vec::new()).collect();
+        let mut duplicates = Vec::new();
+        for open in opened {
+            let bind = snapshot.policy.listeners[open.listener].bind;
+            deal(open, bind, &mut doors, &mut duplicates).map_err(other("a listening socket"))?;
+        }
+        let admin_duplicate = admin_socket.try_clone().map_err(other("the admin listener"))?;
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        let process = Arc::new(Process {
+            epoch: worker::epoch(),
+            node,
+            registry,
+            journal,
+            secret,
+            upstream_tls,
+            reload,
+            current: Mutex::new(Current {
+                snapshot: Arc::clone(&snapshot),
+                sockets: duplicates,
+                admin: admin_duplicate,
+                workers: senders,
+            }),
+            draining: AtomicBool::new(false),
+            handed_over: Notify::new(),
+        });
+
+        let (started, starts) = std_mpsc::channel();
+        let mut workers = Vec::with_capacity(count);
+        for ((number, sockets), commands) in doors.into_iter().enumerate().zip(receivers) {
+            let (process, snapshot, started) = (Arc::clone(&process), Arc::clone(&snapshot), started.clone());
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || worker::run(number, process, snapshot, sockets, commands, &started))
+                .map_err(other("a worker thread"))?;
+            workers.push(thread);
+        }
+        for _ in 0..count {
+            starts
+                .recv()
+                .map_err(|_| StartError::Other("a worker ended before it began".to_owned()))?
+                .map_err(other("a worker"))?;
+        }
+        let report: Arc<dyn Report> = Arc::clone(&process) as _;
+        let operator: Arc<dyn Operator> = Arc::clone(&process) as _;
+        let admin = admin::start(admin_socket, control, report, operator).map_err(other("the admin thread"))?;
+        if let Some(predecessor) = predecessor {
+            predecessor.ready().map_err(other("the running gate does not let go"))?;
+        }
+        Ok(Self { process, workers, admin, admin_address, addresses })
+    }
+
+    /// Every listener with the address that it has in truth.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        self.addresses.clone()
+    }
+
+    /// Where metrics and health are served.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Reads the configuration again and puts it in force.
+    ///
+    /// # Errors
+    /// What the operator reads; the policy in force stays.
+    pub fn reload(&self) -> Result<String, String> {
+        self.process.reload().map(|reloaded| reloaded.message)
+    }
+
+    /// Begins to drain: no new connections, requests under way are finished within `server.drain`.
+    pub fn shutdown(&self) {
+        self.process.drain();
+    }
+
+    /// Waits until everything has drained; [`Gate::shutdown`] must have been called, here or elsewhere.
+    pub fn wait(self) {
+        for worker in self.workers {
+            if worker.join().is_err() {
+                tracing::error!("a worker panicked");
+            }
+        }
+        self.process.journal.close();
+        self.admin.stop();
+    }
+
+    /// Serves until SIGTERM or SIGINT, or until a new process has taken over; SIGHUP reloads, and so does a change of
+    /// an address list, a certificate or a key.
+    ///
+    /// # Errors
+    /// The system does not let us listen to signals.
+    pub fn serve_until_signal(self) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        systemd::ready();
+        runtime.block_on(self.watch_signals())?;
+        let drain = self.process.lock().snapshot.policy.server.drain;
+        systemd::stopping(drain);
+        self.process.drain();
+        self.wait();
+        Ok(())
+    }
+
+    async fn watch_signals(&self) -> io::Result<()> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut look = tokio::time::interval(FILE_WATCH);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut known = self.process.file_times();
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                () = self.process.handed_over.notified() => return Ok(()),
+                _ = hangup.recv() => {
+                    self.process.reload_and_say("SIGHUP");
+                    known = self.process.file_times();
+                }
+                _ = look.tick() => {
+                    let now = self.process.file_times();
+                    if now != known {
+                        self.process.reload_and_say("a file changed");
+                        known = self.process.file_times();
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Process {
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Twenty-four bits for a worker, of the process's secret: nobody can tell them in advance.
+    pub(crate) fn seed(&self, worker: usize) -> u64 {
+        let mixed = (self.secret[0] ^ (worker as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).rotate_left(17);
+        mixed.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 40
+    }
+
+    fn reload(&self) -> Result<Reloaded, String> {
+        systemd::reloading();
+        let outcome = self.replace_policy();
+        systemd::ready();
+        let counters = &self.registry.process;
+        if outcome.is_ok() {
+            counters.reloads_ok.add()
+        } else {
+            counters.reloads_failed.add()
+        }
+        outcome
+    }
+
+    fn replace_policy(&self) -> Result<Reloaded, String> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err("the gate is draining and takes no new policy".to_owned());
+        }
+        let policy = (self.reload)()?;
+        let mut current = self.lock();
+        let snapshot =
+            Snapshot::compile(policy, Some(&current.snapshot), &self.registry, &self.node, &self.upstream_tls)?;
+        let changes = sockets::diff(&current.snapshot.policy, &snapshot.policy);
+        let count = current.workers.len();
+        let mut doors: Vec<Vec<(usize, Vec<std::net::TcpListener>)>> = (0..count).map(|_| Vec::new()).collect();
+        let mut duplicates = Vec::new();
+        for index in &changes.opened {
+            let open = sockets::open_one(&snapshot.policy, *index, count, &mut Inherited::none())
+                .map_err(|error| error.to_string())?;
+            deal(open, snapshot.policy.listeners[*index].bind, &mut doors, &mut duplicates)
+                .map_err(|error| format!("a listening socket: {error}"))?;
+        }
+        self.journal.reconfigure(&snapshot.policy.log).map_err(|error| format!("the decision log: {error}"))?;
+        self.node.set_limits(&snapshot.policy.limits);
+
+        let mut remarks = String::new();
+        if changes.admin_moved {
+            remarks.push_str("; the admin listener moves at the next start");
+        }
+        let before = &current.snapshot.policy;
+        if before.server.workers != snapshot.policy.server.workers {
+            remarks.push_str("; the number of workers changes at the next start");
+        }
+        if before.server.control != snapshot.policy.server.control {
+            remarks.push_str("; the control socket moves at the next start");
+        }
+        if before.limits.rate_keys != snapshot.policy.limits.rate_keys {
+            remarks.push_str("; `limits.rate_keys` changes at the next start");
+        }
+        let (done, adopted) = std_mpsc::channel();
+        for (sender, opened) in current.workers.iter().zip(doors) {
+            let new =
+                NewPolicy { snapshot: Arc::clone(&snapshot), kept: changes.kept.clone(), opened, done: done.clone() };
+            let _ = sender.send(Command::Policy(Box::new(new)));
+        }
+        let deadline = Instant::now() + ADOPTION;
+        let waited = (0..count)
+            .filter(|_| adopted.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok())
+            .count();
+        if waited < count {
+            remarks.push_str("; not every worker has adopted it yet");
+        }
+        let stays = |bind: &SocketAddr| snapshot.policy.listeners.iter().any(|listener| listener.bind == *bind);
+        current.sockets.retain(|(bind, _)| stays(bind));
+        current.sockets.extend(duplicates);
+        let generation = snapshot.generation;
+        current.snapshot = snapshot;
+        self.registry.process.generation.set(generation);
+        Ok(Reloaded { message: format!("policy {generation} is in force{remarks}"), generation })
+    }
+
+    fn reload_and_say(&self, why: &str) {
+        match self.reload() {
+            Ok(reloaded) => tracing::info!(why, "{}", reloaded.message),
+            Err(problems) => tracing::error!(why, "the policy in force stays:\n{problems}"),
+        }
+    }
+
+    fn drain(&self) {
+        if !self.draining.swap(true, Ordering::Relaxed) {
+            for worker in &self.lock().workers {
+                let _ = worker.send(Command::Drain);
+            }
+        }
+    }
+
+    /// The files that a policy depends on, with when each was changed.
+    fn file_times(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
+        let snapshot = Arc::clone(&self.lock().snapshot);
+        let lists = snapshot.policy.lists.iter().filter_map(|list| list.file.clone());
+        let certificates = snapshot.policy.certificates.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]);
+        lists
+            .chain(certificates)
+            .map(|path| {
+                let changed = std::fs::metadata(&path).and_then(|facts| facts.modified()).ok();
+                (path, changed)
+            })
+            .collect()
+    }
+}
+
+impl Report for Process {
+    fn metrics(&self) -> String {
+        self.registry.render()
+    }
+
+    fn ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+}
+
+impl Operator for Process {
+    fn reload(&self) -> Result<Reloaded, String> {
+        Self::reload(self)
+    }
+
+    fn status(&self) -> serde_json::Value {
+        let current = self.lock();
+        let policy = &current.snapshot.policy;
+        serde_json::json!({
+            "node": policy.server.name,
+            "generation": current.snapshot.generation,
+            "draining": self.draining.load(Ordering::Relaxed),
+            "connections": self.node.connections(),
+            "workers": current.workers.len(),
+            "listeners": policy.listeners.iter().map(|listener| &listener.name).collect::<Vec<_>>(),
+            "platforms": policy.platforms.iter().map(|platform| &platform.name).collect::<Vec<_>>(),
+        })
+    }
+
+    fn sockets(&self) -> io::Result<Vec<Named>> {
+        let current = self.lock();
+        let mut named = vec![Named {
+            name: sockets::ADMIN.to_owned(),
+            bind: current.snapshot.policy.admin.listen,
+            socket: current.admin.try_clone()?.into(),
+        }];
+        for (bind, socket) in &current.sockets {
+            let name = current.snapshot.policy.listeners.iter().find(|listener| listener.bind == *bind);
+            named.push(Named {
+                name: name.map_or_else(String::new, |listener| listener.name.clone()),
+                bind: *bind,
+                socket: socket.try_clone()?.into(),
+            });
+        }
+        Ok(named)
+    }
+
+    fn handed_over(&self, successor: Option<u32>) {
+        if let Some(successor) = successor {
+            systemd::main_process(successor);
+        }
+        tracing::info!(?successor, "a new process has taken over");
+        self.drain();
+        self.handed_over.notify_one();
+    }
+}
+
+/// Gives each worker its sockets, and keeps a duplicate of each for a take-over.
+fn deal(
+    open: sockets::ListenerSockets,
+    bind: SocketAddr,
+    doors: &mut [Vec<(usize, Vec<std::net::TcpListener>)>],
+    duplicates: &mut Vec<(SocketAddr, std::net::TcpListener)>,
+) -> io::Result<()> {
+    for (own, sockets) in doors.iter_mut().zip(open.sockets) {
+        for socket in &sockets {
+            duplicates.push((bind, socket.try_clone()?));
+        }
+        own.push((open.listener, sockets));
+    }
+    Ok(())
+}
+
+fn listener_name(snapshot: &Snapshot, index: usize) -> String {
+    snapshot.policy.listeners.get(index).map_or_else(String::new, |listener| listener.name.clone())
+}
+
+/// Sixteen bytes from the system: they keep an attacker from choosing keys that collide.
+fn random_secret() -> io::Result<[u64; 2]> {
+    use std::io::Read as _;
+    let mut bytes = [0_u8; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let (low, high) = bytes.split_at(8);
+    let number = |half: &[u8]| half.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
+    Ok([number(low), number(high)])
+}

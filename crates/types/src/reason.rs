@@ -95,7 +95,7 @@ reasons! {
     /// The request target is longer than `limits.uri_bytes`.
     UriTooLong = "uri-too-long", 414, Client, "Raise `limits.uri_bytes`.";
     /// The body is larger than `limits.body_bytes`, or than the route allows.
-    BodyTooLarge = "body-too-large", 413, Client, "Raise `limits.body_bytes`, or `body_bytes` of the route.";
+    BodyTooLarge = "body-too-large", 413, Client, "Raise `limits.body_bytes`, or `body_size` of the route.";
     /// The chunked encoding of the body is malformed, or its extensions or trailers exceed their bound.
     BadChunk = "bad-chunk", 400, Client, "The record names the rule that was broken.";
     /// The version or the method is not one that the gate carries (HTTP/1.0, 1.1, 2; no CONNECT without `:protocol`, no TRACE).

@@ -75,7 +75,7 @@ pub fn explain(line: &str) -> String {
     for observed in record.get("observed").and_then(Value::as_array).into_iter().flatten() {
         let observed = Fields(observed);
         let words = why(&observed.text("reason"), observed.text("detail"));
-        row("Observed", format!("{words} It would have been refused if this were enforced."));
+        row("Observed", format!("{words} Only observed: it passed."));
     }
     let lost = record.number("lost");
     if lost > 0 {
@@ -108,11 +108,11 @@ fn what(record: &Fields<'_>) -> String {
 
 fn why(code: &str, detail: String) -> String {
     let mut words = match Reason::from_code(code) {
-        Some(reason) => format!("{} ({code})", reason.description()),
-        None => format!("{code}, a reason that this version does not know"),
+        Some(reason) => format!("{code}: {}", reason.description()),
+        None => format!("{code}: a reason that this version does not know."),
     };
     if !detail.is_empty() {
-        let _ = write!(words, ": {detail}.");
+        let _ = write!(words, " In detail: {detail}.");
     }
     words
 }

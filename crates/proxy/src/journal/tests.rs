@@ -212,17 +212,17 @@ fn an_explanation_reads_like_this() {
         explain(std::str::from_utf8(&line).expect("UTF-8")),
         "Reference  0000000000007\n\
          What       GET example.org/search\u{FFFD}[2J was refused with status 429; 120 bytes came in, 1400 went out.\n\
-         Why        The key sent more requests than its declared rate. (rate-limited): rate 5/s by address on /search.\n\
+         Why        rate-limited: The key sent more requests than its declared rate. In detail: rate 5/s by address on /search.\n\
          What to do Raise the rate, or set it to observe; the record names the rate and the key.\n\
          Who        203.0.113.7, as the trusted proxy 10.0.0.2:4711 says; JA4 t13d1516h2_8daaf6152771_e5627efa2ab1\n\
          Where      node gate-1, listener http, HTTP/1.1, platform public, route /search, class search\n\
          When       2026-11-21T23:05:09.042Z, took 0.25 ms\n\
-         Observed   The address is on a deny list. (denied-address): list scanners. It would have been refused if this were enforced.\n\
+         Observed   denied-address: The address is on a deny list. In detail: list scanners. Only observed: it passed.\n\
          Lost       3 records before this one could not be written.\n"
     );
     assert_eq!(explain("{\"t\":"), "This line is not a record: it is not JSON.\n");
     assert!(
-        explain("{\"reason\":\"new-one\",\"verdict\":5}").contains("new-one, a reason that this version does not know")
+        explain("{\"reason\":\"new-one\",\"verdict\":5}").contains("new-one: a reason that this version does not know")
     );
 }
 

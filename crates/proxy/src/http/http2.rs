@@ -1,0 +1,628 @@
+//! The client's side of HTTP/2: frames through the meter into h2, one task per stream.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use portcullis_types::{Limits, Reason, Tick};
+use portcullis_wire::h1::Refused;
+use portcullis_wire::h2::{Abuse, Budgets, FrameMeter, SettingsPrint};
+use portcullis_wire::http::{Name, RequestHead, Version, is_field_value, is_plain_authority, is_target};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::body::{Body, BodyError, Frame, H2Body, TransferError, Waiting, size};
+use super::identity::Connection;
+use super::pace::Pace;
+use super::request::{self, Account, Answer};
+use super::response::Interim;
+use crate::stream::Stream;
+use crate::watch::{Watch, Watchers};
+use crate::worker::Worker;
+
+/// The window that a client may fill of one stream; the connection has four of them.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// The frame size that we announce, which is HTTP/2's least.
+const FRAME_BYTES: u32 = 16_384;
+
+/// What one connection's streams share.
+struct Link {
+    connection: Connection,
+    meter: Rc<Metering>,
+    streams: Cell<usize>,
+}
+
+/// Serves a connection until it ends. `stream` has nothing read from it that is not in `ahead`.
+pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: Stream, ahead: Bytes, watch: Watch) {
+    let limits = worker.limits();
+    let meter = Metering::new(&limits);
+    let link = Rc::new(Link { connection, meter: Rc::clone(&meter), streams: Cell::new(0) });
+    let metered = Metered { stream, ahead, meter: Rc::clone(&meter), watchers: Rc::clone(worker.watchers()) };
+    let handshake = h2::server::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW * 4)
+        .max_concurrent_streams(u32::try_from(limits.h2_streams).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_send_buffer_size(size(limits.body_buffer))
+        // The meter is to refuse first and by name; h2's own bounds stand behind it.
+        .max_pending_accept_reset_streams(size(limits.h2_resets) + 1)
+        .max_local_error_reset_streams(Some(size(limits.h2_provoked_resets) + 1))
+        .max_concurrent_reset_streams(50)
+        .handshake::<_, Bytes>(metered);
+    let head_deadline = Limits::duration(limits.head_deadline);
+    let mut h2 = match watch.within(head_deadline, handshake).await {
+        Ok(Ok(h2)) => h2,
+        Ok(Err(error)) => return refuse_connection(&worker, &link, reason_of(&meter, &error), &error.to_string()),
+        Err(_) => {
+            return refuse_connection(
+                &worker,
+                &link,
+                meter.abuse_reason(Reason::HeadTimeout),
+                "no HTTP/2 preface in time",
+            );
+        }
+    };
+
+    let mut served = 0_u64;
+    let mut closing = false;
+    let mut idle_since = Some(watch.now());
+    loop {
+        let event = poll_fn(|cx| {
+            if !closing && (worker.is_draining() || served >= limits.requests_per_connection) {
+                closing = true;
+                h2.graceful_shutdown();
+            }
+            match h2.poll_accept(cx) {
+                Poll::Ready(Some(Ok(stream))) => return Poll::Ready(Event::Stream(Box::new(stream))),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Failed(error)),
+                Poll::Ready(None) => return Poll::Ready(Event::Ended),
+                Poll::Pending => {}
+            }
+            if let Some(abuse) = meter.abuse.get() {
+                return Poll::Ready(Event::Abuse(abuse));
+            }
+            // A header block that never ends, or a connection on which nothing happens.
+            let quiet = link.streams.get() == 0;
+            watch.set_idle(quiet && served > 0);
+            if !quiet {
+                idle_since = None;
+            } else if idle_since.is_none() {
+                idle_since = Some(watch.now());
+            }
+            let deadline = match (meter.block_open_since(), idle_since) {
+                (Some(since), _) => Some((Reason::HeadTimeout, since.after(head_deadline))),
+                (None, Some(since)) if served == 0 => Some((Reason::HeadTimeout, since.after(head_deadline))),
+                (None, Some(since)) => Some((Reason::IdleTimeout, since.after(Limits::duration(limits.idle_timeout)))),
+                (None, None) => None,
+            };
+            if watch.poll_expired(cx) {
+                return Poll::Ready(Event::Late(deadline.map_or(Reason::IdleTimeout, |(reason, _)| reason)));
+            }
+            match deadline {
+                Some((_, at)) => watch.arm_if_changed(at),
+                None => watch.arm_if_changed(Tick(u64::MAX)),
+            }
+            Poll::Pending
+        })
+        .await;
+        match event {
+            Event::Stream(stream) => {
+                served += 1;
+                let (request, respond) = *stream;
+                let (worker, link) = (Rc::clone(&worker), Rc::clone(&link));
+                link.streams.set(link.streams.get() + 1);
+                tokio::task::spawn_local(async move {
+                    let _guard = StreamGuard(Rc::clone(&link));
+                    one_stream(&worker, &link, request, respond).await;
+                });
+            }
+            Event::Ended => break,
+            Event::Failed(error) => {
+                if !error.is_io() || meter.abuse.get().is_some() {
+                    refuse_connection(&worker, &link, reason_of(&meter, &error), &error.to_string());
+                }
+                // h2 has the GOAWAY ready: let it out.
+                let _ = watch.within(head_deadline, poll_fn(|cx| h2.poll_closed(cx))).await;
+                break;
+            }
+            Event::Abuse(abuse) => {
+                refuse_connection(&worker, &link, abuse.reason, abuse.detail);
+                h2.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+                // Long enough for one write; an abuser that does not read gets no more of our time.
+                let _ = watch.within(crate::watch::SWEEP, poll_fn(|cx| h2.poll_closed(cx))).await;
+                break;
+            }
+            Event::Late(reason) => {
+                worker.connection_refused(reason);
+                h2.graceful_shutdown();
+                let _ = watch.within(crate::watch::SWEEP, poll_fn(|cx| h2.poll_closed(cx))).await;
+                break;
+            }
+        }
+    }
+    meter.report(&worker);
+}
+
+enum Event {
+    Stream(Box<(Request<RecvStream>, SendResponse<Bytes>)>),
+    Ended,
+    Failed(h2::Error),
+    Abuse(Abuse),
+    Late(Reason),
+}
+
+struct StreamGuard(Rc<Link>);
+
+impl Drop for StreamGuard {
+    fn drop(&mut self) {
+        self.0.streams.set(self.0.streams.get().saturating_sub(1));
+        // The connection's task looks again whether it is idle now.
+        self.0.meter.wake();
+    }
+}
+
+fn refuse_connection(worker: &Worker, link: &Link, reason: Reason, detail: &str) {
+    worker.refuse_connection(&link.connection, reason, detail);
+}
+
+fn reason_of(meter: &Metering, error: &h2::Error) -> Reason {
+    let fallback = if error.is_io() { Reason::ClientClosed } else { Reason::Http2Protocol };
+    meter.abuse_reason(fallback)
+}
+
+async fn one_stream(worker: &Rc<Worker>, link: &Link, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    let watch = worker.watchers().watch();
+    let connection = &link.connection;
+    let mut account = Account::begin(worker, watch.now(), Version::Http2);
+    account.set_h2_print(link.meter.print());
+    let limits = worker.limits();
+    let mut head = worker.spare_head();
+    let (parts, incoming) = request.into_parts();
+    let respond = RefCell::new(respond);
+    let answer = match read_head(&parts, &limits, &mut head) {
+        Err(refused) => Some(request::refuse_unread(&mut account, worker, connection, refused)),
+        Ok(declared) => {
+            let body = if incoming.is_end_stream() {
+                Body::Empty
+            } else {
+                if head.fields.get(Name::Expect).is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")) {
+                    let mut interim = Response::new(());
+                    *interim.status_mut() = StatusCode::CONTINUE;
+                    let _ = respond.borrow_mut().send_informational(interim);
+                }
+                Body::H2(Box::new(H2Body::new(incoming, declared)))
+            };
+            let mut interim = Interim::H2(&respond);
+            let work = request::serve(worker, connection, &head, body, false, &mut interim, &watch, &mut account);
+            let mut work = std::pin::pin!(work);
+            poll_fn(|cx| match work.as_mut().poll(cx) {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending if respond.borrow_mut().poll_reset(cx).is_ready() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            })
+            .await
+        }
+    };
+    match answer {
+        Some(answer) => send(&limits, &watch, &head, answer, respond.into_inner(), &mut account).await,
+        None => account.fail(Reason::ClientClosed, "the client reset the stream"),
+    }
+    let carried = account.carried_bytes();
+    account.finish(connection, &head, 0, carried);
+    worker.keep_head(head);
+}
+
+/// Brings the head of a stream into the common form. h2 has checked pseudo fields and connection fields; what is left
+/// is what it lets pass.
+fn read_head(parts: &http::request::Parts, limits: &Limits, head: &mut RequestHead) -> Result<Option<u64>, Refused> {
+    let refused = |reason, detail| Refused { reason, detail };
+    head.clear();
+    head.version = Version::Http2;
+    if matches!(parts.method.as_str(), "CONNECT" | "TRACE" | "TRACK") {
+        return Err(refused(Reason::NotSupported, "CONNECT and TRACE are not carried"));
+    }
+    if parts.headers.len() > size(limits.header_count) {
+        return Err(refused(Reason::TooManyHeaders, "more fields than limits.header_count"));
+    }
+    let host = parts.headers.get_all(http::header::HOST).iter().collect::<Vec<_>>();
+    let authority = match (parts.uri.authority(), host.as_slice()) {
+        (Some(authority), []) => authority.as_str().as_bytes(),
+        (None, [host]) => host.as_bytes(),
+        (Some(authority), [host]) if host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()) => {
+            host.as_bytes()
+        }
+        (None, []) => return Err(refused(Reason::BadHost, "neither :authority nor Host")),
+        _ => return Err(refused(Reason::BadHost, ":authority and Host differ, or Host is repeated")),
+    };
+    if !is_plain_authority(authority) {
+        return Err(refused(Reason::BadHost, "the authority is not a plain host with optional port"));
+    }
+    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).as_bytes();
+    if target.len() > size(limits.uri_bytes) {
+        return Err(refused(Reason::UriTooLong, "the target exceeds limits.uri_bytes"));
+    }
+    let form = target.first() == Some(&b'/') || (target == b"*" && parts.method == http::Method::OPTIONS);
+    if !form || !is_target(target) {
+        return Err(refused(Reason::MalformedRequest, "the path holds a character that a URI cannot hold"));
+    }
+    head.set_line(parts.method.as_str().as_bytes(), target);
+    head.set_authority(authority);
+    let mut cookies: Vec<u8> = Vec::new();
+    let mut declared = None;
+    for (name, value) in &parts.headers {
+        let (spelling, value) = (name.as_str().as_bytes(), value.as_bytes());
+        if !is_field_value(value) {
+            return Err(refused(Reason::MalformedRequest, "a field value holds a control character"));
+        }
+        match Name::of(spelling) {
+            Name::Cookie => {
+                // Split over fields for compression; one field for everybody else (RFC 9113 section 8.2.3).
+                if !cookies.is_empty() {
+                    cookies.extend_from_slice(b"; ");
+                }
+                cookies.extend_from_slice(value);
+            }
+            Name::ContentLength => {
+                let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
+                let plain = value.iter().all(u8::is_ascii_digit);
+                match number.filter(|_| plain && declared.is_none()) {
+                    Some(number) => declared = Some(number),
+                    None => return Err(refused(Reason::AmbiguousFraming, "Content-Length is not one plain number")),
+                }
+            }
+            Name::Other if spelling.contains(&b'_') => {
+                let dashed: Vec<u8> = spelling.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
+                if Name::of(&dashed) != Name::Other {
+                    return Err(refused(Reason::AmbiguousFraming, "an underscore makes the field look like another"));
+                }
+                head.fields.push_known(Name::Other, spelling, value);
+            }
+            Name::Expect if !value.eq_ignore_ascii_case(b"100-continue") => {
+                return Err(refused(Reason::ExpectationFailed, "an expectation other than 100-continue"));
+            }
+            name => head.fields.push_known(name, spelling, value),
+        }
+    }
+    if !cookies.is_empty() {
+        head.fields.push_known(Name::Cookie, b"cookie", &cookies);
+    }
+    Ok(declared)
+}
+
+async fn send(
+    limits: &Limits,
+    watch: &Watch,
+    head: &RequestHead,
+    answer: Answer,
+    mut respond: SendResponse<Bytes>,
+    account: &mut Account,
+) {
+    let Answer { cleared, held, idle, .. } = answer;
+    let status = cleared.head.status;
+    account.answered(status);
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let headers = response.headers_mut();
+    headers.reserve(cleared.head.fields.len() + 1);
+    let bodiless = cleared.head.is_bodiless(head.method());
+    for field in cleared.head.fields.iter() {
+        if field.name != Name::ContentLength || (bodiless && status != 204) {
+            append(headers, field.spelling, field.value);
+        }
+    }
+    let mut body = if bodiless { Body::Empty } else { cleared.body };
+    if !bodiless && let Some(length) = body.length() {
+        headers.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let empty = body.is_empty();
+    let stream = match respond.send_response(response, empty) {
+        Ok(stream) => stream,
+        Err(error) => return account.fail(Reason::ClientClosed, &error.to_string()),
+    };
+    if empty {
+        return;
+    }
+    let declared = body.length();
+    let mut outflow = Outflow::new(stream, declared);
+    let mut pace = Pace::of_response(idle, limits).with_grace(Limits::duration(limits.h2_stall));
+    let sent = poll_fn(|cx| match outflow.poll_send(&mut body, cx) {
+        Poll::Ready(sent) => Poll::Ready(sent),
+        Poll::Pending => {
+            pace.note(outflow.waiting, outflow.carried, watch);
+            if watch.poll_expired(cx) {
+                let reason = match pace.reason() {
+                    Reason::ReaderTooSlow => Reason::Http2Stall,
+                    other => other,
+                };
+                return Poll::Ready(Err(TransferError::Source(BodyError::Slow(reason))));
+            }
+            Poll::Pending
+        }
+    })
+    .await;
+    watch.disarm();
+    drop(held);
+    account.carried(outflow.carried);
+    match sent {
+        Ok(()) => {}
+        Err(TransferError::Sink(error)) => account.fail(Reason::ClientClosed, &error.to_string()),
+        Err(TransferError::Source(error)) => {
+            account.fail(error.reason(false), &error.to_string());
+            outflow.stream.send_reset(h2::Reason::CANCEL);
+        }
+    }
+}
+
+/// Adds a field; one that http's types refuse cannot be said in HTTP/2 and is left out.
+pub(crate) fn append(headers: &mut HeaderMap, name: &[u8], value: &[u8]) {
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        headers.append(name, value);
+    }
+}
+
+/// A body on its way to an HTTP/2 stream, taken from its source only as the window allows.
+pub(crate) struct Outflow {
+    stream: SendStream<Bytes>,
+    data: Bytes,
+    next: Next,
+    left: Option<u64>,
+    done: bool,
+    /// What the last `Pending` waited for.
+    pub(crate) waiting: Waiting,
+    /// Bytes of body handed to h2 so far.
+    pub(crate) carried: u64,
+}
+
+/// What is known to follow the data in hand.
+enum Next {
+    Unknown,
+    Data(Bytes),
+    Trailers(HeaderMap),
+    End,
+}
+
+impl Outflow {
+    pub(crate) fn new(stream: SendStream<Bytes>, declared: Option<u64>) -> Self {
+        Self {
+            stream,
+            data: Bytes::new(),
+            next: Next::Unknown,
+            left: declared,
+            done: false,
+            waiting: Waiting::Source,
+            carried: 0,
+        }
+    }
+
+    /// Moves as much as can be moved; ready when the whole body has been handed over.
+    pub(crate) fn poll_send(&mut self, body: &mut Body, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
+        loop {
+            if self.done {
+                return Poll::Ready(Ok(()));
+            }
+            // Looking one frame ahead lets the last data carry END_STREAM, and lets a body finish its own business.
+            let mut starved = false;
+            if matches!(self.next, Next::Unknown) {
+                match body.poll_frame(cx) {
+                    Poll::Ready(Some(Ok(Frame::Data(data)))) => {
+                        if let Some(left) = &mut self.left {
+                            *left = left.checked_sub(data.len() as u64).ok_or_else(wrong_length)?;
+                        }
+                        self.next = Next::Data(data);
+                    }
+                    Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
+                        let mut map = HeaderMap::new();
+                        for field in trailers.iter() {
+                            append(&mut map, field.spelling, field.value);
+                        }
+                        self.next = Next::Trailers(map);
+                    }
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(TransferError::Source(error))),
+                    Poll::Ready(None) if self.left.is_none_or(|left| left == 0) => self.next = Next::End,
+                    Poll::Ready(None) => return Poll::Ready(Err(wrong_length())),
+                    Poll::Pending => starved = true,
+                }
+            }
+            if self.data.is_empty() {
+                match std::mem::replace(&mut self.next, Next::Unknown) {
+                    Next::Data(data) => self.data = data,
+                    Next::Trailers(map) => {
+                        self.done = true;
+                        return Poll::Ready(self.stream.send_trailers(map).map_err(gone));
+                    }
+                    Next::End => {
+                        self.done = true;
+                        return Poll::Ready(self.stream.send_data(Bytes::new(), true).map_err(gone));
+                    }
+                    Next::Unknown if starved => {
+                        self.waiting = Waiting::Source;
+                        return match self.stream.poll_reset(cx) {
+                            Poll::Ready(_) => {
+                                Poll::Ready(Err(TransferError::Sink(io::ErrorKind::ConnectionReset.into())))
+                            }
+                            Poll::Pending => Poll::Pending,
+                        };
+                    }
+                    Next::Unknown => {}
+                }
+                continue;
+            }
+            self.stream.reserve_capacity(self.data.len());
+            let mut room = self.stream.capacity();
+            if room == 0 {
+                self.waiting = Waiting::Sink;
+                room = match ready!(self.stream.poll_capacity(cx)) {
+                    Some(Ok(room)) => room,
+                    Some(Err(error)) => return Poll::Ready(Err(gone(error))),
+                    None => return Poll::Ready(Err(TransferError::Sink(io::ErrorKind::BrokenPipe.into()))),
+                };
+            }
+            let piece = self.data.split_to(room.min(self.data.len()));
+            self.carried += piece.len() as u64;
+            let last = self.data.is_empty() && matches!(self.next, Next::End);
+            self.stream.send_data(piece, last).map_err(gone)?;
+            self.done = last;
+        }
+    }
+}
+
+fn gone(error: h2::Error) -> TransferError {
+    TransferError::Sink(io::Error::other(error))
+}
+
+fn wrong_length() -> TransferError {
+    TransferError::Source(BodyError::Refused(Refused {
+        reason: Reason::AmbiguousFraming,
+        detail: "the body is not as long as declared",
+    }))
+}
+
+/// The meter of a connection and what it has found.
+struct Metering {
+    meter: RefCell<FrameMeter>,
+    abuse: Cell<Option<Abuse>>,
+    waker: RefCell<Option<std::task::Waker>>,
+}
+
+impl Metering {
+    fn new(limits: &Limits) -> Rc<Self> {
+        Rc::new(Self {
+            meter: RefCell::new(FrameMeter::new(Budgets::new(limits, FRAME_BYTES))),
+            abuse: Cell::new(None),
+            waker: RefCell::new(None),
+        })
+    }
+
+    fn abuse_reason(&self, otherwise: Reason) -> Reason {
+        self.abuse.get().map_or(otherwise, |abuse| abuse.reason)
+    }
+
+    fn block_open_since(&self) -> Option<Tick> {
+        self.meter.borrow().unfinished_since()
+    }
+
+    fn print(&self) -> Option<SettingsPrint> {
+        self.meter.borrow().settings_print()
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn report(&self, worker: &Worker) {
+        let meter = self.meter.borrow();
+        let counts = meter.counts();
+        let by_type = [
+            counts.data,
+            counts.headers,
+            counts.priority,
+            counts.rst_stream,
+            counts.settings,
+            counts.push_promise,
+            counts.ping,
+            counts.goaway,
+            counts.window_update,
+            counts.continuation,
+            counts.unknown,
+        ];
+        for (kind, count) in (0_u8..).zip(by_type).filter(|(_, count)| *count > 0) {
+            worker.counters().h2_frames(kind, count);
+        }
+    }
+}
+
+/// A connection whose frames are counted as they pass. After an abuse nothing more is read.
+struct Metered {
+    stream: Stream,
+    ahead: Bytes,
+    meter: Rc<Metering>,
+    watchers: Rc<Watchers>,
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let mut known = this.meter.waker.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *known = Some(cx.waker().clone());
+        }
+        drop(known);
+        if this.meter.abuse.get().is_some() {
+            return Poll::Pending;
+        }
+        let before = into.filled().len();
+        if this.ahead.is_empty() {
+            ready!(Pin::new(&mut this.stream).poll_read(cx, into))?;
+        } else {
+            let piece = this.ahead.split_to(this.ahead.len().min(into.remaining()));
+            into.put_slice(&piece);
+        }
+        let fresh = into.filled().get(before..).unwrap_or_default();
+        if fresh.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if let Err(abuse) = this.meter.meter.borrow_mut().handle_read(fresh, this.watchers.now()) {
+            this.meter.abuse.set(Some(abuse));
+            into.set_filled(before);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let count = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
+        this.written(bytes.get(..count).unwrap_or_default());
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let count = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, parts))?;
+        let mut left = count;
+        for part in parts {
+            let piece = part.get(..left.min(part.len())).unwrap_or_default();
+            this.written(piece);
+            left -= piece.len();
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl Metered {
+    fn written(&self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if let Err(abuse) = self.meter.meter.borrow_mut().handle_written(bytes, self.watchers.now()) {
+            self.meter.abuse.set(Some(abuse));
+        }
+    }
+}

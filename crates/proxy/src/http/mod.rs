@@ -1,0 +1,15 @@
+//! The data plane for HTTP: two protocols towards clients, two towards platforms, and one life of a request between.
+//!
+//! Start at [`request`], which is that life on one screen.
+
+pub(crate) mod body;
+pub(crate) mod http1;
+pub(crate) mod http2;
+pub(crate) mod identity;
+pub(crate) mod pace;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod route;
+pub(crate) mod rules;
+pub(crate) mod splice;
+pub(crate) mod upstream;

@@ -1,0 +1,177 @@
+//! One policy, compiled: what every worker reads and nobody changes.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use portcullis_config::Policy;
+use portcullis_config::policy::{AddressList, PathPattern, Platform, Upstream};
+use portcullis_engine::{self as engine, Declaration, Declared};
+
+use crate::http::route::Router;
+use crate::http::upstream::{self, Server, Shared};
+use crate::metrics::{Registry, Slot};
+use crate::tls::{ServerSide, UpstreamSide};
+
+/// A policy in force.
+pub(crate) struct Snapshot {
+    pub(crate) policy: Policy,
+    pub(crate) router: Router,
+    pub(crate) tls: Arc<ServerSide>,
+    pub(crate) declared: Arc<Declared>,
+    /// For each platform its servers, as the node sees them.
+    pub(crate) servers: Vec<Vec<Arc<Shared>>>,
+    pub(crate) platform_slots: Vec<Slot>,
+    pub(crate) listener_slots: Vec<Slot>,
+    pub(crate) generation: u64,
+}
+
+impl Snapshot {
+    /// Compiles a policy. What the one before knew of servers that stay is kept: their health, their sessions.
+    pub(crate) fn compile(
+        policy: Policy,
+        before: Option<&Self>,
+        registry: &Registry,
+        node: &engine::Node,
+        upstream_tls: &UpstreamSide,
+    ) -> Result<Arc<Self>, String> {
+        let tls = match before {
+            Some(before) => before.tls.reload(&policy)?,
+            None => ServerSide::from_policy(&policy)?,
+        };
+        let mut servers = Vec::with_capacity(policy.platforms.len());
+        for platform in &policy.platforms {
+            let shared = platform
+                .upstreams
+                .iter()
+                .map(|declared| match before.and_then(|before| before.server(platform, declared)) {
+                    Some(known) => Ok(known),
+                    None => {
+                        let tls =
+                            declared.tls.as_ref().map(|tls| upstream_tls.client(tls, declared.http2)).transpose()?;
+                        let counters = registry.upstream(&declared.url);
+                        Ok(Shared::new(declared.clone(), tls, &platform.transport, counters))
+                    }
+                })
+                .collect::<Result<Vec<_>, String>>()?;
+            servers.push(shared);
+        }
+        if let Some(before) = before {
+            for gone in before.servers.iter().flatten() {
+                if !servers.iter().flatten().any(|server| server.upstream().url == gone.upstream().url) {
+                    registry.upstream(&gone.upstream().url).retire();
+                }
+            }
+        }
+        Ok(Arc::new(Self {
+            router: Router::new(&policy),
+            tls,
+            declared: Arc::new(Declared::compile(&declaration(&policy), node)),
+            servers,
+            platform_slots: policy.platforms.iter().map(|platform| registry.platform(&platform.name)).collect(),
+            listener_slots: policy.listeners.iter().map(|listener| registry.listener(&listener.name)).collect(),
+            generation: before.map_or(1, |before| before.generation + 1),
+            policy,
+        }))
+    }
+
+    /// The server that the policy before had, if it is declared just the same.
+    fn server(&self, platform: &Platform, declared: &Upstream) -> Option<Arc<Shared>> {
+        let index = self.policy.platforms.iter().position(|known| known.name == platform.name)?;
+        let known = self.policy.platforms.get(index)?;
+        let same = known.transport.eject_after == platform.transport.eject_after
+            && known.transport.eject_for == platform.transport.eject_for
+            && known.health == platform.health;
+        self.servers.get(index)?.iter().find(|server| same && server.upstream() == declared).cloned()
+    }
+}
+
+/// A policy as one worker holds it: with pools of its own.
+pub(crate) struct Local {
+    pub(crate) snapshot: Arc<Snapshot>,
+    platforms: Vec<upstream::Platform>,
+}
+
+impl Local {
+    /// Pools for a policy; connections to servers that stay are kept.
+    pub(crate) fn new(snapshot: Arc<Snapshot>, before: Option<&Self>, seed: u64) -> Rc<Self> {
+        let keep = usize::try_from(snapshot.policy.limits.upstream_idle).unwrap_or(usize::MAX);
+        let platforms = snapshot
+            .policy
+            .platforms
+            .iter()
+            .zip(&snapshot.servers)
+            .map(|(platform, servers)| {
+                let servers = servers
+                    .iter()
+                    .map(|shared| {
+                        before
+                            .and_then(|before| before.server(shared))
+                            .unwrap_or_else(|| Server::new(Arc::clone(shared), keep))
+                    })
+                    .collect();
+                upstream::Platform::new(servers, platform.transport.retry_budget_percent, seed)
+            })
+            .collect();
+        Rc::new(Self { snapshot, platforms })
+    }
+
+    /// The platform's servers. The index comes from the same snapshot's router.
+    pub(crate) fn platform(&self, index: usize) -> &upstream::Platform {
+        &self.platforms[index]
+    }
+
+    fn server(&self, shared: &Arc<Shared>) -> Option<Rc<Server>> {
+        self.platforms
+            .iter()
+            .flat_map(upstream::Platform::servers)
+            .find(|server| Arc::ptr_eq(server.shared(), shared))
+            .cloned()
+    }
+}
+
+/// What the engine holds to, in its own words.
+fn declaration(policy: &Policy) -> Declaration {
+    let list = |list: &AddressList| engine::List {
+        name: list.name.clone(),
+        action: list.action,
+        mode: list.mode,
+        prefixes: list.prefixes.clone(),
+    };
+    let platform = |platform: &Platform| engine::Platform {
+        name: platform.name.clone(),
+        concurrency: platform
+            .concurrency
+            .iter()
+            .map(|limit| engine::Concurrency { class: limit.class, limit: limit.limit, mode: limit.mode })
+            .collect(),
+        routes: platform
+            .routes
+            .iter()
+            .map(|route| engine::Route {
+                path: route_name(&route.path),
+                rates: route
+                    .rates
+                    .iter()
+                    .map(|rate| engine::Rate {
+                        key: rate.key,
+                        per_second: rate.per_second,
+                        burst: rate.burst,
+                        mode: rate.mode,
+                    })
+                    .collect(),
+            })
+            .collect(),
+    };
+    Declaration {
+        lists: policy.lists.iter().map(list).collect(),
+        platforms: policy.platforms.iter().map(platform).collect(),
+    }
+}
+
+/// A route as it is written in the configuration.
+pub(crate) fn route_name(path: &PathPattern) -> String {
+    match path {
+        PathPattern::Exact(path) => path.clone(),
+        PathPattern::Below(path) => format!("{path}/**"),
+    }
+}

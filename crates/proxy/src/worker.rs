@@ -1,0 +1,606 @@
+//! One worker: a thread with a runtime of its own, its listeners, its pools, its shard of the engine.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use portcullis_engine::{Admitted, Ask, ConnectionPermit, Refusal, Shard};
+use portcullis_types::{ClientAddr, Limits, Reason, Reference, Tick};
+use portcullis_wire::http::RequestHead;
+use portcullis_wire::proxy_protocol;
+use portcullis_wire::read::Read;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+
+use crate::http::identity::{self, Connection, TlsFacts};
+use crate::http::{http1, http2, upstream};
+use crate::journal::{Journal, Record, Source, Verdict};
+use crate::metrics;
+use crate::state::{Local, Snapshot};
+use crate::stream::{Stream, Wire, reset};
+use crate::watch::{SWEEP, Watch, Watchers};
+use crate::{Process, tls};
+
+/// How long accepting rests when the process is out of descriptors or memory for sockets.
+const ACCEPT_REST: Duration = Duration::from_millis(20);
+
+/// Records of refused connections that one worker writes in a second; a flood is told by its counters.
+const CONNECTION_RECORDS: u32 = 50;
+
+/// Heads and buffers kept for the next request.
+const SPARES: usize = 64;
+
+/// A buffer that grew beyond this is not kept.
+const SPARE_BYTES: usize = 32 * 1024;
+
+/// The first bytes of HTTP/2 with prior knowledge (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What a worker is told to do.
+pub(crate) enum Command {
+    /// Hold to another policy from now on.
+    Policy(Box<NewPolicy>),
+    /// Stop accepting and finish what is under way.
+    Drain,
+}
+
+/// A policy with what it changes about listeners.
+pub(crate) struct NewPolicy {
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Old index to new index of the listeners that stay.
+    pub(crate) kept: Vec<(usize, usize)>,
+    /// Sockets of the listeners that are new.
+    pub(crate) opened: Vec<(usize, Vec<std::net::TcpListener>)>,
+    /// Told when the worker has it.
+    pub(crate) done: std::sync::mpsc::Sender<()>,
+}
+
+/// What one worker's tasks share.
+pub(crate) struct Worker {
+    number: usize,
+    process: Arc<Process>,
+    local: RefCell<Rc<Local>>,
+    limits: Cell<Limits>,
+    shard: RefCell<Shard>,
+    watchers: Rc<Watchers>,
+    counters: Arc<metrics::Worker>,
+    references: Cell<u64>,
+    served: Cell<u64>,
+    draining: Cell<bool>,
+    open: Cell<usize>,
+    all_closed: Notify,
+    doors: RefCell<Vec<Rc<Door>>>,
+    heads: RefCell<Vec<RequestHead>>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+    records: Cell<(Tick, u32)>,
+}
+
+/// A listening socket that this worker accepts from.
+struct Door {
+    /// The listener's place in the policy in force; `None` when it has gone.
+    listener: Cell<Option<usize>>,
+    changed: Notify,
+}
+
+/// Runs a worker until it has drained.
+pub(crate) fn run(
+    number: usize,
+    process: Arc<Process>,
+    snapshot: Arc<Snapshot>,
+    sockets: Vec<(usize, Vec<std::net::TcpListener>)>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    started: &std::sync::mpsc::Sender<io::Result<()>>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()) {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let worker = Worker::new(number, process, snapshot);
+        for (listener, sockets) in sockets {
+            for socket in sockets {
+                if let Err(error) = worker.open(listener, socket) {
+                    let _ = started.send(Err(error));
+                    return;
+                }
+            }
+        }
+        let _ = started.send(Ok(()));
+        worker.live(commands).await;
+    });
+}
+
+impl Worker {
+    fn new(number: usize, process: Arc<Process>, snapshot: Arc<Snapshot>) -> Rc<Self> {
+        let shard = Shard::new(Arc::clone(&process.node), Arc::clone(&snapshot.declared));
+        let limits = snapshot.policy.limits;
+        let seed = process.seed(number);
+        Rc::new(Self {
+            number,
+            local: RefCell::new(Local::new(snapshot, None, seed)),
+            limits: Cell::new(limits),
+            shard: RefCell::new(shard),
+            watchers: Watchers::new(process.epoch),
+            counters: process.registry.worker(number),
+            // Twenty-four bits that differ between workers and starts, then a count.
+            references: Cell::new(seed << 40),
+            served: Cell::new(0),
+            draining: Cell::new(false),
+            open: Cell::new(0),
+            all_closed: Notify::new(),
+            doors: RefCell::default(),
+            heads: RefCell::default(),
+            buffers: RefCell::default(),
+            records: Cell::default(),
+            process,
+        })
+    }
+
+    async fn live(self: &Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let sweeper = tokio::task::spawn_local({
+            let watchers = Rc::clone(&self.watchers);
+            async move {
+                loop {
+                    tokio::time::sleep(SWEEP).await;
+                    watchers.sweep();
+                }
+            }
+        });
+        let mut probes = self.start_probes();
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Policy(new) => {
+                    self.adopt(*new);
+                    probes.drain(..).for_each(|probe| probe.abort());
+                    probes = self.start_probes();
+                }
+                Command::Drain => break,
+            }
+        }
+        self.drain().await;
+        probes.drain(..).for_each(|probe| probe.abort());
+        sweeper.abort();
+    }
+
+    /// Finishes what is under way, within the declared time.
+    async fn drain(self: &Rc<Self>) {
+        self.draining.set(true);
+        for door in self.doors.borrow().iter() {
+            door.listener.set(None);
+            door.changed.notify_one();
+        }
+        let limit = self.local().snapshot.policy.server.drain;
+        let finished = async {
+            while self.open.get() > 0 {
+                // Connections that wait for a request are told; those that come to wait are told the next time.
+                self.watchers.expire_idle();
+                let _ = tokio::time::timeout(SWEEP, self.all_closed.notified()).await;
+            }
+        };
+        if tokio::time::timeout(limit, finished).await.is_err() {
+            tracing::warn!(worker = self.number, open = self.open.get(), "connections were cut at the end of `drain`");
+        }
+    }
+
+    /// One worker checks the servers for the whole node.
+    fn start_probes(&self) -> Vec<tokio::task::JoinHandle<()>> {
+        if self.number != 0 {
+            return Vec::new();
+        }
+        let snapshot = Arc::clone(&self.local().snapshot);
+        let checks = snapshot.policy.platforms.iter().zip(&snapshot.servers).filter_map(|(platform, servers)| {
+            platform.health.as_ref().map(|check| servers.iter().map(move |server| (Arc::clone(server), check.clone())))
+        });
+        checks.flatten().map(|(server, check)| tokio::task::spawn_local(upstream::probe(server, check))).collect()
+    }
+
+    fn adopt(self: &Rc<Self>, new: NewPolicy) {
+        let NewPolicy { snapshot, kept, opened, done } = new;
+        let local = Local::new(Arc::clone(&snapshot), Some(&self.local()), self.process.seed(self.number));
+        self.limits.set(snapshot.policy.limits);
+        self.shard.borrow_mut().swap(Arc::clone(&snapshot.declared));
+        *self.local.borrow_mut() = local;
+        self.doors.borrow_mut().retain(|door| {
+            let stays = door
+                .listener
+                .get()
+                .and_then(|listener| kept.iter().find(|(old, _)| *old == listener).map(|(_, new)| *new));
+            door.listener.set(stays);
+            door.changed.notify_one();
+            stays.is_some()
+        });
+        for (listener, sockets) in opened {
+            for socket in sockets {
+                if let Err(error) = self.open(listener, socket) {
+                    tracing::error!(%error, listener, "a new listener cannot be used");
+                }
+            }
+        }
+        let _ = done.send(());
+    }
+
+    fn open(self: &Rc<Self>, listener: usize, socket: std::net::TcpListener) -> io::Result<()> {
+        let socket = TcpListener::from_std(socket)?;
+        let door = Rc::new(Door { listener: Cell::new(Some(listener)), changed: Notify::new() });
+        self.doors.borrow_mut().push(Rc::clone(&door));
+        tokio::task::spawn_local(accept(Rc::clone(self), door, socket));
+        Ok(())
+    }
+
+    /// The policy in force and this worker's pools.
+    pub(crate) fn local(&self) -> Rc<Local> {
+        Rc::clone(&self.local.borrow())
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits.get()
+    }
+
+    pub(crate) fn watchers(&self) -> &Rc<Watchers> {
+        &self.watchers
+    }
+
+    pub(crate) fn counters(&self) -> &metrics::Worker {
+        &self.counters
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.process.journal
+    }
+
+    pub(crate) fn engine_node(&self) -> Arc<portcullis_engine::Node> {
+        Arc::clone(&self.process.node)
+    }
+
+    pub(crate) fn admit(&self, ask: &Ask<'_>, now: Tick) -> Result<Admitted, Refusal> {
+        self.shard.borrow_mut().admit(ask, now)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    pub(crate) fn panicked(&self) {
+        self.process.registry.process.panics.add();
+    }
+
+    pub(crate) fn count_retries(&self, attempts: u32) {
+        for _ in 1..attempts {
+            self.process.registry.process.retries.add();
+        }
+    }
+
+    /// Names a request.
+    pub(crate) fn next_reference(&self) -> Reference {
+        let next = self.references.get().wrapping_add(1);
+        self.references.set(next);
+        Reference(next)
+    }
+
+    /// Counts a served request, for sampling.
+    pub(crate) fn next_served(&self) -> u64 {
+        let number = self.served.get();
+        self.served.set(number.wrapping_add(1));
+        number
+    }
+
+    pub(crate) fn spare_head(&self) -> RequestHead {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(crate) fn keep_head(&self, mut head: RequestHead) {
+        let mut heads = self.heads.borrow_mut();
+        if heads.len() < SPARES {
+            head.clear();
+            heads.push(head);
+        }
+    }
+
+    pub(crate) fn spare_buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(4096))
+    }
+
+    pub(crate) fn keep_buffer(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < SPARES && buffer.capacity() <= SPARE_BYTES {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+
+    /// A connection ended without a request to blame; counted, not recorded.
+    pub(crate) fn connection_refused(&self, reason: Reason) {
+        self.counters.connection_refused(reason);
+    }
+
+    /// A connection was refused: counted, and recorded unless a flood of them is.
+    pub(crate) fn refuse_connection(&self, connection: &Connection, reason: Reason, detail: &str) {
+        self.counters.connection_refused(reason);
+        let now = self.watchers.now();
+        let (since, written) = self.records.get();
+        let (since, written) = if now.since(since) >= Duration::from_secs(1) { (now, 0) } else { (since, written) };
+        self.records.set((since, written + 1));
+        if written >= CONNECTION_RECORDS || !self.journal().wants(false, 0) {
+            return;
+        }
+        let local = self.local();
+        let listener = local.snapshot.policy.listeners.get(connection.listener).map_or("", |known| &known.name);
+        self.journal().record(&Record {
+            unix_millis: unix_millis(),
+            reference: Some(self.next_reference()),
+            listener,
+            client: Some(connection.source.ip()),
+            peer: Some(connection.peer),
+            source: if connection.proxied { Source::ProxyProtocol } else { Source::Socket },
+            ja4: connection.tls.as_ref().and_then(|tls| tls.ja4.as_ref()).map(AsRef::as_ref),
+            verdict: Verdict::Refused,
+            reason: Some(reason),
+            detail: Some(&detail),
+            ..Record::default()
+        });
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn unix_millis() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Accepts until the door closes.
+async fn accept(worker: Rc<Worker>, door: Rc<Door>, socket: TcpListener) {
+    let mut paused = false;
+    loop {
+        let Some(listener) = door.listener.get() else {
+            // What the kernel has completed already is still served: closing the socket would reset it.
+            while let Some(Ok((tcp, peer))) = poll_once(socket.accept()).await {
+                if !worker.is_draining() {
+                    admit_connection(&worker, 0, tcp, peer);
+                }
+            }
+            return;
+        };
+        if worker.process.node.connections() >= worker.limits().connections {
+            if !paused {
+                paused = true;
+                worker.process.registry.process.accept_pauses.add();
+                worker.connection_refused(Reason::TooManyConnections);
+            }
+            tokio::time::sleep(ACCEPT_REST).await;
+            continue;
+        }
+        paused = false;
+        let accepted = tokio::select! {
+            biased;
+            accepted = socket.accept() => accepted,
+            () = door.changed.notified() => continue,
+        };
+        match accepted {
+            Ok((tcp, peer)) => admit_connection(&worker, listener, tcp, peer),
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept");
+                worker.process.registry.process.accept_pauses.add();
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = std::pin::pin!(future);
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
+        std::task::Poll::Pending => std::task::Poll::Ready(None),
+    })
+    .await
+}
+
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+/// Refuses before anything is paid, or starts the connection's task.
+fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: TcpStream, peer: SocketAddr) {
+    let local = worker.local();
+    let trusted = &local.snapshot.policy.trusted;
+    let is_proxy = !trusted.networks.is_empty() && identity::is_trusted(trusted, peer.ip());
+    let permit = worker.shard.borrow().handle_connection(ClientAddr::new(peer.ip()), is_proxy);
+    match permit {
+        Ok(permit) => {
+            let slot = local.snapshot.listener_slots.get(listener).copied().unwrap_or(metrics::Slot::OTHER);
+            worker.counters.connection_opened(slot);
+            worker.open.set(worker.open.get() + 1);
+            let guard = OpenConnection { worker: Rc::clone(worker), slot };
+            tokio::task::spawn_local(serve(Rc::clone(worker), listener, tcp, peer, is_proxy, permit, guard));
+        }
+        Err(refusal) => {
+            reset(&tcp);
+            let connection = Connection { listener, peer, source: peer, proxied: false, tls: None };
+            worker.refuse_connection(&connection, refusal.reason, &refusal.detail.to_string());
+        }
+    }
+}
+
+struct OpenConnection {
+    worker: Rc<Worker>,
+    slot: metrics::Slot,
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.worker.counters.connection_closed(self.slot);
+        self.worker.open.set(self.worker.open.get().saturating_sub(1));
+        if self.worker.open.get() == 0 {
+            self.worker.all_closed.notify_one();
+        }
+    }
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    listener: usize,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    is_proxy: bool,
+    permit: ConnectionPermit,
+    guard: OpenConnection,
+) {
+    let watch = worker.watchers.watch();
+    let _ = tcp.set_nodelay(true);
+    // Boxed: what a handshake needs is gone when it is over, and an idle connection does not pay for it.
+    let opened = Box::pin(open_connection(&worker, listener, tcp, peer, is_proxy, &watch)).await;
+    let Some((connection, second_permit, protocol)) = opened else { return };
+    match protocol {
+        Protocol::Http1(stream, ahead) => {
+            let wire = Wire::shared(stream);
+            wire.borrow_mut().arrived = BytesMut::from(ahead.as_slice());
+            http1::serve(worker, connection, wire, watch).await;
+        }
+        Protocol::Http2(stream, ahead) => {
+            Box::pin(http2::serve(worker, connection, stream, Bytes::from(ahead), watch)).await;
+        }
+    }
+    drop((permit, second_permit, guard));
+}
+
+enum Protocol {
+    Http1(Stream, Vec<u8>),
+    Http2(Stream, Vec<u8>),
+}
+
+type Opened = (Connection, Option<ConnectionPermit>, Protocol);
+
+/// PROXY header, TLS, and which protocol is spoken; all of it within one deadline.
+async fn open_connection(
+    worker: &Rc<Worker>,
+    listener: usize,
+    mut tcp: TcpStream,
+    peer: SocketAddr,
+    is_proxy: bool,
+    watch: &Watch,
+) -> Option<Opened> {
+    let snapshot = Arc::clone(&worker.local().snapshot);
+    let declared = snapshot.policy.listeners.get(listener)?;
+    let deadline = watch.now().after(Limits::duration(snapshot.policy.limits.handshake_deadline));
+    let mut connection = Connection { listener, peer, source: peer, proxied: false, tls: None };
+    let mut ahead = Vec::new();
+    let mut second_permit = None;
+
+    if declared.proxy_protocol {
+        let header = if is_proxy {
+            watch.until(deadline, read_proxy_header(&mut tcp, &mut ahead)).await
+        } else {
+            Ok(Err("the sender is not a trusted proxy"))
+        };
+        match header {
+            Ok(Ok(Some(source))) => {
+                connection.source = source;
+                connection.proxied = true;
+                let permit = worker.shard.borrow().handle_connection(ClientAddr::new(source.ip()), false);
+                match permit {
+                    Ok(permit) => second_permit = Some(permit),
+                    Err(refusal) => {
+                        reset(&tcp);
+                        worker.refuse_connection(&connection, refusal.reason, &refusal.detail.to_string());
+                        return None;
+                    }
+                }
+            }
+            Ok(Ok(None)) => {}
+            Ok(Err(detail)) => {
+                reset(&tcp);
+                worker.refuse_connection(&connection, Reason::BadProxyHeader, detail);
+                return None;
+            }
+            Err(_) => {
+                worker.refuse_connection(&connection, Reason::HandshakeTimeout, "no PROXY header in time");
+                return None;
+            }
+        }
+    }
+
+    if let Some(config) = snapshot.tls.config(listener) {
+        let (stream, handshake) = match watch.until(deadline, tls::accept(tcp, ahead, config)).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(tls::Refused::Closed)) => {
+                worker.connection_refused(Reason::TlsFailed);
+                return None;
+            }
+            Ok(Err(refused)) => {
+                worker.refuse_connection(&connection, Reason::TlsFailed, &refused.to_string());
+                return None;
+            }
+            Err(_) => {
+                worker.refuse_connection(&connection, Reason::HandshakeTimeout, "the TLS handshake took too long");
+                return None;
+            }
+        };
+        connection.tls = Some(TlsFacts { version: handshake.version, ja4: handshake.ja4 });
+        let stream = Stream::Server(Box::new(stream));
+        let protocol =
+            if handshake.alpn_h2 { Protocol::Http2(stream, Vec::new()) } else { Protocol::Http1(stream, Vec::new()) };
+        return Some((connection, second_permit, protocol));
+    }
+
+    if !declared.http2 {
+        return Some((connection, second_permit, Protocol::Http1(Stream::Plain(tcp), ahead)));
+    }
+    // Prior knowledge: the preface says so with its first bytes, which no HTTP/1.1 request begins with.
+    let deadline = watch.now().after(Limits::duration(snapshot.policy.limits.head_deadline));
+    loop {
+        let known = ahead.len().min(PREFACE.len());
+        if ahead.get(..known) != PREFACE.get(..known) {
+            return Some((connection, second_permit, Protocol::Http1(Stream::Plain(tcp), ahead)));
+        }
+        if known == PREFACE.len() {
+            return Some((connection, second_permit, Protocol::Http2(Stream::Plain(tcp), ahead)));
+        }
+        match watch.until(deadline, read_some(&mut tcp, &mut ahead)).await {
+            Ok(Ok(count)) if count > 0 => {}
+            Ok(_) => return None,
+            Err(_) => {
+                worker.connection_refused(Reason::HeadTimeout);
+                return None;
+            }
+        }
+    }
+}
+
+async fn read_some(tcp: &mut TcpStream, into: &mut Vec<u8>) -> io::Result<usize> {
+    into.reserve(2048);
+    tcp.read_buf(into).await
+}
+
+/// Reads the PROXY header off the front of `ahead`; `None` where it names nobody (LOCAL, UNKNOWN).
+async fn read_proxy_header(tcp: &mut TcpStream, ahead: &mut Vec<u8>) -> Result<Option<SocketAddr>, &'static str> {
+    loop {
+        match proxy_protocol::read(ahead) {
+            Read::Done(header) => {
+                ahead.drain(..header.consumed.min(ahead.len()));
+                return Ok(header.source);
+            }
+            Read::Invalid(detail) => return Err(detail),
+            Read::Incomplete => {}
+        }
+        if !matches!(read_some(tcp, ahead).await, Ok(count) if count > 0) {
+            return Err("closed before the PROXY header was complete");
+        }
+    }
+}
+
+/// The clock that all workers share.
+pub(crate) fn epoch() -> Instant {
+    Instant::now()
+}
