@@ -71,6 +71,8 @@ stage() {
     fi
 }
 
+# The fuzz targets are a workspace of their own.
+formats() { cargo fmt --all --check && cargo fmt --check --manifest-path proof/fuzz/Cargo.toml; }
 documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
 
 # The advisory database is a git repository; where its host cannot be reached, that is said and nothing is claimed.
@@ -99,7 +101,7 @@ suite() { cargo test --locked --profile quick -p portcullis-suite --no-fail-fast
 soak() { cargo run --locked --profile quick -p portcullis-suite --bin soak -- --seconds 20; }
 
 stage "setup" scripts/setup.sh
-stage "format" cargo fmt --all --check
+stage "format" formats
 stage "tidy: rooms, files, promises" tidiness
 stage "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
 stage "unit tests" units
