@@ -1,0 +1,67 @@
+#!/bin/sh
+# Fuzzes the parsers with libFuzzer on stable Rust; no cargo-fuzz, no nightly.
+#
+#   proof/fuzz/run.sh [SECONDS] [TARGET…]       every target, or those named, for 10 seconds each
+#   proof/fuzz/run.sh reproduce TARGET FILE     one input again, with the panic and its backtrace
+#
+# Seeds are in seeds/TARGET and are only read. What is found grows under target/corpus/TARGET, so a later run goes on
+# where an earlier one stopped; what crashes is kept in artifacts/TARGET. Exits 1 when a target crashed.
+set -eu
+cd "$(dirname "$0")"
+
+all="client_hello proxy_protocol forwarded h2_meter h1_request h1_response h1_chunks"
+triple=$(rustc -vV | sed -n 's/^host: //p')
+
+build() {
+    # The flags that cargo-fuzz would set, without a sanitizer: there is no unsafe code to sanitize. `--target` keeps
+    # them away from build scripts.
+    flags="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
+    flags="$flags -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
+    flags="$flags -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions --cfg fuzzing"
+    RUSTFLAGS="$flags" CARGO_TARGET_DIR=target cargo build --quiet --locked --release --target "$triple"
+}
+
+if [ "${1:-}" = reproduce ]; then
+    [ $# -eq 3 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+    input=$(cd "$OLDPWD" && realpath -e -- "$3")
+    build
+    RUST_BACKTRACE=1 exec "target/$triple/release/$2" "$input"
+fi
+
+seconds=10
+case ${1:-} in
+    '') ;;
+    *[!0-9]*) ;;
+    *) seconds=$1 && shift ;;
+esac
+targets=${*:-$all}
+for target in $targets; do
+    case " $all " in
+        *" $target "*) ;;
+        *) echo "fuzz: no target \`$target\`; there are: $all" >&2 && exit 2 ;;
+    esac
+done
+
+build
+failed=0
+for target in $targets; do
+    mkdir -p "target/corpus/$target" "artifacts/$target"
+    log=target/fuzz-$target.log
+    if "target/$triple/release/$target" -max_total_time="$seconds" -max_len=600 -rss_limit_mb=512 \
+        -timeout=30 -artifact_prefix="artifacts/$target/" -print_final_stats=1 \
+        "target/corpus/$target" "seeds/$target" >"$log" 2>&1; then
+        runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+        inputs=$(find "target/corpus/$target" -type f | wc -l)
+        echo "fuzz: $target: $runs runs, $inputs inputs kept, nothing found" >&2
+    else
+        failed=1
+        grep -aE 'panicked at|^ *(left|right):|SUMMARY|ERROR: libFuzzer' "$log" >&2 || tail -n 20 "$log" >&2
+        input=$(sed -n 's/.*Test unit written to \(artifacts\/[^ ]*\).*/\1/p' "$log" | tail -n 1)
+        if [ -n "$input" ]; then
+            echo "fuzz: $target CRASHED; reproduce it with: proof/fuzz/run.sh reproduce $target proof/fuzz/$input" >&2
+        else
+            echo "fuzz: $target FAILED without an input; see proof/fuzz/$log" >&2
+        fi
+    fi
+done
+exit $failed
