@@ -536,6 +536,38 @@ pub(crate) mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn visitors_who_wait_are_served_by_whoever_takes_over() {
+        const VISITORS: usize = 60;
+        for workers in [1, 2, 3, 5] {
+            let old = open(&policy(&["127.0.0.1:0"]), 3, &mut Inherited::none()).expect("free").remove(0);
+            let bind = old.local.to_string();
+            let mut visitors = Vec::new();
+            for _ in 0..VISITORS {
+                visitors.push(TcpStream::connect(old.local).await.expect("completed by the kernel"));
+            }
+            let mut inherited = Inherited::taken_over(old.named(&policy(&[&bind])).expect("open"));
+            let new = open(&policy(&[&bind]), workers, &mut inherited).expect("inherited").remove(0);
+            drop(old);
+            let mut served = Vec::new();
+            // The kernel may queue the last of them a moment after their client is told.
+            for _ in 0..500 {
+                for socket in new.sockets.iter().flatten() {
+                    served.extend(std::iter::from_fn(|| socket.accept().ok()));
+                }
+                if served.len() == VISITORS {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assert_eq!(served.len(), VISITORS, "{workers} workers");
+            drop(served);
+            for mut visitor in visitors {
+                assert_eq!(visitor.read(&mut [0; 1]).await.expect("closed, not reset"), 0);
+            }
+        }
+    }
+
     #[test]
     fn sockets_from_systemd_go_by_name_or_address_and_are_shared() {
         let given = || TcpListener::bind("127.0.0.1:0").expect("free");
