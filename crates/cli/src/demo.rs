@@ -1,0 +1,243 @@
+//! `portcullis demo`: a campaign's three platforms, the people who visit them, and the gate in between.
+//!
+//! All of it is on loopback and ends with the command. Nothing here is used by `run`.
+
+mod chance;
+mod client;
+mod figures;
+mod front;
+mod platforms;
+mod supporters;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use portcullis_proxy::sockets::Inherited;
+use portcullis_proxy::{Gate, Setup, StartError};
+use tokio::runtime::{Builder, Handle};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at, sleep};
+
+use crate::args::Demo;
+use crate::configuration::Read;
+use crate::{Done, Failure, talk};
+use client::Front;
+use figures::{Figures, Snapshot, readable, thousands};
+use front::{Behind, Folder};
+use platforms::forms::Forms;
+use platforms::members::Members;
+use platforms::public::Public;
+use supporters::{FORMS, MEMBERS, PUBLIC, Supporter};
+
+/// Between two lines about how it goes.
+const REPORT: Duration = Duration::from_secs(5);
+/// What the gate may take to end; whoever pressed Ctrl-C is waiting.
+const ENDING: Duration = Duration::from_millis(1_600);
+
+/// Runs the demo until it is interrupted, or for as long as was asked.
+pub(crate) fn run(flags: &Demo) -> Done {
+    let (platforms, behind) = Crew::begin("platforms", open_platforms(flags.seed))?;
+    let behind = behind.map_err(cannot("start the platforms"))?;
+    let folder = Folder::new().map_err(cannot("make the demo's certificate"))?;
+    let config = front::config(flags, &behind);
+    if flags.print_config {
+        return talk::answer(&config);
+    }
+    let path = folder.config();
+    std::fs::write(&path, &config).map_err(cannot("write the demo's configuration"))?;
+    let policy = Read::file(&path).and_then(Read::settle_quietly).map_err(Failure::Because)?;
+    let reload = Box::new(move || Read::file(&path)?.settle_quietly());
+    let version = env!("CARGO_PKG_VERSION");
+    let setup = Setup { policy, reload, inherited: Inherited::none(), version, takeover: false };
+    let gate = Gate::start(setup).map_err(|error| taken(&error))?;
+
+    let address = |name: &str| gate.addresses().into_iter().find(|(known, _)| known == name).map(|(_, at)| at);
+    let front = Arc::new(Front {
+        http: address("http").unwrap_or(flags.http),
+        https: address("https").unwrap_or(flags.https),
+        tls: folder.believe(false).map_err(cannot("believe the demo's certificate"))?,
+        tls_http2: folder.believe(true).map_err(cannot("believe the demo's certificate"))?,
+        figures: Figures::new(),
+    });
+    let (supporters, ()) = Crew::begin("supporters", async {})?;
+    for number in 0..flags.supporters {
+        supporters.handle.spawn(Supporter::new(flags.seed, number, Arc::clone(&front)).live());
+    }
+    welcome(flags, &front, gate.admin(), &folder)?;
+
+    let started = Instant::now();
+    let waiting = Builder::new_current_thread().enable_all().build().map_err(cannot("wait for signals"))?;
+    let why = waiting.block_on(watch(&front.figures, flags.duration)).map_err(cannot("wait for signals"))?;
+    talk::say(&format!("\n{why}"));
+
+    // Visitors first, then the gate, then what it stands in front of: nobody sees a fault that is only the end.
+    supporters.leave();
+    let ended = end(gate);
+    platforms.leave();
+    talk::say(&farewell(&front.figures.snapshot(), started.elapsed()));
+    if !ended {
+        talk::say("the gate still had requests under way; they were cut");
+    }
+    Ok(())
+}
+
+/// A thread with a runtime of its own, so that platforms and supporters do not borrow time from one another.
+struct Crew {
+    handle: Handle,
+    leave: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Crew {
+    /// Does `first` here and now, then goes on in the thread with what that spawned.
+    fn begin<T>(name: &str, first: impl Future<Output = T>) -> Result<(Self, T), Failure> {
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(cannot("start a thread"))?;
+        let opened = runtime.block_on(first);
+        let (handle, (leave, left)) = (runtime.handle().clone(), oneshot::channel());
+        let thread = thread::Builder::new()
+            .name(format!("demo-{name}"))
+            .spawn(move || {
+                let _ = runtime.block_on(left);
+                runtime.shutdown_background();
+            })
+            .map_err(cannot("start a thread"))?;
+        Ok((Self { handle, leave, thread }, opened))
+    }
+
+    /// Stops what they do, wherever they are in it.
+    fn leave(self) {
+        let _ = self.leave.send(());
+        let _ = self.thread.join();
+    }
+}
+
+async fn open_platforms(seed: u64) -> io::Result<Behind> {
+    let no_randomness = || io::Error::other("the operating system has no randomness");
+    let (public, forms, members) = (platforms::listen().await?, platforms::listen().await?, platforms::listen().await?);
+    tokio::spawn(platforms::serve(public.0, Arc::new(Public::new())));
+    tokio::spawn(platforms::serve(forms.0, Arc::new(Forms::new().ok_or_else(no_randomness)?)));
+    tokio::spawn(platforms::serve(members.0, Arc::new(Members::new(seed).ok_or_else(no_randomness)?)));
+    Ok(Behind { public: public.1, forms: forms.1, members: members.1 })
+}
+
+/// What stands in the way of an address, and the flag that chooses another.
+fn taken(error: &StartError) -> Failure {
+    let StartError::Socket(error) = error else { return Failure::because(error.to_string()) };
+    let flag = match error.listener.as_str() {
+        "http" => "--http",
+        "https" => "--https",
+        _ => "--admin",
+    };
+    if error.cause.kind() != io::ErrorKind::AddrInUse {
+        return Failure::because(format!("{error}; choose another address with {flag}"));
+    }
+    let holder = match &error.holder {
+        Some(holder) => format!("`{}`, process {}", holder.program, holder.process),
+        None => "another program".to_owned(),
+    };
+    let (port, address) = (error.bind.port(), error.bind.ip());
+    Failure::because(format!("port {port} on {address} is taken (by {holder}); choose another with {flag}"))
+}
+
+fn welcome(flags: &Demo, front: &Front, admin: SocketAddr, folder: &Folder) -> Done {
+    let (http, https) = (front.http.port(), front.https.port());
+    let local =
+        if front.http.ip() == std::net::Ipv4Addr::LOCALHOST || front.http.is_ipv6() { "localhost" } else { PUBLIC };
+    talk::answer(&format!(
+        "Open Harbour, a sample campaign, behind its gate:
+
+  Public site      http://{local}:{http}
+  Join and donate  http://{FORMS}:{http}
+  Members' desk    http://{MEMBERS}:{http}
+  With TLS         https://{local}:{https}  (the certificate is a minute old: your browser will ask)
+  Metrics          http://{admin}/metrics
+
+  Configuration    {config}
+  Decision log     {log}
+",
+        config = folder.config().display(),
+        log = folder.log().display(),
+    ))?;
+    let company = match flags.supporters {
+        0 => "Nobody visits but you.".to_owned(),
+        1 => "One simulated supporter visits.".to_owned(),
+        number => format!("{} simulated supporters visit.", thousands(number.into())),
+    };
+    talk::say(&format!("{company} Nothing leaves this machine. Ctrl-C ends it.\n"));
+    Ok(())
+}
+
+/// Reports until somebody or the clock ends it; says which.
+async fn watch(figures: &Figures, duration: Option<Duration>) -> io::Result<&'static str> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut reports = interval_at(Moment::now() + REPORT, REPORT);
+    reports.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut before = figures.snapshot();
+    let over = async {
+        match duration {
+            Some(duration) => sleep(duration).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(over);
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return Ok("Ending."),
+            _ = terminate.recv() => return Ok("Told to end."),
+            () = &mut over => return Ok("Time is up."),
+            _ = reports.tick() => {
+                let now = figures.snapshot();
+                talk::say(&line(&now.since(&before)));
+                before = now;
+            }
+        }
+    }
+}
+
+/// The last few seconds in one line.
+fn line(recent: &Snapshot) -> String {
+    let time = |percent| recent.percentile(percent).map_or_else(|| "-".to_owned(), readable);
+    let seconds = REPORT.as_secs();
+    format!(
+        "last {seconds} s: {} served, {} refused, {} failed; half within {}, 99 of 100 within {}",
+        thousands(recent.served),
+        thousands(recent.refused),
+        thousands(recent.failed),
+        time(50),
+        time(99),
+    )
+}
+
+fn farewell(all: &Snapshot, lasted: Duration) -> String {
+    let time = |percent| all.percentile(percent).map_or_else(|| "-".to_owned(), readable);
+    format!(
+        "In {} s the supporters were served {} times, refused {} times and failed {} times.\n\
+         Half of their requests were answered within {}, 99 of 100 within {}.",
+        lasted.as_secs(),
+        thousands(all.served),
+        thousands(all.refused),
+        thousands(all.failed),
+        time(50),
+        time(99),
+    )
+}
+
+/// Drains the gate, for a moment at most. Whether it was empty by then.
+fn end(gate: Gate) -> bool {
+    let (done, ended) = std::sync::mpsc::channel();
+    gate.shutdown();
+    // `wait` blocks for as long as the policy lets requests finish; the person at the keyboard has the last word.
+    thread::spawn(move || {
+        gate.wait();
+        let _ = done.send(());
+    });
+    ended.recv_timeout(ENDING).is_ok()
+}
+
+fn cannot<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> Failure {
+    move |error| Failure::because(format!("cannot {what}: {error}"))
+}

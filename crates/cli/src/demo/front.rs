@@ -1,0 +1,289 @@
+//! The gate of the demo: a certificate made a moment ago, a configuration as an operator would write it, and the
+//! folder that holds both until the demo ends.
+//!
+//! It takes no short cut: the configuration is read and checked like any other.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use tempfile::TempDir;
+
+use super::platforms::{forms, members};
+use crate::args::Demo;
+
+/// Names that the certificate carries, and that the platforms answer to.
+const HOSTS: [&str; 5] = [
+    "www.campaign.localhost",
+    "campaign.localhost",
+    "join.campaign.localhost",
+    "members.campaign.localhost",
+    "localhost",
+];
+
+/// Where the three platforms listen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Behind {
+    pub(crate) public: SocketAddr,
+    pub(crate) forms: SocketAddr,
+    pub(crate) members: SocketAddr,
+}
+
+/// The folder of a demo; it is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    folder: TempDir,
+    certificate: CertificateDer<'static>,
+}
+
+impl Folder {
+    /// Makes the folder with a fresh certificate in it.
+    pub(crate) fn new() -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("portcullis-demo-").tempdir()?;
+        let (certificate, key) = certificate().map_err(io::Error::other)?;
+        fs::write(folder.path().join("demo.pem"), certificate.pem())?;
+        fs::write(folder.path().join("demo.key"), key.serialize_pem())?;
+        Ok(Self { folder, certificate: certificate.der().clone() })
+    }
+
+    /// The configuration's file.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("portcullis.toml")
+    }
+
+    /// The decision log's file.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.path().join("decisions.jsonl")
+    }
+
+    /// What a visitor needs to believe the gate: its certificate and nothing else. With HTTP/2 offered, or without.
+    pub(crate) fn believe(&self, http2: bool) -> Result<Arc<ClientConfig>, rustls::Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone())?;
+        let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols =
+            if http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+        Ok(Arc::new(config))
+    }
+}
+
+fn certificate() -> Result<(rcgen::Certificate, KeyPair), rcgen::Error> {
+    let names = HOSTS.into_iter().chain(["127.0.0.1", "::1"]).map(str::to_owned).collect::<Vec<_>>();
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, "Portcullis demo, made on this machine");
+    let key = KeyPair::generate()?;
+    Ok((params.self_signed(&key)?, key))
+}
+
+/// The configuration, as an operator would write it.
+pub(crate) fn config(demo: &Demo, behind: &Behind) -> String {
+    let Demo { http, https, admin, .. } = demo;
+    let Behind { public, forms, members } = behind;
+    let (session, key_header) = (forms::SESSION, members::KEY_HEADER);
+    format!(
+        r#"# The gate of `portcullis demo`: three platforms of a campaign, on loopback.
+
+[server]
+name = "demo"
+control = "control.sock"
+drain = "1s"
+
+[admin]
+listen = "{admin}"
+
+[[listener]]
+name = "http"
+bind = "{http}"
+http2 = true
+
+[[listener]]
+name = "https"
+bind = "{https}"
+tls = true
+
+[[certificate]]
+cert = "demo.pem"
+key = "demo.key"
+
+[log]
+path = "decisions.jsonl"
+file_size = "8MiB"
+files = 2
+sample = 20
+
+# The public site: pages, their files, and a search.
+[[platform]]
+name = "public"
+hosts = ["www.campaign.localhost", "campaign.localhost", "localhost", "127.0.0.1", "[::1]"]
+upstreams = ["http://{public}"]
+
+[platform.health]
+path = "/health"
+
+[[platform.route]]
+path = "/assets/**"
+class = "asset"
+methods = ["GET", "HEAD"]
+
+[[platform.route]]
+path = "/search"
+class = "search"
+
+[[platform.route.rate]]
+key = "address"
+rate = "5/s"
+burst = 20
+
+# Join, donate, sign in: what a person sends.
+[[platform]]
+name = "join"
+hosts = ["join.campaign.localhost"]
+upstreams = ["http://{forms}"]
+session_cookie = "{session}"
+
+[platform.health]
+path = "/health"
+
+[[platform.concurrency]]
+class = "payment"
+limit = 24
+
+[[platform.concurrency]]
+class = "login"
+limit = 16
+
+[[platform.route]]
+path = "/assets/**"
+class = "asset"
+methods = ["GET", "HEAD"]
+
+[[platform.route]]
+path = "/join/**"
+class = "form"
+methods = ["GET", "HEAD", "POST"]
+body_size = "64KiB"
+
+[[platform.route.rate]]
+key = "address"
+rate = "2/s"
+burst = 20
+
+[[platform.route]]
+path = "/donate/**"
+class = "payment"
+methods = ["GET", "HEAD", "POST"]
+body_size = "64KiB"
+
+[[platform.route.rate]]
+key = "address"
+rate = "1/s"
+burst = 20
+
+[[platform.route]]
+path = "/login"
+class = "login"
+methods = ["GET", "HEAD", "POST"]
+body_size = "16KiB"
+
+[[platform.route.rate]]
+key = "address"
+rate = "30/min"
+burst = 15
+
+# The members' API: programs ask, and the desk in the browser.
+[[platform]]
+name = "members"
+hosts = ["members.campaign.localhost"]
+upstreams = ["http://{members}"]
+api_key_header = "{key_header}"
+
+[platform.health]
+path = "/health"
+
+[[platform.concurrency]]
+class = "search"
+limit = 32
+
+[[platform.concurrency]]
+class = "export"
+limit = 2
+
+[[platform.route]]
+path = "/assets/**"
+class = "asset"
+methods = ["GET", "HEAD"]
+
+[[platform.route]]
+path = "/api/**"
+class = "api"
+
+[[platform.route]]
+path = "/api/login"
+class = "login"
+methods = ["POST"]
+body_size = "16KiB"
+
+[[platform.route.rate]]
+key = "address"
+rate = "30/min"
+burst = 15
+
+[[platform.route]]
+path = "/api/members"
+class = "search"
+methods = ["GET", "HEAD"]
+
+[[platform.route.rate]]
+key = "api-key"
+rate = "10/s"
+burst = 30
+
+[[platform.route]]
+path = "/api/members.csv"
+class = "export"
+methods = ["GET", "HEAD"]
+
+[[platform.route.rate]]
+key = "address"
+rate = "6/min"
+burst = 3
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Arguments, Verb};
+    use crate::configuration::Read;
+    use clap::Parser;
+
+    #[test]
+    fn the_configuration_is_in_order_and_listens_on_loopback_only() {
+        let Verb::Demo(flags) = Arguments::parse_from(["portcullis", "demo"]).verb else { panic!("the demo") };
+        let folder = Folder::new().expect("a folder");
+        let [public, forms, members] = [4001, 4002, 4003].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let text = config(&flags, &Behind { public, forms, members });
+        let policy = Read::text("demo".into(), &folder.config(), text).settle_quietly().expect("in order");
+        assert_eq!(policy.platforms.len(), 3);
+        assert!(policy.listeners.iter().all(|listener| listener.bind.ip().is_loopback()));
+        assert!(policy.admin.listen.ip().is_loopback());
+        assert!(
+            policy
+                .platforms
+                .iter()
+                .flat_map(|platform| &platform.upstreams)
+                .all(|upstream| { upstream.addresses.iter().all(std::net::IpAddr::is_loopback) })
+        );
+    }
+}
