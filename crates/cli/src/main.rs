@@ -1,2 +1,64 @@
-//! Placeholder.
-fn main() {}
+//! The `portcullis` binary: flags, wiring, and what is said to the person at the terminal.
+//!
+//! It decides nothing about traffic; that is the engine's and the proxy's. Answers go to stdout, talk to stderr.
+
+mod args;
+mod configuration;
+mod demo;
+mod diagnose;
+mod manual;
+mod talk;
+mod verbs;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Arguments, Verb};
+
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Why a verb did not do what was asked; the exit code is 1.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Said in one line, after `error:`.
+    Because(String),
+    /// Everything has been said already.
+    Said,
+}
+
+impl Failure {
+    /// From anything that can be put in a line.
+    pub(crate) fn because(why: impl Into<String>) -> Self {
+        Self::Because(why.into())
+    }
+}
+
+/// What a verb comes to.
+pub(crate) type Done = Result<(), Failure>;
+
+fn main() -> ExitCode {
+    // A reader that goes away (`portcullis man | head`) is no error; Rust ignores SIGPIPE, so it shows as one.
+    let done = match Arguments::parse().verb {
+        Verb::Run(flags) => verbs::run(&flags),
+        Verb::Check(flags) => verbs::check(&flags.config),
+        Verb::Show(flags) => verbs::show(&flags.file.config),
+        Verb::Reload(flags) => verbs::reload(&flags),
+        Verb::Explain(flags) => verbs::explain(&flags),
+        Verb::Demo(flags) => demo::run(&flags),
+        Verb::Version => verbs::version(),
+        Verb::Completions(flags) => manual::completions(flags.shell),
+        Verb::Man => manual::man(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Because(why)) => {
+            talk::error(&why);
+            ExitCode::from(1)
+        }
+        Err(Failure::Said) => ExitCode::from(1),
+    }
+}

@@ -1,0 +1,87 @@
+//! From a file's name to a policy, or to everything that is wrong with it.
+//!
+//! Used by every verb that takes `--config`, and by the gate when it reloads.
+
+use std::path::Path;
+
+use portcullis_config::{Outcome, Policy, load};
+
+use crate::diagnose;
+use crate::talk;
+use crate::world::{Machine, plain, read_bounded};
+use crate::{Done, Failure};
+
+/// A configuration is never larger.
+const CONFIG_BYTES: u64 = 4 * 1024 * 1024;
+
+/// A configuration as it was read.
+#[derive(Debug)]
+pub(crate) struct Read {
+    /// What the file is called in diagnostics: as the operator wrote it.
+    name: String,
+    text: String,
+    outcome: Outcome,
+}
+
+impl Read {
+    /// Reads the file and checks it against the machine. `Err` when there is no text to check.
+    pub(crate) fn file(path: &Path) -> Result<Self, String> {
+        let name = path.display().to_string();
+        let bytes =
+            read_bounded(path, CONFIG_BYTES).map_err(|error| format!("cannot read {name}: {}", plain(&error)))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let good = error.utf8_error().valid_up_to();
+            let line = 1 + error.as_bytes().iter().take(good).filter(|byte| **byte == b'\n').count();
+            format!("cannot read {name}: it is not UTF-8 text, from line {line} on")
+        })?;
+        Ok(Self::text(name, path, text))
+    }
+
+    /// Checks a text that lies, or would lie, at `path`.
+    pub(crate) fn text(name: String, path: &Path, text: String) -> Self {
+        let outcome = load(path, &text, &Machine);
+        Self { name, text, outcome }
+    }
+
+    /// Says every problem and warning on stderr; `Err` when one of them is in the way.
+    pub(crate) fn settle(self) -> Result<Policy, Failure> {
+        if !self.outcome.problems.is_empty() {
+            talk::say(&self.render(talk::coloured()));
+        }
+        self.outcome.policy.ok_or(Failure::Said)
+    }
+
+    /// The policy, or every problem as text without colour: for whoever asked over the control socket.
+    pub(crate) fn settle_quietly(self) -> Result<Policy, String> {
+        let problems = self.render(false);
+        self.outcome.policy.ok_or(problems)
+    }
+
+    fn render(&self, colour: bool) -> String {
+        diagnose::render(&self.name, &self.text, &self.outcome.problems, colour)
+    }
+}
+
+/// The policy in a file; what is wrong with it has been said.
+pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
+    Read::file(path).map_err(Failure::Because)?.settle()
+}
+
+/// `FILE: in order: 2 listeners, 1 certificate, 2 platforms with 3 hosts and 5 routes`.
+pub(crate) fn check(path: &Path) -> Done {
+    let policy = policy(path)?;
+    let counted = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let hosts = policy.platforms.iter().map(|platform| platform.hosts.len()).sum();
+    let routes = policy.platforms.iter().map(|platform| platform.routes.len()).sum();
+    let upstreams = policy.platforms.iter().map(|platform| platform.upstreams.len()).sum();
+    talk::answer(&format!(
+        "{}: in order: {}, {}, {} ({}, {}, {})",
+        path.display(),
+        counted(policy.listeners.len(), "listener"),
+        counted(policy.certificates.len(), "certificate"),
+        counted(policy.platforms.len(), "platform"),
+        counted(hosts, "host"),
+        counted(routes, "route"),
+        counted(upstreams, "upstream"),
+    ))
+}

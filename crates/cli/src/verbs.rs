@@ -1,0 +1,157 @@
+//! The verbs that are not the demo: each is a few lines of wiring.
+//!
+//! What they are wired to lives in `portcullis_config` and `portcullis_proxy`.
+
+use std::fmt::Write;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use portcullis_proxy::sockets::Inherited;
+use portcullis_proxy::{Gate, Setup, control, journal};
+use portcullis_types::{Blame, Reason, Reference};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Explain, Reload, Run};
+use crate::configuration::{self, Read};
+use crate::world::plain;
+use crate::{Done, Failure, talk};
+
+/// Stands in front of the platforms until told to stop.
+pub(crate) fn run(flags: &Run) -> Done {
+    speak();
+    // systemd's sockets are taken before there are threads, as the interface demands.
+    let inherited =
+        Inherited::from_systemd().map_err(|error| Failure::because(format!("sockets from systemd: {error}")))?;
+    let path = flags.file.config.clone();
+    let setup = Setup {
+        policy: configuration::policy(&path)?,
+        reload: Box::new(move || Read::file(&path)?.settle_quietly()),
+        inherited,
+        version: env!("CARGO_PKG_VERSION"),
+        takeover: flags.takeover,
+    };
+    let gate = Gate::start(setup).map_err(|error| Failure::because(error.to_string()))?;
+    for (name, address) in gate.addresses() {
+        tracing::info!(%address, "listener `{name}` accepts");
+    }
+    tracing::info!(address = %gate.admin(), "the operator's listener accepts");
+    gate.serve_until_signal().map_err(|error| Failure::because(format!("cannot wait for signals: {error}")))
+}
+
+/// Says whether a configuration is in order.
+pub(crate) fn check(path: &Path) -> Done {
+    configuration::check(path)
+}
+
+/// Prints everything that is in force.
+pub(crate) fn show(path: &Path) -> Done {
+    talk::answer(&portcullis_config::show(&configuration::policy(path)?))
+}
+
+/// Asks the running gate to put its configuration in force.
+pub(crate) fn reload(flags: &Reload) -> Done {
+    let socket = match &flags.control {
+        Some(socket) => socket.clone(),
+        // A configuration with problems would be refused by the gate in the same words.
+        None => configuration::policy(&flags.config)?.server.control,
+    };
+    let answer = control::ask(&socket, "reload").map_err(|error| unanswered(&socket, &error))?;
+    if answer.ok {
+        return talk::answer(&answer.message);
+    }
+    talk::say(&answer.message);
+    Err(Failure::because("the reload was refused; the configuration before it stays in force"))
+}
+
+/// Says why a request was refused, or what a reason means.
+pub(crate) fn explain(flags: &Explain) -> Done {
+    let subject = flags.subject.trim();
+    // Reasons first: some of their codes could be read as a reference too.
+    if let Some(reason) = Reason::from_code(&subject.to_ascii_lowercase()) {
+        return talk::answer(&meaning(reason));
+    }
+    let Some(reference) = Reference::parse(subject) else { return Err(neither(subject)) };
+    let log = match &flags.log {
+        Some(log) => log.clone(),
+        None => log_of(&flags.config)?,
+    };
+    let found = journal::find(&log, reference)
+        .map_err(|error| Failure::because(format!("cannot read {}: {}", log.display(), plain(&error))))?;
+    match found {
+        Some(record) => talk::answer(&journal::explain(&record)),
+        None => Err(Failure::because(format!(
+            "{} has no record of {reference}; records of served requests are samples, and old files are removed",
+            log.display()
+        ))),
+    }
+}
+
+/// Version, compiler, target, features.
+pub(crate) fn version() -> Done {
+    let features = env!("PORTCULLIS_FEATURES");
+    let features = if features.is_empty() { "none" } else { features };
+    talk::answer(&format!(
+        "portcullis {}\n{}\ntarget {} ({})\nfeatures {features}",
+        env!("CARGO_PKG_VERSION"),
+        env!("PORTCULLIS_COMPILER"),
+        env!("PORTCULLIS_TARGET"),
+        env!("PORTCULLIS_PROFILE"),
+    ))
+}
+
+/// The running gate's own words go to stderr.
+fn speak() {
+    let filter = EnvFilter::try_from_env("PORTCULLIS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    // Somebody who installed another subscriber before has the say; there is nobody in this binary.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(talk::coloured())
+        .with_target(false)
+        .try_init();
+}
+
+fn unanswered(socket: &Path, error: &io::Error) -> Failure {
+    let why = match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "no gate is running there".to_owned(),
+        io::ErrorKind::PermissionDenied => "only the user that runs the gate, and root, may ask".to_owned(),
+        _ => plain(error),
+    };
+    Failure::because(format!("no answer on {}: {why}", socket.display()))
+}
+
+fn log_of(config: &Path) -> Result<PathBuf, Failure> {
+    configuration::policy(config)?
+        .log
+        .path
+        .ok_or_else(|| Failure::because(format!("{} declares no decision log (`path` in `[log]`)", config.display())))
+}
+
+fn meaning(reason: Reason) -> String {
+    let blame = match reason.blame() {
+        Blame::Client => "the client",
+        Blame::Upstream => "the platform behind the gate",
+        Blame::Gate => "the gate",
+    };
+    let mut text = format!("Reason     {reason}\nWhat       {}\n", reason.description());
+    let _ = match reason.status() {
+        0 => writeln!(text, "Answer     none: the connection is closed, or the stream reset"),
+        status => writeln!(text, "Answer     status {status}"),
+    };
+    let _ = writeln!(text, "Whose      {blame}\nWhat to do {}", reason.hint());
+    text
+}
+
+fn neither(subject: &str) -> Failure {
+    let nearest = Reason::ALL
+        .iter()
+        .map(|reason| (strsim::jaro_winkler(subject, reason.code()), reason.code()))
+        .max_by(|one, other| one.0.total_cmp(&other.0))
+        .filter(|(likeness, _)| *likeness > 0.8);
+    Failure::because(match nearest {
+        Some((_, code)) => format!("there is no reason `{subject}`, and it is no reference; did you mean `{code}`?"),
+        None => {
+            format!("`{subject}` is neither a reference (13 letters and digits) nor a reason of the reference page")
+        }
+    })
+}
