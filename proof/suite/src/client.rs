@@ -80,6 +80,7 @@ pub struct Wire {
     socket: TcpStream,
     buffer: Vec<u8>,
     alpn: Option<Vec<u8>>,
+    read_since_sent: bool,
 }
 
 impl std::fmt::Debug for Wire {
@@ -104,7 +105,13 @@ impl Wire {
     /// When the connection is refused.
     pub fn try_plain(address: SocketAddr) -> io::Result<Self> {
         let socket = connect(address)?;
-        Ok(Self { stream: Box::new(socket.try_clone()?), socket, buffer: Vec::new(), alpn: None })
+        Ok(Self {
+            stream: Box::new(socket.try_clone()?),
+            socket,
+            buffer: Vec::new(),
+            alpn: None,
+            read_since_sent: false,
+        })
     }
 
     /// A connection from a particular loopback address.
@@ -122,7 +129,13 @@ impl Wire {
         let socket: TcpStream = socket.into();
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_nodelay(true)?;
-        Ok(Self { stream: Box::new(socket.try_clone()?), socket, buffer: Vec::new(), alpn: None })
+        Ok(Self {
+            stream: Box::new(socket.try_clone()?),
+            socket,
+            buffer: Vec::new(),
+            alpn: None,
+            read_since_sent: false,
+        })
     }
 
     /// A TLS connection that trusts the authority in `pem` and offers `alpn`; the handshake is done on return.
@@ -137,7 +150,7 @@ impl Wire {
         }
         let chosen = client.alpn_protocol().map(<[u8]>::to_vec);
         let stream = StreamOwned::new(client, socket.try_clone()?);
-        Ok(Self { stream: Box::new(stream), socket, buffer: Vec::new(), alpn: chosen })
+        Ok(Self { stream: Box::new(stream), socket, buffer: Vec::new(), alpn: chosen, read_since_sent: false })
     }
 
     /// What ALPN chose.
@@ -160,8 +173,15 @@ impl Wire {
     /// # Errors
     /// When the other end has gone.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.read_since_sent = false;
         self.stream.write_all(bytes.as_ref())?;
         self.stream.flush()
+    }
+
+    /// Whether a byte has come since the last were sent.
+    #[must_use]
+    pub fn has_read_since_sent(&self) -> bool {
+        self.read_since_sent
     }
 
     /// Ends the sending direction.
@@ -330,6 +350,7 @@ impl Wire {
         match self.stream.read(&mut room) {
             Ok(0) => Err(Broken::Closed(self.buffer.len())),
             Ok(count) => {
+                self.read_since_sent = true;
                 self.buffer.extend_from_slice(room.get(..count).unwrap_or_default());
                 Ok(())
             }

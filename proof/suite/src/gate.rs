@@ -454,10 +454,19 @@ impl Gate {
     pub fn takeover(&mut self) -> Running {
         let log = self.plan.place.join(format!("gate-after-{}.log", self.process.id()));
         let mut process = Running::start(self.plan.command(&self.config, true), &log);
-        // Both processes answer on the admin address for a moment; the new one is known by its own word on the log
-        // or, whatever it says, by the old one having stopped.
-        let ready = became_ready(&mut process, self.ports.admin);
-        assert!(ready, "{}: the new process did not take over:\n{}", self.plan.name, process.output());
+        // Both answer on the admin address for a moment, so the sockets themselves tell who serves.
+        let (old, new, port) = (self.process.id(), process.id(), self.ports.http.port());
+        let over = eventually(Duration::from_secs(20), || {
+            process.ended().is_some() || (listens(new, port) && !listens(old, port))
+        });
+        let ready = over && became_ready(&mut process, self.ports.admin);
+        assert!(
+            ready,
+            "{}: the new process did not take over:\n{}\nthe old one said:\n{}",
+            self.plan.name,
+            process.output(),
+            self.process.output()
+        );
         std::mem::replace(&mut self.process, process)
     }
 
@@ -485,6 +494,22 @@ fn admin_get(address: SocketAddr, path: &str) -> Result<Response, Broken> {
 fn became_ready(process: &mut Running, admin: SocketAddr) -> bool {
     let ready = || admin_get(admin, "/ready").is_ok_and(|response| response.status == 200);
     eventually(Duration::from_secs(20), || process.ended().is_some() || ready()) && process.ended().is_none()
+}
+
+/// Whether a process holds a socket that listens on this port of loopback, as the kernel tells it.
+fn listens(process: u32, port: u16) -> bool {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let local = format!("0100007F:{port:04X}");
+    let listening: Vec<String> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        // Columns: number, local address, remote address, state (0A listens), …, inode as the tenth.
+        .filter(|columns| columns.get(1) == Some(&local.as_str()) && columns.get(3) == Some(&"0A"))
+        .filter_map(|columns| columns.get(9).map(|inode| format!("socket:[{inode}]")))
+        .collect();
+    let held = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    held.filter_map(|entry| fs::read_link(entry.path()).ok())
+        .any(|target| listening.iter().any(|socket| target.as_os_str() == socket.as_str()))
 }
 
 /// The newest binary among cargo's profiles.
