@@ -3,7 +3,7 @@
 //!
 //! Nothing is decided here beyond what a flag may look like.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ pub(crate) struct Explain {
 /// Flags of `demo`.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// Where the gate speaks HTTP: a port, or a loopback address with a port; 0 takes a free one.
+    /// Where the gate speaks HTTP: a port, perhaps after `127.0.0.1:` or `[::1]:`; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value = "8080", value_parser = loopback)]
     pub(crate) http: SocketAddr,
     /// Where the gate speaks HTTPS.
@@ -158,7 +158,7 @@ pub(crate) struct Completions {
     pub(crate) shell: Shell,
 }
 
-/// A port, or a loopback address with a port. The demo never listens anywhere else.
+/// A port, perhaps with the loopback address that browsers know `localhost` by. The demo never listens anywhere else.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.parse::<u16>() {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
@@ -169,11 +169,10 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
         .unwrap_or(text)
         .parse()
         .map_err(|_| "not a port such as `8080`, nor a loopback address such as `127.0.0.1:8080`".to_owned())?;
-    match address.ip() {
-        ip if ip.is_loopback() => Ok(address),
-        IpAddr::V4(ip) => Err(format!("the demo stays on loopback, and {ip} is not a loopback address")),
-        IpAddr::V6(ip) => Err(format!("the demo stays on loopback, and [{ip}] is not a loopback address")),
+    if address.ip() == Ipv4Addr::LOCALHOST || address.ip() == Ipv6Addr::LOCALHOST {
+        return Ok(address);
     }
+    Err("the demo stays on loopback: give a port alone, or with 127.0.0.1 or [::1]".to_owned())
 }
 
 /// A duration with its unit, as in the configuration.
@@ -204,13 +203,22 @@ mod tests {
 
     #[test]
     fn the_demo_listens_on_loopback_only() {
-        for accepted in ["8080", "0", "127.0.0.1:80", "127.9.9.9:1", "[::1]:8080", "localhost:8080"] {
+        for accepted in ["8080", "0", "127.0.0.1:80", "[::1]:8080", "localhost:8080"] {
             let address = loopback(accepted).expect(accepted);
             assert!(address.ip().is_loopback(), "{accepted}");
         }
-        for refused in
-            ["0.0.0.0:8080", "192.0.2.1:80", "[::]:80", "example.org:80", "65536", "-1", "", ":80", "127.0.0.1"]
-        {
+        for refused in [
+            "0.0.0.0:8080",
+            "192.0.2.1:80",
+            "127.0.0.2:80",
+            "[::]:80",
+            "example.org:80",
+            "65536",
+            "-1",
+            "",
+            ":80",
+            "127.0.0.1",
+        ] {
             assert!(loopback(refused).is_err(), "{refused}");
         }
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use portcullis_config::{Outcome, Policy, load};
 
+use crate::args::DEFAULT_CONFIG;
 use crate::diagnose;
 use crate::talk;
 use crate::world::{Machine, plain, read_bounded};
@@ -27,8 +28,10 @@ impl Read {
     /// Reads the file and checks it against the machine. `Err` when there is no text to check.
     pub(crate) fn file(path: &Path) -> Result<Self, String> {
         let name = path.display().to_string();
-        let bytes =
-            read_bounded(path, CONFIG_BYTES).map_err(|error| format!("cannot read {name}: {}", plain(&error)))?;
+        let bytes = read_bounded(path, CONFIG_BYTES).map_err(|error| {
+            let elsewhere = if path == Path::new(DEFAULT_CONFIG) { "; --config names another file" } else { "" };
+            format!("cannot read {name}: {}{elsewhere}", plain(&error))
+        })?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let good = error.utf8_error().valid_up_to();
             let line = 1 + error.as_bytes().iter().take(good).filter(|byte| **byte == b'\n').count();

@@ -31,7 +31,7 @@ use front::{Behind, Folder};
 use platforms::forms::Forms;
 use platforms::members::Members;
 use platforms::public::Public;
-use supporters::{FORMS, MEMBERS, PUBLIC, Supporter};
+use supporters::{FORMS, MEMBERS, Supporter};
 
 /// Between two lines about how it goes.
 const REPORT: Duration = Duration::from_secs(5);
@@ -40,6 +40,7 @@ const ENDING: Duration = Duration::from_millis(1_600);
 
 /// Runs the demo until it is interrupted, or for as long as was asked.
 pub(crate) fn run(flags: &Demo) -> Done {
+    talk::listen("warn")?;
     let (platforms, behind) = Crew::begin("platforms", open_platforms(flags.seed))?;
     let behind = behind.map_err(cannot("start the platforms"))?;
     let folder = Folder::new().map_err(cannot("make the demo's certificate"))?;
@@ -145,15 +146,13 @@ fn taken(error: &StartError) -> Failure {
 
 fn welcome(flags: &Demo, front: &Front, admin: SocketAddr, folder: &Folder) -> Done {
     let (http, https) = (front.http.port(), front.https.port());
-    let local =
-        if front.http.ip() == std::net::Ipv4Addr::LOCALHOST || front.http.is_ipv6() { "localhost" } else { PUBLIC };
     talk::answer(&format!(
         "Open Harbour, a sample campaign, behind its gate:
 
-  Public site      http://{local}:{http}
+  Public site      http://localhost:{http}
   Join and donate  http://{FORMS}:{http}
   Members' desk    http://{MEMBERS}:{http}
-  With TLS         https://{local}:{https}  (the certificate is a minute old: your browser will ask)
+  With TLS         https://localhost:{https}  (the certificate is a minute old: your browser will ask)
   Metrics          http://{admin}/metrics
 
   Configuration    {config}

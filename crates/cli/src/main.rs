@@ -41,7 +41,6 @@ impl Failure {
 pub(crate) type Done = Result<(), Failure>;
 
 fn main() -> ExitCode {
-    // A reader that goes away (`portcullis man | head`) is no error; Rust ignores SIGPIPE, so it shows as one.
     let done = match Arguments::parse().verb {
         Verb::Run(flags) => verbs::run(&flags),
         Verb::Check(flags) => verbs::check(&flags.config),

@@ -5,6 +5,8 @@
 use std::env;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use tracing_subscriber::EnvFilter;
+
 use crate::{Done, Failure};
 
 /// Writes an answer to stdout, with a newline at its end.
@@ -12,7 +14,7 @@ pub(crate) fn answer(text: &str) -> Done {
     let mut stdout = io::stdout().lock();
     let newline = if text.ends_with('\n') { "" } else { "\n" };
     match write!(stdout, "{text}{newline}").and_then(|()| stdout.flush()) {
-        // Whoever read the answer has had enough of it.
+        // Whoever read the answer (`portcullis man | head`) has had enough of it.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Failure::because(format!("cannot write to stdout: {error}"))),
         Ok(()) => Ok(()),
@@ -28,6 +30,22 @@ pub(crate) fn say(text: &str) {
 pub(crate) fn error(why: &str) {
     let (start, end) = if coloured() { ("\u{1b}[1;31m", "\u{1b}[0m") } else { ("", "") };
     say(&format!("{start}error{end}: {why}"));
+}
+
+/// What the gate itself reports goes to stderr from now on, from `level` up, or as `PORTCULLIS_LOG` asks.
+pub(crate) fn listen(level: &str) -> Done {
+    let filter = match env::var("PORTCULLIS_LOG") {
+        Ok(asked) if !asked.is_empty() => EnvFilter::try_new(&asked)
+            .map_err(|error| Failure::because(format!("PORTCULLIS_LOG is `{asked}`, which cannot be read: {error}")))?,
+        _ => EnvFilter::new(level),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(coloured())
+        .with_target(false)
+        .try_init()
+        .map_err(|error| Failure::because(format!("cannot log to stderr: {error}")))
 }
 
 /// Whether stderr is a terminal whose reader wants colour.

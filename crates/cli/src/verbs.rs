@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Gate, Setup, control, journal};
 use portcullis_types::{Blame, Reason, Reference};
-use tracing_subscriber::EnvFilter;
 
 use crate::args::{Explain, Reload, Run};
 use crate::configuration::{self, Read};
@@ -18,7 +17,7 @@ use crate::{Done, Failure, talk};
 
 /// Stands in front of the platforms until told to stop.
 pub(crate) fn run(flags: &Run) -> Done {
-    speak();
+    talk::listen("info")?;
     // systemd's sockets are taken before there are threads, as the interface demands.
     let inherited =
         Inherited::from_systemd().map_err(|error| Failure::because(format!("sockets from systemd: {error}")))?;
@@ -53,7 +52,13 @@ pub(crate) fn reload(flags: &Reload) -> Done {
     let socket = match &flags.control {
         Some(socket) => socket.clone(),
         // A configuration with problems would be refused by the gate in the same words.
-        None => configuration::policy(&flags.config)?.server.control,
+        None => match configuration::policy(&flags.config) {
+            Ok(policy) => policy.server.control,
+            Err(Failure::Said) => {
+                return Err(Failure::because("the gate was not asked; the configuration before it stays in force"));
+            }
+            Err(failure) => return Err(failure),
+        },
     };
     let answer = control::ask(&socket, "reload").map_err(|error| unanswered(&socket, &error))?;
     if answer.ok {
@@ -97,18 +102,6 @@ pub(crate) fn version() -> Done {
         env!("PORTCULLIS_TARGET"),
         env!("PORTCULLIS_PROFILE"),
     ))
-}
-
-/// The running gate's own words go to stderr.
-fn speak() {
-    let filter = EnvFilter::try_from_env("PORTCULLIS_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    // Somebody who installed another subscriber before has the say; there is nobody in this binary.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(talk::coloured())
-        .with_target(false)
-        .try_init();
 }
 
 fn unanswered(socket: &Path, error: &io::Error) -> Failure {

@@ -228,10 +228,12 @@ fn desk(links: &Links) -> Reply {
 <div id="result" hidden><div class="table"><table><caption id="status" role="status"></caption><thead><tr><th scope="col">Number</th><th scope="col">Name</th><th scope="col">Email</th><th scope="col">Branch</th><th scope="col">Since</th><th scope="col">Status</th></tr></thead><tbody id="rows"></tbody></table></div>
 <p class="pager"><button id="earlier" class="plain" type="button">Earlier</button><button id="later" class="plain" type="button">Later</button></p></div>
 <h2>The API</h2>
-<pre>curl -s {login} -d '{{"user":"desk","password":"{PASSWORD}"}}'
-curl -s '{search}' -H '{KEY_HEADER}: KEY'
-curl -s {csv} -H '{KEY_HEADER}: KEY'</pre></div>"#,
+<pre>curl {silent} {login} -d '{{"user":"desk","password":"{PASSWORD}"}}'
+curl {silent} '{search}' -H '{KEY_HEADER}: KEY'
+curl {silent} {csv} -H '{KEY_HEADER}: KEY'</pre></div>"#,
         count = thousands(MEMBERS as u64),
+        // The certificate of the demo vouches for itself.
+        silent = if links.secure() { "-sk" } else { "-s" },
         login = links.to("members", "/api/login"),
         search = links.to("members", "/api/members?q=mar&amp;page=1&amp;per_page=25"),
         csv = links.to("members", "/api/members.csv"),

@@ -113,6 +113,11 @@ impl Links {
         }
     }
 
+    /// Whether the browser came over TLS.
+    pub(crate) fn secure(&self) -> bool {
+        self.scheme == "https"
+    }
+
     /// An address on one of the platforms: `www`, `join`, `members`.
     pub(crate) fn to(&self, platform: &str, path: &str) -> String {
         format!("{}://{platform}.campaign.localhost{}{path}", self.scheme, self.port)
