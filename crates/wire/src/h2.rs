@@ -49,7 +49,7 @@ pub struct Budgets {
     pub provoked_resets: u64,
     /// CONTINUATION in one header block; not a rate.
     pub continuations: u64,
-    /// PING.
+    /// PING beyond one for each DATA frame that we wrote.
     pub pings: u64,
     /// SETTINGS.
     pub settings: u64,
@@ -254,7 +254,7 @@ impl FrameMeter {
             match step {
                 Step::Frame(frame) => {
                     if frame.kind == DATA {
-                        self.windows.data_written(u64::from(frame.length));
+                        self.windows.now.wrote(frame.length);
                     }
                     self.written.enter(frame, if frame.kind == RST_STREAM { Look::Bytes(4) } else { Look::No });
                 }
@@ -429,10 +429,15 @@ impl FrameMeter {
         let (budget, reason) = match kind {
             Kind::Resets => (self.budgets.resets, Reason::Http2Resets),
             Kind::ProvokedResets => (self.budgets.provoked_resets, Reason::Http2ProvokedResets),
-            Kind::Pings => (self.budgets.pings, Reason::Http2Pings),
+            Kind::Pings => {
+                // gRPC clients time the path with a PING whenever DATA arrives and none is out, which makes a thousand
+                // a second on a short path (grpc-java issue 8260).
+                let earned = self.windows.recent(|half| half.data_frames);
+                (self.budgets.pings.saturating_add(earned), Reason::Http2Pings)
+            }
             Kind::Settings => (self.budgets.settings, Reason::Http2Settings),
             Kind::WindowUpdates => {
-                let earned = self.windows.recent_data() / BYTES_PER_WINDOW_UPDATE;
+                let earned = self.windows.recent(|half| half.data_bytes) / BYTES_PER_WINDOW_UPDATE;
                 (self.budgets.window_updates.saturating_add(earned), Reason::Http2WindowUpdates)
             }
             Kind::Empty => (self.budgets.empty_frames, Reason::Http2EmptyFrames),
@@ -647,7 +652,15 @@ struct Windows {
 #[derive(Debug, Clone, Copy, Default)]
 struct Half {
     spent: [u32; KINDS],
-    data: u64,
+    data_frames: u64,
+    data_bytes: u64,
+}
+
+impl Half {
+    fn wrote(&mut self, bytes: u32) {
+        self.data_frames = self.data_frames.saturating_add(1);
+        self.data_bytes = self.data_bytes.saturating_add(u64::from(bytes));
+    }
 }
 
 impl Windows {
@@ -668,12 +681,9 @@ impl Windows {
         u64::from(*slot) + u64::from(self.before.spent[kind as usize])
     }
 
-    fn data_written(&mut self, bytes: u64) {
-        self.now.data = self.now.data.saturating_add(bytes);
-    }
-
-    fn recent_data(&self) -> u64 {
-        self.now.data.saturating_add(self.before.data)
+    /// What both halves hold together.
+    fn recent(&self, of: impl Fn(&Half) -> u64) -> u64 {
+        of(&self.now).saturating_add(of(&self.before))
     }
 }
 
@@ -988,6 +998,22 @@ mod tests {
         }
         let abuse = meter.handle_read(&window_update(1, 256), Tick::ZERO).expect_err("not earned");
         assert_eq!(abuse.reason, Reason::Http2WindowUpdates);
+    }
+
+    #[test]
+    fn data_that_we_write_earns_pings() {
+        let mut meter = begun();
+        let ping = frame(PING, 0, 0, &[0; 8]);
+        for _ in 0..100 {
+            meter.handle_written(&frame(DATA, 0, 1, b"x"), Tick::ZERO).expect("our own");
+            meter.handle_read(&ping, Tick::ZERO).expect("earned");
+        }
+        meter.handle_read(&ping.repeat(3), Tick::ZERO).expect("the budget");
+        let abuse = meter.handle_read(&ping, Tick::ZERO).expect_err("not earned");
+        assert_eq!(abuse.reason, Reason::Http2Pings);
+        let mut meter = begun();
+        meter.handle_written(&frame(DATA, 0, 1, b"x").repeat(100), Tick::ZERO).expect("our own");
+        assert!(meter.handle_read(&ping.repeat(4), Tick::from_millis(10_000)).is_err(), "what was earned is forgotten");
     }
 
     #[test]

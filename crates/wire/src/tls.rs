@@ -485,6 +485,19 @@ mod tests {
     }
 
     #[test]
+    fn a_hello_from_the_wire() {
+        let text = include_str!("../../../specs/wire/hello-openssl.hex");
+        let digits: Vec<u8> = text.lines().filter(|line| !line.starts_with('#')).flat_map(str::bytes).collect();
+        let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("ASCII"), 16).expect("a digit");
+        let bytes: Vec<u8> = digits.chunks(2).map(pair).collect();
+        let hello = read_client_hello(&bytes).done().expect("a ClientHello");
+        assert_eq!(hello.ja4().to_string(), "t13d1812h1_85036bcba153_d41ae481755e");
+        assert_eq!(hello.sni.as_deref(), Some("example.org"));
+        assert!(hello.alpn().eq([b"http/1.1"]));
+        prefixes_agree(&bytes);
+    }
+
+    #[test]
     fn the_ends_of_a_protocol_name() {
         let cases: &[(&[u8], &str)] = &[
             (b"", "00"),
