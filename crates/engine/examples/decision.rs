@@ -3,6 +3,7 @@
 //! `cargo run --release -p portcullis-engine --example decision`. It prints figures and never judges them.
 
 #![expect(
+    clippy::print_stdout,
     clippy::disallowed_types,
     clippy::disallowed_methods,
     reason = "it measures time; the engine itself reads no clock"
@@ -16,11 +17,12 @@ use portcullis_engine::{Ask, Concurrency, Declaration, Declared, List, Node, Pla
 use portcullis_types::{ClientAddr, Limits, ListAction, Mode, Prefix, RateKey, RouteClass, Tick};
 
 const DECISIONS: u32 = 10_000_000;
+const ROUNDS: u32 = 100;
 const PREFIXES: u32 = 100_000;
 
 fn main() {
     let node = Arc::new(Node::new(&Limits::DEFAULT, [0x5eed, 0xfeed]));
-    eprintln!("node: {:.1} MiB", node.bytes() as f64 / f64::from(1 << 20));
+    println!("node: {:.1} MiB", node.bytes() as f64 / f64::from(1 << 20));
     let generous = |key| Rate { key, per_second: 1e6, burst: 1_000_000, mode: Mode::Enforce };
     let tight = |key| Rate { key, per_second: 1e-3, burst: 1, mode: Mode::Enforce };
     let at_once = Concurrency { class: None, limit: 100, mode: Mode::Enforce };
@@ -44,28 +46,33 @@ fn main() {
         let platforms = vec![Platform { name: name.to_owned(), concurrency, routes }];
         let declared = Declared::compile(&Declaration { lists, platforms }, &node);
         let mut shard = Shard::new(Arc::clone(&node), Arc::new(declared));
-        let (nanos, refused) = measure(&mut shard, wide, clients);
-        eprintln!("{name}: {nanos:.1} ns a decision, {refused} of {DECISIONS} refused");
+        let (mean, best, refused) = measure(&mut shard, wide, clients);
+        println!("{name}: {mean:.1} ns a decision ({best:.1} in the calmest round), {refused} of {DECISIONS} refused");
     }
 }
 
-fn measure(shard: &mut Shard, wide: bool, clients: u32) -> (f64, u32) {
-    let mut refused = 0;
-    let begun = Instant::now();
-    for round in 0..DECISIONS {
-        let number = (round % clients).wrapping_mul(0x85EB_CA6B);
-        let ask = Ask {
-            client: ClientAddr::new(address(number, wide)),
-            platform: 0,
-            route: 0,
-            class: RouteClass::Search,
-            session: Some(b"3f2c9a0b77e14d0fa4c1f0aa93be61d2"),
-            api_key: None,
-        };
-        let now = Tick(1_000_000_000 + u64::from(round) * 1000);
-        refused += u32::from(std::hint::black_box(shard.admit(&ask, now)).is_err());
+/// Mean over all rounds, the best round (on a machine that others use, too, the one to believe), and refusals.
+fn measure(shard: &mut Shard, wide: bool, clients: u32) -> (f64, f64, u32) {
+    let (mut refused, mut sum, mut best) = (0, 0.0, f64::MAX);
+    for round in 0..ROUNDS {
+        let begun = Instant::now();
+        for number in round * (DECISIONS / ROUNDS)..(round + 1) * (DECISIONS / ROUNDS) {
+            let ask = Ask {
+                client: ClientAddr::new(address((number % clients).wrapping_mul(0x85EB_CA6B), wide)),
+                platform: 0,
+                route: 0,
+                class: RouteClass::Search,
+                session: Some(b"3f2c9a0b77e14d0fa4c1f0aa93be61d2"),
+                api_key: None,
+            };
+            let now = Tick(1_000_000_000 + u64::from(number) * 1000);
+            refused += u32::from(std::hint::black_box(shard.admit(&ask, now)).is_err());
+        }
+        let nanos = begun.elapsed().as_secs_f64() * 1e9 / f64::from(DECISIONS / ROUNDS);
+        sum += nanos;
+        best = f64::min(best, nanos);
     }
-    (begun.elapsed().as_secs_f64() * 1e9 / f64::from(DECISIONS), refused)
+    (sum / f64::from(ROUNDS), best, refused)
 }
 
 fn address(number: u32, wide: bool) -> IpAddr {

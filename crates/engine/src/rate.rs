@@ -408,4 +408,35 @@ mod tests {
         }
         assert_eq!((table.keys(), table.displaced()), (KEYS, 0));
     }
+    #[test]
+    fn workers_that_displace_one_another_leave_every_bucket_whole() {
+        let table = Arc::new(RateTable::new(14));
+        let gcra = Gcra::new(1000.0, 3);
+        thread::scope(|scope| {
+            for worker in 0..4u64 {
+                let table = Arc::clone(&table);
+                scope.spawn(move || {
+                    let mut state = worker + 1;
+                    for round in 0..40_000u64 {
+                        // Two buckets, and twice as many keys as they hold.
+                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                        let key = state >> 59;
+                        let hash = (key & 1) << 63 | (key + 1) << 1;
+                        if table.charge(hash, gcra, Tick(round * 1000)).is_ok() && round % 5 == 0 {
+                            table.refund(hash, gcra);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(table.displaced() > 0, "keys were displaced");
+        assert_eq!(table.keys(), 14);
+        for bucket in &table.buckets {
+            assert_eq!(bucket.claim.load(Ordering::SeqCst) & FREE, FREE, "no claim is left open");
+            let mut keys: Vec<u64> = bucket.tags.iter().map(|tag| tag.load(Ordering::SeqCst) & FINGERPRINT).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            assert_eq!(keys.len(), WAYS, "no key is there twice");
+        }
+    }
 }
