@@ -29,13 +29,13 @@ pub const DRAIN_EVERY: Duration = Duration::from_millis(25);
 /// Queues in memory. Threads share them in turn; with one a worker, nobody waits.
 const LANES: usize = 16;
 /// Bytes that wait in one lane. Beyond it, records are dropped and counted.
-const LANE_BYTES: usize = 1024 * 1024;
+const LANE_BYTES: usize = 2 * 1024 * 1024;
 /// Records that wait in one lane. Beyond it, records are dropped and counted.
 const LANE_RECORDS: u64 = 16_384;
 /// At this fill the writer is woken before its time.
-const LANE_WAKE: usize = LANE_BYTES / 2;
-/// A lane that was empty keeps no more memory than this.
-const LANE_REST: usize = 64 * 1024;
+const LANE_WAKE: usize = LANE_BYTES / 4;
+/// A lane that stayed empty keeps no more memory than this.
+const LANE_REST: usize = 256 * 1024;
 
 const _: () = assert!(LINE_BYTES < LANE_REST && LANE_WAKE < LANE_BYTES);
 
@@ -251,27 +251,32 @@ fn write_until_closed(shared: &Shared) {
 
 /// Empties every lane into the file. The lanes are locked only while their memory is exchanged.
 fn drain(shared: &Shared, files: &mut Option<Files>, batch: &mut Lane, close: bool) {
+    let mut idle = true;
     for lane in &shared.lanes {
         {
             let mut lane = lock(lane);
+            lane.closed = close;
+            if lane.records == 0 {
+                lane.lines.shrink_to(LANE_REST);
+                continue;
+            }
             std::mem::swap(&mut lane.lines, &mut batch.lines);
             batch.records = std::mem::take(&mut lane.records);
             batch.told = std::mem::take(&mut lane.told);
-            lane.closed = close;
         }
-        if batch.records > 0 {
-            let written = files.as_mut().map_or(0, |files| files.write(&batch.lines));
-            let failed = batch.records.saturating_sub(written);
-            shared.counters.written.fetch_add(written, Ordering::Relaxed);
-            if failed > 0 {
-                let untold: u64 = batch.told.iter().filter(|(at, _)| *at >= written).map(|(_, lost)| lost).sum();
-                shared.counters.failed.fetch_add(failed, Ordering::Relaxed);
-                shared.lost.fetch_add(failed + untold, Ordering::Relaxed);
-            }
-        } else {
-            batch.lines.shrink_to(LANE_REST);
-        }
+        idle = false;
+        let written = files.as_mut().map_or(0, |files| files.write(&batch.lines));
         batch.lines.clear();
+        shared.counters.written.fetch_add(written, Ordering::Relaxed);
+        let failed = batch.records.saturating_sub(written);
+        if failed > 0 {
+            let untold: u64 = batch.told.iter().filter(|(at, _)| *at >= written).map(|(_, lost)| lost).sum();
+            shared.counters.failed.fetch_add(failed, Ordering::Relaxed);
+            shared.lost.fetch_add(failed + untold, Ordering::Relaxed);
+        }
+    }
+    if idle {
+        batch.lines.shrink_to(LANE_REST);
     }
 }
 
