@@ -85,10 +85,11 @@ pub fn retry_after_seconds(wait: Duration) -> u64 {
 }
 
 /// Whether a client with that `Accept` would rather have JSON than HTML. Where it likes both alike, the one that it
-/// names more exactly wins; with nothing to go by, it is HTML.
+/// names more exactly wins. A client that does not name JSON gets HTML.
 #[must_use]
 pub fn wants_json(accept: Option<&[u8]>) -> bool {
-    let Some(accept) = accept else { return false };
+    // A flood of refusals asks this for each, and browsers name no such thing.
+    let Some(accept) = accept.filter(|accept| may_name_json(accept)) else { return false };
     let ranges = || accept.split(|byte| *byte == b',').take(ACCEPT_RANGES).filter_map(Range::parse);
     let json =
         ranges().filter_map(|range| range.quality_for(b"application", b"json")).max_by_key(|liking| liking.exactness);
@@ -98,6 +99,14 @@ pub fn wants_json(accept: Option<&[u8]>) -> bool {
         (Some(json), None) => json.quality > 0,
         (None, _) => false,
     }
+}
+
+/// `json` has a j, `application/*` an asterisk behind its slash.
+fn may_name_json(accept: &[u8]) -> bool {
+    let before = |asterisk: usize| accept.get(asterisk.saturating_sub(12)..asterisk);
+    memchr::memchr2(b'j', b'J', accept).is_some()
+        || memchr::memchr_iter(b'*', accept)
+            .any(|asterisk| before(asterisk).is_some_and(|kind| kind.eq_ignore_ascii_case(b"application/")))
 }
 
 /// How much a client likes a media type, by the most exact range that covers it (RFC 9110 section 12.5.1).
@@ -118,6 +127,12 @@ impl<'a> Range<'a> {
         let mut parts = text.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let mut halves = parts.next()?.splitn(2, |byte| *byte == b'/');
         let (kind, subtype) = (halves.next()?, halves.next()?);
+        // `application/problem+json` and its like are JSON to us.
+        let subtype = subtype
+            .rsplit(|byte| *byte == b'+')
+            .next()
+            .filter(|last| last.eq_ignore_ascii_case(b"json"))
+            .unwrap_or(subtype);
         let weight =
             parts.find_map(|parameter| parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q=")));
         Some(Self { kind, subtype, quality: weight.map_or(Some(1000), thousandths)? })
@@ -347,6 +362,11 @@ mod tests {
             ("application/json;q=abc", false),
             ("application/json;q=1.001", false),
             ("json", false),
+            ("application/problem+json", true),
+            ("application/vnd.api+JSON;q=0.9, */*;q=0.1", true),
+            ("application/xhtml+xml, */*", false),
+            ("text/html;q=0.1, */*", false),
+            ("APPLICATION/*", true),
             (",,,;;;q=1,/", false),
             ("image/png", false),
         ];
