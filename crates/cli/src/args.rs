@@ -13,29 +13,33 @@ use clap_complete::Shell;
 /// Where the configuration is looked for when nothing is said.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/portcullis/portcullis.toml";
 
-const EXAMPLES: &str = "\
+/// What stands below the flags: a heading, then lines of at most 80 columns, so that no terminal breaks them.
+pub(crate) const AFTER: &str = "\
 Examples:
-  portcullis demo                                 Try it: a gate, three platforms and their visitors on loopback
-  portcullis check --config portcullis.toml       Say everything that is wrong with a file, all at once
-  portcullis run --config portcullis.toml         Stand in front of the platforms
-  portcullis reload                               Put a changed file in force without dropping a request
-  portcullis explain 5Z7Q0C2M4N8KT                Say why the request with this reference was refused
+  portcullis demo                           A gate and its visitors, on loopback
+  portcullis check --config gate.toml       Everything wrong with a file, at once
+  portcullis run --config gate.toml         Stand in front of the platforms
+  portcullis reload --config gate.toml      Put the changed file in force
+  portcullis explain 5Z7Q0C2M4N8KT          Why this request was refused
+  portcullis explain ambiguous-framing      What a reason means
 
 Exit codes:
   0  Done
-  1  The thing asked about is not in order: check found problems, a reload was refused, explain found nothing,
-     run or demo could not start
+  1  The thing asked about is not in order: check found problems, a reload was
+     refused, explain found nothing, run or demo could not start
   2  The command line is wrong
 
 Environment:
-  NO_COLOR        Set to anything: no colour, in help, diagnostics and log
-  PORTCULLIS_LOG  What `run` says on stderr: error, warn, info (default), debug, trace, or module=level
+  NO_COLOR        Set to anything: no colour in help, diagnostics and log
+  PORTCULLIS_LOG  What the gate reports on stderr: error, warn, info (default),
+                  debug, trace, or module=level
 
-Answers go to stdout, everything said besides goes to stderr.";
+Streams:
+  Answers go to stdout, everything said besides goes to stderr.";
 
 /// Stands in front of web platforms and keeps them up under attack.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version, after_help = EXAMPLES, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "portcullis", bin_name = "portcullis", version, after_help = AFTER, max_term_width = 100, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -199,6 +203,11 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn no_terminal_breaks_what_stands_below_the_flags() {
+        assert!(AFTER.lines().all(|line| line.len() <= 80), "{AFTER}");
     }
 
     #[test]

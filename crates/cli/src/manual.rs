@@ -9,7 +9,7 @@ use clap::{Arg, Command, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::args::Arguments;
+use crate::args::{AFTER, Arguments};
 use crate::{Done, Failure, talk};
 
 /// Completions for a shell.
@@ -34,7 +34,7 @@ pub(crate) fn man() -> Done {
         for verb in command.get_subcommands() {
             page.extend_from_slice(verb_section(verb).as_bytes());
         }
-        whole.render_extra_section(&mut page)?;
+        page.extend_from_slice(after_sections().as_bytes());
         whole.render_version_section(&mut page)
     })();
     drawn.map_err(|error| Failure::because(format!("cannot draw the manual page: {error}")))?;
@@ -47,6 +47,16 @@ fn verb_section(verb: &Command) -> String {
         let _ = write!(section, ".TP\n\\fB{}\\fR\n{}\n", roff(&spelling(argument)), roff(&help(argument)));
     }
     section
+}
+
+/// Examples, exit codes and the like, each under its own heading and with its lines kept.
+fn after_sections() -> String {
+    AFTER.split("\n\n").fold(String::new(), |mut sections, part| {
+        let (heading, lines) = part.split_once(":\n").unwrap_or(("", part));
+        let lines: Vec<&str> = lines.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
+        let _ = write!(sections, ".SH {}\n.nf\n{}\n.fi\n", heading.to_uppercase(), roff(&lines.join("\n")));
+        sections
+    })
 }
 
 /// Text as roff reads it: no line begins with a control character, a dash is a dash.
@@ -82,8 +92,10 @@ fn reference() -> String {
             let _ = write!(page, "\n| argument | meaning |\n|---|---|\n{rows}");
         }
     }
-    let after = command.get_after_help().map(StyledStr::to_string).unwrap_or_default();
-    let _ = write!(page, "\n## Examples, exit codes, environment\n\n```text\n{}\n```\n", after.trim_end());
+    for part in AFTER.split("\n\n") {
+        let (heading, lines) = part.split_once(":\n").unwrap_or(("", part));
+        let _ = write!(page, "\n## {heading}\n\n```text\n{lines}\n```\n");
+    }
     page
 }
 
