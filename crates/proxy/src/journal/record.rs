@@ -163,7 +163,7 @@ impl Record<'_> {
         out.text(",\"order\":", self.order.map(str::as_bytes), TEXT_BYTES);
         out.word(",\"verdict\":", Some(self.verdict.name()));
         out.word(",\"reason\":", self.reason.map(Reason::code));
-        out.some(",\"detail\":", self.detail, |out, detail| push_shown(out, detail));
+        out.some(",\"detail\":", self.detail, push_shown);
         out.raw(",\"observed\":", |out| push_observed(out, self.observed));
         out.raw(",\"status\":", |out| push_number(out, u64::from(self.status)));
         out.raw(",\"bytes_in\":", |out| push_number(out, self.bytes_in));
