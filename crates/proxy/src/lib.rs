@@ -22,12 +22,13 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc as std_mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_config::Policy;
+use portcullis_types::Tick;
 use tokio::sync::{Notify, mpsc};
 
 use crate::admin::{AdminThread, Report};
@@ -44,6 +45,9 @@ const FILE_WATCH: Duration = Duration::from_secs(2);
 
 /// How long a worker may take to adopt a policy before the reload is called done without it.
 const ADOPTION: Duration = Duration::from_secs(5);
+
+/// A worker that has not looked at its deadlines for so long is stuck, and systemd's watchdog may know it.
+const STUCK: Duration = Duration::from_secs(5);
 
 /// What a gate needs to begin.
 pub struct Setup {
@@ -100,15 +104,17 @@ pub(crate) struct Process {
     reload: Box<dyn Fn() -> Result<Policy, String> + Send + Sync>,
     current: Mutex<Current>,
     draining: AtomicBool,
+    /// When each worker last said that it is not stuck.
+    beats: Vec<AtomicU64>,
     /// Somebody else accepts now: drain and go.
     handed_over: Notify,
 }
 
 struct Current {
     snapshot: Arc<Snapshot>,
-    /// Duplicates of the listening sockets with the address each was declared under, for a take-over.
-    sockets: Vec<(SocketAddr, std::net::TcpListener)>,
-    admin: std::net::TcpListener,
+    /// Duplicates of the listening sockets, for a take-over. They keep their sockets listening, so they go when draining
+    /// begins.
+    sockets: Vec<Named>,
     workers: Vec<mpsc::UnboundedSender<Command>>,
 }
 
@@ -142,8 +148,12 @@ impl Gate {
         for left in inherited.left() {
             tracing::warn!(address = %left, "an inherited socket is declared nowhere and is closed");
         }
-        let claim = if takeover { Claim::FromPredecessor } else { Claim::Unheld };
-        let control = ControlSocket::open(&policy.server.control, claim).map_err(other("the control socket"))?;
+        let path = policy.server.control.clone();
+        let control = match takeover {
+            false => Some(ControlSocket::open(&path, Claim::Unheld).map_err(other("the control socket"))?),
+            // A running gate keeps its path until nothing can go wrong here any more.
+            true => None,
+        };
 
         let secret = random_secret().map_err(other("the system's randomness"))?;
         let node = Arc::new(portcullis_engine::Node::new(&policy.limits, secret));
@@ -156,12 +166,13 @@ impl Gate {
 
         let addresses = opened.iter().map(|open| (listener_name(&snapshot, open.listener), open.local)).collect();
         let mut doors: Vec<Vec<(usize, Vec<std::net::TcpListener>)>> = (0..count).map(|_| Vec::new()).collect();
-        let mut duplicates = Vec::new();
+        let admin_duplicate = admin_socket.try_clone().map_err(other("the admin listener"))?.into();
+        let bind = snapshot.policy.admin.listen;
+        let mut duplicates = vec![Named { name: sockets::ADMIN.to_owned(), bind, socket: admin_duplicate }];
         for open in opened {
-            let bind = snapshot.policy.listeners[open.listener].bind;
-            deal(open, bind, &mut doors, &mut duplicates).map_err(other("a listening socket"))?;
+            duplicates.extend(open.named(&snapshot.policy).map_err(other("a listening socket"))?);
+            deal(open, &mut doors);
         }
-        let admin_duplicate = admin_socket.try_clone().map_err(other("the admin listener"))?;
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let process = Arc::new(Process {
             epoch: worker::epoch(),
@@ -171,13 +182,9 @@ impl Gate {
             secret,
             upstream_tls,
             reload,
-            current: Mutex::new(Current {
-                snapshot: Arc::clone(&snapshot),
-                sockets: duplicates,
-                admin: admin_duplicate,
-                workers: senders,
-            }),
+            current: Mutex::new(Current { snapshot: Arc::clone(&snapshot), sockets: duplicates, workers: senders }),
             draining: AtomicBool::new(false),
+            beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
             handed_over: Notify::new(),
         });
 
@@ -199,6 +206,10 @@ impl Gate {
         }
         let report: Arc<dyn Report> = Arc::clone(&process) as _;
         let operator: Arc<dyn Operator> = Arc::clone(&process) as _;
+        let control = match control {
+            Some(control) => control,
+            None => ControlSocket::open(&path, Claim::FromPredecessor).map_err(other("the control socket"))?,
+        };
         let admin = admin::start(admin_socket, control, report, operator).map_err(other("the admin thread"))?;
         if let Some(predecessor) = predecessor {
             predecessor.ready().map_err(other("the running gate does not let go"))?;
@@ -250,15 +261,18 @@ impl Gate {
     pub fn serve_until_signal(self) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         systemd::ready();
-        runtime.block_on(self.watch_signals())?;
-        let drain = self.process.lock().snapshot.policy.server.drain;
-        systemd::stopping(drain);
+        let process = Arc::clone(&self.process);
+        self.admin.runtime().spawn(systemd::watchdog(move || process.is_alive()));
+        if runtime.block_on(self.watch_signals())? == End::Signal {
+            // After a take-over the unit goes on, in another process.
+            systemd::stopping(self.process.lock().snapshot.policy.server.drain);
+        }
         self.process.drain();
         self.wait();
         Ok(())
     }
 
-    async fn watch_signals(&self) -> io::Result<()> {
+    async fn watch_signals(&self) -> io::Result<End> {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -268,9 +282,9 @@ impl Gate {
         let mut known = self.process.file_times();
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                () = self.process.handed_over.notified() => return Ok(()),
+                _ = terminate.recv() => return Ok(End::Signal),
+                _ = interrupt.recv() => return Ok(End::Signal),
+                () = self.process.handed_over.notified() => return Ok(End::TakenOver),
                 _ = hangup.recv() => {
                     self.process.reload_and_say("SIGHUP");
                     known = self.process.file_times();
@@ -287,7 +301,27 @@ impl Gate {
     }
 }
 
+/// Why a gate stops serving.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Signal,
+    TakenOver,
+}
+
 impl Process {
+    /// A worker says that it is not stuck.
+    pub(crate) fn beat(&self, worker: usize, now: Tick) {
+        if let Some(beat) = self.beats.get(worker) {
+            beat.store(now.0, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether every worker has said so lately.
+    fn is_alive(&self) -> bool {
+        let oldest = self.epoch.elapsed().saturating_sub(STUCK).as_nanos();
+        self.beats.iter().all(|beat| u128::from(beat.load(Ordering::Relaxed)) >= oldest)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -326,8 +360,8 @@ impl Process {
         for index in &changes.opened {
             let open = sockets::open_one(&snapshot.policy, *index, count, &mut Inherited::none())
                 .map_err(|error| error.to_string())?;
-            deal(open, snapshot.policy.listeners[*index].bind, &mut doors, &mut duplicates)
-                .map_err(|error| format!("a listening socket: {error}"))?;
+            duplicates.extend(open.named(&snapshot.policy).map_err(|error| format!("a listening socket: {error}"))?);
+            deal(open, &mut doors);
         }
         self.journal.reconfigure(&snapshot.policy.log).map_err(|error| format!("the decision log: {error}"))?;
         self.node.set_limits(&snapshot.policy.limits);
@@ -359,8 +393,8 @@ impl Process {
         if waited < count {
             remarks.push_str("; not every worker has adopted it yet");
         }
-        let stays = |bind: &SocketAddr| snapshot.policy.listeners.iter().any(|listener| listener.bind == *bind);
-        current.sockets.retain(|(bind, _)| stays(bind));
+        let listens = |bind| snapshot.policy.listeners.iter().any(|listener| listener.bind == bind);
+        current.sockets.retain(|named| named.name == sockets::ADMIN || listens(named.bind));
         current.sockets.extend(duplicates);
         let generation = snapshot.generation;
         current.snapshot = snapshot;
@@ -377,7 +411,9 @@ impl Process {
 
     fn drain(&self) {
         if !self.draining.swap(true, Ordering::Relaxed) {
-            for worker in &self.lock().workers {
+            let mut current = self.lock();
+            current.sockets.clear();
+            for worker in &current.workers {
                 let _ = worker.send(Command::Drain);
             }
         }
@@ -428,47 +464,28 @@ impl Operator for Process {
     }
 
     fn sockets(&self) -> io::Result<Vec<Named>> {
-        let current = self.lock();
-        let mut named = vec![Named {
-            name: sockets::ADMIN.to_owned(),
-            bind: current.snapshot.policy.admin.listen,
-            socket: current.admin.try_clone()?.into(),
-        }];
-        for (bind, socket) in &current.sockets {
-            let name = current.snapshot.policy.listeners.iter().find(|listener| listener.bind == *bind);
-            named.push(Named {
-                name: name.map_or_else(String::new, |listener| listener.name.clone()),
-                bind: *bind,
-                socket: socket.try_clone()?.into(),
-            });
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the gate is draining"));
         }
-        Ok(named)
+        let duplicate =
+            |known: &Named| Ok(Named { name: known.name.clone(), bind: known.bind, socket: known.socket.try_clone()? });
+        self.lock().sockets.iter().map(duplicate).collect()
     }
 
     fn handed_over(&self, successor: Option<u32>) {
         if let Some(successor) = successor {
             systemd::main_process(successor);
         }
-        tracing::info!(?successor, "a new process has taken over");
         self.drain();
         self.handed_over.notify_one();
     }
 }
 
-/// Gives each worker its sockets, and keeps a duplicate of each for a take-over.
-fn deal(
-    open: sockets::ListenerSockets,
-    bind: SocketAddr,
-    doors: &mut [Vec<(usize, Vec<std::net::TcpListener>)>],
-    duplicates: &mut Vec<(SocketAddr, std::net::TcpListener)>,
-) -> io::Result<()> {
+/// Gives each worker its sockets.
+fn deal(open: sockets::ListenerSockets, doors: &mut [Vec<(usize, Vec<std::net::TcpListener>)>]) {
     for (own, sockets) in doors.iter_mut().zip(open.sockets) {
-        for socket in &sockets {
-            duplicates.push((bind, socket.try_clone()?));
-        }
         own.push((open.listener, sockets));
     }
-    Ok(())
 }
 
 fn listener_name(snapshot: &Snapshot, index: usize) -> String {

@@ -191,9 +191,3 @@ pub(crate) async fn write_all(wire: &SharedWire, bytes: &[u8]) -> io::Result<()>
 pub(crate) async fn shutdown(wire: &SharedWire) {
     let _ = std::future::poll_fn(|cx| Pin::new(&mut wire.borrow_mut().stream).poll_shutdown(cx)).await;
 }
-
-/// Makes the kernel answer with a reset when the socket is dropped: nothing lingers here, and the other side can tell
-/// that what it has is not the whole.
-pub(crate) fn reset(tcp: &TcpStream) {
-    let _ = socket2::SockRef::from(tcp).set_linger(Some(std::time::Duration::ZERO));
-}

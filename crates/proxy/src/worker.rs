@@ -21,8 +21,9 @@ use crate::http::identity::{self, Connection, TlsFacts};
 use crate::http::{http1, http2, upstream};
 use crate::journal::{Journal, Record, Source, Verdict};
 use crate::metrics;
+use crate::sockets::reset;
 use crate::state::{Local, Snapshot};
-use crate::stream::{Stream, Wire, reset};
+use crate::stream::{Stream, Wire};
 use crate::watch::{SWEEP, Watch, Watchers};
 use crate::{Process, tls};
 
@@ -82,8 +83,9 @@ pub(crate) struct Worker {
 
 /// A listening socket that this worker accepts from.
 struct Door {
-    /// The listener's place in the policy in force; `None` when it has gone.
+    /// The listener's place in the policy in force; `None` when no listener has this address any more.
     listener: Cell<Option<usize>>,
+    closing: Cell<bool>,
     changed: Notify,
 }
 
@@ -146,11 +148,12 @@ impl Worker {
 
     async fn live(self: &Rc<Self>, mut commands: mpsc::UnboundedReceiver<Command>) {
         let sweeper = tokio::task::spawn_local({
-            let watchers = Rc::clone(&self.watchers);
+            let worker = Rc::clone(self);
             async move {
                 loop {
                     tokio::time::sleep(SWEEP).await;
-                    watchers.sweep();
+                    worker.watchers.sweep();
+                    worker.process.beat(worker.number, worker.watchers.now());
                 }
             }
         });
@@ -174,7 +177,7 @@ impl Worker {
     async fn drain(self: &Rc<Self>) {
         self.draining.set(true);
         for door in self.doors.borrow().iter() {
-            door.listener.set(None);
+            door.closing.set(true);
             door.changed.notify_one();
         }
         let limit = self.local().snapshot.policy.server.drain;
@@ -214,6 +217,7 @@ impl Worker {
                 .get()
                 .and_then(|listener| kept.iter().find(|(old, _)| *old == listener).map(|(_, new)| *new));
             door.listener.set(stays);
+            door.closing.set(stays.is_none());
             door.changed.notify_one();
             stays.is_some()
         });
@@ -229,7 +233,8 @@ impl Worker {
 
     fn open(self: &Rc<Self>, listener: usize, socket: std::net::TcpListener) -> io::Result<()> {
         let socket = TcpListener::from_std(socket)?;
-        let door = Rc::new(Door { listener: Cell::new(Some(listener)), changed: Notify::new() });
+        let door =
+            Rc::new(Door { listener: Cell::new(Some(listener)), closing: Cell::new(false), changed: Notify::new() });
         self.doors.borrow_mut().push(Rc::clone(&door));
         tokio::task::spawn_local(accept(Rc::clone(self), door, socket));
         Ok(())
@@ -359,15 +364,15 @@ pub(crate) fn unix_millis() -> u64 {
 async fn accept(worker: Rc<Worker>, door: Rc<Door>, socket: TcpListener) {
     let mut paused = false;
     loop {
-        let Some(listener) = door.listener.get() else {
-            // What the kernel has completed already is still served: closing the socket would reset it.
-            while let Some(Ok((tcp, peer))) = poll_once(socket.accept()).await {
-                if !worker.is_draining() {
-                    admit_connection(&worker, 0, tcp, peer);
-                }
+        if door.closing.get() {
+            // Whom the kernel has let in already is still served: closing the socket at once would reset them.
+            while let (Some(listener), Some(Ok((tcp, peer)))) = (door.listener.get(), poll_once(socket.accept()).await)
+            {
+                admit_connection(&worker, listener, tcp, peer);
             }
             return;
-        };
+        }
+        let Some(listener) = door.listener.get() else { return };
         if worker.process.node.connections() >= worker.limits().connections {
             if !paused {
                 paused = true;

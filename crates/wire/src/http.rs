@@ -14,6 +14,8 @@ use std::hash::Hasher as _;
 #[allow(missing_docs)] // each is the field of that name
 pub enum Name {
     Accept,
+    /// Any field by which other proxies name the client, beside the ones below: `True-Client-IP` and its kin.
+    ClientIp,
     Connection,
     ContentLength,
     ContentType,
@@ -55,20 +57,31 @@ impl Name {
             (7, Some(b't')) => (b"trailer", Self::Trailer),
             (9, Some(b'f')) => (b"forwarded", Self::Forwarded),
             (9, Some(b'x')) => (b"x-real-ip", Self::XRealIp),
+            (9, Some(b'c')) => (b"client-ip", Self::ClientIp),
+            (11, Some(b'x')) => match name.get(2).map(u8::to_ascii_lowercase) {
+                Some(b'c') => (b"x-client-ip", Self::ClientIp),
+                _ => (b"x-forwarded", Self::ClientIp),
+            },
             (10, Some(b'c')) => (b"connection", Self::Connection),
             (10, Some(b'k')) => (b"keep-alive", Self::KeepAlive),
             (12, Some(b'c')) => (b"content-type", Self::ContentType),
             (12, Some(b'x')) => (b"x-request-id", Self::XRequestId),
             (14, Some(b'c')) => (b"content-length", Self::ContentLength),
+            (13, Some(b'f')) => (b"forwarded-for", Self::ClientIp),
+            (14, Some(b't')) => (b"true-client-ip", Self::ClientIp),
             (14, Some(b'h')) => (b"http2-settings", Self::Http2Settings),
             (15, Some(b'x')) => (b"x-forwarded-for", Self::XForwardedFor),
             (16, Some(b'x')) => match name.get(12).map(u8::to_ascii_lowercase) {
                 Some(b'h') => (b"x-forwarded-host", Self::XForwardedHost),
                 _ => (b"x-forwarded-port", Self::XForwardedPort),
             },
+            (16, Some(b'c')) => (b"cf-connecting-ip", Self::ClientIp),
+            (16, Some(b'f')) => (b"fastly-client-ip", Self::ClientIp),
             (16, Some(b'p')) => (b"proxy-connection", Self::ProxyConnection),
             (17, Some(b'x')) => (b"x-forwarded-proto", Self::XForwardedProto),
             (17, Some(b't')) => (b"transfer-encoding", Self::TransferEncoding),
+            (19, Some(b'x')) => (b"x-cluster-client-ip", Self::ClientIp),
+            (24, Some(b'x')) => (b"x-original-forwarded-for", Self::ClientIp),
             _ => return Self::Other,
         };
         if name.eq_ignore_ascii_case(candidate) { known } else { Self::Other }
@@ -94,7 +107,8 @@ impl Name {
     pub const fn is_client_claim(self) -> bool {
         matches!(
             self,
-            Self::Forwarded
+            Self::ClientIp
+                | Self::Forwarded
                 | Self::XForwardedFor
                 | Self::XForwardedHost
                 | Self::XForwardedPort
@@ -433,6 +447,11 @@ mod tests {
             ("x-forwarded-port", Name::XForwardedPort),
             ("X-Forwarded-Proto", Name::XForwardedProto),
             ("transfer-encoding", Name::TransferEncoding),
+            ("True-Client-IP", Name::ClientIp),
+            ("CF-Connecting-IP", Name::ClientIp),
+            ("X-Cluster-Client-IP", Name::ClientIp),
+            ("X-Original-Forwarded-For", Name::ClientIp),
+            ("X-Client-Id", Name::Other),
             ("Transfer-Encodinh", Name::Other),
             ("hosts", Name::Other),
             ("", Name::Other),

@@ -15,7 +15,8 @@ use super::pace::Pace;
 use super::request::{self, Account, Answer};
 use super::response::Interim;
 use super::splice;
-use crate::stream::{SharedWire, fill, reset, shutdown};
+use crate::sockets::reset;
+use crate::stream::{SharedWire, fill, shutdown};
 use crate::watch::Watch;
 use crate::worker::Worker;
 
@@ -38,14 +39,17 @@ enum After {
 /// Serves a connection until it ends.
 pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, wire: SharedWire, watch: Watch) {
     let mut served = 0_u64;
+    // What had moved on the connection when the request before was accounted for.
+    let mut moved = (0, 0);
     loop {
         if !wait_for_request(&worker, &wire, &watch, served).await {
             return;
         }
         // Everything that a request needs is made when its first byte has come and goes with it: an idle connection
         // holds nothing but this loop.
-        let after = Box::pin(one_request(&worker, &connection, &wire, &watch, served)).await;
+        let after = Box::pin(one_request(&worker, &connection, &wire, &watch, served, moved)).await;
         served += 1;
+        moved = (wire.borrow().read, wire.borrow().written);
         match after {
             After::Next => wire.borrow_mut().rest(),
             After::Close => return shutdown(&wire).await,
@@ -86,7 +90,6 @@ async fn one_request(
     served: u64,
 ) -> After {
     let mut account = Account::begin(worker, watch.now(), Version::Http11);
-    let from = (wire.borrow().read, wire.borrow().written);
     let mut head = worker.spare_head();
     let message = match read_head(worker, wire, watch, &mut head).await {
         Ok(message) => message,
