@@ -7,7 +7,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 /// Where the configuration is looked for when nothing is said.
@@ -16,12 +17,12 @@ pub(crate) const DEFAULT_CONFIG: &str = "/etc/portcullis/portcullis.toml";
 /// What stands below the flags: a heading, then lines of at most 80 columns, so that no terminal breaks them.
 pub(crate) const AFTER: &str = "\
 Examples:
-  portcullis demo                           A gate and its visitors, on loopback
-  portcullis check --config gate.toml       Everything wrong with a file, at once
-  portcullis run --config gate.toml         Stand in front of the platforms
-  portcullis reload --config gate.toml      Put the changed file in force
-  portcullis explain 5Z7Q0C2M4N8KT          Why this request was refused
-  portcullis explain ambiguous-framing      What a reason means
+  portcullis demo                         A gate and its visitors, on loopback
+  portcullis check --config gate.toml     Everything wrong with a file, at once
+  portcullis run --config gate.toml       Stand in front of the platforms
+  portcullis reload --config gate.toml    Put the changed file in force
+  portcullis explain 5Z7Q0C2M4N8KT        Why this request was refused
+  portcullis explain ambiguous-framing    What a reason means
 
 Exit codes:
   0  Done
@@ -117,7 +118,7 @@ pub(crate) struct Reload {
 /// Flags of `explain`.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// A reference as a visitor quotes it (13 characters), or a reason such as `rate-limit`.
+    /// A reference as a visitor quotes it (13 characters), or a reason such as `rate-limited`.
     #[arg(value_name = "REFERENCE|REASON")]
     pub(crate) subject: String,
     /// The configuration file, which names the decision log.
@@ -162,6 +163,20 @@ pub(crate) struct Completions {
     pub(crate) shell: Shell,
 }
 
+impl Demo {
+    /// Refuses one port for two listeners.
+    pub(crate) fn distinct(&self) -> Result<(), clap::Error> {
+        let flags = [("--http", self.http), ("--https", self.https), ("--admin", self.admin)];
+        let shared = flags.iter().enumerate().find_map(|(index, (flag, at))| {
+            let mut others = flags.iter().skip(index + 1);
+            others.find(|(_, other)| other == at && at.port() != 0).map(|(other, _)| (flag, other, at))
+        });
+        let Some((one, other, at)) = shared else { return Ok(()) };
+        let message = format!("{one} and {other} are both {at}; each needs a port of its own");
+        Err(Arguments::command().error(ErrorKind::ArgumentConflict, message))
+    }
+}
+
 /// A port, perhaps with the loopback address that browsers know `localhost` by. The demo never listens anywhere else.
 fn loopback(text: &str) -> Result<SocketAddr, String> {
     if let Ok(port) = text.parse::<u16>() {
@@ -198,7 +213,6 @@ fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_is_sound() {

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Verb::Show(flags) => verbs::show(&flags.file.config),
         Verb::Reload(flags) => verbs::reload(&flags),
         Verb::Explain(flags) => verbs::explain(&flags),
-        Verb::Demo(flags) => demo::run(&flags),
+        Verb::Demo(flags) => flags.distinct().map_or_else(|error| error.exit(), |()| demo::run(&flags)),
         Verb::Version => verbs::version(),
         Verb::Completions(flags) => manual::completions(flags.shell),
         Verb::Man => manual::man(),

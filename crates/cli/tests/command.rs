@@ -82,6 +82,7 @@ fn a_wrong_command_line_is_two_and_a_file_that_is_not_there_is_one() {
         (&["completions", "tcsh"], 2, "tcsh"),
         (&["demo", "--http", "0.0.0.0:8080"], 2, "the demo stays on loopback"),
         (&["demo", "--http", "192.0.2.7:8080"], 2, "the demo stays on loopback"),
+        (&["demo", "--https", "8080"], 2, "--http and --https are both 127.0.0.1:8080"),
         (&["demo", "--for", "10"], 2, "unit"),
         (&["demo", "--supporters", "many"], 2, "many"),
         (&["check", "--config", "/nowhere/portcullis.toml"], 1, "cannot read /nowhere/portcullis.toml"),
@@ -192,5 +193,29 @@ fn completions_and_the_manual_page_are_data() {
     assert!(stdout(&man).contains(".TH portcullis 8"), "{}", stdout(&man));
     for verb in ["run", "check", "demo"] {
         assert!(stdout(&man).contains(&format!(".SS portcullis {verb}")), "{verb}");
+    }
+}
+
+/// Runs the command on a terminal of its own (`script`, of Debian's essential bsdutils).
+fn on_a_terminal(command: &str, no_color: Option<&str>) -> String {
+    let mut script = Command::new("script");
+    script.args(["-qec", command, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR").stdin(Stdio::null());
+    if let Some(value) = no_color {
+        script.env("NO_COLOR", value);
+    }
+    stdout(&script.output().expect("script runs"))
+}
+
+#[test]
+fn colour_is_for_people_who_want_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = write(folder.path(), "[serfer]\n");
+    let binary = env!("CARGO_BIN_EXE_portcullis");
+    for arguments in [format!("check --config {path}"), "check --config /nowhere".into(), "--help".into(), "fly".into()]
+    {
+        let command = format!("{binary} {arguments}");
+        assert!(on_a_terminal(&command, None).contains('\u{1b}'), "{arguments}: a terminal gets colour");
+        assert!(!on_a_terminal(&command, Some("1")).contains('\u{1b}'), "{arguments}: NO_COLOR holds");
+        assert!(on_a_terminal(&command, Some("")).contains('\u{1b}'), "{arguments}: empty is as if it were not set");
     }
 }
