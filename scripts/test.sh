@@ -72,7 +72,10 @@ stage() {
 }
 
 # The fuzz targets are a workspace of their own.
-formats() { cargo fmt --all --check && cargo fmt --check --manifest-path proof/fuzz/Cargo.toml; }
+formats() {
+    cargo fmt --all --check --message-format short &&
+        cargo fmt --check --message-format short --manifest-path proof/fuzz/Cargo.toml
+}
 documentation() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
 
 # The advisory database is a git repository; where its host cannot be reached, that is said and nothing is claimed.

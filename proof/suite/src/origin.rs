@@ -380,7 +380,7 @@ fn echo(seen: &Seen, stream: &mut TcpStream) -> io::Result<Next> {
             stream,
             200,
             "Connection: x-private, keep-alive\r\nx-private: upstream only\r\nKeep-Alive: timeout=5\r\n\
-             Proxy-Authenticate: Basic\r\nx-public: for all\r\n",
+             Proxy-Connection: keep-alive\r\nx-public: for all\r\n",
             b"hop",
         )?,
         "upgrade" => {

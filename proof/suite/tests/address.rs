@@ -39,9 +39,9 @@ fn a_visitor_cannot_claim_an_address() {
     for (name, value) in CLAIMS {
         for h2 in [false, true] {
             let seen = if h2 { ask_h2(&gate, &origin, name, value) } else { ask(&gate, &origin, &[(name, value)]) };
-            let told = String::from_utf8_lossy(&seen.head).into_owned();
-            if told.contains(CLAIM) || seen.all("x-forwarded-for") != ["127.0.0.1"] {
-                wrong.push(format!("{name}: {value} (h2: {h2}): the platform received\n{told}"));
+            let claims: Vec<_> = seen.headers.iter().filter(|(_, value)| value.contains(CLAIM)).collect();
+            if !claims.is_empty() || seen.all("x-forwarded-for") != ["127.0.0.1"] {
+                wrong.push(format!("{name}: {value} (h2: {h2}): the platform received {claims:?}"));
             }
             if seen.all("forwarded").len() != 1
                 || !seen.header("forwarded").is_some_and(|value| value.contains("for=127.0.0.1"))
@@ -90,8 +90,8 @@ fn a_trusted_proxy_is_read_from_the_right() {
         let fields: Vec<_> = values.iter().map(|value| ("X-Forwarded-For", *value)).collect();
         let seen = ask(&gate, &origin, &fields);
         assert_eq!(recorded(&gate, &seen, client, from), Ok(()), "{values:?}");
-        let passed = seen.all("x-forwarded-for").join(", ");
-        assert!(passed.ends_with("127.0.0.1"), "{values:?}: the proxy is appended: {passed}");
+        // One address alone, so that a platform that reads from the left and one that reads from the right agree.
+        assert_eq!(seen.all("x-forwarded-for"), [*client], "{values:?}");
     }
     // The other header is not the one that the operator named.
     let seen = ask(&gate, &origin, &[("Forwarded", "for=203.0.113.9"), ("X-Real-IP", CLAIM)]);

@@ -70,7 +70,7 @@ fn responses_come_back_with_what_belongs_to_them() {
 
     let hop = wire.ask(get("/hop", "")).expect("an answer");
     assert_eq!((hop.status, hop.text().as_str()), (200, "hop"));
-    for name in ["x-private", "keep-alive", "proxy-authenticate"] {
+    for name in ["x-private", "keep-alive", "proxy-connection"] {
         assert_eq!(hop.header(name), None, "{name} is for one hop alone");
     }
     assert_eq!(hop.header("x-public"), Some("for all"));
@@ -280,7 +280,8 @@ fn error_pages_are_small_and_carry_a_reference() {
         assert_eq!(page.header("cache-control"), Some("no-store"), "{reason}");
         let reference = page.reference().expect("a reference").to_owned();
         let text = page.text();
-        assert!(text.contains(&reference), "{reason}: the page shows its reference");
+        let letters: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+        assert!(letters.contains(&reference), "{reason}: the page shows its reference, in groups or whole: {text}");
         assert!(text.contains("<html lang=") && text.contains("<title>"), "{reason}: accessible: {text}");
         assert!(text.len() < 8192, "{reason}: small: {} bytes", text.len());
         assert!(!text.contains("http://") && !text.contains("<script"), "{reason}: nothing from elsewhere");
@@ -323,10 +324,20 @@ fn the_route_is_found_however_the_path_is_spelt() {
             "[[platform.route]]\npath = \"/donate/**\"\nclass = \"payment\"\nmethods = [\"POST\"]\n",
         )
         .start();
-    for path in ["/donate", "/donate/", "/donate/x", "/d%6Fnate", "/a/../donate", "/./donate/x", "/a/%2e%2E/donate"] {
+    for path in [
+        "/donate",
+        "/donate/",
+        "/donate/x",
+        "/d%6Fnate",
+        "/a/../donate",
+        "/./donate/x",
+        "/a/%2e%2E/donate",
+        "/donate%2Fx",
+        "/donate%5Cx",
+    ] {
         assert_eq!(gate.get(path).status, 405, "{path} is the route that takes no GET");
     }
-    for path in ["/donated", "/x/donate", "/donate%2Fx", "/Donate"] {
+    for path in ["/donated", "/x/donate", "/donate%20x", "/Donate"] {
         assert_eq!(gate.get(path).status, 200, "{path} is another route");
     }
 }

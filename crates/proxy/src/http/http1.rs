@@ -88,6 +88,7 @@ async fn one_request(
     wire: &SharedWire,
     watch: &Watch,
     served: u64,
+    from: (u64, u64),
 ) -> After {
     let mut account = Account::begin(worker, watch.now(), Version::Http11);
     let mut head = worker.spare_head();
