@@ -94,16 +94,11 @@ impl AddressTable {
                 return Counted::Full;
             }
             let Some((slot, word, before)) = bucket.slot_for(fingerprint) else { return self.no_room() };
-            let after = fingerprint << COUNT_BITS | ((before & COUNT) + 1);
-            if word.compare_exchange(before, after, Ordering::SeqCst, Ordering::SeqCst).is_err() {
-                continue;
+            match bucket.take(word, before, fingerprint, limit) {
+                Taken::Held => return Counted::Held(Place { bucket: index, slot }),
+                Taken::Full => return Counted::Full,
+                Taken::Again => {}
             }
-            // Another worker may have counted the same address elsewhere in the bucket between the two looks.
-            if bucket.held(fingerprint) > limit {
-                word.fetch_sub(1, Ordering::SeqCst);
-                return Counted::Full;
-            }
-            return Counted::Held(Place { bucket: index, slot });
         }
         self.no_room()
     }
@@ -131,7 +126,28 @@ impl AddressTable {
     }
 }
 
+enum Taken {
+    Held,
+    Full,
+    /// Another worker changed the slot.
+    Again,
+}
+
 impl Bucket {
+    /// Counts one more in a slot that held `before` when it was looked at.
+    fn take(&self, word: &AtomicU64, before: u64, fingerprint: u64, limit: u64) -> Taken {
+        let after = fingerprint << COUNT_BITS | ((before & COUNT) + 1);
+        if word.compare_exchange(before, after, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+            return Taken::Again;
+        }
+        // Another worker may have counted the same address elsewhere in the bucket between the two looks.
+        if self.held(fingerprint) > limit {
+            word.fetch_sub(1, Ordering::SeqCst);
+            return Taken::Full;
+        }
+        Taken::Held
+    }
+
     /// Connections of that address in this bucket.
     fn held(&self, fingerprint: u64) -> u64 {
         let words = self.0.iter().map(|word| word.load(Ordering::SeqCst));
@@ -185,6 +201,16 @@ mod tests {
         table.release(places[5]);
         assert!(matches!(table.count(100, 1), Counted::Held(_)));
         assert!(matches!(table.count(100, 1), Counted::Full));
+    }
+
+    #[test]
+    fn two_workers_that_take_different_slots_still_share_the_limit() {
+        let bucket = Bucket::default();
+        let [first, second, ..] = &bucket.0;
+        assert!(matches!(bucket.take(first, 0, 9, 1), Taken::Held));
+        assert!(matches!(bucket.take(second, 0, 9, 1), Taken::Full), "it had looked before the first was counted");
+        assert!(matches!(bucket.take(first, 0, 11, 1), Taken::Again), "the slot is taken");
+        assert_eq!(bucket.held(9), 1);
     }
 
     #[test]

@@ -201,6 +201,18 @@ enum Placed<'a> {
     Again,
 }
 
+enum Survey<'a> {
+    Busy(u64),
+    Found(Cell<'a>),
+    Missing { claim: u64, slot: usize },
+}
+
+/// The claim that follows `claim`, for that key and slot.
+fn next_claim(claim: u64, fingerprint: u64, slot: usize) -> u64 {
+    let sequence = (claim >> (48 + SLOT_BITS)).wrapping_add(1);
+    sequence << (48 + SLOT_BITS) | fingerprint << SLOT_BITS | u64::try_from(slot).unwrap_or(FREE)
+}
+
 impl Bucket {
     fn find(&self, fingerprint: u64) -> Option<Cell<'_>> {
         let mut cells = self.tags.iter().zip(&self.due);
@@ -208,22 +220,34 @@ impl Bucket {
     }
 
     fn try_place(&self, fingerprint: u64, now: u64) -> Placed<'_> {
+        match self.survey(fingerprint) {
+            Survey::Busy(claim) => {
+                self.finish(claim);
+                Placed::Again
+            }
+            Survey::Found(cell) => Placed::Found(cell),
+            Survey::Missing { claim, slot } => self.place_at(slot, fingerprint, claim, now),
+        }
+    }
+
+    /// Looks for the key, and for the cell that would make room for it: the one due first.
+    fn survey(&self, fingerprint: u64) -> Survey<'_> {
         let claim = self.claim.load(Ordering::Acquire);
         if claim & FREE != FREE {
-            self.finish(claim);
-            return Placed::Again;
+            return Survey::Busy(claim);
         }
         if let Some(cell) = self.find(fingerprint) {
-            return Placed::Found(cell);
+            return Survey::Found(cell);
         }
-        let oldest =
-            self.due.iter().zip(&self.tags).enumerate().min_by_key(|(_, (due, _))| due.load(Ordering::Relaxed));
-        let Some((slot, (due, tag))) = oldest else { return Placed::Again };
-        let was_empty = tag.load(Ordering::Acquire) == 0;
+        let slot = (0..WAYS).min_by_key(|slot| self.due.get(*slot).map(|due| due.load(Ordering::Relaxed)));
+        Survey::Missing { claim, slot: slot.unwrap_or(0) }
+    }
 
-        let sequence = (claim >> (48 + SLOT_BITS)).wrapping_add(1);
-        let slot = u64::try_from(slot).unwrap_or(FREE);
-        let mine = sequence << (48 + SLOT_BITS) | fingerprint << SLOT_BITS | slot;
+    /// Puts the key there, unless anybody placed anything since `claim` was read.
+    fn place_at(&self, slot: usize, fingerprint: u64, claim: u64, now: u64) -> Placed<'_> {
+        let (Some(due), Some(tag)) = (self.due.get(slot), self.tags.get(slot)) else { return Placed::Again };
+        let was_empty = tag.load(Ordering::Acquire) == 0;
+        let mine = next_claim(claim, fingerprint, slot);
         if self.claim.compare_exchange(claim, mine, Ordering::AcqRel, Ordering::Relaxed).is_err() {
             return Placed::Again;
         }
@@ -408,6 +432,34 @@ mod tests {
         }
         assert_eq!((table.keys(), table.displaced()), (KEYS, 0));
     }
+    #[test]
+    fn of_two_workers_that_miss_a_key_at_once_only_one_places_it() {
+        let bucket = Bucket::default();
+        let (Survey::Missing { claim, slot }, Survey::Missing { claim: late, .. }) =
+            (bucket.survey(9), bucket.survey(9))
+        else {
+            panic!("an empty bucket holds nothing");
+        };
+        assert!(matches!(bucket.place_at(slot, 9, claim, 0), Placed::New { .. }));
+        assert!(matches!(bucket.place_at(slot + 1, 9, late, 0), Placed::Again), "it must look again");
+        assert!(matches!(bucket.survey(9), Survey::Found(_)));
+        assert_eq!(bucket.tags.iter().filter(|tag| tag.load(Ordering::SeqCst) != 0).count(), 1);
+    }
+
+    #[test]
+    fn a_worker_that_sleeps_in_the_middle_keeps_nobody_waiting_and_undoes_nothing() {
+        let bucket = Bucket::default();
+        let asleep = next_claim(bucket.claim.load(Ordering::SeqCst), 9, 3);
+        bucket.claim.store(asleep, Ordering::SeqCst);
+        assert!(matches!(bucket.try_place(11, 0), Placed::Again), "it finishes the other's work first");
+        assert!(matches!(bucket.try_place(9, 0), Placed::Found(_)));
+        let Survey::Missing { claim, .. } = bucket.survey(11) else { panic!("not there yet") };
+        assert!(matches!(bucket.place_at(3, 11, claim, 0), Placed::New { .. }), "the key is displaced meanwhile");
+        bucket.finish(asleep);
+        assert!(matches!(bucket.survey(11), Survey::Found(_)), "the late helper changed nothing");
+        assert!(matches!(bucket.survey(9), Survey::Missing { .. }));
+    }
+
     #[test]
     fn workers_that_displace_one_another_leave_every_bucket_whole() {
         let table = Arc::new(RateTable::new(14));

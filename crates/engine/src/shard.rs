@@ -135,17 +135,22 @@ impl Shard {
             }
         }
 
+        self.charge(&charges, now, &mut observed)?;
+        Ok(Admitted { _permits: permits, observed })
+    }
+
+    /// Charges every rate, or none: another worker may take the last request of a key after we looked.
+    fn charge(&self, charges: &[(u64, &CompiledRate)], now: Tick, observed: &mut Observed) -> Result<(), Refusal> {
         for (at, (hash, rate)) in charges.iter().enumerate() {
             if let Err(wait) = self.node.rates().charge(*hash, rate.gcra, now) {
-                // Another worker took the last request of this key since we looked.
-                judge(rate.mode, rate_limited(rate, wait), &mut observed).inspect_err(|_| {
+                judge(rate.mode, rate_limited(rate, wait), observed).inspect_err(|_| {
                     for (hash, rate) in charges.iter().take(at) {
                         self.node.rates().refund(*hash, rate.gcra);
                     }
                 })?;
             }
         }
-        Ok(Admitted { _permits: permits, observed })
+        Ok(())
     }
 
     fn address_hash(&self, address: ClientAddr) -> u64 {
@@ -491,6 +496,18 @@ mod tests {
             (0..LIMIT).map(|_| shard.admit(&ask("203.0.113.1"), Tick::ZERO).expect("given back")).collect();
         assert!(shard.admit(&ask("203.0.113.1"), Tick::ZERO).is_err());
         drop(all);
+    }
+
+    #[test]
+    fn a_race_lost_at_the_second_rate_gives_the_first_back() {
+        let node = node();
+        let shard = shard(&node, &declaration(vec![rate(RateKey::Address, 1, Mode::Enforce)], Vec::new()));
+        let only = shard.declared.rates(0, 0).first().expect("a rate");
+        // The second charge of one key stands for a rate whose last request another worker took.
+        let lost = shard.charge(&[(10, only), (20, only), (20, only)], Tick::ZERO, &mut Observed::new());
+        assert_eq!(lost.expect_err("lost").reason, Reason::RateLimited);
+        assert!(node.rates().peek(10, only.gcra, Tick::ZERO).is_ok(), "given back");
+        assert!(node.rates().peek(20, only.gcra, Tick::ZERO).is_ok(), "given back");
     }
 
     #[test]
