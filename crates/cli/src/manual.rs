@@ -69,36 +69,6 @@ fn roff(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The reference page, in Markdown.
-#[cfg_attr(not(test), expect(dead_code, reason = "the test below writes the page and holds it to the source"))]
-fn reference() -> String {
-    let mut command = Arguments::command();
-    command.build();
-    let mut page = String::from(
-        "# The command line\n\nGenerated from `crates/cli/src/args.rs`; `UPDATE=1 cargo test -p portcullis` writes it anew.\n\n",
-    );
-    let _ = writeln!(page, "{}\n\n| verb | what it does |\n|---|---|", about(&command));
-    for verb in command.get_subcommands() {
-        let _ = writeln!(page, "| [`{0}`](#{0}) | {1} |", verb.get_name(), short(verb));
-    }
-    for verb in command.get_subcommands() {
-        let _ = write!(page, "\n## {}\n\n{}\n\n```text\n{}\n```\n", verb.get_name(), about(verb), usage(verb));
-        let mut rows = String::new();
-        for argument in shown(verb) {
-            let spelling = spelling(argument).replace('|', "\\|");
-            let _ = writeln!(rows, "| `{spelling}` | {} |", help(argument).replace('|', "\\|"));
-        }
-        if !rows.is_empty() {
-            let _ = write!(page, "\n| argument | meaning |\n|---|---|\n{rows}");
-        }
-    }
-    for part in AFTER.split("\n\n") {
-        let (heading, lines) = part.split_once(":\n").unwrap_or(("", part));
-        let _ = write!(page, "\n## {heading}\n\n```text\n{lines}\n```\n");
-    }
-    page
-}
-
 fn shown(verb: &Command) -> impl Iterator<Item = &Arg> {
     verb.get_arguments().filter(|argument| !matches!(argument.get_id().as_str(), "help" | "version"))
 }
@@ -156,6 +126,35 @@ fn usage(command: &Command) -> String {
 mod tests {
     use super::*;
 
+    /// The reference page, in Markdown.
+    fn reference() -> String {
+        let mut command = Arguments::command();
+        command.build();
+        let mut page = String::from(
+            "# The command line\n\n<!-- Generated from crates/cli/src/args.rs: UPDATE=1 cargo test -p portcullis reference -->\n\n",
+        );
+        let _ = writeln!(page, "{}\n\n| verb | what it does |\n|---|---|", about(&command));
+        for verb in command.get_subcommands() {
+            let _ = writeln!(page, "| [`{0}`](#{0}) | {1} |", verb.get_name(), short(verb));
+        }
+        for verb in command.get_subcommands() {
+            let _ = write!(page, "\n## {}\n\n{}\n\n```text\n{}\n```\n", verb.get_name(), about(verb), usage(verb));
+            let mut rows = String::new();
+            for argument in shown(verb) {
+                let spelling = spelling(argument).replace('|', "\\|");
+                let _ = writeln!(rows, "| `{spelling}` | {} |", help(argument).replace('|', "\\|"));
+            }
+            if !rows.is_empty() {
+                let _ = write!(page, "\n| argument | meaning |\n|---|---|\n{rows}");
+            }
+        }
+        for part in AFTER.split("\n\n") {
+            let (heading, lines) = part.split_once(":\n").unwrap_or(("", part));
+            let _ = write!(page, "\n## {heading}\n\n```text\n{lines}\n```\n");
+        }
+        page
+    }
+
     #[test]
     fn the_reference_page_is_what_the_source_says() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/cli.md");
@@ -164,7 +163,7 @@ mod tests {
             std::fs::write(path, &page).expect("docs/reference is there");
         }
         let written = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(written == page, "docs/reference/cli.md is stale; `UPDATE=1 cargo test -p portcullis` writes it anew");
+        assert!(written == page, "docs/reference/cli.md is stale: UPDATE=1 cargo test -p portcullis reference");
     }
 
     #[test]
