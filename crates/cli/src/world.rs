@@ -5,7 +5,6 @@
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use portcullis_config::{CertificateFacts, World};
@@ -25,7 +24,7 @@ pub(crate) struct Machine;
 
 impl World for Machine {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        read_bounded(path, FILE_BYTES)
+        read_bounded(path, FILE_BYTES).map_err(|error| io::Error::new(error.kind(), plain(&error)))
     }
 
     fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
@@ -53,10 +52,9 @@ impl World for Machine {
             .key_provider
             .load_private_key(key)
             .map_err(|_| "the key is of a kind that is not supported; use RSA (2048 bits or more), ECDSA or Ed25519")?;
-        CertifiedKey::new(chain, Arc::clone(&key))
-            .keys_match()
-            .map_err(|_| "the key does not belong to the certificate")?;
-        facts(&leaf)
+        let facts = facts(&leaf)?;
+        CertifiedKey::new(chain, key).keys_match().map_err(|_| "the key does not belong to the certificate")?;
+        Ok(facts)
     }
 
     fn cores(&self) -> usize {
@@ -146,7 +144,7 @@ mod tests {
             (&pem, &pem, "no private key"),
             ("", &key, "no certificate"),
             (&key, &key, "no certificate"),
-            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key, ""),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key, "the certificate cannot be read"),
         ];
         for (cert, key, expected) in table {
             let said = Machine.certificate(cert.as_bytes(), key.as_bytes()).expect_err(expected);
