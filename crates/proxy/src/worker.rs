@@ -362,7 +362,6 @@ pub(crate) fn unix_millis() -> u64 {
 
 /// Accepts until the door closes.
 async fn accept(worker: Rc<Worker>, door: Rc<Door>, socket: TcpListener) {
-    let mut paused = false;
     loop {
         if door.closing.get() {
             // Whom the kernel has let in already is still served: closing the socket at once would reset them.
@@ -373,23 +372,17 @@ async fn accept(worker: Rc<Worker>, door: Rc<Door>, socket: TcpListener) {
             return;
         }
         let Some(listener) = door.listener.get() else { return };
-        if worker.process.node.connections() >= worker.limits().connections {
-            if !paused {
-                paused = true;
-                worker.process.registry.process.accept_pauses.add();
-                worker.connection_refused(Reason::TooManyConnections);
-            }
-            tokio::time::sleep(ACCEPT_REST).await;
-            continue;
-        }
-        paused = false;
         let accepted = tokio::select! {
             biased;
             accepted = socket.accept() => accepted,
             () = door.changed.notified() => continue,
         };
         match accepted {
-            Ok((tcp, peer)) => admit_connection(&worker, listener, tcp, peer),
+            Ok((tcp, peer)) => {
+                // One more than is held waits in hand; the kernel's queue holds the rest.
+                wait_for_room(&worker, &door).await;
+                admit_connection(&worker, door.listener.get().unwrap_or(listener), tcp, peer);
+            }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "cannot accept");
@@ -397,6 +390,19 @@ async fn accept(worker: Rc<Worker>, door: Rc<Door>, socket: TcpListener) {
                 tokio::time::sleep(ACCEPT_REST).await;
             }
         }
+    }
+}
+
+/// Waits until the node holds fewer connections than it may.
+async fn wait_for_room(worker: &Worker, door: &Door) {
+    let mut paused = false;
+    while worker.process.node.connections() >= worker.limits().connections && !door.closing.get() {
+        if !paused {
+            paused = true;
+            worker.process.registry.process.accept_pauses.add();
+            worker.connection_refused(Reason::TooManyConnections);
+        }
+        tokio::time::sleep(ACCEPT_REST).await;
     }
 }
 

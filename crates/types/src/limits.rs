@@ -120,7 +120,7 @@ limits! {
     h2_provoked_resets: Count = 32, 1, 100_000;
     /// CONTINUATION frames in one header block. Beyond it: `http2-continuations`.
     h2_continuations: Count = 8, 0, 1000;
-    /// PING frames in 10 s. Beyond it: `http2-pings`.
+    /// PING frames in 10 s beyond one for each DATA frame that we sent. Beyond it: `http2-pings`.
     h2_pings: Count = 100, 1, 100_000;
     /// SETTINGS frames in 10 s. Beyond it: `http2-settings`.
     h2_settings: Count = 16, 1, 100_000;
@@ -128,7 +128,7 @@ limits! {
     h2_window_updates: Count = 2000, 1, 1_000_000;
     /// Frames that carry nothing (empty DATA without END_STREAM, empty HEADERS or CONTINUATION) in 10 s. Beyond it: `http2-empty-frames`.
     h2_empty_frames: Count = 100, 1, 100_000;
-    /// PRIORITY and unknown frames in 10 s. Beyond it: `http2-other-frames`.
+    /// PRIORITY, GOAWAY, PUSH_PROMISE, acknowledgements and unknown frames in 10 s. Beyond it: `http2-other-frames`.
     h2_other_frames: Count = 1000, 1, 1_000_000;
     /// A stream whose response waits for the client's window. Beyond it: `http2-stall`.
     h2_stall: Duration = 30 * S, 100 * MS, 600 * S;

@@ -146,6 +146,19 @@ pub struct FieldRef<'a> {
     pub value: &'a [u8],
 }
 
+impl FieldRef<'_> {
+    /// Whether the field may come behind a body: none that decides framing, routing, identity or access does (RFC 9110
+    /// section 6.5.1).
+    #[must_use]
+    pub fn may_be_trailer(&self) -> bool {
+        let belongs_into_head = self.name.is_hop_by_hop()
+            || self.name.is_client_claim()
+            || matches!(self.name, Name::ContentLength | Name::Host | Name::Expect | Name::Trailer | Name::Cookie)
+            || self.spelling.eq_ignore_ascii_case(b"authorization");
+        !belongs_into_head
+    }
+}
+
 impl Fields {
     /// Forgets everything but the memory.
     pub fn clear(&mut self) {

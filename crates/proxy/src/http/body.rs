@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use portcullis_types::{Limits, Reason};
 use portcullis_wire::h1::{self, ChunkBounds, ChunkDecoder, ChunkStep, Framing, Refused, encode};
-use portcullis_wire::http::{Fields, Name};
+use portcullis_wire::http::{FieldRef, Fields, Name};
 
 use super::upstream::UpstreamBody;
 use crate::stream::SharedWire;
@@ -181,7 +181,8 @@ impl H1Body {
                         let mut trailers = Fields::default();
                         let outcome = h1::trailers(decoder.trailer_lines(), self.header_count, &mut trailers);
                         self.state = Incoming::Done;
-                        wire.body_done = true;
+                        // After a refusal the connection is not used again: `body_done` stays false.
+                        wire.body_done = outcome.is_ok();
                         return Poll::Ready(match outcome {
                             Err(refused) => Some(Err(BodyError::Refused(refused))),
                             Ok(()) if trailers.is_empty() => None,
@@ -261,9 +262,10 @@ impl H2Body {
             Ok(Some(map)) => {
                 let mut trailers = Fields::default();
                 for (name, value) in &map {
-                    let known = Name::of(name.as_str().as_bytes());
-                    if !known.is_hop_by_hop() && !known.is_client_claim() {
-                        trailers.push_known(known, name.as_str().as_bytes(), value.as_bytes());
+                    let spelling = name.as_str().as_bytes();
+                    let field = FieldRef { name: Name::of(spelling), spelling, value: value.as_bytes() };
+                    if field.may_be_trailer() {
+                        trailers.push_known(field.name, field.spelling, field.value);
                     }
                 }
                 Poll::Ready(if trailers.is_empty() { None } else { Some(Ok(Frame::Trailers(trailers))) })

@@ -201,7 +201,7 @@ async fn respond(
     account: &mut Account,
     close: bool,
 ) -> After {
-    let Answer { cleared, held, idle, .. } = answer;
+    let Answer { cleared, held, upgrade: permit, idle, .. } = answer;
     let mut body = cleared.body;
     let mut buffer = worker.spare_buffer();
     let status = cleared.head.status;
@@ -213,8 +213,11 @@ async fn respond(
     if let Some(upstream) = cleared.upgrade {
         encode::field(&mut buffer, b"connection", b"upgrade");
         encode::end(&mut buffer);
+        // An upgraded connection is counted among its like; its request is over.
         drop(held);
-        return upgrade(worker, wire, &upstream, watch, buffer, account).await;
+        upgrade(worker, wire, &upstream, watch, buffer, account).await;
+        drop(permit);
+        return After::Close;
     }
     let bodiless = cleared.head.is_bodiless(head.method());
     let mut close = close;
@@ -300,22 +303,12 @@ async fn upgrade(
     watch: &Watch,
     head: Vec<u8>,
     account: &mut Account,
-) -> After {
-    let permit = worker.engine_node().handle_upgrade();
-    let _permit = match permit {
-        Ok(permit) => permit,
-        Err(refusal) => {
-            account.fail(refusal.reason, &refusal.detail.to_string());
-            return After::Close;
-        }
-    };
+) {
     if crate::stream::write_all(wire, &head).await.is_err() {
-        account.fail(Reason::ClientClosed, "the client went away before the upgrade");
-        return After::Close;
+        return account.fail(Reason::ClientClosed, "the client went away before the upgrade");
     }
     let silence = Limits::duration(worker.limits().upgrade_idle_timeout);
     splice::both_ways(wire, upstream, silence, watch).await;
-    After::Close
 }
 
 /// Says that no more will come, then reads for a moment what the client still sends.

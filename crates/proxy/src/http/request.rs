@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use portcullis_config::policy::TlsVersion;
-use portcullis_engine::{Admitted, Ask, Refusal};
+use portcullis_engine::{Admitted, Ask, Refusal, UpgradePermit};
 use portcullis_types::{Reason, Reference, RouteClass, Tick};
 use portcullis_wire::h1::Refused;
 use portcullis_wire::h2::SettingsPrint;
@@ -31,6 +31,8 @@ pub(crate) struct Answer {
     pub(crate) cleared: Cleared,
     /// The places that the request holds in the declared concurrency.
     pub(crate) held: Option<Admitted>,
+    /// The place among the upgraded connections.
+    pub(crate) upgrade: Option<UpgradePermit>,
     /// How long the platform may be silent in the middle of its response.
     pub(crate) idle: Duration,
     /// Whether the connection may carry another request.
@@ -77,12 +79,15 @@ async fn phases(
     let snapshot = &local.snapshot;
     let client = identity::resolve(connection, head, &snapshot.policy.trusted);
     account.client = Some(client);
+    let place = find(snapshot, head, account)?;
     if let Some(port) = redirect_port(snapshot, connection) {
+        // Only for hosts of ours: a redirect to whatever `Host` says would be an open one.
         return Ok(redirect(account, head, port));
     }
-    let place = find(snapshot, head, account)?;
     let admitted = admit(worker, snapshot, head, client, place, account)?;
     let checked = rules::inspect(admitted, snapshot, place, head, &mut body, upgrade)?;
+    // Asked for before the upstream is: one that has agreed to switch cannot be told that there is no room.
+    let upgrade = if checked.upgrade() { Some(worker.engine_node().handle_upgrade()?) } else { None };
     let word = account.reference.word();
     let idle = checked.transport().idle_timeout;
     let mut around = Surroundings {
@@ -100,7 +105,7 @@ async fn phases(
     worker.count_retries(account.trace.attempts);
     let held = reply.admitted.take();
     let cleared = response::guard(reply, &snapshot.policy.server.name);
-    Ok(Answer { cleared, held, idle, keeps_connection: true })
+    Ok(Answer { cleared, held, upgrade, idle, keeps_connection: true })
 }
 
 /// Finds the platform and the route.
@@ -204,7 +209,7 @@ fn own(account: &Account, page: &pages::Page) -> Answer {
     head.fields.push(b"x-portcullis-ref", &account.reference.word());
     let body = Body::Full(Bytes::copy_from_slice(page.body.as_bytes()));
     let cleared = Cleared { head, body, upgrade: None };
-    Answer { cleared, held: None, idle: Duration::from_secs(60), keeps_connection: true }
+    Answer { cleared, held: None, upgrade: None, idle: Duration::from_secs(60), keeps_connection: true }
 }
 
 fn failed(account: &mut Account, worker: &Worker, failure: Failure) -> Refusal {

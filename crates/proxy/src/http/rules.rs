@@ -80,10 +80,10 @@ impl Checked {
         self.upgrade
     }
 
-    /// The name that the upstream is called by, where it does not get the visitor's.
+    /// The authority that the upstream is called by, where it does not get the visitor's.
     pub(crate) fn upstream_host<'a>(&self, server: &'a Server) -> Option<&'a str> {
         let keep = self.find_platform().is_none_or(|platform| platform.keep_host);
-        (!keep).then(|| server.shared().upstream().host.as_str())
+        (!keep).then(|| server.shared().authority())
     }
 
     /// Gives the engine's token back, to be held until the response is complete.

@@ -33,7 +33,7 @@ pub enum Scan {
 }
 
 /// Looks for the empty line that ends a head. `from` is 0 at first, then what [`Scan::Incomplete`] said; `bytes` always
-/// begins with the first byte of the head, and what has been looked at is not looked at again.
+/// begins with the first byte of the head, and lines that have been looked at are not looked at again.
 ///
 /// # Errors
 /// As soon as a line does not end in CRLF or the head exceeds its bound, without waiting for the rest.
@@ -125,14 +125,10 @@ pub fn response(bytes: &[u8], header_count: usize, method: &[u8], head: &mut Res
 pub fn trailers(bytes: &[u8], header_count: usize, into: &mut Fields) -> Result<(), Refused> {
     let mut lines = Lines { rest: bytes };
     fields(&mut lines, header_count, into, |field| {
-        let forbidden = field.name.is_hop_by_hop()
-            || field.name.is_client_claim()
-            || matches!(field.name, Name::ContentLength | Name::Host | Name::Expect | Name::Trailer | Name::Cookie)
-            || field.spelling.eq_ignore_ascii_case(b"authorization");
-        if forbidden {
-            Err(Refused::new(Reason::BadChunk, "a trailer field that belongs into the head"))
-        } else {
+        if field.may_be_trailer() {
             Ok(())
+        } else {
+            Err(Refused::new(Reason::BadChunk, "a trailer field that belongs into the head"))
         }
     })
     .map_err(|refused| Refused::new(Reason::BadChunk, refused.detail))

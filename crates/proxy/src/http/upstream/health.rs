@@ -21,6 +21,8 @@ const LONGEST_EJECTION: u64 = 10;
 /// A server as the whole node sees it; every worker writes here what it experienced.
 pub(crate) struct Shared {
     upstream: Upstream,
+    /// Host, and port where it is not the scheme's own (RFC 9110 section 7.2).
+    authority: String,
     tls: Option<Arc<ClientConfig>>,
     eject_after: u32,
     eject_for: Duration,
@@ -40,8 +42,12 @@ impl Shared {
         counters: Arc<metrics::Upstream>,
     ) -> Arc<Self> {
         counters.set_healthy(true);
+        let usual = if upstream.tls.is_some() { 443 } else { 80 };
+        let authority =
+            if upstream.port == usual { upstream.host.clone() } else { format!("{}:{}", upstream.host, upstream.port) };
         Arc::new(Self {
             upstream,
+            authority,
             tls,
             eject_after: transport.eject_after,
             eject_for: transport.eject_for,
@@ -55,6 +61,10 @@ impl Shared {
 
     pub(crate) fn upstream(&self) -> &Upstream {
         &self.upstream
+    }
+
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
     }
 
     pub(super) fn tls(&self) -> Option<&Arc<ClientConfig>> {
@@ -138,7 +148,7 @@ async fn ask(shared: &Shared, path: &str) -> Result<u16, String> {
         let (mut sender, connection) = h2::client::handshake(stream).await.map_err(|error| error.to_string())?;
         let driver = tokio::task::spawn_local(connection);
         let scheme = if upstream.tls.is_some() { "https" } else { "http" };
-        let request = http::Request::get(format!("{scheme}://{}:{}{path}", upstream.host, upstream.port))
+        let request = http::Request::get(format!("{scheme}://{}{path}", shared.authority()))
             .body(())
             .map_err(|error| error.to_string())?;
         let (response, _) = sender.send_request(request, true).map_err(|error| error.to_string())?;
@@ -149,7 +159,7 @@ async fn ask(shared: &Shared, path: &str) -> Result<u16, String> {
     let wire = Wire::shared(stream);
     let request = format!(
         "GET {path} HTTP/1.1\r\nhost: {}\r\nuser-agent: portcullis-health\r\nconnection: close\r\n\r\n",
-        upstream.host
+        shared.authority()
     );
     write_all(&wire, request.as_bytes()).await.map_err(|error| error.to_string())?;
     loop {

@@ -140,7 +140,9 @@ pub(crate) async fn send(
         if failed.blames_server() && !failed.stale {
             server.failed(around.watch.now());
         }
-        let again = body.is_some() && (failed.untouched || (failed.stale && head.is_safe()));
+        // Safe to send again: the server never saw it, or it asks for nothing and the response had not begun.
+        let unanswered = failed.reason == Reason::UpstreamClosed && head.is_safe();
+        let again = body.is_some() && (failed.untouched || unanswered);
         if again && failed.stale && !retried_stale {
             retried_stale = true; // The race with an idle timeout is nobody's fault and costs no budget.
             continue;
