@@ -31,7 +31,7 @@ pub enum Broken {
 }
 
 /// One response.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Response {
     /// Its status.
     pub status: u16,

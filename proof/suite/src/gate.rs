@@ -330,6 +330,12 @@ impl Gate {
         &self.config
     }
 
+    /// The control socket.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.plan.control()
+    }
+
     /// Directory of its files.
     #[must_use]
     pub fn place(&self) -> &Path {

@@ -51,8 +51,10 @@ impl Metrics {
         for (name, labels, value) in &self.samples {
             let counted = name == "portcullis_refused_total" || name == "portcullis_connections_refused_total";
             let reason = labels.iter().find(|(key, _)| key == "reason").map(|(_, value)| value);
-            if let (true, Some(reason)) = (counted && *value > 0.0, reason) {
-                reasons.push((reason.clone(), *value));
+            let (true, Some(reason)) = (counted && *value > 0.0, reason) else { continue };
+            match reasons.iter_mut().find(|(known, _)| known == reason) {
+                Some((_, sum)) => *sum += value,
+                None => reasons.push((reason.clone(), *value)),
             }
         }
         reasons
@@ -109,6 +111,7 @@ mod tests {
             "portcullis_panics_total 0\n",
         ));
         assert!((metrics.refused("bad-host") - 3.0).abs() < f64::EPSILON);
+        assert_eq!(metrics.reasons(), [("bad-host".to_owned(), 3.0), ("bad-chunk".to_owned(), 1.0)]);
         assert!((metrics.sum("portcullis_refused_total", &[]) - 3.0).abs() < f64::EPSILON);
         let quoted = metrics.sum("portcullis_upstream_healthy", &[("note", "say \"hi\"")]);
         assert!((quoted - 1.0).abs() < f64::EPSILON);

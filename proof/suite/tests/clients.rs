@@ -200,11 +200,8 @@ fn h2load_and_wrk_lose_nothing() {
                 output.stderr
             );
         }
-        let output = run(
-            "h2load",
-            &["--h1", "-n", "5000", "-c", "16", "-H", &format!("Host: {HOST}"), &format!("http://{http}/1k.bin")],
-            MINUTE,
-        );
+        let (url, to) = (format!("http://{HOST}:{}/1k.bin", http.port()), format!("--connect-to={http}"));
+        let output = run("h2load", &["--h1", "-n", "5000", "-c", "16", &to, &url], MINUTE);
         assert!(
             output.stdout.contains("5000 succeeded, 0 failed") && output.stdout.contains("5000 2xx"),
             "{}",

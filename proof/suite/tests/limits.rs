@@ -117,10 +117,15 @@ fn slow_bodies_and_slow_readers_are_ended() {
         }
     }
     assert!(wire.closes_within(Duration::from_secs(4)), "one deadline for the whole head, however busy the line is");
-    let before = gate.metrics().refused("idle-timeout");
+    let before = gate.metrics().refused("head-timeout");
     let mut wire = Wire::plain(gate.http());
     assert!(wire.closes_within(Duration::from_secs(5)), "a connection without a request");
-    assert!(gate.refuses("idle-timeout", before));
+    assert!(gate.refuses("head-timeout", before), "{:?}", gate.metrics().reasons());
+    let before = gate.metrics().refused("idle-timeout");
+    let mut wire = Wire::plain(gate.http());
+    assert_eq!(wire.ask(get("/a", "")).map(|response| response.status), Ok(200));
+    assert!(wire.closes_within(Duration::from_secs(5)), "a connection without another request");
+    assert!(gate.refuses("idle-timeout", before), "{:?}", gate.metrics().reasons());
     // Twin: a keepalive connection that asks more often than that lives on.
     let mut wire = Wire::plain(gate.http());
     for _ in 0..6 {
@@ -164,12 +169,19 @@ fn at_the_limit_of_connections_accepting_pauses_and_the_admin_answers() {
     for wire in &mut held {
         assert_eq!(wire.ask(get("/a", "")).map(|response| response.status), Ok(200));
     }
-    // The kernel takes them, the gate does not yet.
-    let mut waiting = Wire::plain_from(IpAddr::from([127, 0, 0, 2]), gate.http()).expect("the queue takes it");
-    waiting.send(get("/waited", "")).expect("the queue takes it");
-    waiting.patience(Duration::from_millis(500));
-    assert_eq!(waiting.response().map(|response| response.status), Err(Broken::Silent), "accepting pauses");
+    // The kernel takes more, the gate does not yet. Each worker may have one in its hands when the limit is reached.
+    let mut waiting: Vec<Wire> = (0..8)
+        .map(|_| {
+            let mut wire = Wire::plain_from(IpAddr::from([127, 0, 0, 2]), gate.http()).expect("the queue takes it");
+            wire.send(get("/waited", "")).expect("the queue takes it");
+            wire.patience(Duration::from_millis(300));
+            wire
+        })
+        .collect();
+    waiting.retain_mut(|wire| wire.response() == Err(Broken::Silent));
+    assert!(waiting.len() >= 6, "accepting pauses: {} of 8 wait", waiting.len());
     assert!(gate.metrics().sum("portcullis_accept_pauses_total", &[]) >= 1.0, "and the pause is counted");
+    assert!(gate.metrics().sum("portcullis_connections_open", &[]) <= 42.0, "memory does not grow");
     for path in ["/metrics", "/health", "/ready"] {
         assert_eq!(
             gate.ask_admin(path).map(|response| response.status),
@@ -181,9 +193,10 @@ fn at_the_limit_of_connections_accepting_pauses_and_the_admin_answers() {
         assert_eq!(wire.ask(get("/a", "")).map(|response| response.status), Ok(200), "who is in is served");
     }
     held.truncate(20);
-    waiting.patience(Duration::from_secs(10));
-    assert_eq!(waiting.response().map(|response| response.status), Ok(200), "room makes it go on");
-    assert!(gate.metrics().sum("portcullis_connections_open", &[]) <= 40.0);
+    for mut wire in waiting {
+        wire.patience(Duration::from_secs(10));
+        assert_eq!(wire.response().map(|response| response.status), Ok(200), "room makes it go on");
+    }
 }
 
 #[test]
@@ -286,6 +299,8 @@ fn concurrency_is_bounded_per_class_and_platform() {
     let mut statuses = at_once("/sleep/900", 6);
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 503, 503, 503, 503], "two at once, in all workers together");
+    // A place is given back when the response has left, a moment after the visitor has it.
+    std::thread::sleep(Duration::from_millis(100));
     assert_eq!(at_once("/sleep/900", 2), [200, 200], "what is given back can be used");
     assert_eq!(at_once("/sleep/901", 6), [200; 6], "observing refuses nothing");
     assert!(gate.metrics().sum("portcullis_observed_total", &[("reason", "concurrency-limit")]) >= 1.0);

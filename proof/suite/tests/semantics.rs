@@ -288,6 +288,10 @@ fn error_pages_are_small_and_carry_a_reference() {
         let record = gate.journal().by_reference(&reference).expect("a record of the refusal");
         assert_eq!((record["verdict"].as_str(), record["reason"].as_str()), (Some("refused"), Some(reason.code())));
 
+        if reason == Reason::NotSupported {
+            // The head was refused unread, so what it asked for is not known.
+            continue;
+        }
         let json = ask("Accept: application/json\r\n").expect("an answer");
         assert!(json.header("content-type").is_some_and(|kind| kind.starts_with("application/json")), "{reason}");
         let told = json.json();

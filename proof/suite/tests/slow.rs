@@ -2,30 +2,33 @@
 
 use std::time::Duration;
 
-use portcullis_suite::{Calm, Gate, HOST, Nginx, Plan, have, run};
+use portcullis_suite::{Calm, Gate, HOST, Nginx, Origin, Plan, have, run};
 
 /// Connections of the attack. Enough to fill a server with a process or a thread each; small for the machine.
 const CONNECTIONS: &str = "300";
 
-fn gate(name: &str) -> Option<(Gate, Nginx)> {
+fn gate(name: &str) -> Option<(Gate, Nginx, Origin)> {
     let plan = Plan::new(name);
     let nginx = Nginx::start(plan.place(), name)?;
+    // nginx answers a POST to a file at once; a form waits for its body.
+    let form = Origin::echo();
     let gate = plan
         // slowhttptest names the address, not a host, in its requests.
-        .platform("main", &[HOST, "127.0.0.1"], &[nginx.url()], "")
+        .platform("main", &[HOST], &[nginx.url()], "")
+        .platform("form", &["127.0.0.1"], &[if name == "slow-bodies" { form.url() } else { nginx.url() }], "")
         .limits(
             "head_deadline = \"2s\"\nidle_timeout = \"2s\"\nbody_grace = \"2s\"\nbody_min_rate = \"1KiB/s\"\n\
              connections_per_address = 1000\nconnections = 1000\nupgraded_connections = 10",
         )
         .start();
-    Some((gate, nginx))
+    Some((gate, nginx, form))
 }
 
 fn attack(name: &str, mode: &[&str], path: &str, reason: &[&str]) {
     if !have("slowhttptest", "slowhttptest", name) {
         return;
     }
-    let Some((gate, _nginx)) = gate(name) else { return };
+    let Some((gate, _nginx, _form)) = gate(name) else { return };
     let url = format!("http://{}{path}", gate.http());
     let calm = Calm::measure(gate.http(), "/1k.bin");
     let report = gate.place().join("slowhttptest");
@@ -50,7 +53,7 @@ fn slow_heads() {
 
 #[test]
 fn slow_bodies() {
-    attack("slow-bodies", &["-B", "-i", "1", "-s", "8192", "-x", "10"], "/here", &["body-too-slow"]);
+    attack("slow-bodies", &["-B", "-i", "1", "-s", "8192", "-x", "10"], "/form", &["body-too-slow"]);
 }
 
 #[test]

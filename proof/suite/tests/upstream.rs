@@ -115,7 +115,7 @@ fn only_what_is_safe_is_sent_again() {
     let gate = Plan::new("upstream-retries")
         .upstream(
             &[flaky.url(), steady.url()],
-            "[platform.transport]\nretries = 1\nretry_budget = \"100%\"\neject_after = 100000\n",
+            "[platform.transport]\nretries = 1\nretry_budget = \"100%\"\neject_after = 1000\n",
         )
         .start();
     let ask = |method: &str, body: &str| {
@@ -146,7 +146,7 @@ fn only_what_is_safe_is_sent_again() {
 fn retries_stay_within_their_budget() {
     let flaky = Origin::start(|_, _| Ok(Next::Reset));
     let gate = Plan::new("upstream-budget")
-        .upstream(&[flaky.url()], "[platform.transport]\nretries = 3\nretry_budget = \"10%\"\neject_after = 100000\n")
+        .upstream(&[flaky.url()], "[platform.transport]\nretries = 3\nretry_budget = \"10%\"\neject_after = 1000\n")
         .start();
     for _ in 0..100 {
         assert_eq!(status(&gate.try_get("/r")), Some(502));
@@ -274,7 +274,7 @@ fn active_checks_take_an_upstream_out_and_back() {
     let gate = Plan::new("upstream-health")
         .upstream(
             &[patient.url(), steady.url()],
-            "[platform.health]\npath = \"/health\"\ninterval = \"100ms\"\ntimeout = \"1s\"\nunhealthy_after = 2\nhealthy_after = 2\n",
+            "[platform.health]\npath = \"/health\"\ninterval = \"200ms\"\ntimeout = \"200ms\"\nunhealthy_after = 2\nhealthy_after = 2\n",
         )
         .start();
     let url = patient.url();
@@ -303,8 +303,8 @@ fn tls_upstreams_are_verified() {
     let origin = Origin::echo();
     let plan = Plan::new("upstream-tls-behind");
     let authority = Authority::new(plan.place());
-    let behind =
-        plan.tls(&[authority.leaf(&["inner.test"])]).platform("inner", &["*.test", HOST], &[origin.url()], "").start();
+    let inner = ["inner.test", "one.test", "two.test", "name.test", "ca.test"];
+    let behind = plan.tls(&[authority.leaf(&inner)]).platform("inner", &inner, &[origin.url()], "").start();
     let port = behind.https().port();
     let transport = |name: &str, ca: &str| {
         format!("[platform.transport]\nretries = 0\nupstream_ca = {ca:?}\nupstream_name = \"{name}\"\n")
