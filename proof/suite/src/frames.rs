@@ -250,15 +250,17 @@ impl Frames {
                     }
                 }
                 Kind::DATA if frame.stream == stream => {
-                    let given = u32::try_from(frame.payload.len()).unwrap_or(0);
-                    reply.body.extend(frame.payload);
+                    let given = u32::try_from(frame.payload.len()).unwrap_or(0).to_be_bytes();
+                    // The connection's window outlives the stream, so it is given back for the last frame too.
+                    if !frame.payload.is_empty() {
+                        self.send(Kind::WINDOW_UPDATE, 0, 0, &given).ok();
+                    }
+                    reply.body.extend(&frame.payload);
                     if ended {
                         return reply;
                     }
-                    if given > 0 {
-                        for to in [0, stream] {
-                            self.send(Kind::WINDOW_UPDATE, 0, to, &given.to_be_bytes()).ok();
-                        }
+                    if !frame.payload.is_empty() {
+                        self.send(Kind::WINDOW_UPDATE, 0, stream, &given).ok();
                     }
                 }
                 _ => {}
