@@ -1,6 +1,7 @@
 //! The client's side of HTTP/1.1: heads come in, responses go out, one after the other on one connection.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -120,8 +121,8 @@ async fn one_request(
     let mut interim = if head.version == Version::Http11 { Interim::H1(wire) } else { Interim::Nowhere };
     let room = size(limits.head_bytes);
     let answer = {
-        let work = request::serve(worker, connection, &head, body, message.upgrade, &mut interim, watch, &mut account);
-        let mut work = std::pin::pin!(work);
+        let mut work =
+            pin!(request::serve(worker, connection, &head, body, message.upgrade, &mut interim, watch, &mut account));
         poll_fn(|cx| match work.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
             // While a platform works, a client that has gone away is noticed, and the work is dropped.

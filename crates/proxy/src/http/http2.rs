@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes, BytesMut};
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -32,6 +33,9 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 /// The frame size that we announce, which is HTTP/2's least.
 const FRAME_BYTES: u32 = 16_384;
 
+/// How long the last frames of a connection may take to leave; who does not read gets no more of our time.
+const GOODBYE: Duration = Duration::from_millis(250);
+
 /// What one connection's streams share.
 struct Link {
     connection: Connection,
@@ -44,22 +48,37 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: St
     let limits = worker.limits();
     let meter = Metering::new(&limits);
     let link = Rc::new(Link { connection, meter: Rc::clone(&meter), streams: Cell::new(0) });
-    let metered = Metered { stream, ahead, meter: Rc::clone(&meter), watchers: Rc::clone(worker.watchers()) };
+    let channel = Channel::new(stream, ahead, Rc::clone(&meter), Rc::clone(worker.watchers()));
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(STREAM_WINDOW * 4)
         .max_concurrent_streams(u32::try_from(limits.h2_streams).unwrap_or(u32::MAX))
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        // Wider than `head_bytes`, which is held to below with a page and a record, and wide enough for h2 to take as
+        // many CONTINUATION frames as the meter lets pass.
+        .max_header_list_size(header_list_bytes(&limits))
         .max_send_buffer_size(size(limits.body_buffer))
         // The meter is to refuse first and by name; h2's own bounds stand behind it.
         .max_pending_accept_reset_streams(size(limits.h2_resets) + 1)
-        .max_local_error_reset_streams(Some(size(limits.h2_provoked_resets) + 1))
+        .max_local_error_reset_streams(Some(size(limits.h2_provoked_resets) * 4 + 64))
         .max_concurrent_reset_streams(50)
-        .handshake::<_, Bytes>(metered);
+        .handshake::<_, Bytes>(Metered(Rc::clone(&channel)));
     let head_deadline = Limits::duration(limits.head_deadline);
-    let mut h2 = match watch.within(head_deadline, handshake).await {
-        Ok(Ok(h2)) => h2,
-        Ok(Err(error)) => return refuse_connection(&worker, &link, reason_of(&meter, &error), &error.to_string()),
+    let mut handshake = pin!(handshake);
+    let greeted = poll_fn(|cx| {
+        let greeted = handshake.as_mut().poll(cx).map(Some);
+        let _ = channel.borrow_mut().poll_send(cx);
+        if greeted.is_pending() && meter.abuse.get().is_some() { Poll::Ready(None) } else { greeted }
+    });
+    let mut h2 = match watch.within(head_deadline, greeted).await {
+        Ok(Some(Ok(h2))) => h2,
+        Ok(None) => {
+            let abuse = meter.abuse.get();
+            let detail = abuse.map_or("", |abuse| abuse.detail);
+            return refuse_connection(&worker, &link, meter.abuse_reason(Reason::Http2Protocol), detail);
+        }
+        Ok(Some(Err(error))) => {
+            return refuse_connection(&worker, &link, reason_of(&meter, &error), &error.to_string());
+        }
         Err(_) => {
             return refuse_connection(
                 &worker,
@@ -79,7 +98,14 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: St
                 closing = true;
                 h2.graceful_shutdown();
             }
-            match h2.poll_accept(cx) {
+            let accepted = h2.poll_accept(cx);
+            // h2 flushes after every frame; what it wrote in this turn leaves in one write, here.
+            if accepted.is_pending()
+                && let Poll::Ready(Err(error)) = channel.borrow_mut().poll_send(cx)
+            {
+                return Poll::Ready(Event::Broken(error));
+            }
+            match accepted {
                 Poll::Ready(Some(Ok(stream))) => return Poll::Ready(Event::Stream(Box::new(stream))),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Failed(error)),
                 Poll::Ready(None) => return Poll::Ready(Event::Ended),
@@ -120,29 +146,37 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: St
                 link.streams.set(link.streams.get() + 1);
                 tokio::task::spawn_local(async move {
                     let _guard = StreamGuard(Rc::clone(&link));
-                    one_stream(&worker, &link, request, respond).await;
+                    // Boxed, because spawning moves what it is given several times.
+                    Box::pin(one_stream(&worker, &link, request, respond)).await;
                 });
             }
-            Event::Ended => break,
+            Event::Ended => {
+                let _ = watch.within(GOODBYE, poll_fn(|cx| channel.borrow_mut().poll_send(cx))).await;
+                break;
+            }
+            Event::Broken(error) => {
+                tracing::debug!(%error, "a client went away");
+                break;
+            }
             Event::Failed(error) => {
                 if !error.is_io() || meter.abuse.get().is_some() {
                     refuse_connection(&worker, &link, reason_of(&meter, &error), &error.to_string());
                 }
                 // h2 has the GOAWAY ready: let it out.
-                let _ = watch.within(head_deadline, poll_fn(|cx| h2.poll_closed(cx))).await;
+                let _ = watch.within(GOODBYE, poll_fn(|cx| close(&mut h2, &channel, cx))).await;
                 break;
             }
             Event::Abuse(abuse) => {
                 refuse_connection(&worker, &link, abuse.reason, abuse.detail);
                 h2.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
                 // Long enough for one write; an abuser that does not read gets no more of our time.
-                let _ = watch.within(crate::watch::SWEEP, poll_fn(|cx| h2.poll_closed(cx))).await;
+                let _ = watch.within(GOODBYE, poll_fn(|cx| close(&mut h2, &channel, cx))).await;
                 break;
             }
             Event::Late(reason) => {
                 worker.connection_refused(reason);
                 h2.graceful_shutdown();
-                let _ = watch.within(crate::watch::SWEEP, poll_fn(|cx| h2.poll_closed(cx))).await;
+                let _ = watch.within(GOODBYE, poll_fn(|cx| close(&mut h2, &channel, cx))).await;
                 break;
             }
         }
@@ -153,9 +187,25 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: St
 enum Event {
     Stream(Box<(Request<RecvStream>, SendResponse<Bytes>)>),
     Ended,
+    Broken(io::Error),
     Failed(h2::Error),
     Abuse(Abuse),
     Late(Reason),
+}
+
+type Connected = h2::server::Connection<Metered, Bytes>;
+
+/// Ends a connection: what h2 still has to say leaves, and no more.
+fn close(h2: &mut Connected, channel: &RefCell<Channel>, cx: &mut Context<'_>) -> Poll<()> {
+    let closed = h2.poll_closed(cx).is_ready();
+    let sent = channel.borrow_mut().poll_send(cx).is_ready();
+    if closed && sent { Poll::Ready(()) } else { Poll::Pending }
+}
+
+/// How large a decoded list h2 itself takes; it derives from it how many CONTINUATION frames it takes.
+fn header_list_bytes(limits: &Limits) -> u32 {
+    let continued = limits.h2_continuations.saturating_add(1).saturating_mul(u64::from(FRAME_BYTES));
+    u32::try_from(limits.head_bytes.saturating_mul(2).max(continued)).unwrap_or(u32::MAX)
 }
 
 struct StreamGuard(Rc<Link>);
@@ -200,8 +250,8 @@ async fn one_stream(worker: &Rc<Worker>, link: &Link, request: Request<RecvStrea
                 Body::H2(Box::new(H2Body::new(incoming, declared)))
             };
             let mut interim = Interim::H2(&respond);
-            let work = request::serve(worker, connection, &head, body, false, &mut interim, &watch, &mut account);
-            let mut work = std::pin::pin!(work);
+            let mut work =
+                pin!(request::serve(worker, connection, &head, body, false, &mut interim, &watch, &mut account));
             poll_fn(|cx| match work.as_mut().poll(cx) {
                 Poll::Ready(answer) => Poll::Ready(Some(answer)),
                 Poll::Pending if respond.borrow_mut().poll_reset(cx).is_ready() => Poll::Ready(None),
@@ -230,6 +280,11 @@ fn read_head(parts: &http::request::Parts, limits: &Limits, head: &mut RequestHe
     }
     if parts.headers.len() > size(limits.header_count) {
         return Err(refused(Reason::TooManyHeaders, "more fields than limits.header_count"));
+    }
+    // As RFC 9113 section 6.5.2 counts.
+    let list: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    if list > size(limits.head_bytes) {
+        return Err(refused(Reason::HeadTooLarge, "the head exceeds limits.head_bytes"));
     }
     let host = parts.headers.get_all(http::header::HOST).iter().collect::<Vec<_>>();
     let authority = match (parts.uri.authority(), host.as_slice()) {
@@ -512,6 +567,13 @@ impl Metering {
         self.meter.borrow().settings_print()
     }
 
+    fn remember(&self, cx: &Context<'_>) {
+        let mut known = self.waker.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *known = Some(cx.waker().clone());
+        }
+    }
+
     fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
@@ -540,51 +602,96 @@ impl Metering {
     }
 }
 
-/// A connection whose frames are counted as they pass. After an abuse nothing more is read.
-struct Metered {
+/// A connection whose frames are counted as they pass, and whose writes are gathered. After an abuse nothing more is read.
+struct Channel {
     stream: Stream,
     ahead: Bytes,
+    /// Written by h2, not yet by us.
+    gathered: BytesMut,
     meter: Rc<Metering>,
     watchers: Rc<Watchers>,
 }
 
-impl AsyncRead for Metered {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let mut known = this.meter.waker.borrow_mut();
-        if !known.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *known = Some(cx.waker().clone());
+/// So much is gathered before h2 has to wait: one TLS record.
+const GATHER_BYTES: usize = 16 * 1024;
+
+impl Channel {
+    fn new(stream: Stream, ahead: Bytes, meter: Rc<Metering>, watchers: Rc<Watchers>) -> Rc<RefCell<Self>> {
+        Rc::new(RefCell::new(Self { stream, ahead, gathered: BytesMut::new(), meter, watchers }))
+    }
+
+    /// Writes what was gathered.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.gathered.is_empty() {
+            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.gathered))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.gathered.advance(count);
         }
-        drop(known);
-        if this.meter.abuse.get().is_some() {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        // An idle connection owns no buffer.
+        self.gathered = BytesMut::new();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.meter.remember(cx);
+        if self.meter.abuse.get().is_some() {
             return Poll::Pending;
         }
         let before = into.filled().len();
-        if this.ahead.is_empty() {
-            ready!(Pin::new(&mut this.stream).poll_read(cx, into))?;
+        if self.ahead.is_empty() {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
         } else {
-            let piece = this.ahead.split_to(this.ahead.len().min(into.remaining()));
+            let piece = self.ahead.split_to(self.ahead.len().min(into.remaining()));
             into.put_slice(&piece);
         }
         let fresh = into.filled().get(before..).unwrap_or_default();
         if fresh.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        if let Err(abuse) = this.meter.meter.borrow_mut().handle_read(fresh, this.watchers.now()) {
-            this.meter.abuse.set(Some(abuse));
+        if let Err(abuse) = self.meter.meter.borrow_mut().handle_read(fresh, self.watchers.now()) {
+            self.meter.abuse.set(Some(abuse));
             into.set_filled(before);
             return Poll::Pending;
         }
         Poll::Ready(Ok(()))
     }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.gathered.len() >= GATHER_BYTES {
+            ready!(self.poll_send(cx))?;
+        }
+        let mut count = 0;
+        for part in parts {
+            let room = GATHER_BYTES.saturating_sub(self.gathered.len());
+            let piece = part.get(..room.min(part.len())).unwrap_or_default();
+            self.gathered.extend_from_slice(piece);
+            count += piece.len();
+            if !piece.is_empty()
+                && let Err(abuse) = self.meter.meter.borrow_mut().handle_written(piece, self.watchers.now())
+            {
+                self.meter.abuse.set(Some(abuse));
+            }
+        }
+        Poll::Ready(Ok(count))
+    }
+}
+
+/// The connection as h2 holds it. A flush only promises: the connection's own loop keeps the promise at the end of its
+/// turn, because h2 flushes after each frame and every flush would be a TLS record, a system call and a packet.
+struct Metered(Rc<RefCell<Channel>>);
+
+impl AsyncRead for Metered {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().poll_read(cx, into)
+    }
 }
 
 impl AsyncWrite for Metered {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let count = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
-        this.written(bytes.get(..count).unwrap_or_default());
-        Poll::Ready(Ok(count))
+        self.0.borrow_mut().poll_write(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -592,37 +699,20 @@ impl AsyncWrite for Metered {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let count = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, parts))?;
-        let mut left = count;
-        for part in parts {
-            let piece = part.get(..left.min(part.len())).unwrap_or_default();
-            this.written(piece);
-            left -= piece.len();
-        }
-        Poll::Ready(Ok(count))
+        self.0.borrow_mut().poll_write(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
-}
-
-impl Metered {
-    fn written(&self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        if let Err(abuse) = self.meter.meter.borrow_mut().handle_written(bytes, self.watchers.now()) {
-            self.meter.abuse.set(Some(abuse));
-        }
+        let mut channel = self.0.borrow_mut();
+        ready!(channel.poll_send(cx))?;
+        Pin::new(&mut channel.stream).poll_shutdown(cx)
     }
 }

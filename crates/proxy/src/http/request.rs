@@ -1,9 +1,12 @@
 //! The life of a request.
 
 use std::fmt::Display;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,7 +55,11 @@ pub(crate) async fn serve(
     account: &mut Account,
 ) -> Answer {
     let local = worker.local();
-    let outcome = guarded(phases(worker, &local, connection, head, body, upgrade, interim, watch, account)).await;
+    // Pinned where it is made, and polled through the guard: a future of this size must not be moved about.
+    let outcome = {
+        let mut phases = pin!(phases(worker, &local, connection, head, body, upgrade, interim, watch, account));
+        poll_fn(|cx| guarded(|| phases.as_mut().poll(cx))).await
+    };
     match outcome {
         Ok(Ok(answer)) => answer,
         Ok(Err(refusal)) => refuse(account, worker, head, &refusal),
@@ -218,14 +225,12 @@ fn failed(account: &mut Account, worker: &Worker, failure: Failure) -> Refusal {
     Refusal::new(failure.reason, portcullis_engine::Detail::Measure(Arc::from(failure.detail)))
 }
 
-/// Runs `future` so that a panic in it is an error like another.
-async fn guarded<F: Future>(future: F) -> Result<F::Output, String> {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|cx| match std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+/// Polls so that a panic is an error like another.
+fn guarded<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Result<T, String>> {
+    match std::panic::catch_unwind(AssertUnwindSafe(poll)) {
         Ok(poll) => poll.map(Ok),
-        Err(cause) => std::task::Poll::Ready(Err(panic_words(cause.as_ref()))),
-    })
-    .await
+        Err(cause) => Poll::Ready(Err(panic_words(cause.as_ref()))),
+    }
 }
 
 fn panic_words(cause: &(dyn std::any::Any + Send)) -> String {

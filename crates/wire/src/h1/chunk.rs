@@ -175,8 +175,11 @@ mod tests {
 
     const BOUNDS: ChunkBounds = ChunkBounds { extension_bytes: 16, trailer_bytes: 64 };
 
+    /// Data, trailer lines, and how many bytes were left over.
+    type Decoded = (Vec<u8>, Vec<u8>, usize);
+
     /// Feeds `bytes` in pieces of at most `piece`, and returns data, trailer lines and what was left over.
-    fn decode(bytes: &[u8], piece: usize) -> Result<Option<(Vec<u8>, Vec<u8>, usize)>, Refused> {
+    fn decode(bytes: &[u8], piece: usize) -> Result<Option<Decoded>, Refused> {
         let mut decoder = ChunkDecoder::new(BOUNDS);
         let (mut data, mut start, mut arrived) = (Vec::new(), 0, 0);
         loop {

@@ -424,9 +424,11 @@ mod tests {
         }
     }
 
+    type Line = (&'static str, Result<(&'static str, &'static str), Reason>);
+
     #[test]
     fn lines_and_hosts_have_one_reading() {
-        let table: &[(&str, Result<(&str, &str), Reason>)] = &[
+        let table: &[Line] = &[
             ("GET / HTTP/1.1\r\nHost: a\r\n", Ok(("/", "a"))),
             ("GET /x?y=/z HTTP/1.1\r\nHost: A:80\r\n", Ok(("/x?y=/z", "A:80"))),
             ("GET http://a/x HTTP/1.1\r\nHost: a\r\n", Ok(("/x", "a"))),
@@ -493,9 +495,11 @@ mod tests {
         }
     }
 
+    type Response = (&'static str, &'static str, Result<(Framing, bool), Reason>);
+
     #[test]
     fn responses_are_framed_by_their_request_too() {
-        let table: &[(&str, &str, Result<(Framing, bool), Reason>)] = &[
+        let table: &[Response] = &[
             ("GET", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", Ok((Framing::Length(3), true))),
             ("HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n", Ok((Framing::None, true))),
             ("GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n", Ok((Framing::None, true))),

@@ -164,9 +164,13 @@ async fn attempt(
     freshness: Freshness,
     around: &mut Surroundings<'_, '_>,
 ) -> Result<(ResponseHead, Body, Option<SharedWire>), Attempt> {
-    match server.connection(freshness, checked.transport(), around.watch).await? {
+    let connection = match server.pooled(freshness, around.watch.now()) {
+        Some(connection) => connection,
+        None => Box::pin(server.connect(checked.transport(), around.watch)).await?,
+    };
+    match connection {
         pool::Connection::H1(lease) => h1::exchange(checked, lease, head, body, around).await,
-        pool::Connection::H2(lease) => h2::exchange(checked, lease, head, body, around).await,
+        pool::Connection::H2(lease) => Box::pin(h2::exchange(checked, lease, head, body, around)).await,
     }
 }
 

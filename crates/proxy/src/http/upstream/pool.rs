@@ -119,25 +119,49 @@ impl Server {
         self.shared.failed(now);
     }
 
-    /// Gets a connection: an idle one if it may be used, or a new one.
-    pub(super) async fn connection(
-        self: &Rc<Self>,
-        freshness: Freshness,
-        transport: &Transport,
-        watch: &Watch,
-    ) -> Result<Connection, Attempt> {
-        let now = watch.now();
+    /// A connection that is there already, if one may be used.
+    pub(super) fn pooled(self: &Rc<Self>, freshness: Freshness, now: Tick) -> Option<Connection> {
         if self.shared.upstream().http2 {
-            return self.link(transport, watch).await;
+            let (sender, streams) = self.pick_link()?;
+            streams.set(streams.get() + 1);
+            return Some(Connection::H2(self.lease(Held::H2(sender, streams), true, now)));
         }
-        if let Some(wire) = self.pop_idle(freshness, now) {
-            return Ok(Connection::H1(self.lease(Held::H1(wire), true, now)));
-        }
+        let wire = self.pop_idle(freshness, now)?;
+        Some(Connection::H1(self.lease(Held::H1(wire), true, now)))
+    }
+
+    /// A new connection.
+    pub(super) async fn connect(self: &Rc<Self>, transport: &Transport, watch: &Watch) -> Result<Connection, Attempt> {
         // Counted while connecting too, or a server that does not accept would look idle.
-        let mut lease = self.lease(Held::Nothing, false, now);
-        let stream = self.connect(transport, watch).await?;
-        lease.held = Held::H1(Wire::shared(stream));
-        Ok(Connection::H1(lease))
+        let mut lease = self.lease(Held::Nothing, false, watch.now());
+        let stream = self.dial(transport, watch).await?;
+        if !self.shared.upstream().http2 {
+            lease.held = Held::H1(Wire::shared(stream));
+            return Ok(Connection::H1(lease));
+        }
+        let handshake = h2::client::Builder::new()
+            .initial_window_size(256 * 1024)
+            .initial_connection_window_size(1024 * 1024)
+            .max_header_list_size(64 * 1024)
+            .enable_push(false)
+            .handshake::<_, Bytes>(stream);
+        let (sender, connection) = watch
+            .within(transport.connect_timeout, handshake)
+            .await
+            .map_err(|_| connect_failed("no HTTP/2 preface within connect_timeout"))?
+            .map_err(connect_failed)?;
+        let closed = Rc::new(Cell::new(false));
+        let ended = Rc::clone(&closed);
+        tokio::task::spawn_local(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "an HTTP/2 connection to an upstream ended");
+            }
+            ended.set(true);
+        });
+        let streams = Rc::new(Cell::new(1));
+        self.links.borrow_mut().push(Link { sender: sender.clone(), closed, streams: Rc::clone(&streams) });
+        lease.held = Held::H2(sender, streams);
+        Ok(Connection::H2(lease))
     }
 
     fn lease(self: &Rc<Self>, held: Held, reused: bool, now: Tick) -> Lease {
@@ -170,49 +194,18 @@ impl Server {
         }
     }
 
-    async fn link(self: &Rc<Self>, transport: &Transport, watch: &Watch) -> Result<Connection, Attempt> {
-        let now = watch.now();
-        let ready = {
-            let mut links = self.links.borrow_mut();
-            links.retain(|link| !link.closed.get());
-            let best = links
-                .iter()
-                .min_by_key(|link| link.streams.get())
-                .filter(|link| link.streams.get() < link.sender.current_max_send_streams() || links.len() >= H2_LINKS);
-            best.map(|link| (link.sender.clone(), Rc::clone(&link.streams)))
-        };
-        if let Some((sender, streams)) = ready {
-            streams.set(streams.get() + 1);
-            return Ok(Connection::H2(self.lease(Held::H2(sender, streams), true, now)));
-        }
-        let mut lease = self.lease(Held::Nothing, false, now);
-        let stream = self.connect(transport, watch).await?;
-        let handshake = h2::client::Builder::new()
-            .initial_window_size(256 * 1024)
-            .initial_connection_window_size(1024 * 1024)
-            .max_header_list_size(64 * 1024)
-            .enable_push(false)
-            .handshake::<_, Bytes>(stream);
-        let (sender, connection) = watch
-            .within(transport.connect_timeout, handshake)
-            .await
-            .map_err(|_| connect_failed("no HTTP/2 preface within connect_timeout"))?
-            .map_err(connect_failed)?;
-        let closed = Rc::new(Cell::new(false));
-        let ended = Rc::clone(&closed);
-        tokio::task::spawn_local(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an HTTP/2 connection to an upstream ended");
-            }
-            ended.set(true);
-        });
-        let streams = Rc::new(Cell::new(1));
-        self.links.borrow_mut().push(Link { sender: sender.clone(), closed, streams: Rc::clone(&streams) });
-        lease.held = Held::H2(sender, streams);
-        Ok(Connection::H2(lease))
+    /// The link with the fewest streams; `None` when another connection should be made.
+    fn pick_link(&self) -> Option<(h2::client::SendRequest<Bytes>, Rc<Cell<usize>>)> {
+        let mut links = self.links.borrow_mut();
+        links.retain(|link| !link.closed.get());
+        links
+            .iter()
+            .min_by_key(|link| link.streams.get())
+            .filter(|link| link.streams.get() < link.sender.current_max_send_streams() || links.len() >= H2_LINKS)
+            .map(|link| (link.sender.clone(), Rc::clone(&link.streams)))
     }
 
-    async fn connect(&self, transport: &Transport, watch: &Watch) -> Result<Stream, Attempt> {
+    async fn dial(&self, transport: &Transport, watch: &Watch) -> Result<Stream, Attempt> {
         let upstream = self.shared.upstream();
         let turn = self.next_address.get();
         self.next_address.set(turn.wrapping_add(1));
