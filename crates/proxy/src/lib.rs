@@ -141,6 +141,7 @@ impl Gate {
             inherited = sockets;
             predecessor = Some(handle);
         }
+        take_descriptors(policy.limits.connections);
         let count = policy.server.workers;
         let opened = sockets::open(&policy, count, &mut inherited)?;
         let admin_socket = sockets::open_admin(&policy, &mut inherited)?;
@@ -490,6 +491,23 @@ fn deal(open: sockets::ListenerSockets, doors: &mut [Vec<(usize, Vec<std::net::T
 
 fn listener_name(snapshot: &Snapshot, index: usize) -> String {
     snapshot.policy.listeners.get(index).map_or_else(String::new, |listener| listener.name.clone())
+}
+
+/// Takes as many descriptors as the system grants, and says so when they are fewer than the policy may come to need: one
+/// for each visitor and one for each upstream connection on their behalf.
+fn take_descriptors(connections: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let granted = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: granted.maximum, ..granted });
+    let have = if raised.is_ok() { granted.maximum } else { granted.current };
+    let need = connections.saturating_mul(2).saturating_add(1024);
+    if let Some(have) = have.filter(|have| *have < need) {
+        tracing::warn!(
+            have,
+            need,
+            "fewer descriptors than `limits.connections` may need; raise LimitNOFILE, or accepting may rest"
+        );
+    }
 }
 
 /// Sixteen bytes from the system: they keep an attacker from choosing keys that collide.

@@ -108,8 +108,8 @@ limits! {
     trailer_bytes: Size = 8 * KIB, 0, 64 * KIB;
     /// The head of an upstream's response. Beyond it: `upstream-protocol`.
     response_head_bytes: Size = 64 * KIB, KIB, MIB;
-    /// Bytes of a body held in memory while one side waits for the other, per request and direction.
-    body_buffer: Size = 16 * KIB, 4 * KIB, MIB;
+    /// Bytes of a response that are held for one HTTP/2 stream while its client does not take them. HTTP/1.1 never holds more than 32 KiB for a request.
+    h2_send_buffer: Size = 16 * KIB, 4 * KIB, MIB;
     /// Requests served on one connection before it is closed, so that a reload or a new node is noticed.
     requests_per_connection: Count = 100_000, 1, 1_000_000_000;
     /// HTTP/2 streams at once on one connection.

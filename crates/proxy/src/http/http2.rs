@@ -56,7 +56,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: St
         // Wider than `head_bytes`, which is held to below with a page and a record, and wide enough for h2 to take as
         // many CONTINUATION frames as the meter lets pass.
         .max_header_list_size(header_list_bytes(&limits))
-        .max_send_buffer_size(size(limits.body_buffer))
+        .max_send_buffer_size(size(limits.h2_send_buffer))
         // The meter is to refuse first and by name; h2's own bounds stand behind it.
         .max_pending_accept_reset_streams(size(limits.h2_resets) + 1)
         .max_local_error_reset_streams(Some(size(limits.h2_provoked_resets) * 4 + 64))
