@@ -194,6 +194,11 @@ impl Wire {
         self.socket.set_read_timeout(Some(patience)).ok();
     }
 
+    /// How long writes wait from now on.
+    pub fn write_patience(&self, patience: Duration) {
+        self.socket.set_write_timeout(Some(patience)).ok();
+    }
+
     /// A response to a request that is no HEAD.
     ///
     /// # Errors
