@@ -10,6 +10,7 @@ mod http;
 pub mod journal;
 pub mod metrics;
 pub mod pages;
+mod panics;
 pub mod sockets;
 mod state;
 mod stream;

@@ -25,7 +25,7 @@ use crate::sockets::reset;
 use crate::state::{Local, Snapshot};
 use crate::stream::{Stream, Wire};
 use crate::watch::{SWEEP, Watch, Watchers};
-use crate::{Process, tls};
+use crate::{Process, panics, tls};
 
 /// How long accepting rests when the process is out of descriptors or memory for sockets.
 const ACCEPT_REST: Duration = Duration::from_millis(20);
@@ -434,7 +434,9 @@ fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: TcpStream, peer: 
             worker.counters.connection_opened(slot);
             worker.open.set(worker.open.get() + 1);
             let guard = OpenConnection { worker: Rc::clone(worker), slot };
-            tokio::task::spawn_local(serve(Rc::clone(worker), listener, tcp, peer, is_proxy, permit, guard));
+            let task = serve(Rc::clone(worker), listener, tcp, peer, is_proxy, permit, guard);
+            let counter = Rc::clone(worker);
+            tokio::task::spawn_local(panics::counted(task, move || counter.panicked()));
         }
         Err(refusal) => {
             reset(&tcp);
@@ -476,6 +478,7 @@ async fn serve(
     match protocol {
         Protocol::Http1(stream, ahead) => {
             let wire = Wire::shared(stream);
+            wire.borrow_mut().read = ahead.len() as u64;
             wire.borrow_mut().arrived = BytesMut::from(ahead.as_slice());
             http1::serve(worker, connection, wire, watch).await;
         }

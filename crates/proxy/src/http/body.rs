@@ -1,7 +1,9 @@
 //! Bodies on their way through: one frame at a time, never held whole, pulled only when the other side has room.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -224,11 +226,13 @@ pub(crate) struct H2Body {
     /// Flow control is given back for a frame when the next one is asked for, which is the back-pressure.
     owed: usize,
     data_done: bool,
+    /// Told of every byte that arrives.
+    arrived: Rc<Cell<u64>>,
 }
 
 impl H2Body {
-    pub(crate) fn new(stream: h2::RecvStream, declared: Option<u64>) -> Self {
-        Self { stream, declared, room: u64::MAX, owed: 0, data_done: false }
+    pub(crate) fn new(stream: h2::RecvStream, declared: Option<u64>, arrived: Rc<Cell<u64>>) -> Self {
+        Self { stream, declared, room: u64::MAX, owed: 0, data_done: false, arrived }
     }
 
     pub(crate) fn length(&self) -> Option<u64> {
@@ -251,6 +255,7 @@ impl H2Body {
                     };
                     self.room = room;
                     self.owed = data.len();
+                    self.arrived.set(self.arrived.get() + data.len() as u64);
                     return Poll::Ready(Some(Ok(Frame::Data(data))));
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(BodyError::Gone(io::Error::other(error))))),

@@ -23,6 +23,7 @@ use super::identity::Connection;
 use super::pace::Pace;
 use super::request::{self, Account, Answer};
 use super::response::Interim;
+use crate::panics;
 use crate::stream::Stream;
 use crate::watch::{Watch, Watchers};
 use crate::worker::Worker;
@@ -147,7 +148,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: St
                 tokio::task::spawn_local(async move {
                     let _guard = StreamGuard(Rc::clone(&link));
                     // Boxed, because spawning moves what it is given several times.
-                    Box::pin(one_stream(&worker, &link, request, respond)).await;
+                    let stream = Box::pin(one_stream(&worker, &link, request, respond));
+                    panics::counted(stream, || worker.panicked()).await;
                 });
             }
             Event::Ended => {
@@ -236,6 +238,8 @@ async fn one_stream(worker: &Rc<Worker>, link: &Link, request: Request<RecvStrea
     let mut head = worker.spare_head();
     let (parts, incoming) = request.into_parts();
     let respond = RefCell::new(respond);
+    // As decoded: what a frame weighed on the wire is not a request's own.
+    let arrived = Rc::new(Cell::new(list_bytes(&parts.headers)));
     let answer = match read_head(&parts, &limits, &mut head) {
         Err(refused) => Some(request::refuse_unread(&mut account, worker, connection, refused)),
         Ok(declared) => {
@@ -247,7 +251,7 @@ async fn one_stream(worker: &Rc<Worker>, link: &Link, request: Request<RecvStrea
                     *interim.status_mut() = StatusCode::CONTINUE;
                     let _ = respond.borrow_mut().send_informational(interim);
                 }
-                Body::H2(Box::new(H2Body::new(incoming, declared)))
+                Body::H2(Box::new(H2Body::new(incoming, declared, Rc::clone(&arrived))))
             };
             let mut interim = Interim::H2(&respond);
             let mut work =
@@ -265,7 +269,7 @@ async fn one_stream(worker: &Rc<Worker>, link: &Link, request: Request<RecvStrea
         None => account.fail(Reason::ClientClosed, "the client reset the stream"),
     }
     let carried = account.carried_bytes();
-    account.finish(connection, &head, 0, carried);
+    account.finish(connection, &head, arrived.get(), carried);
     worker.keep_head(head);
 }
 
@@ -281,9 +285,7 @@ fn read_head(parts: &http::request::Parts, limits: &Limits, head: &mut RequestHe
     if parts.headers.len() > size(limits.header_count) {
         return Err(refused(Reason::TooManyHeaders, "more fields than limits.header_count"));
     }
-    // As RFC 9113 section 6.5.2 counts.
-    let list: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
-    if list > size(limits.head_bytes) {
+    if list_bytes(&parts.headers) > limits.head_bytes {
         return Err(refused(Reason::HeadTooLarge, "the head exceeds limits.head_bytes"));
     }
     let host = parts.headers.get_all(http::header::HOST).iter().collect::<Vec<_>>();
@@ -349,6 +351,11 @@ fn read_head(parts: &http::request::Parts, limits: &Limits, head: &mut RequestHe
         head.fields.push_known(Name::Cookie, b"cookie", &cookies);
     }
     Ok(declared)
+}
+
+/// The size of a list of fields as RFC 9113 section 6.5.2 counts it.
+fn list_bytes(headers: &HeaderMap) -> u64 {
+    headers.iter().map(|(name, value)| (name.as_str().len() + value.len() + 32) as u64).sum()
 }
 
 async fn send(
@@ -454,6 +461,11 @@ impl Outflow {
             waiting: Waiting::Source,
             carried: 0,
         }
+    }
+
+    /// A stream whose head said already that nothing follows.
+    pub(crate) fn sent(stream: SendStream<Bytes>) -> Self {
+        Self { done: true, ..Self::new(stream, None) }
     }
 
     /// Moves as much as can be moved; ready when the whole body has been handed over.

@@ -2,11 +2,9 @@
 
 use std::fmt::Display;
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +23,7 @@ use super::upstream::{self, Failure, Surroundings, Trace};
 use crate::journal::{Record, Verdict};
 use crate::metrics::Slot;
 use crate::pages;
+use crate::panics;
 use crate::state::{Local, Snapshot};
 use crate::watch::Watch;
 use crate::worker::{Worker, unix_millis};
@@ -58,7 +57,7 @@ pub(crate) async fn serve(
     // Pinned where it is made, and polled through the guard: a future of this size must not be moved about.
     let outcome = {
         let mut phases = pin!(phases(worker, &local, connection, head, body, upgrade, interim, watch, account));
-        poll_fn(|cx| guarded(|| phases.as_mut().poll(cx))).await
+        poll_fn(|cx| panics::caught(|| phases.as_mut().poll(cx))).await
     };
     match outcome {
         Ok(Ok(answer)) => answer,
@@ -223,22 +222,6 @@ fn failed(account: &mut Account, worker: &Worker, failure: Failure) -> Refusal {
     worker.count_retries(failure.trace.attempts);
     account.trace = failure.trace;
     Refusal::new(failure.reason, portcullis_engine::Detail::Measure(Arc::from(failure.detail)))
-}
-
-/// Polls so that a panic is an error like another.
-fn guarded<T>(poll: impl FnOnce() -> Poll<T>) -> Poll<Result<T, String>> {
-    match std::panic::catch_unwind(AssertUnwindSafe(poll)) {
-        Ok(poll) => poll.map(Ok),
-        Err(cause) => Poll::Ready(Err(panic_words(cause.as_ref()))),
-    }
-}
-
-fn panic_words(cause: &(dyn std::any::Any + Send)) -> String {
-    cause
-        .downcast_ref::<&str>()
-        .map(|words| (*words).to_owned())
-        .or_else(|| cause.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without words".to_owned())
 }
 
 /// What is told of a request when it is over.

@@ -8,10 +8,9 @@ use portcullis_types::Reason;
 use portcullis_wire::h1::{self, Scan, encode};
 use portcullis_wire::http::{Name, RequestHead, ResponseHead};
 
-use super::super::body::{Body, H1Body, Outgoing, TransferError, size};
-use super::super::pace::Pace;
+use super::super::body::{Body, H1Body, Outgoing, size};
 use super::super::rules::Checked;
-use super::{Attempt, Pump, Surroundings, UpstreamBody, closed, pool::Lease};
+use super::{Attempt, Pump, Surroundings, Upload, UpstreamBody, closed, pool::Lease};
 use crate::stream::SharedWire;
 
 /// Interim responses that one request may have; an upstream that sends more never means to answer.
@@ -41,29 +40,17 @@ pub(super) async fn exchange(
     let coding = super::coding_of(body.as_ref().unwrap_or(&Body::Empty), head.method(), &mut buffer);
     encode::end(&mut buffer);
 
-    let mut outgoing = Outgoing::new(buffer, coding);
     // From here on the server may have seen something; an empty body can be sent again, another cannot.
-    let has_body = body.as_ref().is_some_and(|body| !body.is_empty());
-    let mut sending = if has_body { body.take().unwrap_or(Body::Empty) } else { Body::Empty };
-    let mut pace = Pace::new(checked.transport().idle_timeout, around.limits);
-    let mut sent = false;
+    let sending =
+        if body.as_ref().is_none_or(Body::is_empty) { Body::Empty } else { body.take().unwrap_or(Body::Empty) };
+    let pump = Pump::H1 { outgoing: Outgoing::new(buffer, coding), body: sending, wire: SharedWire::clone(&wire) };
+    let mut upload = Upload::new(pump, checked, around);
     let mut scanned = 0;
     let mut interim = 0;
     loop {
         let end = poll_fn(|cx| {
-            if !sent {
-                match outgoing.poll_send(&mut sending, &wire, cx) {
-                    Poll::Ready(Ok(())) => {
-                        sent = true;
-                        around.watch.arm(super::first_byte_deadline(checked, around.watch.now()));
-                    }
-                    Poll::Ready(Err(TransferError::Source(error))) => {
-                        return Poll::Ready(Err(Attempt::new(error.reason(true), error)));
-                    }
-                    // The server may have answered before it closed: look before giving up.
-                    Poll::Ready(Err(TransferError::Sink(_))) => sent = true,
-                    Poll::Pending => pace.note(outgoing.waiting, outgoing.carried, around.watch),
-                }
+            if let Err(failed) = upload.poll(checked, around, cx) {
+                return Poll::Ready(Err(failed));
             }
             let mut guard = wire.borrow_mut();
             loop {
@@ -88,10 +75,7 @@ pub(super) async fn exchange(
                         ended.stale = reused && guard.arrived.is_empty();
                         return Poll::Ready(Err(ended));
                     }
-                    Poll::Pending if around.watch.poll_expired(cx) => {
-                        let reason = if sent { Reason::UpstreamTimeout } else { pace.reason() };
-                        return Poll::Ready(Err(Attempt::new(reason, "no response within the route's time")));
-                    }
+                    Poll::Pending if around.watch.poll_expired(cx) => return Poll::Ready(Err(upload.late())),
                     Poll::Pending => return Poll::Pending,
                 }
             }
@@ -125,11 +109,7 @@ pub(super) async fn exchange(
         if !message.keep_alive {
             lease.spoil();
         }
-        let pump = if sent {
-            None
-        } else {
-            Some(Pump::H1 { outgoing: Box::new(outgoing), body: sending, wire: SharedWire::clone(&wire) })
-        };
+        let pump = upload.rest();
         let incoming = H1Body::new(&wire, message.framing, around.limits, false);
         if incoming.length() == Some(0) && pump.is_none() {
             if wire.borrow().arrived.has_remaining() {

@@ -8,11 +8,10 @@ use http::{HeaderName, HeaderValue, Request, Uri, Version};
 use portcullis_types::Reason;
 use portcullis_wire::http::{Name, RequestHead, ResponseHead};
 
-use super::super::body::{Body, H2Body, TransferError};
+use super::super::body::{Body, H2Body};
 use super::super::http2::Outflow;
-use super::super::pace::Pace;
 use super::super::rules::Checked;
-use super::{Attempt, Pump, Surroundings, UpstreamBody, pool::Lease};
+use super::{Attempt, Pump, Surroundings, Upload, UpstreamBody, pool::Lease};
 use crate::stream::SharedWire;
 
 pub(super) async fn exchange(
@@ -39,31 +38,17 @@ pub(super) async fn exchange(
     let empty = body.as_ref().is_none_or(Body::is_empty);
     let (mut response, stream) = sender.send_request(request, empty).map_err(|error| stale(&error))?;
 
-    let mut sending = if empty { Body::Empty } else { body.take().unwrap_or(Body::Empty) };
-    let mut outflow = Outflow::new(stream, None);
-    let mut pace = Pace::new(checked.transport().idle_timeout, around.limits);
-    let mut sent = empty;
-    if sent {
-        around.watch.arm(super::first_byte_deadline(checked, around.watch.now()));
-    }
+    let sending = if empty { Body::Empty } else { body.take().unwrap_or(Body::Empty) };
+    let outflow = if empty { Outflow::sent(stream) } else { Outflow::new(stream, None) };
+    let mut upload = Upload::new(Pump::H2 { outflow, body: sending }, checked, around);
     let parts = loop {
         enum Event {
             Interim(ResponseHead),
             Head(http::Response<h2::RecvStream>),
         }
         let event = poll_fn(|cx| {
-            if !sent {
-                match outflow.poll_send(&mut sending, cx) {
-                    Poll::Ready(Ok(())) => {
-                        sent = true;
-                        around.watch.arm(super::first_byte_deadline(checked, around.watch.now()));
-                    }
-                    Poll::Ready(Err(TransferError::Source(error))) => {
-                        return Poll::Ready(Err(Attempt::new(error.reason(true), error)));
-                    }
-                    Poll::Ready(Err(TransferError::Sink(_))) => sent = true,
-                    Poll::Pending => pace.note(outflow.waiting, outflow.carried, around.watch),
-                }
+            if let Err(failed) = upload.poll(checked, around, cx) {
+                return Poll::Ready(Err(failed));
             }
             if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
                 return Poll::Ready(match interim {
@@ -74,10 +59,7 @@ pub(super) async fn exchange(
             match Future::poll(Pin::new(&mut response), cx) {
                 Poll::Ready(Ok(response)) => Poll::Ready(Ok(Event::Head(response))),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(stale(&error))),
-                Poll::Pending if around.watch.poll_expired(cx) => {
-                    let reason = if sent { Reason::UpstreamTimeout } else { pace.reason() };
-                    Poll::Ready(Err(Attempt::new(reason, "no response within the route's time")))
-                }
+                Poll::Pending if around.watch.poll_expired(cx) => Poll::Ready(Err(upload.late())),
                 Poll::Pending => Poll::Pending,
             }
         })
@@ -97,12 +79,16 @@ pub(super) async fn exchange(
     } else {
         response.fields.get(Name::ContentLength).and_then(|value| std::str::from_utf8(value).ok()?.parse().ok())
     };
-    let pump = (!sent).then(|| Pump::H2 { outflow: Box::new(outflow), body: sending });
+    let pump = upload.rest();
     if bodiless && incoming.is_end_stream() && pump.is_none() {
         lease.give_back();
         return Ok((response, Body::Empty, None));
     }
-    Ok((response, Body::Upstream(Box::new(UpstreamBody::h2(H2Body::new(incoming, declared), pump, lease))), None))
+    Ok((
+        response,
+        Body::Upstream(Box::new(UpstreamBody::h2(H2Body::new(incoming, declared, Rc::default()), pump, lease))),
+        None,
+    ))
 }
 
 fn request(

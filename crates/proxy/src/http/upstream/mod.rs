@@ -16,13 +16,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use portcullis_engine::Admitted;
-use portcullis_types::{Limits, Reason, Tick};
+use portcullis_types::{Limits, Reason};
 use portcullis_wire::h1::encode;
 use portcullis_wire::http::{Name, RequestHead, ResponseHead, Version};
 
-use super::body::{Body, BodyError, Coding, Frame, H1Body, H2Body, Outgoing};
+use super::body::{Body, BodyError, Coding, Frame, H1Body, H2Body, Outgoing, TransferError, Waiting};
 use super::http2::Outflow;
 use super::identity::Client;
+use super::pace::Pace;
 use super::response::Interim;
 use super::rules::Checked;
 use crate::stream::SharedWire;
@@ -214,19 +215,75 @@ pub(super) fn accepts_trailers(head: &RequestHead) -> bool {
     })
 }
 
-/// What is left of the request when the response has already begun.
+/// The request on its way to an upstream.
 pub(super) enum Pump {
-    H1 { outgoing: Box<Outgoing>, body: Body, wire: SharedWire },
-    H2 { outflow: Box<Outflow>, body: Body },
+    H1 { outgoing: Outgoing, body: Body, wire: SharedWire },
+    H2 { outflow: Outflow, body: Body },
 }
 
 impl Pump {
-    /// Ready when there is nothing more to send, or no sense in it.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
         match self {
-            Self::H1 { outgoing, body, wire } => outgoing.poll_send(body, wire, cx).map(|sent| sent.is_ok()),
-            Self::H2 { outflow, body } => outflow.poll_send(body, cx).map(|sent| sent.is_ok()),
+            Self::H1 { outgoing, body, wire } => outgoing.poll_send(body, wire, cx),
+            Self::H2 { outflow, body } => outflow.poll_send(body, cx),
         }
+    }
+
+    /// What it waits for, and how many bytes of body have moved.
+    const fn progress(&self) -> (Waiting, u64) {
+        match self {
+            Self::H1 { outgoing, .. } => (outgoing.waiting, outgoing.carried),
+            Self::H2 { outflow, .. } => (outflow.waiting, outflow.carried),
+        }
+    }
+}
+
+/// The request on its way while the head of the response is awaited: who is late, and when, changes as it goes.
+pub(super) struct Upload {
+    pump: Option<Pump>,
+    pace: Pace,
+}
+
+impl Upload {
+    pub(super) fn new(pump: Pump, checked: &Checked, around: &Surroundings<'_, '_>) -> Self {
+        Self { pump: Some(pump), pace: Pace::new(checked.transport().idle_timeout, around.limits) }
+    }
+
+    /// Sends what can be sent, and sets the deadline for whoever is waited for.
+    pub(super) fn poll(
+        &mut self,
+        checked: &Checked,
+        around: &Surroundings<'_, '_>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Attempt> {
+        let Some(pump) = &mut self.pump else { return Ok(()) };
+        match pump.poll(cx) {
+            // A server that does not take the rest may have answered before it closed: look before giving up.
+            Poll::Ready(Ok(()) | Err(TransferError::Sink(_))) => {
+                self.pump = None;
+                around.watch.arm(around.watch.now().after(checked.first_byte_timeout()));
+                Ok(())
+            }
+            Poll::Ready(Err(TransferError::Source(error))) => Err(Attempt::new(error.reason(true), error)),
+            Poll::Pending => {
+                let (waiting, moved) = pump.progress();
+                self.pace.note(waiting, moved, around.watch);
+                Ok(())
+            }
+        }
+    }
+
+    /// The deadline has passed.
+    pub(super) fn late(&self) -> Attempt {
+        match self.pump {
+            None => Attempt::new(Reason::UpstreamTimeout, "no response within the route's time"),
+            Some(_) => Attempt::new(self.pace.reason(), "the request came or went too slowly"),
+        }
+    }
+
+    /// What is left of the request when the response has begun.
+    pub(super) fn rest(self) -> Option<Pump> {
+        self.pump
     }
 }
 
@@ -262,10 +319,12 @@ impl UpstreamBody {
 
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
         if let Some(pump) = &mut self.pump
-            && let Poll::Ready(fine) = pump.poll(cx)
+            && let Poll::Ready(sent) = pump.poll(cx)
         {
             self.pump = None;
-            if !fine && let Some(lease) = &mut self.lease {
+            if sent.is_err()
+                && let Some(lease) = &mut self.lease
+            {
                 lease.spoil();
             }
         }
@@ -311,11 +370,6 @@ pub(super) fn coding_of(body: &Body, method: &[u8], into: &mut Vec<u8>) -> Codin
             Coding::Chunked
         }
     }
-}
-
-/// The deadline for the head of the response once the request is sent.
-pub(super) fn first_byte_deadline(checked: &Checked, now: Tick) -> Tick {
-    now.after(checked.first_byte_timeout())
 }
 
 /// An upgrade is only offered over HTTP/1.1, where it is an option of the connection.
