@@ -159,7 +159,7 @@ pub(crate) const ALL: &[Figure] = &[
 #[derive(Debug, Default)]
 pub(crate) struct Series {
     pub(crate) name: String,
-    /// One value a round; empty where the contender could not be started.
+    /// One value a round; none where the contender could not be started, not a number where it served nothing.
     pub(crate) values: Vec<f64>,
     /// Requests a second of the last round, to be read beside the CPU time.
     pub(crate) per_second: f64,
@@ -174,14 +174,14 @@ pub(crate) struct Series {
 
 impl Series {
     fn take(&mut self, cpu: u64, tally: &Tally) {
-        if tally.done == 0 || tally.errors * 100 > tally.done {
+        if tally.errors * 100 > tally.done {
             self.trouble = Some(format!("{} errors beside {} done", tally.errors, tally.done));
         }
-        if tally.done > 0 {
-            self.values.push(as_float(cpu) / as_float(tally.done) / 1000.0);
-            self.per_second = as_float(tally.done) / tally.seconds.max(0.001);
-            (self.p50_ms, self.p99_ms) = (tally.p50_ms, tally.p99_ms);
-        }
+        // A round in which the machine let nothing happen keeps its place, so that rounds are compared with their own.
+        let value = if tally.done == 0 { f64::NAN } else { as_float(cpu) / as_float(tally.done) / 1000.0 };
+        self.values.push(value);
+        self.per_second = as_float(tally.done) / tally.seconds.max(0.001);
+        (self.p50_ms, self.p99_ms) = (tally.p50_ms, tally.p99_ms);
     }
 }
 

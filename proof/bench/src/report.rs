@@ -14,7 +14,8 @@ use serde_json::Value;
 use crate::Fallible;
 use crate::figure::{Figure, Goal, Plan, Series};
 
-/// A spread of the rounds' ratios beyond this share of the median says more about the machine than about anybody.
+/// Where the middle half of the rounds' ratios spreads over more than this share of the median, they say more about the
+/// machine than about anybody.
 const NOISY: f64 = 0.25;
 
 /// One line of the file.
@@ -183,25 +184,33 @@ fn ratios(gate: &Series, peer: &Series) -> Vec<f64> {
     gate.values.iter().zip(&peer.values).filter(|(_, peer)| **peer > 0.0).map(|(gate, peer)| gate / peer).collect()
 }
 
-/// Median, least and greatest.
+/// Median, least, greatest, and where the middle half begins and ends.
 #[derive(Debug, Clone, Copy)]
 struct Spread {
     median: f64,
     least: f64,
     most: f64,
+    middle: (f64, f64),
 }
 
 impl Spread {
     fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.retain(|value| value.is_finite());
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
         let upper = *values.get(middle)?;
         let lower = if values.len().is_multiple_of(2) { *values.get(middle.checked_sub(1)?)? } else { upper };
-        Some(Self { median: f64::midpoint(lower, upper), least: *values.first()?, most: *values.last()? })
+        let quarter = values.len() / 4;
+        Some(Self {
+            median: f64::midpoint(lower, upper),
+            least: *values.first()?,
+            most: *values.last()?,
+            middle: (*values.get(quarter)?, *values.get(values.len() - 1 - quarter)?),
+        })
     }
 
     fn width(self) -> f64 {
-        (self.most - self.least) / self.median
+        (self.middle.1 - self.middle.0) / self.median
     }
 }
 
@@ -239,6 +248,8 @@ mod tests {
             (&[11.0, 11.5, 11.2], &[10.0, 10.0, 10.0], Some(false)),
             (&[8.0, 12.0, 9.9], &[10.0, 10.0, 10.0], None),
             (&[5.0, 9.0, 7.0], &[10.0, 10.0, 10.0], Some(true)),
+            // One bad round of five is the machine's, and does not spoil the others.
+            (&[9.0, 9.1, 30.0, 9.2, 9.3], &[10.0, 10.0, 10.0, 10.0, 10.0], Some(true)),
             (&[], &[10.0], None),
         ];
         for (gate, peer, met) in table {
@@ -254,5 +265,6 @@ mod tests {
         assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
         assert_eq!(median(&[]), None);
+        assert_eq!(median(&[f64::NAN, 7.0]), Some(7.0), "a round in which nothing was served");
     }
 }
