@@ -100,8 +100,8 @@ dependencies() {
 
 units() { cargo test --locked --workspace --exclude portcullis-suite --exclude portcullis-tidy --no-fail-fast; }
 tidiness() { cargo test --locked -p portcullis-tidy --no-fail-fast; }
-suite() { cargo test --locked --profile quick -p portcullis-suite --no-fail-fast; }
-soak() { cargo run --locked --profile quick -p portcullis-suite --bin soak -- --seconds 20; }
+suite() { cargo test --locked -p portcullis-suite --no-fail-fast; }
+soak() { cargo run --locked -p portcullis-suite --bin soak -- --seconds 20; }
 
 stage "setup" scripts/setup.sh
 stage "format" formats
