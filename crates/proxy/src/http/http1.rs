@@ -10,10 +10,12 @@ use portcullis_types::{Limits, Reason};
 use portcullis_wire::h1::{self, Framing, HeadBounds, Message, Refused, Scan, encode};
 use portcullis_wire::http::{Name, RequestHead, Version};
 
+use super::account::Account;
+use super::answer::{Answer, refuse_unread};
 use super::body::{Body, BodyError, Coding, H1Body, Outgoing, TransferError, size};
-use super::identity::Connection;
+use super::identity::{self, Connection};
 use super::pace::Pace;
-use super::request::{self, Account, Answer};
+use super::request::{self, Visit};
 use super::response::Interim;
 use super::splice;
 use crate::sockets::reset;
@@ -101,7 +103,8 @@ async fn one_request(
             return After::Close;
         }
         Err(Some(refused)) => {
-            let answer = request::refuse_unread(&mut account, worker, connection, refused);
+            account.identified(identity::resolve(connection, &head, &worker.local().snapshot.policy.trusted));
+            let answer = refuse_unread(&mut account, refused);
             let _ = respond(worker, wire, watch, &head, answer, &mut account, true).await;
             finish(account, connection, &head, wire, from);
             worker.keep_head(head);
@@ -121,8 +124,8 @@ async fn one_request(
     let mut interim = if head.version == Version::Http11 { Interim::H1(wire) } else { Interim::Nowhere };
     let room = size(limits.head_bytes);
     let answer = {
-        let mut work =
-            pin!(request::serve(worker, connection, &head, body, message.upgrade, &mut interim, watch, &mut account));
+        let visit = Visit { worker, connection, head: &head, watch, upgrade: message.upgrade };
+        let mut work = pin!(request::serve(visit, body, &mut interim, &mut account));
         poll_fn(|cx| match work.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
             // While a platform works, a client that has gone away is noticed, and the work is dropped.
@@ -285,12 +288,12 @@ async fn respond(
         Ok(()) if wire.borrow().body_done => After::Next,
         Ok(()) => After::Linger,
         Err(TransferError::Sink(error)) => {
-            account.fail(Reason::ClientClosed, &error.to_string());
+            account.fail(Reason::ClientClosed, error);
             After::Close
         }
         Err(TransferError::Source(error)) => {
             // The status is out: the only honest end is one that the client can tell from a complete response.
-            account.fail(error.reason(false), &error.to_string());
+            account.fail(error.reason(false), &error);
             reset(wire.borrow().stream.tcp());
             After::Close
         }

@@ -18,10 +18,12 @@ use portcullis_wire::h2::{Abuse, Budgets, FrameMeter, SettingsPrint};
 use portcullis_wire::http::{Name, RequestHead, Version, is_field_value, is_plain_authority, is_target};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::account::Account;
+use super::answer::{Answer, refuse_unread};
 use super::body::{Body, BodyError, Frame, H2Body, TransferError, Waiting, size};
-use super::identity::Connection;
+use super::identity::{self, Connection};
 use super::pace::Pace;
-use super::request::{self, Account, Answer};
+use super::request::{self, Visit};
 use super::response::Interim;
 use crate::panics;
 use crate::stream::Stream;
@@ -241,7 +243,10 @@ async fn one_stream(worker: &Rc<Worker>, link: &Link, request: Request<RecvStrea
     // As decoded: what a frame weighed on the wire is not a request's own.
     let arrived = Rc::new(Cell::new(list_bytes(&parts.headers)));
     let answer = match read_head(&parts, &limits, &mut head) {
-        Err(refused) => Some(request::refuse_unread(&mut account, worker, connection, refused)),
+        Err(refused) => {
+            account.identified(identity::resolve(connection, &head, &worker.local().snapshot.policy.trusted));
+            Some(refuse_unread(&mut account, refused))
+        }
         Ok(declared) => {
             let body = if incoming.is_end_stream() {
                 Body::Empty
@@ -254,8 +259,8 @@ async fn one_stream(worker: &Rc<Worker>, link: &Link, request: Request<RecvStrea
                 Body::H2(Box::new(H2Body::new(incoming, declared, Rc::clone(&arrived))))
             };
             let mut interim = Interim::H2(&respond);
-            let mut work =
-                pin!(request::serve(worker, connection, &head, body, false, &mut interim, &watch, &mut account));
+            let visit = Visit { worker, connection, head: &head, watch: &watch, upgrade: false };
+            let mut work = pin!(request::serve(visit, body, &mut interim, &mut account));
             poll_fn(|cx| match work.as_mut().poll(cx) {
                 Poll::Ready(answer) => Poll::Ready(Some(answer)),
                 Poll::Pending if respond.borrow_mut().poll_reset(cx).is_ready() => Poll::Ready(None),
@@ -386,7 +391,7 @@ async fn send(
     let empty = body.is_empty();
     let stream = match respond.send_response(response, empty) {
         Ok(stream) => stream,
-        Err(error) => return account.fail(Reason::ClientClosed, &error.to_string()),
+        Err(error) => return account.fail(Reason::ClientClosed, error),
     };
     if empty {
         return;
@@ -414,9 +419,9 @@ async fn send(
     account.carried(outflow.carried);
     match sent {
         Ok(()) => {}
-        Err(TransferError::Sink(error)) => account.fail(Reason::ClientClosed, &error.to_string()),
+        Err(TransferError::Sink(error)) => account.fail(Reason::ClientClosed, error),
         Err(TransferError::Source(error)) => {
-            account.fail(error.reason(false), &error.to_string());
+            account.fail(error.reason(false), &error);
             outflow.stream.send_reset(h2::Reason::CANCEL);
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Start at [`request`], which is that life on one screen.
 
+pub(crate) mod account;
+pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod http1;
 pub(crate) mod http2;

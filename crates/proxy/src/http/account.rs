@@ -1,0 +1,197 @@
+//! What is told of a request: counters for all, a line in the decision log for those that are to be recorded.
+//!
+//! It decides nothing. Whoever learns something of a request says it here; [`Account::finish`] tells it once.
+
+use std::fmt::Display;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use portcullis_config::policy::TlsVersion;
+use portcullis_engine::Refusal;
+use portcullis_types::{Reason, Reference, RouteClass, Tick};
+use portcullis_wire::h2::SettingsPrint;
+use portcullis_wire::http::{RequestHead, Version};
+
+use super::identity::{Client, Connection};
+use super::upstream::Trace;
+use crate::journal::{Record, Verdict};
+use crate::metrics::Slot;
+use crate::state::{Snapshot, route_name};
+use crate::worker::{Worker, unix_millis};
+
+/// What is told of a request when it is over.
+pub(crate) struct Account {
+    pub(crate) reference: Reference,
+    pub(crate) began: Tick,
+    version: Version,
+    client: Option<Client>,
+    place: Option<(usize, usize)>,
+    class: RouteClass,
+    slot: Slot,
+    snapshot: Option<Arc<Snapshot>>,
+    trace: Trace,
+    observed: Vec<Refusal>,
+    verdict: Option<(Reason, String)>,
+    status: u16,
+    carried: u64,
+    h2_print: Option<SettingsPrint>,
+    worker: Rc<Worker>,
+}
+
+impl Account {
+    pub(crate) fn begin(worker: &Rc<Worker>, began: Tick, version: Version) -> Self {
+        worker.counters().request_began();
+        Self {
+            reference: worker.next_reference(),
+            began,
+            version,
+            client: None,
+            place: None,
+            class: RouteClass::Page,
+            slot: Slot::OTHER,
+            snapshot: None,
+            trace: Trace::default(),
+            observed: Vec::new(),
+            verdict: None,
+            status: 0,
+            carried: 0,
+            h2_print: None,
+            worker: Rc::clone(worker),
+        }
+    }
+
+    pub(crate) fn set_version(&mut self, version: Version) {
+        self.version = version;
+    }
+
+    pub(crate) fn answered(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    pub(crate) fn carried(&mut self, bytes: u64) {
+        self.carried = bytes;
+    }
+
+    /// Who asked.
+    pub(crate) fn identified(&mut self, client: Client) {
+        self.client = Some(client);
+    }
+
+    /// Which platform and which route it is for.
+    pub(crate) fn placed(&mut self, snapshot: &Arc<Snapshot>, (platform, route): (usize, usize)) {
+        self.place = Some((platform, route));
+        self.class = snapshot.policy.platforms[platform].routes[route].class;
+        self.slot = snapshot.platform_slots[platform];
+        self.snapshot = Some(Arc::clone(snapshot));
+    }
+
+    pub(crate) const fn class(&self) -> RouteClass {
+        self.class
+    }
+
+    /// What measures in observe mode would have refused.
+    pub(crate) fn observed(&mut self, refusals: &[Refusal]) {
+        for refusal in refusals {
+            self.worker.counters().observed(refusal.reason);
+        }
+        self.observed.extend_from_slice(refusals);
+    }
+
+    /// Where it went.
+    pub(crate) fn traced(&mut self, trace: Trace) {
+        self.worker.count_retries(trace.attempts);
+        self.trace = trace;
+    }
+
+    /// The request was refused, its platform failed, or something went wrong on the way back; the first word stands.
+    pub(crate) fn fail(&mut self, reason: Reason, detail: impl Display) {
+        if self.verdict.is_none() {
+            self.worker.counters().refused(reason);
+            self.verdict = Some((reason, detail.to_string()));
+        }
+    }
+
+    pub(crate) fn carried_bytes(&self) -> u64 {
+        self.carried
+    }
+
+    pub(crate) fn set_h2_print(&mut self, print: Option<SettingsPrint>) {
+        self.h2_print = print;
+    }
+
+    /// There was no request after all.
+    pub(crate) fn abandon(self) {
+        self.worker.counters().request_ended();
+    }
+
+    /// Counts the request and, where it is to be recorded, writes it down.
+    pub(crate) fn finish(self, connection: &Connection, head: &RequestHead, bytes_in: u64, bytes_out: u64) {
+        let worker = &self.worker;
+        let took = worker.watchers().now().since(self.began);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        worker.counters().request_ended();
+        worker.counters().request(self.slot, self.class, self.status, nanos, bytes_in, bytes_out);
+        let served = self.verdict.is_none();
+        let number = if served { worker.next_served() } else { 0 };
+        if !worker.journal().wants(served && self.observed.is_empty(), number) {
+            return;
+        }
+        let local = worker.local();
+        let platform = self.place.and_then(|(platform, _)| self.snapshot.as_ref()?.policy.platforms.get(platform));
+        let route = platform.zip(self.place).and_then(|(platform, (_, route))| platform.routes.get(route));
+        let path = route.map(|route| route_name(&route.path));
+        let order = (!head.fields.is_empty()).then(|| format!("{:016x}", head.fields.order_print()));
+        let (reason, detail) = match &self.verdict {
+            Some((reason, detail)) => (Some(*reason), Some(detail as &dyn Display)),
+            None => (None, None),
+        };
+        worker.journal().record(&Record {
+            unix_millis: unix_millis(),
+            reference: Some(self.reference),
+            listener: local.snapshot.policy.listeners.get(connection.listener).map_or("", |listener| &listener.name),
+            platform: platform.map(|platform| platform.name.as_str()),
+            route: path.as_deref(),
+            class: route.map(|route| route.class),
+            client: self.client.map(|client| client.address.ip()),
+            peer: Some(connection.peer),
+            source: self.client.map(|client| client.vouched).unwrap_or_default(),
+            method: present(head.method()),
+            host: present(head.authority()),
+            path: present(head.path()),
+            version: Some(self.version.name()),
+            tls: connection.tls.as_ref().map(|tls| match tls.version {
+                TlsVersion::Tls12 => "1.2",
+                TlsVersion::Tls13 => "1.3",
+            }),
+            ja4: connection.tls.as_ref().and_then(|tls| tls.ja4.as_ref()).map(AsRef::as_ref),
+            h2: self.h2_print.as_ref().map(AsRef::as_ref),
+            order: order.as_deref(),
+            verdict: match reason {
+                None => Verdict::Served,
+                // Before an upstream was asked it is a refusal; afterwards something broke.
+                Some(_) if self.trace.attempts == 0 && reason != Some(Reason::InternalFault) => Verdict::Refused,
+                Some(_) => Verdict::Failed,
+            },
+            reason,
+            detail,
+            observed: &self.observed,
+            status: self.status,
+            bytes_in,
+            bytes_out,
+            upstream: self.trace.upstream.as_deref(),
+            attempts: self.trace.attempts,
+            took,
+            upstream_took: (self.trace.attempts > 0).then_some(self.trace.took),
+        });
+    }
+
+    /// The methods that its route takes.
+    pub(crate) fn methods(&self) -> Option<String> {
+        let (platform, route) = self.place?;
+        Some(self.snapshot.as_ref()?.policy.platforms.get(platform)?.routes.get(route)?.methods.join(", "))
+    }
+}
+
+fn present(bytes: &[u8]) -> Option<&[u8]> {
+    (!bytes.is_empty()).then_some(bytes)
+}
