@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,8 +14,10 @@ use portcullis_types::{ClientAddr, Limits, Reason, Reference, Tick};
 use portcullis_wire::http::RequestHead;
 use portcullis_wire::proxy_protocol;
 use portcullis_wire::read::Read;
+use rustix::net::SocketFlags;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{Interest, unix::AsyncFd};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
 use crate::http::identity::{self, Connection, TlsFacts};
@@ -232,7 +235,7 @@ impl Worker {
     }
 
     fn open(self: &Rc<Self>, listener: usize, socket: std::net::TcpListener) -> io::Result<()> {
-        let socket = TcpListener::from_std(socket)?;
+        let socket = AsyncFd::register_with_interest(socket, Interest::READABLE)?;
         let door =
             Rc::new(Door { listener: Cell::new(Some(listener)), closing: Cell::new(false), changed: Notify::new() });
         self.doors.borrow_mut().push(Rc::clone(&door));
@@ -361,20 +364,19 @@ pub(crate) fn unix_millis() -> u64 {
 }
 
 /// Accepts until the door closes.
-async fn accept(worker: Rc<Worker>, door: Rc<Door>, socket: TcpListener) {
+async fn accept(worker: Rc<Worker>, door: Rc<Door>, socket: AsyncFd<std::net::TcpListener>) {
     loop {
+        let Some(listener) = door.listener.get() else { return };
         if door.closing.get() {
             // Whom the kernel has let in already is still served: closing the socket at once would reset them.
-            while let (Some(listener), Some(Ok((tcp, peer)))) = (door.listener.get(), poll_once(socket.accept()).await)
-            {
+            while let Ok((tcp, peer)) = take(socket.get_ref()) {
                 admit_connection(&worker, listener, tcp, peer);
             }
             return;
         }
-        let Some(listener) = door.listener.get() else { return };
         let accepted = tokio::select! {
             biased;
-            accepted = socket.accept() => accepted,
+            accepted = socket.async_io(Interest::READABLE, take) => accepted,
             () = door.changed.notified() => continue,
         };
         match accepted {
@@ -393,6 +395,14 @@ async fn accept(worker: Rc<Worker>, door: Rc<Door>, socket: TcpListener) {
     }
 }
 
+/// Takes one connection off the kernel's queue. It is not given to the runtime yet: who is refused should not cost the
+/// registration, which is two system calls of the five.
+fn take(socket: &std::net::TcpListener) -> io::Result<(OwnedFd, SocketAddr)> {
+    let (tcp, peer) = rustix::net::acceptfrom_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).ok_or(io::ErrorKind::ConnectionAborted)?;
+    Ok((tcp, peer))
+}
+
 /// Waits until the node holds fewer connections than it may.
 async fn wait_for_room(worker: &Worker, door: &Door) {
     let mut paused = false;
@@ -406,15 +416,6 @@ async fn wait_for_room(worker: &Worker, door: &Door) {
     }
 }
 
-async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = std::pin::pin!(future);
-    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
-        std::task::Poll::Ready(output) => std::task::Poll::Ready(Some(output)),
-        std::task::Poll::Pending => std::task::Poll::Ready(None),
-    })
-    .await
-}
-
 fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -423,13 +424,17 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 }
 
 /// Refuses before anything is paid, or starts the connection's task.
-fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: TcpStream, peer: SocketAddr) {
+fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: OwnedFd, peer: SocketAddr) {
     let local = worker.local();
     let trusted = &local.snapshot.policy.trusted;
     let is_proxy = !trusted.networks.is_empty() && identity::is_trusted(trusted, peer.ip());
     let permit = worker.shard.borrow().handle_connection(ClientAddr::new(peer.ip()), is_proxy);
     match permit {
         Ok(permit) => {
+            let tcp = match TcpStream::from_std(tcp.into()) {
+                Ok(tcp) => tcp,
+                Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
+            };
             let slot = local.snapshot.listener_slots.get(listener).copied().unwrap_or(metrics::Slot::OTHER);
             worker.counters.connection_opened(slot);
             worker.open.set(worker.open.get() + 1);
@@ -439,7 +444,9 @@ fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: TcpStream, peer: 
             tokio::task::spawn_local(panics::counted(task, move || counter.panicked()));
         }
         Err(refusal) => {
-            reset(&tcp);
+            // A reset: the same price as a close, and nothing of it lingers on either side.
+            let _ = rustix::net::sockopt::set_socket_linger(&tcp, Some(Duration::ZERO));
+            drop(tcp);
             let connection = Connection { listener, peer, source: peer, proxied: false, tls: None };
             worker.refuse_connection(&connection, refusal.reason, &refusal.detail.to_string());
         }
@@ -471,7 +478,6 @@ async fn serve(
     guard: OpenConnection,
 ) {
     let watch = worker.watchers.watch();
-    let _ = tcp.set_nodelay(true);
     // Boxed: what a handshake needs is gone when it is over, and an idle connection does not pay for it.
     let opened = Box::pin(open_connection(&worker, listener, tcp, peer, is_proxy, &watch)).await;
     let Some((connection, second_permit, protocol)) = opened else { return };
