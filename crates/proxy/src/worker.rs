@@ -235,7 +235,11 @@ impl Worker {
     }
 
     fn open(self: &Rc<Self>, listener: usize, socket: std::net::TcpListener) -> io::Result<()> {
-        let socket = AsyncFd::register_with_interest(socket, Interest::READABLE)?;
+        #[expect(
+            deprecated,
+            reason = "unsound for types that change their descriptor; std's listener does not, and the successor is an unsafe function"
+        )]
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
         let door =
             Rc::new(Door { listener: Cell::new(Some(listener)), closing: Cell::new(false), changed: Notify::new() });
         self.doors.borrow_mut().push(Rc::clone(&door));
