@@ -118,6 +118,7 @@ pub struct Calm {
     address: SocketAddr,
     path: String,
     p99: Duration,
+    late: Vec<String>,
     /// Held while the strict measure is taken, so that the tests of a file do not disturb one another.
     _quiet: Option<File>,
 }
@@ -143,22 +144,28 @@ impl Calm {
         std::thread::sleep(Duration::from_secs(if quiet.is_some() { 3 } else { 1 }));
         let tally = visitor.leave();
         assert!(tally.failures.is_empty(), "even in calm: {:?}", tally.failures);
-        Self { address, path: path.to_owned(), p99: tally.p99(), _quiet: quiet }
+        Self { address, path: path.to_owned(), p99: tally.p99(), late: Vec::new(), _quiet: quiet }
     }
 
-    /// Runs `attack` while a visitor asks.
+    /// Runs `attack` while a visitor asks, once, or again and again for a second where the measure is strict: the 99th
+    /// percentile of a moment is its worst request.
     ///
     /// No request of the visitor may fail and none may take absurdly long. The ratio of the 99th percentiles goes to
-    /// `target/suite/figures.jsonl`, and is asserted to be at most 2 only where `SUITE_STRICT_LATENCY` is set: a machine
-    /// that is busy with other things is no fault of the gate.
+    /// `target/suite/figures.jsonl`, and is held to at most 2 only where `SUITE_STRICT_LATENCY` is set, by
+    /// [`Calm::finish`]: a machine that is busy with other things is no fault of the gate.
     ///
     /// # Panics
     /// When the visitor suffered.
-    pub fn during<T>(&self, name: &str, attack: impl FnOnce() -> T) -> T {
+    pub fn during<T>(&mut self, name: &str, mut attack: impl FnMut() -> T) -> T {
         const ABSURD: Duration = Duration::from_secs(5);
         let visitor = Bystander::arrive(self.address, &self.path, PAUSE);
         let begun = Instant::now();
         let result = attack();
+        while strict_latency() && begun.elapsed() < Duration::from_secs(1) {
+            // Attacker and gate share the machine's cores: what the attacker burns must not count against the gate.
+            std::thread::sleep(Duration::from_millis(50));
+            attack();
+        }
         // A short attack still gets some requests beside it.
         std::thread::sleep(Duration::from_millis(100).saturating_sub(begun.elapsed()));
         let storm = visitor.leave();
@@ -169,9 +176,17 @@ impl Calm {
         figure(&format!("visitor p99 under {name}"), storm.p99().as_secs_f64() * 1e3, "ms");
         figure(&format!("visitor p99 under {name}, of calm"), ratio, "x");
         assert!(storm.p99() < ABSURD, "{name}: p99 of the visitor is {:?}", storm.p99());
-        if strict_latency() {
-            assert!(ratio <= 2.0, "{name}: p99 {:?} is {ratio:.1} x calm {:?}", storm.p99(), self.p99);
+        if ratio > 2.0 {
+            self.late.push(format!("{name}: p99 {:?} is {ratio:.1} x calm {:?}", storm.p99(), self.p99));
         }
         result
+    }
+
+    /// Holds every attack to twice the calm, where the measure is strict.
+    ///
+    /// # Errors
+    /// The attacks under which the visitor waited longer.
+    pub fn finish(self) -> Result<(), String> {
+        if self.late.is_empty() || !strict_latency() { Ok(()) } else { Err(self.late.join("\n")) }
     }
 }

@@ -192,7 +192,7 @@ fn requests_that_are_sent_ahead_do_not_fill_memory() {
     let gate = Plan::new("contract-pipelining").upstream(&[origin.url()], "").start();
     assert_eq!(gate.get("/a").status, 200);
     let before = gate.memory();
-    let calm = Calm::measure(gate.http(), "/visitor");
+    let mut calm = Calm::measure(gate.http(), "/visitor");
     let requests = format!("GET /bytes/10000 HTTP/1.1\r\nHost: {HOST}\r\n\r\n").repeat(2000);
     calm.during("pipelining without reading", || {
         let mut wires: Vec<Wire> = (0..20).map(|_| Wire::plain(gate.http())).collect();
@@ -208,6 +208,7 @@ fn requests_that_are_sent_ahead_do_not_fill_memory() {
         let grown = gate.memory().saturating_sub(before) >> 20;
         assert!(grown < 48, "40,000 requests sent ahead grew the gate by {grown} MiB");
     });
+    assert_eq!(calm.finish(), Ok(()));
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn every_case(transport: &str, tls: bool) {
                 Wire::plain(gate.http())
             }
         };
-        let calm = Calm::measure(gate.http(), "/visitor");
+        let mut calm = Calm::measure(gate.http(), "/visitor");
         for (file, case) in cases {
             let name = format!("{file}: {} ({transport})", case.name);
             let attack = calm.during(&name, || ended(&gate, case, connect()));
@@ -145,6 +145,7 @@ fn every_case(transport: &str, tls: bool) {
                 wrong.push(format!("{name}: twin: {why}"));
             }
         }
+        wrong.extend(calm.finish().err());
         let panics = gate.metrics().sum("portcullis_panics_total", &[]);
         assert!(panics.abs() < f64::EPSILON, "the gate panicked: {}", gate.said());
     }

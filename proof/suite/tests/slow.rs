@@ -30,7 +30,7 @@ fn attack(name: &str, mode: &[&str], path: &str, reason: &[&str]) {
     }
     let Some((gate, _nginx, _form)) = gate(name) else { return };
     let url = format!("http://{}{path}", gate.http());
-    let calm = Calm::measure(gate.http(), "/1k.bin");
+    let mut calm = Calm::measure(gate.http(), "/1k.bin");
     let report = gate.place().join("slowhttptest");
     let report = report.to_string_lossy().into_owned();
     let arguments: Vec<&str> = mode
@@ -44,6 +44,7 @@ fn attack(name: &str, mode: &[&str], path: &str, reason: &[&str]) {
     assert!(ended >= 250.0, "{name}: {ended} of {CONNECTIONS} were ended: {:?}\n{}", metrics.reasons(), output.stdout);
     // The tool judges too: a probe of its own that got no answer says NO.
     assert!(!output.stdout.contains("service available:   NO"), "{name}: {}", output.stdout);
+    assert_eq!(calm.finish(), Ok(()));
 }
 
 #[test]
