@@ -408,16 +408,17 @@ pub fn digest(bytes: &[u8]) -> String {
 /// `length` bytes that do not repeat soon, the same each time.
 #[must_use]
 pub fn pattern(length: usize) -> Vec<u8> {
-    let mut state: u32 = 0x9E37_79B9;
-    std::iter::repeat_with(|| {
-        // xorshift32: enough that a lost, doubled or swapped block changes the digest.
+    let mut state: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        // xorshift64: enough that a lost, doubled or swapped block changes the digest.
         state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state.to_be_bytes()[0]
-    })
-    .take(length)
-    .collect()
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_be_bytes());
+    }
+    bytes.truncate(length);
+    bytes
 }
 
 /// Asks again and again until `holds`, at most `patience`.

@@ -393,7 +393,7 @@ impl Gate {
     /// Waits until `reason` has been given more than `before` times.
     #[must_use]
     pub fn refuses(&self, reason: &str, before: f64) -> bool {
-        eventually(Duration::from_secs(5), || self.metrics().refused(reason) > before)
+        eventually(Duration::from_secs(10), || self.metrics().refused(reason) > before)
     }
 
     /// The decision log.
