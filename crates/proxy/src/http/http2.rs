@@ -231,7 +231,11 @@ fn reason_of(meter: &Metering, error: &h2::Error) -> Reason {
     meter.abuse_reason(fallback)
 }
 
-async fn one_stream(worker: &Rc<Worker>, link: &Link, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+async fn one_stream(worker: &Rc<Worker>, link: &Link, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    // Rapid reset sends HEADERS and RST_STREAM together: by now both have been read, and nothing more is paid for it.
+    if poll_fn(|cx| Poll::Ready(respond.poll_reset(cx).is_ready())).await {
+        return worker.counters().refused(Reason::ClientClosed);
+    }
     let watch = worker.watchers().watch();
     let connection = &link.connection;
     let mut account = Account::begin(worker, watch.now(), Version::Http2);
