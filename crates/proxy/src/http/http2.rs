@@ -2,39 +2,37 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::io;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::Bytes;
+use h2::RecvStream;
 use h2::server::SendResponse;
-use h2::{RecvStream, SendStream};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use portcullis_types::{Limits, Reason, Tick};
 use portcullis_wire::h1::Refused;
-use portcullis_wire::h2::{Abuse, Budgets, FrameMeter, SettingsPrint};
+use portcullis_wire::h2::Abuse;
 use portcullis_wire::http::{Name, RequestHead, Version, is_field_value, is_plain_authority, is_target};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::account::Account;
 use super::answer::{Answer, refuse_unread};
-use super::body::{Body, BodyError, Frame, H2Body, TransferError, Waiting, size};
+use super::body::{Body, BodyError, H2Body, TransferError, size};
 use super::identity::{self, Connection};
+use super::metered::{Channel, FRAME_BYTES, Metered, Metering};
+use super::outflow::{Outflow, append};
 use super::pace::Pace;
 use super::request::{self, Visit};
 use super::response::Interim;
 use crate::panics;
 use crate::stream::Stream;
-use crate::watch::{Watch, Watchers};
+use crate::watch::Watch;
 use crate::worker::Worker;
 
 /// The window that a client may fill of one stream; the connection has four of them.
 const STREAM_WINDOW: u32 = 64 * 1024;
-
-/// The frame size that we announce, which is HTTP/2's least.
-const FRAME_BYTES: u32 = 16_384;
 
 /// How long the last frames of a connection may take to leave; who does not read gets no more of our time.
 const GOODBYE: Duration = Duration::from_millis(250);
@@ -70,12 +68,12 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: St
     let greeted = poll_fn(|cx| {
         let greeted = handshake.as_mut().poll(cx).map(Some);
         let _ = channel.borrow_mut().poll_send(cx);
-        if greeted.is_pending() && meter.abuse.get().is_some() { Poll::Ready(None) } else { greeted }
+        if greeted.is_pending() && meter.abuse().is_some() { Poll::Ready(None) } else { greeted }
     });
     let mut h2 = match watch.within(head_deadline, greeted).await {
         Ok(Some(Ok(h2))) => h2,
         Ok(None) => {
-            let abuse = meter.abuse.get();
+            let abuse = meter.abuse();
             let detail = abuse.map_or("", |abuse| abuse.detail);
             return refuse_connection(&worker, &link, meter.abuse_reason(Reason::Http2Protocol), detail);
         }
@@ -114,7 +112,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: St
                 Poll::Ready(None) => return Poll::Ready(Event::Ended),
                 Poll::Pending => {}
             }
-            if let Some(abuse) = meter.abuse.get() {
+            if let Some(abuse) = meter.abuse() {
                 return Poll::Ready(Event::Abuse(abuse));
             }
             // A header block that never ends, or a connection on which nothing happens.
@@ -163,7 +161,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: St
                 break;
             }
             Event::Failed(error) => {
-                if !error.is_io() || meter.abuse.get().is_some() {
+                if !error.is_io() || meter.abuse().is_some() {
                     refuse_connection(&worker, &link, reason_of(&meter, &error), &error.to_string());
                 }
                 // h2 has the GOAWAY ready: let it out.
@@ -428,312 +426,5 @@ async fn send(
             account.fail(error.reason(false), &error);
             outflow.stream.send_reset(h2::Reason::CANCEL);
         }
-    }
-}
-
-/// Adds a field; one that http's types refuse cannot be said in HTTP/2 and is left out.
-pub(crate) fn append(headers: &mut HeaderMap, name: &[u8], value: &[u8]) {
-    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
-        headers.append(name, value);
-    }
-}
-
-/// A body on its way to an HTTP/2 stream, taken from its source only as the window allows.
-pub(crate) struct Outflow {
-    stream: SendStream<Bytes>,
-    data: Bytes,
-    next: Next,
-    left: Option<u64>,
-    done: bool,
-    /// What the last `Pending` waited for.
-    pub(crate) waiting: Waiting,
-    /// Bytes of body handed to h2 so far.
-    pub(crate) carried: u64,
-}
-
-/// What is known to follow the data in hand.
-enum Next {
-    Unknown,
-    Data(Bytes),
-    Trailers(HeaderMap),
-    End,
-}
-
-impl Outflow {
-    pub(crate) fn new(stream: SendStream<Bytes>, declared: Option<u64>) -> Self {
-        Self {
-            stream,
-            data: Bytes::new(),
-            next: Next::Unknown,
-            left: declared,
-            done: false,
-            waiting: Waiting::Source,
-            carried: 0,
-        }
-    }
-
-    /// A stream whose head said already that nothing follows.
-    pub(crate) fn sent(stream: SendStream<Bytes>) -> Self {
-        Self { done: true, ..Self::new(stream, None) }
-    }
-
-    /// Moves as much as can be moved; ready when the whole body has been handed over.
-    pub(crate) fn poll_send(&mut self, body: &mut Body, cx: &mut Context<'_>) -> Poll<Result<(), TransferError>> {
-        loop {
-            if self.done {
-                return Poll::Ready(Ok(()));
-            }
-            // Looking one frame ahead lets the last data carry END_STREAM, and lets a body finish its own business.
-            let mut starved = false;
-            if matches!(self.next, Next::Unknown) {
-                match body.poll_frame(cx) {
-                    Poll::Ready(Some(Ok(Frame::Data(data)))) => {
-                        if let Some(left) = &mut self.left {
-                            *left = left.checked_sub(data.len() as u64).ok_or_else(wrong_length)?;
-                        }
-                        self.next = Next::Data(data);
-                    }
-                    Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
-                        let mut map = HeaderMap::new();
-                        for field in trailers.iter() {
-                            append(&mut map, field.spelling, field.value);
-                        }
-                        self.next = Next::Trailers(map);
-                    }
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(TransferError::Source(error))),
-                    Poll::Ready(None) if self.left.is_none_or(|left| left == 0) => self.next = Next::End,
-                    Poll::Ready(None) => return Poll::Ready(Err(wrong_length())),
-                    Poll::Pending => starved = true,
-                }
-            }
-            if self.data.is_empty() {
-                match std::mem::replace(&mut self.next, Next::Unknown) {
-                    Next::Data(data) => self.data = data,
-                    Next::Trailers(map) => {
-                        self.done = true;
-                        return Poll::Ready(self.stream.send_trailers(map).map_err(gone));
-                    }
-                    Next::End => {
-                        self.done = true;
-                        return Poll::Ready(self.stream.send_data(Bytes::new(), true).map_err(gone));
-                    }
-                    Next::Unknown if starved => {
-                        self.waiting = Waiting::Source;
-                        return match self.stream.poll_reset(cx) {
-                            Poll::Ready(_) => {
-                                Poll::Ready(Err(TransferError::Sink(io::ErrorKind::ConnectionReset.into())))
-                            }
-                            Poll::Pending => Poll::Pending,
-                        };
-                    }
-                    Next::Unknown => {}
-                }
-                continue;
-            }
-            self.stream.reserve_capacity(self.data.len());
-            let mut room = self.stream.capacity();
-            if room == 0 {
-                self.waiting = Waiting::Sink;
-                room = match ready!(self.stream.poll_capacity(cx)) {
-                    Some(Ok(room)) => room,
-                    Some(Err(error)) => return Poll::Ready(Err(gone(error))),
-                    None => return Poll::Ready(Err(TransferError::Sink(io::ErrorKind::BrokenPipe.into()))),
-                };
-            }
-            let piece = self.data.split_to(room.min(self.data.len()));
-            self.carried += piece.len() as u64;
-            let last = self.data.is_empty() && matches!(self.next, Next::End);
-            self.stream.send_data(piece, last).map_err(gone)?;
-            self.done = last;
-        }
-    }
-}
-
-fn gone(error: h2::Error) -> TransferError {
-    TransferError::Sink(io::Error::other(error))
-}
-
-fn wrong_length() -> TransferError {
-    TransferError::Source(BodyError::Refused(Refused {
-        reason: Reason::AmbiguousFraming,
-        detail: "the body is not as long as declared",
-    }))
-}
-
-/// The meter of a connection and what it has found.
-struct Metering {
-    meter: RefCell<FrameMeter>,
-    abuse: Cell<Option<Abuse>>,
-    waker: RefCell<Option<std::task::Waker>>,
-}
-
-impl Metering {
-    fn new(limits: &Limits) -> Rc<Self> {
-        Rc::new(Self {
-            meter: RefCell::new(FrameMeter::new(Budgets::new(limits, FRAME_BYTES))),
-            abuse: Cell::new(None),
-            waker: RefCell::new(None),
-        })
-    }
-
-    fn abuse_reason(&self, otherwise: Reason) -> Reason {
-        self.abuse.get().map_or(otherwise, |abuse| abuse.reason)
-    }
-
-    fn block_open_since(&self) -> Option<Tick> {
-        self.meter.borrow().unfinished_since()
-    }
-
-    fn print(&self) -> Option<SettingsPrint> {
-        self.meter.borrow().settings_print()
-    }
-
-    fn remember(&self, cx: &Context<'_>) {
-        let mut known = self.waker.borrow_mut();
-        if !known.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *known = Some(cx.waker().clone());
-        }
-    }
-
-    fn wake(&self) {
-        if let Some(waker) = self.waker.borrow().as_ref() {
-            waker.wake_by_ref();
-        }
-    }
-
-    fn report(&self, worker: &Worker) {
-        let meter = self.meter.borrow();
-        let counts = meter.counts();
-        let by_type = [
-            counts.data,
-            counts.headers,
-            counts.priority,
-            counts.rst_stream,
-            counts.settings,
-            counts.push_promise,
-            counts.ping,
-            counts.goaway,
-            counts.window_update,
-            counts.continuation,
-            counts.unknown,
-        ];
-        for (kind, count) in (0_u8..).zip(by_type).filter(|(_, count)| *count > 0) {
-            worker.counters().h2_frames(kind, count);
-        }
-    }
-}
-
-/// A connection whose frames are counted as they pass, and whose writes are gathered. After an abuse nothing more is read.
-struct Channel {
-    stream: Stream,
-    ahead: Bytes,
-    /// Written by h2, not yet by us.
-    gathered: BytesMut,
-    meter: Rc<Metering>,
-    watchers: Rc<Watchers>,
-}
-
-/// So much is gathered before h2 has to wait: one TLS record.
-const GATHER_BYTES: usize = 16 * 1024;
-
-impl Channel {
-    fn new(stream: Stream, ahead: Bytes, meter: Rc<Metering>, watchers: Rc<Watchers>) -> Rc<RefCell<Self>> {
-        Rc::new(RefCell::new(Self { stream, ahead, gathered: BytesMut::new(), meter, watchers }))
-    }
-
-    /// Writes what was gathered.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.gathered.is_empty() {
-            let count = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.gathered))?;
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.gathered.advance(count);
-        }
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-        // An idle connection owns no buffer.
-        self.gathered = BytesMut::new();
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.meter.remember(cx);
-        if self.meter.abuse.get().is_some() {
-            return Poll::Pending;
-        }
-        let before = into.filled().len();
-        if self.ahead.is_empty() {
-            ready!(Pin::new(&mut self.stream).poll_read(cx, into))?;
-        } else {
-            let piece = self.ahead.split_to(self.ahead.len().min(into.remaining()));
-            into.put_slice(&piece);
-        }
-        let fresh = into.filled().get(before..).unwrap_or_default();
-        if fresh.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        if let Err(abuse) = self.meter.meter.borrow_mut().handle_read(fresh, self.watchers.now()) {
-            self.meter.abuse.set(Some(abuse));
-            into.set_filled(before);
-            return Poll::Pending;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        if self.gathered.len() >= GATHER_BYTES {
-            ready!(self.poll_send(cx))?;
-        }
-        let mut count = 0;
-        for part in parts {
-            let room = GATHER_BYTES.saturating_sub(self.gathered.len());
-            let piece = part.get(..room.min(part.len())).unwrap_or_default();
-            self.gathered.extend_from_slice(piece);
-            count += piece.len();
-            if !piece.is_empty()
-                && let Err(abuse) = self.meter.meter.borrow_mut().handle_written(piece, self.watchers.now())
-            {
-                self.meter.abuse.set(Some(abuse));
-            }
-        }
-        Poll::Ready(Ok(count))
-    }
-}
-
-/// The connection as h2 holds it. A flush only promises: the connection's own loop keeps the promise at the end of its
-/// turn, because h2 flushes after each frame and every flush would be a TLS record, a system call and a packet.
-struct Metered(Rc<RefCell<Channel>>);
-
-impl AsyncRead for Metered {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().poll_read(cx, into)
-    }
-}
-
-impl AsyncWrite for Metered {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.borrow_mut().poll_write(cx, &[IoSlice::new(bytes)])
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.0.borrow_mut().poll_write(cx, parts)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut channel = self.0.borrow_mut();
-        ready!(channel.poll_send(cx))?;
-        Pin::new(&mut channel.stream).poll_shutdown(cx)
     }
 }

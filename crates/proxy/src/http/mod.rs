@@ -8,6 +8,8 @@ pub(crate) mod body;
 pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod identity;
+pub(crate) mod metered;
+pub(crate) mod outflow;
 pub(crate) mod pace;
 pub(crate) mod request;
 pub(crate) mod response;

@@ -93,7 +93,7 @@ impl Interim<'_> {
                 *response.status_mut() =
                     http::StatusCode::from_u16(head.status).unwrap_or(http::StatusCode::PROCESSING);
                 for field in head.fields.iter().filter(|field| travels(field.name)) {
-                    super::http2::append(response.headers_mut(), field.spelling, field.value);
+                    super::outflow::append(response.headers_mut(), field.spelling, field.value);
                 }
                 let _ = respond.borrow_mut().send_informational(response);
             }

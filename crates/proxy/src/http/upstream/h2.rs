@@ -10,7 +10,7 @@ use portcullis_types::Reason;
 use portcullis_wire::http::{Name, RequestHead, ResponseHead};
 
 use super::super::body::{Body, H2Body};
-use super::super::http2::Outflow;
+use super::super::outflow::Outflow;
 use super::super::rules::Checked;
 use super::{Attempt, Pump, Surroundings, Upload, UpstreamBody, pool::Lease};
 use crate::stream::SharedWire;

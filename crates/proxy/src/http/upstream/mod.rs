@@ -21,8 +21,8 @@ use portcullis_wire::h1::encode;
 use portcullis_wire::http::{Name, RequestHead, ResponseHead, Version};
 
 use super::body::{Body, BodyError, Coding, Frame, H1Body, H2Body, Outgoing, TransferError, Waiting};
-use super::http2::Outflow;
 use super::identity::Client;
+use super::outflow::Outflow;
 use super::pace::Pace;
 use super::response::Interim;
 use super::rules::Checked;
