@@ -193,9 +193,11 @@ fn the_proxy_protocol_is_believed_from_trusted_sources_alone() {
 
     // A source that is not trusted may not even say who it is.
     let before = gate.metrics().refused("bad-proxy-header");
-    let mut wire = Wire::plain_from(IpAddr::from([127, 0, 0, 3]), gate.proxied()).expect("loopback has 127.0.0.3");
-    wire.send([b"PROXY TCP4 198.51.100.7 127.0.0.1 4711 80\r\n", request.as_bytes()].concat()).ok();
-    assert!(wire.closes_within(Duration::from_secs(5)), "an untrusted source");
+    // It may be reset as soon as it is accepted, which a client can see while it still connects.
+    if let Ok(mut wire) = Wire::plain_from(IpAddr::from([127, 0, 0, 3]), gate.proxied()) {
+        wire.send([b"PROXY TCP4 198.51.100.7 127.0.0.1 4711 80\r\n", request.as_bytes()].concat()).ok();
+        assert!(wire.closes_within(Duration::from_secs(5)), "an untrusted source");
+    }
     assert!(gate.refuses("bad-proxy-header", before), "an untrusted source: {:?}", gate.metrics().reasons());
     assert!(origin.take().is_empty(), "nothing from an untrusted source arrived");
 }
