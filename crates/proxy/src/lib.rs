@@ -30,6 +30,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_config::Policy;
 use portcullis_types::Tick;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{Notify, mpsc};
 
 use crate::admin::{AdminThread, Report};
@@ -142,7 +143,7 @@ impl Gate {
             inherited = sockets;
             predecessor = Some(handle);
         }
-        take_descriptors(policy.limits.connections);
+        take_descriptors();
         let count = policy.server.workers;
         let opened = sockets::open(&policy, count, &mut inherited)?;
         let admin_socket = sockets::open_admin(&policy, &mut inherited)?;
@@ -264,6 +265,7 @@ impl Gate {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         systemd::ready();
         let process = Arc::clone(&self.process);
+        warn_of_descriptors(process.lock().snapshot.policy.limits.connections);
         self.admin.runtime().spawn(systemd::watchdog(move || process.is_alive()));
         if runtime.block_on(self.watch_signals())? == End::Signal {
             // After a take-over the unit goes on, in another process.
@@ -494,19 +496,23 @@ fn listener_name(snapshot: &Snapshot, index: usize) -> String {
     snapshot.policy.listeners.get(index).map_or_else(String::new, |listener| listener.name.clone())
 }
 
-/// Takes as many descriptors as the system grants, and says so when they are fewer than the policy may come to need: one
-/// for each visitor and one for each upstream connection on their behalf.
-fn take_descriptors(connections: u64) {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+/// Takes as many descriptors as the system grants.
+fn take_descriptors() {
     let granted = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: granted.maximum, ..granted });
-    let have = if raised.is_ok() { granted.maximum } else { granted.current };
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: granted.maximum, ..granted }) {
+        tracing::debug!(%error, "the limit of descriptors stays as it is");
+    }
+}
+
+/// Says so when there are fewer descriptors than the policy may come to need: one for each visitor and one for each
+/// upstream connection on their behalf.
+fn warn_of_descriptors(connections: u64) {
     let need = connections.saturating_mul(2).saturating_add(1024);
-    if let Some(have) = have.filter(|have| *have < need) {
+    if let Some(have) = getrlimit(Resource::Nofile).current.filter(|have| *have < need) {
         tracing::warn!(
             have,
             need,
-            "fewer descriptors than `limits.connections` may need; raise LimitNOFILE, or accepting may rest"
+            "fewer descriptors than `limits.connections` may need: raise LimitNOFILE, or accepting may rest"
         );
     }
 }
