@@ -12,7 +12,7 @@ use std::path::Path;
 
 use listenfd::ListenFd;
 use portcullis_config::Policy;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 
 /// Connections that the kernel completes before a worker accepts them, per socket; it caps this at
@@ -21,6 +21,10 @@ const BACKLOG: i32 = 4096;
 
 /// The name of the admin listener among inherited sockets.
 pub const ADMIN: &str = "admin";
+
+/// What the kernel takes of a response before the client has room for it. Without this bound a slow reader makes it hold
+/// megabytes, and three hundred of them make the gate copy a gigabyte that nobody reads.
+const UNSENT_BYTES: u32 = 128 * 1024;
 
 /// How many processes and descriptors are looked at to name the program that holds a port.
 const HOLDER_SEARCH: usize = 200_000;
@@ -296,6 +300,7 @@ fn complete(mut found: Vec<TcpListener>, workers: usize) -> io::Result<Vec<TcpLi
         socket.set_nonblocking(true)?;
         // systemd sets what its unit says; the data plane flushes by whole buffers and wants no Nagle delay.
         rustix::net::sockopt::set_tcp_nodelay(socket, true)?;
+        SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_BYTES)?;
     }
     let given = found.len();
     for index in given..workers {
@@ -327,6 +332,7 @@ fn listen(bind: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     // Accepted sockets inherit this, which saves a call for each connection. No TCP_DEFER_ACCEPT: it would hide silent
     // clients from our deadlines and counts in the kernel. No TCP_FASTOPEN: data in a SYN can be replayed.
     socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
@@ -457,6 +463,7 @@ pub(crate) mod tests {
             for socket in &sockets {
                 assert_eq!(socket.local_addr().expect("bound"), local);
                 assert!(rustix::net::sockopt::tcp_nodelay(socket).expect("open"));
+                assert_eq!(SockRef::from(socket).tcp_notsent_lowat().expect("open"), UNSENT_BYTES);
                 let waiting = socket.accept().expect_err("nobody came");
                 assert_eq!(waiting.kind(), io::ErrorKind::WouldBlock);
             }

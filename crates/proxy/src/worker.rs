@@ -443,7 +443,8 @@ fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: OwnedFd, peer: So
             worker.counters.connection_opened(slot);
             worker.open.set(worker.open.get() + 1);
             let guard = OpenConnection { worker: Rc::clone(worker), slot };
-            let task = serve(Rc::clone(worker), listener, tcp, peer, is_proxy, permit, guard);
+            // Boxed, because spawning moves what it is given, and a wrapper would hold room for it twice.
+            let task = Box::pin(serve(Rc::clone(worker), listener, tcp, peer, is_proxy, permit, guard));
             let counter = Rc::clone(worker);
             tokio::task::spawn_local(panics::counted(task, move || counter.panicked()));
         }
