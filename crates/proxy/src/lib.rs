@@ -178,7 +178,7 @@ impl Gate {
         }
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let process = Arc::new(Process {
-            epoch: worker::epoch(),
+            epoch: Instant::now(),
             node,
             registry,
             journal,

@@ -1,12 +1,13 @@
 //! One worker: a thread with a runtime of its own, its listeners, its pools, its shard of the engine.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use portcullis_engine::{Admitted, Ask, ConnectionPermit, Refusal, Shard};
@@ -334,7 +335,7 @@ impl Worker {
     }
 
     /// A connection was refused: counted, and recorded unless a flood of them is.
-    pub(crate) fn refuse_connection(&self, connection: &Connection, reason: Reason, detail: &str) {
+    pub(crate) fn refuse_connection(&self, connection: &Connection, reason: Reason, detail: impl Display) {
         self.counters.connection_refused(reason);
         let now = self.watchers.now();
         let (since, written) = self.records.get();
@@ -453,7 +454,7 @@ fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: OwnedFd, peer: So
             let _ = rustix::net::sockopt::set_socket_linger(&tcp, Some(Duration::ZERO));
             drop(tcp);
             let connection = Connection { listener, peer, source: peer, proxied: false, tls: None };
-            worker.refuse_connection(&connection, refusal.reason, &refusal.detail.to_string());
+            worker.refuse_connection(&connection, refusal.reason, &refusal.detail);
         }
     }
 }
@@ -538,7 +539,7 @@ async fn open_connection(
                     Ok(permit) => second_permit = Some(permit),
                     Err(refusal) => {
                         reset(&tcp);
-                        worker.refuse_connection(&connection, refusal.reason, &refusal.detail.to_string());
+                        worker.refuse_connection(&connection, refusal.reason, &refusal.detail);
                         return None;
                     }
                 }
@@ -564,7 +565,7 @@ async fn open_connection(
                 return None;
             }
             Ok(Err(refused)) => {
-                worker.refuse_connection(&connection, Reason::TlsFailed, &refused.to_string());
+                worker.refuse_connection(&connection, Reason::TlsFailed, &refused);
                 return None;
             }
             Err(_) => {
@@ -623,9 +624,4 @@ async fn read_proxy_header(tcp: &mut TcpStream, ahead: &mut Vec<u8>) -> Result<O
             return Err("closed before the PROXY header was complete");
         }
     }
-}
-
-/// The clock that all workers share.
-pub(crate) fn epoch() -> Instant {
-    Instant::now()
 }

@@ -404,6 +404,17 @@ pub fn is_target(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().fold(true, |fine, byte| fine & (*byte > b' ') & (*byte < 0x7f) & (*byte != b'#'))
 }
 
+/// Whether an underscore makes an unknown field look like one that the gate knows: CGI, WSGI and their kin turn `_` and
+/// `-` into the same variable.
+#[must_use]
+pub fn is_disguised(spelling: &[u8]) -> bool {
+    if !spelling.contains(&b'_') {
+        return false;
+    }
+    let dashed: Vec<u8> = spelling.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
+    Name::of(&dashed) != Name::Other
+}
+
 /// Spaces and tabs off both ends.
 #[must_use]
 pub fn trim(mut bytes: &[u8]) -> &[u8] {

@@ -1,6 +1,7 @@
 //! The client's side of HTTP/2: frames through the meter into h2, one task per stream.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Display;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -15,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use portcullis_types::{Limits, Reason, Tick};
 use portcullis_wire::h1::Refused;
 use portcullis_wire::h2::Abuse;
-use portcullis_wire::http::{Name, RequestHead, Version, is_field_value, is_plain_authority, is_target};
+use portcullis_wire::http::{Name, RequestHead, Version, is_disguised, is_field_value, is_plain_authority, is_target};
 
 use super::account::Account;
 use super::answer::{Answer, refuse_unread};
@@ -78,7 +79,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: St
             return refuse_connection(&worker, &link, meter.abuse_reason(Reason::Http2Protocol), detail);
         }
         Ok(Some(Err(error))) => {
-            return refuse_connection(&worker, &link, reason_of(&meter, &error), &error.to_string());
+            return refuse_connection(&worker, &link, reason_of(&meter, &error), &error);
         }
         Err(_) => {
             return refuse_connection(
@@ -162,7 +163,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: St
             }
             Event::Failed(error) => {
                 if !error.is_io() || meter.abuse().is_some() {
-                    refuse_connection(&worker, &link, reason_of(&meter, &error), &error.to_string());
+                    refuse_connection(&worker, &link, reason_of(&meter, &error), &error);
                 }
                 // h2 has the GOAWAY ready: let it out.
                 let _ = watch.within(GOODBYE, poll_fn(|cx| close(&mut h2, &channel, cx))).await;
@@ -220,7 +221,7 @@ impl Drop for StreamGuard {
     }
 }
 
-fn refuse_connection(worker: &Worker, link: &Link, reason: Reason, detail: &str) {
+fn refuse_connection(worker: &Worker, link: &Link, reason: Reason, detail: impl Display) {
     worker.refuse_connection(&link.connection, reason, detail);
 }
 
@@ -341,12 +342,8 @@ fn read_head(parts: &http::request::Parts, limits: &Limits, head: &mut RequestHe
                     None => return Err(refused(Reason::AmbiguousFraming, "Content-Length is not one plain number")),
                 }
             }
-            Name::Other if spelling.contains(&b'_') => {
-                let dashed: Vec<u8> = spelling.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
-                if Name::of(&dashed) != Name::Other {
-                    return Err(refused(Reason::AmbiguousFraming, "an underscore makes the field look like another"));
-                }
-                head.fields.push_known(Name::Other, spelling, value);
+            Name::Other if is_disguised(spelling) => {
+                return Err(refused(Reason::AmbiguousFraming, "an underscore makes the field look like another"));
             }
             Name::Expect if !value.eq_ignore_ascii_case(b"100-continue") => {
                 return Err(refused(Reason::ExpectationFailed, "an expectation other than 100-continue"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use portcullis_types::{Limits, Reason, Tick};
+use portcullis_types::{Limits, Reason};
 
 use super::body::Waiting;
 use crate::watch::Watch;
@@ -17,7 +17,6 @@ pub(crate) struct Pace {
     grace: Duration,
     least: u64,
     waiting: Option<Waiting>,
-    since: Tick,
     base: u64,
 }
 
@@ -32,7 +31,6 @@ impl Pace {
             grace,
             least: u64::try_from(least).unwrap_or(u64::MAX).max(1),
             waiting: None,
-            since: Tick::ZERO,
             base: 0,
         }
     }
@@ -56,10 +54,9 @@ impl Pace {
             return;
         }
         self.waiting = Some(waiting);
-        self.since = watch.now();
         self.base = moved;
         let span = if waiting == self.client { self.grace } else { self.silence };
-        watch.arm(self.since.after(span));
+        watch.arm(watch.now().after(span));
     }
 
     /// Why the deadline that [`Pace::note`] armed has passed.

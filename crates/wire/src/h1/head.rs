@@ -5,8 +5,8 @@ use portcullis_types::Reason;
 
 use super::{Framing, Message, Refused};
 use crate::http::{
-    FieldRef, Fields, Name, RequestHead, ResponseHead, Version, is_field_value, is_plain_authority, is_target,
-    is_token, trim,
+    FieldRef, Fields, Name, RequestHead, ResponseHead, Version, is_disguised, is_field_value, is_plain_authority,
+    is_target, is_token, trim,
 };
 
 /// Bounds of one head.
@@ -225,8 +225,7 @@ fn fields(
             return Err(BAD("a field value holds a control character"));
         }
         let name = Name::of(spelling);
-        if name == Name::Other && spelling.contains(&b'_') && Name::of(&dashed(spelling)) != Name::Other {
-            // CGI, WSGI and their kin turn `_` and `-` into the same variable.
+        if name == Name::Other && is_disguised(spelling) {
             return Err(Refused::new(Reason::AmbiguousFraming, "an underscore makes the field look like another"));
         }
         let value = trim(value);
@@ -234,10 +233,6 @@ fn fields(
         into.push_known(name, spelling, value);
     }
     Ok(())
-}
-
-fn dashed(spelling: &[u8]) -> Vec<u8> {
-    spelling.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect()
 }
 
 /// What the fields say about framing and connection, gathered while they are read.
