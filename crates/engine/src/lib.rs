@@ -5,16 +5,30 @@
 //! one process share by atomics, so that a limit holds over all of them together and not once per worker;
 //! [`Declared`] is one immutable snapshot of the operator's measures.
 
+mod brain;
 mod connections;
 mod declared;
 mod lists;
 mod node;
 mod rate;
 mod refusal;
+mod senses;
 mod shard;
+mod trust;
 
+pub use brain::act::Act;
+pub use brain::orders::{
+    Action, AdmissionOrders, LITERALS, LIVE_RULES, Literal, LiveRule, Orders, PlatformOrders, RoomOrders, RuleId,
+};
+pub use brain::posture::Posture;
 pub use connections::ConnectionPermit;
 pub use declared::{Concurrency, Declaration, Declared, List, Platform, Rate, Route};
 pub use node::{Node, UpgradePermit};
 pub use refusal::{Detail, Refusal};
+pub use senses::harvest::{
+    CLASSES, ClassTally, Excerpt, Harvest, OutcomeRow, PORTRAITS, PlatformHarvest, Portrait, ROWS, RouteTally, Row,
+    RuleTally,
+};
+pub use senses::sight::{ATTRIBUTES, Attribute, Attributes, Business, Outcome, Seen, Sight};
 pub use shard::{Admitted, Ask, Shard};
+pub use trust::Trust;

@@ -33,6 +33,7 @@ pub const ROOMS: &[(&str, Room)] = &[
     ("portcullis-engine", Room::Pure),
     ("portcullis-config", Room::Pure),
     ("portcullis-proxy", Room::Shell),
+    ("portcullis-simulator", Room::Shell),
     ("portcullis", Room::Binary),
     ("portcullis-suite", Room::Proof),
     ("portcullis-bench", Room::Proof),
