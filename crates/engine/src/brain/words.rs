@@ -1,0 +1,1 @@
+//! Tells acts in plain sentences.
