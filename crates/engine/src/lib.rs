@@ -13,6 +13,7 @@ mod node;
 mod rate;
 mod refusal;
 mod senses;
+mod settings;
 mod shard;
 mod trust;
 
@@ -21,6 +22,10 @@ pub use brain::orders::{
     Action, AdmissionOrders, LITERALS, LIVE_RULES, Literal, LiveRule, Orders, PlatformOrders, RoomOrders, RuleId,
 };
 pub use brain::posture::Posture;
+pub use brain::status::{
+    AdmissionStatus, BaselineStatus, ChannelStatus, EventStatus, PlatformStatus, RuleStatus, Status,
+};
+pub use brain::{Brain, Command, Pulse, Site, SitePlatform, SiteRoute};
 pub use connections::ConnectionPermit;
 pub use declared::{Concurrency, Declaration, Declared, List, Platform, Rate, Route};
 pub use node::{Node, UpgradePermit};
@@ -30,5 +35,6 @@ pub use senses::harvest::{
     RuleTally,
 };
 pub use senses::sight::{ATTRIBUTES, Attribute, Attributes, Business, Outcome, Seen, Sight};
+pub use settings::{Settings, Switches};
 pub use shard::{Admitted, Ask, Shard};
 pub use trust::Trust;
