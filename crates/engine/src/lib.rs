@@ -37,4 +37,4 @@ pub use senses::harvest::{
 pub use senses::sight::{ATTRIBUTES, Attribute, Attributes, Business, Outcome, Seen, Sight};
 pub use settings::{Settings, Switches};
 pub use shard::{Admitted, Ask, Shard};
-pub use trust::Trust;
+pub use trust::{Binding, PuzzleError, Ticket, TokenText, Tokens, Trust, Vouch};

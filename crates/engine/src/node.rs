@@ -13,6 +13,7 @@ use siphasher::sip::SipHasher13;
 use crate::connections::AddressTable;
 use crate::rate::RateTable;
 use crate::refusal::{Detail, Refusal};
+use crate::trust::Tokens;
 
 /// The truth of one process that its workers share.
 ///
@@ -20,6 +21,7 @@ use crate::refusal::{Detail, Refusal};
 #[derive(Debug)]
 pub struct Node {
     secret: [u64; 2],
+    tokens: Tokens,
     rates: RateTable,
     addresses: AddressTable,
     connections: AtomicU64,
@@ -34,11 +36,23 @@ type Counters = BTreeMap<(String, Option<RouteClass>), Arc<Counter>>;
 
 impl Node {
     /// Takes the memory that `limits` ask for. `secret` must come from the system's randomness: it keeps an attacker
-    /// from choosing keys that collide.
+    /// from choosing keys that collide. The tokens of such a node die with it.
     #[must_use]
     pub fn new(limits: &Limits, secret: [u64; 2]) -> Self {
+        let [left, right] = secret.map(u64::to_le_bytes);
+        let mut master = [0; 32];
+        for (at, byte) in left.into_iter().chain(right).enumerate() {
+            (master[at], master[at + 16]) = (byte, !byte);
+        }
+        Self::with_keys(limits, secret, master)
+    }
+
+    /// The same, with a master secret of its own for tokens: where both secrets are kept, tokens outlive the process.
+    #[must_use]
+    pub fn with_keys(limits: &Limits, secret: [u64; 2], master: [u8; 32]) -> Self {
         Self {
             secret,
+            tokens: Tokens::new(master),
             rates: RateTable::new(limits.rate_keys),
             addresses: AddressTable::new(limits.connections),
             connections: AtomicU64::new(0),
@@ -100,7 +114,13 @@ impl Node {
     /// Memory of the tables; it never changes.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.rates.bytes() + self.addresses.bytes()
+        self.rates.bytes() + self.addresses.bytes() + self.tokens.bytes()
+    }
+
+    /// What makes and reads tokens.
+    #[must_use]
+    pub const fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     pub(crate) const fn rates(&self) -> &RateTable {

@@ -1,6 +1,14 @@
 //! Who vouches for a visitor, and what that is worth.
 
+mod binding;
+mod token;
+mod tokens;
+
 use std::fmt;
+
+pub use binding::Binding;
+pub use token::TokenText;
+pub use tokens::{PuzzleError, Ticket, Tokens, Vouch};
 
 /// Who vouches, from nobody to the organisation itself. A higher one goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
