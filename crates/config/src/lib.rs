@@ -14,6 +14,7 @@ mod platform;
 pub mod policy;
 mod problem;
 mod reference;
+mod router;
 mod schema;
 mod show;
 pub mod units;
@@ -26,6 +27,7 @@ pub use path::normal_path;
 pub use policy::Policy;
 pub use problem::{Problem, Severity};
 pub use reference::reference;
+pub use router::Router;
 pub use show::show;
 
 /// All that a configuration needs of the outside. The shell implements it; tests make one up.

@@ -3,11 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use portcullis_config::Policy;
 use portcullis_config::policy::{AddressList, PathPattern, Platform, Upstream};
+use portcullis_config::{Policy, Router};
 use portcullis_engine::{self as engine, Declaration, Declared};
 
-use crate::http::route::Router;
 use crate::http::upstream::{self, Server, Shared};
 use crate::metrics::{Registry, Slot};
 use crate::tls::{ServerSide, UpstreamSide};

@@ -13,7 +13,6 @@ pub(crate) mod outflow;
 pub(crate) mod pace;
 pub(crate) mod request;
 pub(crate) mod response;
-pub(crate) mod route;
 pub(crate) mod rules;
 pub(crate) mod splice;
 pub(crate) mod upstream;

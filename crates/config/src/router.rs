@@ -1,16 +1,19 @@
-//! Which platform and which route a request is for.
+//! Which platform and which route a request is for: the gate, the simulator and the replay of logs ask the same table.
+//!
+//! It never allocates for a host, nor for a path that is in its normal form already.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-use portcullis_config::normal_path;
-use portcullis_config::policy::{PathPattern, Platform, Policy, Route};
+use crate::normal_path;
+use crate::policy::{PathPattern, Platform, Policy, Route};
 
 /// Longest host that is looked up (RFC 1035).
 const HOST_BYTES: usize = 253;
 
 /// Hosts and paths of one policy, ready to be looked up.
-pub(crate) struct Router {
-    exact: HashMap<Box<[u8]>, usize>,
+#[derive(Debug, Clone)]
+pub struct Router {
+    exact: BTreeMap<Box<[u8]>, usize>,
     /// Suffixes with their dot, longest first.
     wildcards: Vec<(Box<[u8]>, usize)>,
     /// For each platform its routes, the longest pattern first.
@@ -18,8 +21,10 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    pub(crate) fn new(policy: &Policy) -> Self {
-        let mut exact = HashMap::new();
+    /// Hosts and paths as the policy declares them.
+    #[must_use]
+    pub fn new(policy: &Policy) -> Self {
+        let mut exact = BTreeMap::new();
         let mut wildcards = Vec::new();
         for (index, platform) in policy.platforms.iter().enumerate() {
             for host in &platform.hosts {
@@ -36,7 +41,8 @@ impl Router {
     }
 
     /// The platform that has this host, without its port, in any case.
-    pub(crate) fn platform(&self, host: &[u8]) -> Option<usize> {
+    #[must_use]
+    pub fn platform(&self, host: &[u8]) -> Option<usize> {
         let mut lower = [0_u8; HOST_BYTES];
         let lower = lower.get_mut(..host.len())?;
         lower.copy_from_slice(host);
@@ -51,7 +57,8 @@ impl Router {
     }
 
     /// The route of that platform for a path as the client spelt it: the longest pattern that holds it.
-    pub(crate) fn route(&self, platform: usize, path: &[u8]) -> Option<usize> {
+    #[must_use]
+    pub fn route(&self, platform: usize, path: &[u8]) -> Option<usize> {
         let path = normal_path(path);
         self.routes.get(platform)?.iter().find(|(pattern, _)| holds(pattern, &path)).map(|(_, index)| *index)
     }
