@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use portcullis_engine::{Ask, Concurrency, Declaration, Declared, List, Node, Platform, Rate, Route, Shard};
+use portcullis_engine::{Ask, Concurrency, Declaration, Declared, List, Node, Platform, Rate, Route, Shard, Sight};
 use portcullis_types::{ClientAddr, Limits, ListAction, Mode, Prefix, RateKey, RouteClass, Tick};
 
 const DECISIONS: u32 = 10_000_000;
@@ -64,6 +64,8 @@ fn measure(shard: &mut Shard, wide: bool, clients: u32) -> (f64, f64, u32) {
                 class: RouteClass::Search,
                 session: Some(b"3f2c9a0b77e14d0fa4c1f0aa93be61d2"),
                 api_key: None,
+                sight: Sight::default(),
+                wall: 0,
             };
             let now = Tick(1_000_000_000 + u64::from(number) * 1000);
             refused += u32::from(std::hint::black_box(shard.admit(&ask, now)).is_err());

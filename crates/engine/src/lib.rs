@@ -34,7 +34,9 @@ pub use senses::harvest::{
     CLASSES, ClassTally, Excerpt, Harvest, OutcomeRow, PORTRAITS, PlatformHarvest, Portrait, ROWS, RouteTally, Row,
     RuleTally,
 };
+pub use senses::recorder::{Matched, Recorder};
 pub use senses::sight::{ATTRIBUTES, Attribute, Attributes, Business, Outcome, Seen, Sight};
+pub use senses::{Known, Senses};
 pub use settings::{Settings, Switches};
 pub use shard::{Admitted, Ask, Shard};
 pub use trust::{Binding, PuzzleError, Ticket, TokenText, Tokens, Trust, Vouch};

@@ -13,6 +13,7 @@ use siphasher::sip::SipHasher13;
 use crate::connections::AddressTable;
 use crate::rate::RateTable;
 use crate::refusal::{Detail, Refusal};
+use crate::senses::Senses;
 use crate::trust::Tokens;
 
 /// The truth of one process that its workers share.
@@ -24,6 +25,7 @@ pub struct Node {
     tokens: Tokens,
     rates: RateTable,
     addresses: AddressTable,
+    senses: Senses,
     connections: AtomicU64,
     upgrades: Arc<Counter>,
     /// Requests at once by platform and class. Locked when a policy is compiled, never when a request is decided.
@@ -55,6 +57,7 @@ impl Node {
             tokens: Tokens::new(master),
             rates: RateTable::new(limits.rate_keys),
             addresses: AddressTable::new(limits.connections),
+            senses: Senses::new(secret),
             connections: AtomicU64::new(0),
             upgrades: Arc::default(),
             counters: Mutex::default(),
@@ -114,13 +117,19 @@ impl Node {
     /// Memory of the tables; it never changes.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        self.rates.bytes() + self.addresses.bytes() + self.tokens.bytes()
+        self.rates.bytes() + self.addresses.bytes() + self.tokens.bytes() + self.senses.bytes()
     }
 
     /// What makes and reads tokens.
     #[must_use]
     pub const fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// What is known of visitors and routes.
+    #[must_use]
+    pub const fn senses(&self) -> &Senses {
+        &self.senses
     }
 
     pub(crate) const fn rates(&self) -> &RateTable {

@@ -15,6 +15,7 @@ use crate::declared::{Ceiling, CompiledRate, Declared};
 use crate::lists::Verdict;
 use crate::node::{Node, Permit};
 use crate::refusal::{Detail, Refusal};
+use crate::senses::sight::Sight;
 
 /// Of a session or API key, so many bytes and its length are told apart; browsers cut cookies at 4096.
 const KEY_BYTES: usize = 4096;
@@ -43,6 +44,10 @@ pub struct Ask<'a> {
     pub session: Option<&'a [u8]>,
     /// The API key header's value, if there is one.
     pub api_key: Option<&'a [u8]>,
+    /// What the request looks like.
+    pub sight: Sight<'a>,
+    /// Unix milliseconds, for what outlives this process: tokens and tickets.
+    pub wall: u64,
 }
 
 /// Proof that a request was admitted. Only [`Shard::admit`] makes one; it holds its place until it is dropped.
@@ -278,7 +283,8 @@ mod tests {
 
     fn ask(address: &str) -> Ask<'static> {
         let class = RouteClass::Search;
-        Ask { client: client(address), platform: 0, route: 0, class, session: None, api_key: None }
+        let client = client(address);
+        Ask { client, platform: 0, route: 0, class, session: None, api_key: None, sight: Sight::default(), wall: 0 }
     }
 
     fn words(outcome: Result<Admitted, Refusal>) -> String {

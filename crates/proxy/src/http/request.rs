@@ -116,7 +116,8 @@ fn admit(
     let declared = &snapshot.policy.platforms[platform];
     let session = declared.session_cookie.as_ref().and_then(|name| cookie(&head.fields, name.as_bytes()));
     let api_key = declared.api_key_header.as_ref().and_then(|name| head.fields.find(name.as_bytes()));
-    let ask = Ask { client: client.address, platform, route, class: account.class(), session, api_key };
+    let sight = portcullis_engine::Sight::default();
+    let ask = Ask { client: client.address, platform, route, class: account.class(), session, api_key, sight, wall: 0 };
     let admitted = worker.admit(&ask, account.began)?;
     account.observed(admitted.observed());
     Ok(admitted)
