@@ -1,12 +1,14 @@
 //! Who vouches for a visitor, and what that is worth.
 
 mod binding;
+mod challenge;
 mod token;
 mod tokens;
 
 use std::fmt;
 
 pub use binding::Binding;
+pub use challenge::Step;
 pub use token::TokenText;
 pub use tokens::{PuzzleError, Ticket, Tokens, Vouch};
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Trust;
 use super::binding::Binding;
+use super::challenge::Step;
 use super::token::{Keys, Kind, Token, TokenText};
 
 /// What a token that a visitor carries says of it.
@@ -17,6 +18,8 @@ pub struct Vouch {
     pub id: u64,
     /// The unix day on which the visitor was first seen; 0 for [`Trust::Passed`].
     pub first_day: u32,
+    /// The step that was passed, for [`Trust::Passed`].
+    pub step: Option<Step>,
     /// Whether it was issued long enough ago to be worth a new one.
     pub renew: bool,
 }
@@ -75,10 +78,10 @@ impl Tokens {
         if let Some(token) = self.keys.read(cookie, Kind::History, None, wall) {
             let first_day = u32::try_from(token.since).ok()?;
             let renew = wall / 1000 >= u64::from(token.issued) + 86_400;
-            return Some(Vouch { trust: Trust::History, id: token.id, first_day, renew });
+            return Some(Vouch { trust: Trust::History, id: token.id, first_day, step: None, renew });
         }
         let token = self.keys.read(cookie, Kind::Passed, Some(binding), wall)?;
-        Some(Vouch { trust: Trust::Passed, id: token.id, first_day: 0, renew: false })
+        Some(Vouch { trust: Trust::Passed, id: token.id, first_day: 0, step: Step::of(token.class), renew: false })
     }
 
     /// An ordinary visitor since `first_day` (unix days), who came on about `tenure` days.
@@ -87,10 +90,10 @@ impl Tokens {
         self.write(Kind::History, tenure, u64::from(first_day), id, None, wall)
     }
 
-    /// Passed a challenge just now.
+    /// Passed that step just now.
     #[must_use]
-    pub fn passed(&self, binding: Binding, id: u64, wall: u64) -> TokenText {
-        self.write(Kind::Passed, 0, 0, id, Some(binding), wall)
+    pub fn passed(&self, step: Step, binding: Binding, id: u64, wall: u64) -> TokenText {
+        self.write(Kind::Passed, step as u8, 0, id, Some(binding), wall)
     }
 
     /// A place in the waiting room, held since `arrived` (unix milliseconds).
