@@ -13,7 +13,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use portcullis_engine::{Ask, Concurrency, Declaration, Declared, List, Node, Platform, Rate, Route, Shard, Sight};
+use portcullis_engine::{
+    Ask, Concurrency, Declaration, Declared, List, Node, Platform, Rate, Route, Ruling, Shard, Sight,
+};
 use portcullis_types::{ClientAddr, Limits, ListAction, Mode, Prefix, RateKey, RouteClass, Tick};
 
 const DECISIONS: u32 = 10_000_000;
@@ -42,10 +44,10 @@ fn main() {
         ("list of 100,000 IPv6 prefixes", large(true), Vec::new(), Vec::new(), true, 1 << 16),
     ];
     for (name, lists, rates, concurrency, wide, clients) in cases {
-        let routes = vec![Route { path: "/search".to_owned(), rates }];
+        let routes = vec![Route { path: "/search".to_owned(), class: RouteClass::Search, rates }];
         let platforms = vec![Platform { name: name.to_owned(), concurrency, routes }];
-        let declared = Declared::compile(&Declaration { lists, platforms }, &node);
-        let mut shard = Shard::new(Arc::clone(&node), Arc::new(declared));
+        let declared = Declared::compile(&Declaration { lists, platforms, ..Declaration::default() }, &node);
+        let mut shard = Shard::new(Arc::clone(&node), Arc::new(declared), 7);
         let (mean, best, refused) = measure(&mut shard, wide, clients);
         println!("{name}: {mean:.1} ns a decision ({best:.1} in the calmest round), {refused} of {DECISIONS} refused");
     }
@@ -68,7 +70,7 @@ fn measure(shard: &mut Shard, wide: bool, clients: u32) -> (f64, f64, u32) {
                 wall: 0,
             };
             let now = Tick(1_000_000_000 + u64::from(number) * 1000);
-            refused += u32::from(std::hint::black_box(shard.admit(&ask, now)).is_err());
+            refused += u32::from(matches!(std::hint::black_box(shard.admit(&ask, now)), Ruling::Refused(..)));
         }
         let nanos = begun.elapsed().as_secs_f64() * 1e9 / f64::from(DECISIONS / ROUNDS);
         sum += nanos;

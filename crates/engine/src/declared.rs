@@ -9,6 +9,7 @@ use portcullis_types::{ListAction, Mode, Prefix, RateKey, RouteClass};
 use crate::lists::Lists;
 use crate::node::{Counter, Node};
 use crate::rate::Gcra;
+use crate::trust::Trust;
 
 /// Everything that admission holds to, as the operator declared it.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +18,29 @@ pub struct Declaration {
     pub lists: Vec<List>,
     /// Platforms; [`Ask::platform`](crate::Ask::platform) is a position in here.
     pub platforms: Vec<Platform>,
+    /// Those whom the operator vouches for; the first that fits counts.
+    pub vouched: Vec<Vouched>,
+}
+
+/// Somebody whom the operator vouches for. Everything that is given must hold; somebody with nothing given is nobody.
+#[derive(Debug, Clone, Default)]
+pub struct Vouched {
+    /// Name in records.
+    pub name: String,
+    /// [`Trust::Staff`], [`Trust::Partner`] or [`Trust::Crawler`].
+    pub trust: Trust,
+    /// Networks that it comes from.
+    pub prefixes: Vec<Prefix>,
+    /// SHA-256 of its API key.
+    pub api_key_hash: Option<[u8; 32]>,
+    /// What its `User-Agent` contains, in ASCII of either case.
+    pub agent: Option<String>,
+    /// Sustained requests a second of its own budget. What is beyond it is not vouched for.
+    pub per_second: f64,
+    /// At most so many at once after a pause.
+    pub burst: u32,
+    /// At most so many under way at once.
+    pub concurrency: u32,
 }
 
 /// Addresses that are let through or refused.
@@ -48,6 +72,8 @@ pub struct Platform {
 pub struct Route {
     /// As declared; what is counted under this path survives a reload.
     pub path: String,
+    /// What it is for.
+    pub class: RouteClass,
     /// All of them must hold.
     pub rates: Vec<Rate>,
 }

@@ -27,7 +27,7 @@ pub use brain::status::{
 };
 pub use brain::{Brain, Command, Pulse, Site, SitePlatform, SiteRoute};
 pub use connections::ConnectionPermit;
-pub use declared::{Concurrency, Declaration, Declared, List, Platform, Rate, Route};
+pub use declared::{Concurrency, Declaration, Declared, List, Platform, Rate, Route, Vouched};
 pub use node::{Node, UpgradePermit};
 pub use refusal::{Detail, Refusal};
 pub use senses::harvest::{
@@ -38,5 +38,5 @@ pub use senses::recorder::{Matched, Recorder};
 pub use senses::sight::{ATTRIBUTES, Attribute, Attributes, Business, Outcome, Seen, Sight};
 pub use senses::{Known, Senses};
 pub use settings::{Settings, Switches};
-pub use shard::{Admitted, Ask, Shard};
+pub use shard::{Admitted, Ask, Challenge, Claim, Grant, RoomPlace, Ruling, Shard, Waiting};
 pub use trust::{Binding, PuzzleError, Step, Ticket, TokenText, Tokens, Trust, Vouch};

@@ -10,23 +10,30 @@ use std::time::Duration;
 use portcullis_types::{ClientAddr, Mode, RateKey, Reason, RouteClass, Tick};
 use smallvec::SmallVec;
 
+use crate::brain::orders::{Orders, RuleId};
 use crate::connections::{ConnectionPermit, Counted};
 use crate::declared::{Ceiling, CompiledRate, Declared};
 use crate::lists::Verdict;
 use crate::node::{Node, Permit};
 use crate::refusal::{Detail, Refusal};
-use crate::senses::sight::Sight;
+use crate::senses::harvest::Harvest;
+use crate::senses::sight::{Attributes, Outcome, Seen, Sight};
+use crate::trust::{Step, Trust};
 
 /// Of a session or API key, so many bytes and its length are told apart; browsers cut cookies at 4096.
 const KEY_BYTES: usize = 4096;
 /// Rates of one route that are decided without an allocation.
 const RATES_INLINE: usize = 8;
+/// The longest token.
+const GRANT_BYTES: usize = 64;
 
 /// What one worker holds of the engine.
 #[derive(Debug)]
 pub struct Shard {
     node: Arc<Node>,
     declared: Arc<Declared>,
+    orders: Arc<Orders>,
+    harvested: Tick,
 }
 
 /// One request that asks to pass.
@@ -50,12 +57,101 @@ pub struct Ask<'a> {
     pub wall: u64,
 }
 
-/// Proof that a request was admitted. Only [`Shard::admit`] makes one; it holds its place until it is dropped.
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Ruling {
+    /// It may go to the platform.
+    Admitted(Admitted),
+    /// It is in the queue: [`Shard::claim`] when [`Shard::called`] names its ticket, or after a while.
+    Waiting(Waiting),
+    /// A navigation must pass a challenge first.
+    Challenge(Challenge),
+    /// A navigation is sent to the waiting room.
+    Room(RoomPlace),
+    /// It is refused, and where the second is true its connection ends.
+    Refused(Refusal, bool),
+}
+
+/// Proof that a request was admitted. Only a [`Shard`] makes one; it holds its places until it is dropped.
 #[derive(Debug)]
 #[must_use = "dropping it gives its place to another request"]
 pub struct Admitted {
     _permits: [Option<Permit>; 2],
     observed: Observed,
+    seen: Seen,
+    grant: Option<Grant>,
+}
+
+/// A request that waits for its turn.
+#[derive(Debug)]
+#[must_use = "give it to `Shard::claim` or `Shard::leave`"]
+pub struct Waiting {
+    ticket: u64,
+    seen: Seen,
+}
+
+impl Waiting {
+    /// What [`Shard::called`] calls.
+    #[must_use]
+    pub const fn ticket(&self) -> u64 {
+        self.ticket
+    }
+
+    /// What is remembered of the request.
+    #[must_use]
+    pub const fn seen(&self) -> &Seen {
+        &self.seen
+    }
+}
+
+/// What a request that waited is told.
+#[derive(Debug)]
+pub enum Claim {
+    /// It may go.
+    Go(Admitted),
+    /// Not yet.
+    Stay,
+    /// Its time is over: refused, or sent to the waiting room.
+    Give(Ruling),
+}
+
+/// A challenge that a navigation must pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Challenge {
+    /// Which step of the ladder comes next.
+    pub step: Step,
+    /// What is remembered of the request.
+    pub seen: Seen,
+    /// The rule that asks for it.
+    pub rule: Option<RuleId>,
+}
+
+/// A place in the waiting room.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomPlace {
+    /// Unix milliseconds of arrival; the ticket carries them, so that nobody loses a place by asking again.
+    pub arrived: u64,
+    /// Tickets before this one, as far as is known.
+    pub ahead: u32,
+    /// How long it is likely to take.
+    pub wait: Duration,
+    /// What is remembered of the request.
+    pub seen: Seen,
+}
+
+/// A token that the visitor has earned, to be set as its cookie.
+#[derive(Debug, Clone, Copy)]
+pub struct Grant {
+    text: [u8; GRANT_BYTES],
+    length: u8,
+}
+
+impl Grant {
+    /// The cookie's value.
+    #[must_use]
+    pub fn text(&self) -> &[u8] {
+        self.text.get(..usize::from(self.length)).unwrap_or_default()
+    }
 }
 
 /// More than two measures in observe mode that would refuse the same request cost an allocation.
@@ -67,13 +163,30 @@ impl Admitted {
     pub fn observed(&self) -> &[Refusal] {
         &self.observed
     }
+
+    /// What is remembered of the request, for its account.
+    #[must_use]
+    pub const fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// What the visitor has earned by it.
+    #[must_use]
+    pub const fn grant(&self) -> Option<Grant> {
+        self.grant
+    }
 }
 
 impl Shard {
     /// A worker's part of `node`, which holds to `declared`.
     #[must_use]
-    pub const fn new(node: Arc<Node>, declared: Arc<Declared>) -> Self {
-        Self { node, declared }
+    pub fn new(node: Arc<Node>, declared: Arc<Declared>, _seed: u64) -> Self {
+        Self { node, declared, orders: Arc::default(), harvested: Tick::ZERO }
+    }
+
+    /// Holds to other orders from now on.
+    pub fn obey(&mut self, orders: Arc<Orders>) {
+        self.orders = orders;
     }
 
     /// Holds to another declaration from now on; what is counted stays counted.
@@ -112,10 +225,50 @@ impl Shard {
     }
 
     /// Decides about a request. What is refused is charged to no rate and holds no place.
-    ///
-    /// # Errors
-    /// With the first enforced measure that does not hold: lists, then rates in order, then concurrency.
-    pub fn admit(&mut self, ask: &Ask<'_>, now: Tick) -> Result<Admitted, Refusal> {
+    pub fn admit(&mut self, ask: &Ask<'_>, now: Tick) -> Ruling {
+        match self.decide(ask, now) {
+            Ok(admitted) => Ruling::Admitted(admitted),
+            Err(refusal) => Ruling::Refused(refusal, false),
+        }
+    }
+
+    /// Asks for the place of a request that waits.
+    pub fn claim(&mut self, waiting: &mut Waiting, _now: Tick) -> Claim {
+        let refusal = Refusal::new(Reason::Overloaded, "nobody waits here");
+        let _ = waiting;
+        Claim::Give(Ruling::Refused(refusal, false))
+    }
+
+    /// Forgets a request whose client went away.
+    pub fn leave(&mut self, waiting: Waiting) {
+        drop(waiting);
+    }
+
+    /// Names those in the queue who should claim now: a place is free, or their time is over.
+    pub fn called(&mut self, _now: Tick, _wake: impl FnMut(u64)) {}
+
+    /// Takes note of how an admitted request ended, after its [`Admitted`] was dropped.
+    pub fn account(&mut self, _seen: &Seen, _outcome: &Outcome, _now: Tick) {}
+
+    /// Takes note of a client that broke the protocol.
+    pub fn abused(&mut self, _platform: Option<usize>, _client: ClientAddr, _now: Tick) {}
+
+    /// Takes note of a visitor that passed its challenge.
+    pub fn challenge_passed(&mut self, _seen: &Seen, _now: Tick) {}
+
+    /// What was seen since the last harvest.
+    pub fn harvest(&mut self, now: Tick) -> Harvest {
+        let from = std::mem::replace(&mut self.harvested, now);
+        Harvest { from, to: now, ..Harvest::default() }
+    }
+
+    /// Takes the memory of a harvest back.
+    pub fn recycle(&mut self, harvest: Harvest) {
+        drop(harvest);
+    }
+
+    /// The first enforced measure that does not hold refuses: lists, then rates in order, then concurrency.
+    fn decide(&mut self, ask: &Ask<'_>, now: Tick) -> Result<Admitted, Refusal> {
         let mut observed = Observed::new();
         let verdict = self.declared.lists.verdict(ask.client.ip());
         let allowed = verdict.is_some_and(|verdict| verdict.allowed);
@@ -141,7 +294,7 @@ impl Shard {
         }
 
         self.charge(&charges, now, &mut observed)?;
-        Ok(Admitted { _permits: permits, observed })
+        Ok(Admitted { _permits: permits, observed, seen: unseen(ask, now), grant: None })
     }
 
     /// Charges every rate, or none: another worker may take the last request of a key after we looked.
@@ -183,6 +336,23 @@ impl Shard {
             None => write_address(&mut hasher, ask.client.ip()),
         }
         hasher.finish()
+    }
+}
+
+/// What is remembered of a request of which nothing was perceived.
+fn unseen(ask: &Ask<'_>, now: Tick) -> Seen {
+    Seen {
+        attributes: Attributes::default(),
+        visitor: 0,
+        token: 0,
+        platform: u16::try_from(ask.platform).unwrap_or(u16::MAX),
+        route: u16::try_from(ask.route).unwrap_or(u16::MAX),
+        class: ask.class,
+        trust: Trust::Fresh,
+        client: ask.client,
+        navigation: false,
+        rule: 0,
+        at: now,
     }
 }
 
@@ -264,13 +434,14 @@ mod tests {
             platforms: vec![Platform {
                 name: "public".to_owned(),
                 concurrency,
-                routes: vec![Route { path: "/search".to_owned(), rates }],
+                routes: vec![Route { path: "/search".to_owned(), class: RouteClass::Search, rates }],
             }],
+            ..Declaration::default()
         }
     }
 
     fn shard(node: &Arc<Node>, declaration: &Declaration) -> Shard {
-        Shard::new(Arc::clone(node), Arc::new(Declared::compile(declaration, node)))
+        Shard::new(Arc::clone(node), Arc::new(Declared::compile(declaration, node)), 7)
     }
 
     fn node() -> Arc<Node> {
@@ -283,8 +454,24 @@ mod tests {
 
     fn ask(address: &str) -> Ask<'static> {
         let class = RouteClass::Search;
-        let client = client(address);
-        Ask { client, platform: 0, route: 0, class, session: None, api_key: None, sight: Sight::default(), wall: 0 }
+        Ask {
+            client: client(address),
+            platform: 0,
+            route: 0,
+            class,
+            session: None,
+            api_key: None,
+            sight: Sight::default(),
+            wall: 0,
+        }
+    }
+
+    fn admit(shard: &mut Shard, ask: &Ask<'_>, now: Tick) -> Result<Admitted, Refusal> {
+        match shard.admit(ask, now) {
+            Ruling::Admitted(admitted) => Ok(admitted),
+            Ruling::Refused(refusal, _) => Err(refusal),
+            other => panic!("{other:?}"),
+        }
     }
 
     fn words(outcome: Result<Admitted, Refusal>) -> String {
@@ -312,7 +499,7 @@ mod tests {
             ("2001:db8::2", "passed"),
         ];
         for (address, expected) in table {
-            assert_eq!(words(shard.admit(&ask(address), Tick::ZERO)), expected, "{address}");
+            assert_eq!(words(admit(&mut shard, &ask(address), Tick::ZERO)), expected, "{address}");
         }
     }
 
@@ -360,7 +547,7 @@ mod tests {
             let mut shard = shard(&node, &declaration(vec![rate(*key, 1, Mode::Enforce)], Vec::new()));
             for (address, session, api_key, passes) in *asks {
                 let (session, api_key) = (session.map(str::as_bytes), api_key.map(str::as_bytes));
-                let outcome = shard.admit(&Ask { session, api_key, ..ask(address) }, Tick::ZERO);
+                let outcome = admit(&mut shard, &Ask { session, api_key, ..ask(address) }, Tick::ZERO);
                 assert_eq!(outcome.is_ok(), *passes, "{key:?} {address} {session:?}");
             }
         }
@@ -375,17 +562,17 @@ mod tests {
             rate(RateKey::Address, 2, Mode::Observe),
         ];
         let mut shard = shard(&node, &declaration(rates, Vec::new()));
-        assert_eq!(words(shard.admit(&ask("203.0.113.1"), Tick::ZERO)), "passed");
+        assert_eq!(words(admit(&mut shard, &ask("203.0.113.1"), Tick::ZERO)), "passed");
         for _ in 0..10 {
             assert_eq!(
-                words(shard.admit(&ask("203.0.113.1"), Tick::ZERO)),
+                words(admit(&mut shard, &ask("203.0.113.1"), Tick::ZERO)),
                 "rate-limited: rate 1/s by address on /search"
             );
         }
-        assert_eq!(words(shard.admit(&ask("203.0.113.2"), Tick::ZERO)), "passed");
-        assert_eq!(words(shard.admit(&ask("203.0.113.3"), Tick::ZERO)), "passed");
+        assert_eq!(words(admit(&mut shard, &ask("203.0.113.2"), Tick::ZERO)), "passed");
+        assert_eq!(words(admit(&mut shard, &ask("203.0.113.3"), Tick::ZERO)), "passed");
         let refusal =
-            shard.admit(&ask("203.0.113.4"), Tick::from_millis(400)).expect_err("the prefix has had its three");
+            admit(&mut shard, &ask("203.0.113.4"), Tick::from_millis(400)).expect_err("the prefix has had its three");
         assert_eq!(refusal.retry_after, Some(Duration::from_millis(600)));
     }
 
@@ -399,17 +586,20 @@ mod tests {
         ];
         let mut shard = shard(&node, &declaration(vec![rate(RateKey::Address, 1, Mode::Observe)], ceilings));
         let (at, whole) = (Tick::ZERO, "concurrency-limit: 0 at once in public");
-        let first = shard.admit(&ask("203.0.113.1"), at).expect("passes");
+        let first = admit(&mut shard, &ask("203.0.113.1"), at).expect("passes");
         assert_eq!(first.observed().iter().map(ToString::to_string).collect::<Vec<_>>(), [whole]);
-        let second = shard.admit(&ask("203.0.113.1"), at).expect("passes");
+        let second = admit(&mut shard, &ask("203.0.113.1"), at).expect("passes");
         let seen: Vec<_> = second.observed().iter().map(ToString::to_string).collect();
         let class = "concurrency-limit: 1 at once in search of public";
         assert_eq!(seen, ["rate-limited: rate 1/s by address on /search", class, whole]);
-        assert_eq!(words(shard.admit(&ask("203.0.113.9"), at)), "concurrency-limit: 2 at once in search of public");
+        assert_eq!(
+            words(admit(&mut shard, &ask("203.0.113.9"), at)),
+            "concurrency-limit: 2 at once in search of public"
+        );
         drop(first);
-        assert_eq!(words(shard.admit(&ask("203.0.113.9"), at)), format!("passed, {class}, {whole}"));
+        assert_eq!(words(admit(&mut shard, &ask("203.0.113.9"), at)), format!("passed, {class}, {whole}"));
         let page = Ask { class: RouteClass::Page, ..ask("203.0.113.10") };
-        assert_eq!(words(shard.admit(&page, at)), format!("passed, {whole}"), "another class");
+        assert_eq!(words(admit(&mut shard, &page, at)), format!("passed, {whole}"), "another class");
     }
 
     #[test]
@@ -417,12 +607,12 @@ mod tests {
         let node = node();
         let ceiling = Concurrency { class: None, limit: 1, mode: Mode::Enforce };
         let mut shard = shard(&node, &declaration(vec![rate(RateKey::Address, 1, Mode::Enforce)], vec![ceiling]));
-        let held = shard.admit(&ask("203.0.113.1"), Tick::ZERO).expect("passes");
-        assert_eq!(words(shard.admit(&ask("203.0.113.2"), Tick::ZERO)), "concurrency-limit: 1 at once in public");
+        let held = admit(&mut shard, &ask("203.0.113.1"), Tick::ZERO).expect("passes");
+        assert_eq!(words(admit(&mut shard, &ask("203.0.113.2"), Tick::ZERO)), "concurrency-limit: 1 at once in public");
         // The allow list frees from rates, not from concurrency.
-        assert_eq!(words(shard.admit(&ask("192.0.2.1"), Tick::ZERO)), "concurrency-limit: 1 at once in public");
+        assert_eq!(words(admit(&mut shard, &ask("192.0.2.1"), Tick::ZERO)), "concurrency-limit: 1 at once in public");
         drop(held);
-        assert_eq!(words(shard.admit(&ask("203.0.113.2"), Tick::ZERO)), "passed");
+        assert_eq!(words(admit(&mut shard, &ask("203.0.113.2"), Tick::ZERO)), "passed");
     }
 
     #[test]
@@ -431,13 +621,19 @@ mod tests {
         let ceiling = |limit| vec![Concurrency { class: None, limit, mode: Mode::Enforce }];
         let rates = |burst| vec![rate(RateKey::Address, burst, Mode::Enforce)];
         let mut shard = shard(&node, &declaration(rates(1), ceiling(5)));
-        let _held = shard.admit(&ask("203.0.113.1"), Tick::ZERO).expect("passes");
+        let _held = admit(&mut shard, &ask("203.0.113.1"), Tick::ZERO).expect("passes");
         shard.swap(Arc::new(Declared::compile(&declaration(rates(1), ceiling(1)), &node)));
-        assert_eq!(words(shard.admit(&ask("203.0.113.1"), Tick::ZERO)), "rate-limited: rate 1/s by address on /search");
-        assert_eq!(words(shard.admit(&ask("203.0.113.2"), Tick::ZERO)), "concurrency-limit: 1 at once in public");
+        assert_eq!(
+            words(admit(&mut shard, &ask("203.0.113.1"), Tick::ZERO)),
+            "rate-limited: rate 1/s by address on /search"
+        );
+        assert_eq!(words(admit(&mut shard, &ask("203.0.113.2"), Tick::ZERO)), "concurrency-limit: 1 at once in public");
         shard.swap(Arc::new(Declared::compile(&declaration(rates(2), ceiling(2)), &node)));
-        assert_eq!(words(shard.admit(&ask("203.0.113.1"), Tick::ZERO)), "passed", "one of two was used");
-        assert_eq!(words(shard.admit(&ask("203.0.113.1"), Tick::ZERO)), "rate-limited: rate 1/s by address on /search");
+        assert_eq!(words(admit(&mut shard, &ask("203.0.113.1"), Tick::ZERO)), "passed", "one of two was used");
+        assert_eq!(
+            words(admit(&mut shard, &ask("203.0.113.1"), Tick::ZERO)),
+            "rate-limited: rate 1/s by address on /search"
+        );
     }
 
     #[test]
@@ -445,7 +641,7 @@ mod tests {
         let node = node();
         let mut shard = shard(&node, &declaration(Vec::new(), Vec::new()));
         let far = Ask { platform: 9, route: usize::MAX, ..ask("203.0.113.1") };
-        assert_eq!(words(shard.admit(&far, Tick::ZERO)), "passed");
+        assert_eq!(words(admit(&mut shard, &far, Tick::ZERO)), "passed");
     }
 
     #[test]
@@ -479,9 +675,9 @@ mod tests {
         thread::scope(|scope| {
             for _ in 0..6 {
                 scope.spawn(|| {
-                    let mut shard = Shard::new(Arc::clone(&node), Arc::clone(&declared));
+                    let mut shard = Shard::new(Arc::clone(&node), Arc::clone(&declared), 7);
                     for round in 0..3000 {
-                        if let Ok(admitted) = shard.admit(&ask("203.0.113.1"), Tick::ZERO) {
+                        if let Ok(admitted) = admit(&mut shard, &ask("203.0.113.1"), Tick::ZERO) {
                             let now = under_way.fetch_add(1, Ordering::SeqCst) + 1;
                             most.fetch_max(now, Ordering::SeqCst);
                             if round % 8 == 0 {
@@ -497,10 +693,10 @@ mod tests {
         });
         assert!(most.load(Ordering::SeqCst) <= LIMIT, "{most:?} at once");
         assert!(passed.load(Ordering::Relaxed) > 0);
-        let mut shard = Shard::new(Arc::clone(&node), declared);
+        let mut shard = Shard::new(Arc::clone(&node), declared, 7);
         let all: Vec<_> =
-            (0..LIMIT).map(|_| shard.admit(&ask("203.0.113.1"), Tick::ZERO).expect("given back")).collect();
-        assert!(shard.admit(&ask("203.0.113.1"), Tick::ZERO).is_err());
+            (0..LIMIT).map(|_| admit(&mut shard, &ask("203.0.113.1"), Tick::ZERO).expect("given back")).collect();
+        assert!(admit(&mut shard, &ask("203.0.113.1"), Tick::ZERO).is_err());
         drop(all);
     }
 
@@ -525,10 +721,10 @@ mod tests {
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    let mut shard = Shard::new(Arc::clone(&node), Arc::clone(&declared));
+                    let mut shard = Shard::new(Arc::clone(&node), Arc::clone(&declared), 7);
                     for round in 0..400 {
                         let address = format!("203.0.113.{}", round % 4);
-                        if shard.admit(&ask(&address), Tick::ZERO).is_ok() {
+                        if admit(&mut shard, &ask(&address), Tick::ZERO).is_ok() {
                             passed[round % 4].fetch_add(1, Ordering::Relaxed);
                         }
                     }

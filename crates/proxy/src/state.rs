@@ -148,6 +148,7 @@ fn declaration(policy: &Policy) -> Declaration {
             .iter()
             .map(|route| engine::Route {
                 path: route_name(&route.path),
+                class: route.class,
                 rates: route
                     .rates
                     .iter()
@@ -164,6 +165,7 @@ fn declaration(policy: &Policy) -> Declaration {
     Declaration {
         lists: policy.lists.iter().map(list).collect(),
         platforms: policy.platforms.iter().map(platform).collect(),
+        vouched: Vec::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use portcullis_engine::{Admitted, Ask, ConnectionPermit, Refusal, Shard};
+use portcullis_engine::{Admitted, Ask, ConnectionPermit, Detail, Refusal, Ruling, Shard};
 use portcullis_types::{ClientAddr, Limits, Reason, Reference, Tick};
 use portcullis_wire::http::RequestHead;
 use portcullis_wire::proxy_protocol;
@@ -126,9 +126,9 @@ pub(crate) fn run(
 
 impl Worker {
     fn new(number: usize, process: Arc<Process>, snapshot: Arc<Snapshot>) -> Rc<Self> {
-        let shard = Shard::new(Arc::clone(&process.node), Arc::clone(&snapshot.declared));
         let limits = snapshot.policy.limits;
         let seed = process.seed(number);
+        let shard = Shard::new(Arc::clone(&process.node), Arc::clone(&snapshot.declared), seed);
         Rc::new(Self {
             number,
             local: RefCell::new(Local::new(snapshot, None, seed)),
@@ -274,7 +274,18 @@ impl Worker {
     }
 
     pub(crate) fn admit(&self, ask: &Ask<'_>, now: Tick) -> Result<Admitted, Refusal> {
-        self.shard.borrow_mut().admit(ask, now)
+        let refused = |reason| Err(Refusal::new(reason, Detail::Nothing));
+        let mut shard = self.shard.borrow_mut();
+        match shard.admit(ask, now) {
+            Ruling::Admitted(admitted) => Ok(admitted),
+            Ruling::Refused(refusal, _) => Err(refusal),
+            Ruling::Challenge(_) => refused(Reason::Challenge),
+            Ruling::Room(_) => refused(Reason::WaitingRoom),
+            Ruling::Waiting(waiting) => {
+                shard.leave(waiting);
+                refused(Reason::Overloaded)
+            }
+        }
     }
 
     pub(crate) fn is_draining(&self) -> bool {

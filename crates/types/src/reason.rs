@@ -132,6 +132,17 @@ reasons! {
     RateLimited = "rate-limited", 429, Client, "Raise the rate, or set it to observe; the record names the rate and the key.";
     /// As many requests as declared are under way in this platform or class.
     ConcurrencyLimit = "concurrency-limit", 503, Gate, "Raise the concurrency, or find out why the platform is slow.";
+    // Admission, as the brain orders it.
+    /// The platform is at its limit and others had a better claim to wait.
+    Overloaded = "overloaded", 503, Gate, "`portcullis status` shows the limits and what came; more capacity or fewer requests end it.";
+    /// A rule that the gate made by itself refuses what looks like the attack.
+    RuleRefused = "rule-refused", 429, Client, "`portcullis explain` tells the rule's reason; `portcullis rules undo` takes it back.";
+    /// A rule that the gate made by itself closes the connections of what looks like the attack.
+    RuleClosed = "rule-closed", 0, Client, "`portcullis explain` tells the rule's reason; `portcullis rules undo` takes it back.";
+    /// The visitor must show that a browser and a person's patience stand behind it.
+    Challenge = "challenge", 429, Client, "Ordinary during an attack: people pass it in about a second.";
+    /// The platform is full and the visitor waits for its turn.
+    WaitingRoom = "waiting-room", 503, Gate, "Ordinary while more people come than the platform can carry; the page tells how long.";
     // Upstream.
     /// No upstream of the platform is healthy.
     NoUpstream = "no-upstream", 503, Upstream, "Look at the platform: every upstream failed its checks or was ejected.";

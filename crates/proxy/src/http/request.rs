@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use portcullis_engine::{Admitted, Ask, Detail, Refusal};
+use portcullis_engine::{Admitted, Ask, Detail, Refusal, Sight};
 use portcullis_types::Reason;
 use portcullis_wire::http::{Fields, Name, RequestHead};
 
@@ -116,8 +116,16 @@ fn admit(
     let declared = &snapshot.policy.platforms[platform];
     let session = declared.session_cookie.as_ref().and_then(|name| cookie(&head.fields, name.as_bytes()));
     let api_key = declared.api_key_header.as_ref().and_then(|name| head.fields.find(name.as_bytes()));
-    let sight = portcullis_engine::Sight::default();
-    let ask = Ask { client: client.address, platform, route, class: account.class(), session, api_key, sight, wall: 0 };
+    let ask = Ask {
+        client: client.address,
+        platform,
+        route,
+        class: account.class(),
+        session,
+        api_key,
+        sight: Sight::default(),
+        wall: 0,
+    };
     let admitted = worker.admit(&ask, account.began)?;
     account.observed(admitted.observed());
     Ok(admitted)
