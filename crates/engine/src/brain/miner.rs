@@ -1,16 +1,41 @@
 //! Finds what the requests of now have in common that the requests of ordinary days have not.
 //!
 //! A pure function of rows: same rows, same patterns. It judges nobody; [`super::rules`] tests what it finds.
+//!
+//! Each value that is frequent now becomes a literal with one bit per row. A beam search joins literals to patterns of at
+//! most four, a greedy cover keeps the fewest patterns that explain the excess. Frequent is meant by requests and by
+//! cost: the rows are drawn once as they are and once in proportion to what they cost the platform.
+
+use std::collections::BTreeSet;
 
 use smallvec::SmallVec;
 
 use super::orders::{LITERALS, Literal};
 use crate::senses::harvest::Row;
+use crate::senses::sight::Attribute;
 
 /// Patterns that one run finds at most.
 pub(crate) const COVER: usize = 4;
+/// Literals that one run joins at most.
+const CHOICE: usize = 64;
+/// Of each attribute, values that are looked at.
+const VALUES: usize = 6;
+/// Patterns that go on to the next length.
+const BEAM: usize = 10;
+/// Rows drawn to find the frequent values, and to stand for the cost.
+const DRAW: usize = 2048;
+/// A value below this share of the rows is not frequent.
+const FREQUENT: f64 = 0.03;
+/// A pattern that explains less of the excess is not worth a rule.
+const WORTH: f64 = 0.08;
+/// Below this share of ordinary traffic a pattern is narrow enough; more literals would only fit the noise.
+const NARROW: f64 = 0.000_3;
+/// Above this share of ordinary traffic a pattern is not proposed at all.
+const WIDE: f64 = 0.02;
+/// Fewer rows of people than this prove nothing about a pattern.
+const FEW: usize = 50;
 
-/// What all of a pattern's requests have in common.
+/// What all of a pattern's requests have in common, sorted by attribute.
 pub(crate) type Pattern = SmallVec<[Literal; LITERALS]>;
 
 /// A pattern with what speaks for it.
@@ -18,12 +43,9 @@ pub(crate) type Pattern = SmallVec<[Literal; LITERALS]>;
 pub(crate) struct Candidate {
     /// Sorted by attribute.
     pub(crate) pattern: Pattern,
-    /// Rows of the window that have it.
-    pub(crate) matched: u32,
-    /// Rows of the baseline that have it.
-    pub(crate) baseline: u32,
-    /// Of the excess, the share that it alone explains; by requests or by cost, whichever is greater.
-    pub(crate) explains: f32,
+    /// Of the excess, the share that it explains beyond the candidates before it; by requests or by cost, whichever is
+    /// greater.
+    pub(crate) explains: f64,
 }
 
 /// What there is to compare.
@@ -31,9 +53,11 @@ pub(crate) struct Candidate {
 pub(crate) struct Ground<'a> {
     /// Rows of ordinary days.
     pub(crate) baseline: &'a [Row],
-    /// Rows of now.
+    /// Rows of now, of visitors that have not shown to be people.
     pub(crate) window: &'a [Row],
-    /// Of the window, how many rows an ordinary time as long would have had.
+    /// Rows of now, of visitors that have. What they look like is no contrast.
+    pub(crate) people: &'a [Row],
+    /// How many rows like those of the window an ordinary time as long would have had.
     pub(crate) expected: f64,
     /// The same in microseconds of the platform.
     pub(crate) expected_cost: f64,
@@ -41,6 +65,352 @@ pub(crate) struct Ground<'a> {
 
 /// The patterns that explain the most of what is out of the ordinary, the best first.
 pub(crate) fn mine(ground: &Ground<'_>) -> Vec<Candidate> {
-    let _ = ground;
-    Vec::new()
+    let mut found = Vec::new();
+    let Some(field) = Field::new(ground) else { return found };
+    let mut alive = field.all.clone();
+    while found.len() < COVER {
+        let Some(best) = field.search(&alive) else { break };
+        field.remove(&mut alive, &best.bits);
+        found.push(Candidate { pattern: field.pattern(&best), explains: best.explains });
+    }
+    found
+}
+
+/// Whether a rule may consist of these literals.
+///
+/// What was asked for (a page, a method) is what a crowd has in common; where somebody comes from and with which browser
+/// is what people share; having no token and nothing to show for oneself is what every newcomer has in common. Each of
+/// the three needs another one beside it. How the client speaks (its TLS, its headers' order, its HTTP/2, the shape of
+/// its query) may stand alone where there is a value.
+pub(crate) fn may_become_rule(pattern: &[Literal]) -> bool {
+    let mut asked = false;
+    let mut who = false;
+    let mut client = false;
+    let mut new = false;
+    for literal in pattern {
+        match literal.attribute {
+            attribute if attribute.may_stand_alone() => {
+                if literal.value != 0 {
+                    return true;
+                }
+            }
+            Attribute::Endpoint | Attribute::Path | Attribute::Method | Attribute::Referer => asked = true,
+            Attribute::Network | Attribute::Language => who = true,
+            Attribute::Agent | Attribute::Family | Attribute::Accept => client = true,
+            Attribute::Token | Attribute::Evidence => new = true,
+            _ => {}
+        }
+    }
+    (asked && (who || client || new)) || (client && new)
+}
+
+/// The row has all of it.
+pub(crate) fn matches(pattern: &[Literal], row: &Row) -> bool {
+    pattern.iter().all(|literal| row.attributes.get(literal.attribute) == literal.value)
+}
+
+/// One bit per row, in parts: the window, its cost, the baseline, its cost, the people.
+type Bits = Vec<u64>;
+
+/// The rows as bits, and what there is to explain.
+struct Field {
+    literals: Vec<Literal>,
+    bits: Vec<Bits>,
+    /// Where each part ends, in words.
+    ends: [usize; 5],
+    /// Rows of each part.
+    rows: [usize; 5],
+    all: Bits,
+    expected: f64,
+    excess: f64,
+    expected_cost: f64,
+    cost: f64,
+    excess_cost: f64,
+}
+
+/// A conjunction under way.
+#[derive(Clone)]
+struct State {
+    /// Positions in `Field::literals`, as bits.
+    members: u64,
+    bits: Bits,
+    score: f64,
+    explains: f64,
+    usual: f64,
+}
+
+impl Field {
+    fn new(ground: &Ground<'_>) -> Option<Self> {
+        let cost: f64 = ground.window.iter().map(|row| f64::from(row.cost_us)).sum();
+        let rows = ground.window.len() as f64;
+        let (excess, excess_cost) = (rows - ground.expected, cost - ground.expected_cost);
+        // Less than a fifth more than usual is the weather of any site.
+        let excess = if excess > 0.2 * ground.expected && excess >= 8.0 { excess } else { 0.0 };
+        let excess_cost = if excess_cost > 0.2 * ground.expected_cost { excess_cost } else { 0.0 };
+        if excess <= 0.0 && excess_cost <= 0.0 {
+            return None;
+        }
+        let window_cost = draw_by_cost(ground.window);
+        let baseline_cost = draw_by_cost(ground.baseline);
+        let window: Vec<&Row> = ground.window.iter().collect();
+        let baseline: Vec<&Row> = ground.baseline.iter().collect();
+        let people: Vec<&Row> = ground.people.iter().collect();
+        let values = frequent(&window, &window_cost);
+        let parts = [&window, &window_cost, &baseline, &baseline_cost, &people];
+        let rows = parts.map(|part| part.len());
+        let mut ends = [0; 5];
+        let mut words = 0;
+        for (end, part) in ends.iter_mut().zip(parts) {
+            words += part.len().div_ceil(64);
+            *end = words;
+        }
+        let mut field = Self {
+            bits: vec![vec![0; words]; values.len()],
+            literals: values,
+            ends,
+            rows,
+            all: vec![u64::MAX; words],
+            expected: ground.expected,
+            excess,
+            expected_cost: ground.expected_cost,
+            cost,
+            excess_cost,
+        };
+        field.fill(&parts);
+        field.choose();
+        Some(field)
+    }
+
+    /// Sets the bits of every literal. The literals are sorted by attribute, so each row is read once.
+    fn fill(&mut self, parts: &[&Vec<&Row>; 5]) {
+        let mut groups: Vec<(Attribute, std::ops::Range<usize>)> = Vec::new();
+        for (at, literal) in self.literals.iter().enumerate() {
+            match groups.last_mut() {
+                Some((attribute, range)) if *attribute == literal.attribute => range.end = at + 1,
+                _ => groups.push((literal.attribute, at..at + 1)),
+            }
+        }
+        let mut from = 0;
+        for (part, end) in parts.iter().zip(self.ends) {
+            for (number, row) in part.iter().enumerate() {
+                let (word, bit) = (from + number / 64, 1_u64 << (number % 64));
+                for (attribute, range) in &groups {
+                    let value = row.attributes.get(*attribute);
+                    for at in range.clone() {
+                        if self.literals[at].value == value {
+                            self.bits[at][word] |= bit;
+                            break;
+                        }
+                    }
+                }
+            }
+            from = end;
+        }
+    }
+
+    /// Keeps the literals that can be part of an explanation.
+    fn choose(&mut self) {
+        let mut ranked: Vec<(usize, State)> = (0..self.literals.len())
+            .map(|at| (at, self.state(1 << (at % 64), self.bits[at].clone())))
+            .filter(|(_, state)| state.explains >= WORTH / 2.0)
+            .collect();
+        ranked.sort_by(|one, other| other.1.score.total_cmp(&one.1.score).then(one.0.cmp(&other.0)));
+        let mut kept: Vec<usize> = Vec::new();
+        let mut of: [usize; Attribute::ALL.len()] = [0; Attribute::ALL.len()];
+        // The best of each attribute first: a broad one such as "no token" scores low alone and narrows others well.
+        for depth in [3, VALUES] {
+            for (at, _) in &ranked {
+                let attribute = self.literals[*at].attribute.index();
+                if kept.len() < CHOICE && of[attribute] < depth && !kept.contains(at) {
+                    of[attribute] += 1;
+                    kept.push(*at);
+                }
+            }
+        }
+        kept.sort_unstable();
+        self.literals = kept.iter().map(|at| self.literals[*at]).collect();
+        self.bits = kept.iter().map(|at| std::mem::take(&mut self.bits[*at])).collect();
+    }
+
+    /// The best pattern among the rows that are still alive.
+    fn search(&self, alive: &Bits) -> Option<State> {
+        let mut best: Option<State> = None;
+        let mut tried: BTreeSet<u64> = BTreeSet::new();
+        let mut beam: Vec<State> = (0..self.literals.len())
+            .map(|at| self.state(1 << at, and(alive, &self.bits[at])))
+            .filter(|state| state.explains >= WORTH)
+            .collect();
+        for length in 1..=LITERALS {
+            for state in &beam {
+                let better = best.as_ref().is_none_or(|best| state.score > best.score);
+                if better && state.usual <= WIDE && may_become_rule(&self.pattern(state)) {
+                    best = Some(state.clone());
+                }
+            }
+            if length == LITERALS {
+                break;
+            }
+            beam.sort_by(|one, other| other.score.total_cmp(&one.score).then(one.members.cmp(&other.members)));
+            // The broad and the narrow both go on: the first few by score, and any that stands apart by its rows.
+            beam.truncate(BEAM);
+            let mut longer: Vec<State> = Vec::new();
+            for state in &beam {
+                for (at, literal) in self.literals.iter().enumerate() {
+                    if self.asks_for(state.members, literal.attribute) || !tried.insert(state.members | 1 << at) {
+                        continue;
+                    }
+                    if let Some(next) = self.join(state, at)
+                        && next.score > state.score * 1.02
+                    {
+                        longer.push(next);
+                    }
+                }
+            }
+            if longer.is_empty() {
+                break;
+            }
+            beam = longer;
+        }
+        best
+    }
+
+    /// A pattern with one literal more; none where too little of the excess is left.
+    fn join(&self, state: &State, at: usize) -> Option<State> {
+        let literal = &self.bits[at];
+        // The window alone tells whether it is worth the rest.
+        let rows = count_both(&state.bits, literal, 0, self.ends[0]);
+        let costs = count_both(&state.bits, literal, self.ends[0], self.ends[1]);
+        if self.explained(rows, 0.0).max(self.explained_cost(costs, 0.0)) < WORTH {
+            return None;
+        }
+        let next = self.state(state.members | 1 << at, and(&state.bits, literal));
+        (next.explains >= WORTH).then_some(next)
+    }
+
+    fn state(&self, members: u64, bits: Bits) -> State {
+        let counted = self.count(&bits);
+        let share = |part: usize| counted[part] as f64 / self.rows[part].max(1) as f64;
+        let (now, now_cost, usual, usual_cost) = (share(0), share(1), share(2), share(3));
+        let people = if self.rows[4] >= FEW { share(4) } else { 0.0 };
+        let by_rows = self.explained(counted[0], usual);
+        let by_cost = self.explained_cost(counted[1], usual_cost);
+        let (explains, share) = if by_rows >= by_cost { (by_rows, now) } else { (by_cost, now_cost.max(now)) };
+        // Halved doubts: what people do now counts as much as what they did on other days.
+        let ratio = share / usual.max(people).max(NARROW);
+        let brevity = 1.0 - 0.01 * f64::from(members.count_ones());
+        State { members, bits, score: explains.max(0.0) * log2(1.0 + ratio) * brevity, explains, usual }
+    }
+
+    fn explained(&self, rows: usize, usual: f64) -> f64 {
+        if self.excess <= 0.0 { 0.0 } else { (rows as f64 - usual * self.expected) / self.excess }
+    }
+
+    fn explained_cost(&self, rows: usize, usual: f64) -> f64 {
+        if self.excess_cost <= 0.0 {
+            return 0.0;
+        }
+        let cost = rows as f64 / self.rows[1].max(1) as f64 * self.cost;
+        (cost - usual * self.expected_cost) / self.excess_cost
+    }
+
+    fn count(&self, bits: &Bits) -> [usize; 5] {
+        let mut from = 0;
+        self.ends.map(|end| {
+            let sum = bits[from..end].iter().map(|word| word.count_ones() as usize).sum();
+            from = end;
+            sum
+        })
+    }
+
+    fn asks_for(&self, members: u64, attribute: Attribute) -> bool {
+        self.members(members).any(|at| self.literals[at].attribute == attribute)
+    }
+
+    fn members(&self, members: u64) -> impl Iterator<Item = usize> + '_ {
+        (0..self.literals.len()).filter(move |at| members >> at & 1 == 1)
+    }
+
+    fn pattern(&self, state: &State) -> Pattern {
+        self.members(state.members).map(|at| self.literals[at]).collect()
+    }
+
+    /// Takes the explained rows out of the window. Ordinary days and people stay: a pattern is compared with all of them.
+    fn remove(&self, alive: &mut Bits, explained: &Bits) {
+        for (word, gone) in alive.iter_mut().zip(explained).take(self.ends[1]) {
+            *word &= !gone;
+        }
+    }
+}
+
+fn and(one: &Bits, other: &Bits) -> Bits {
+    one.iter().zip(other).map(|(one, other)| one & other).collect()
+}
+
+fn count_both(one: &Bits, other: &Bits, from: usize, end: usize) -> usize {
+    one[from..end].iter().zip(&other[from..end]).map(|(one, other)| (one & other).count_ones() as usize).sum()
+}
+
+/// Rows in proportion to what they cost: every so many microseconds the row that spends it.
+fn draw_by_cost(rows: &[Row]) -> Vec<&Row> {
+    let total: u64 = rows.iter().map(|row| u64::from(row.cost_us)).sum();
+    let step = (total / DRAW as u64).max(1);
+    let mut drawn = Vec::with_capacity(DRAW + 1);
+    let mut spent = step / 2;
+    for row in rows {
+        spent += u64::from(row.cost_us);
+        while spent >= step && drawn.len() < DRAW {
+            spent -= step;
+            drawn.push(row);
+        }
+    }
+    drawn
+}
+
+/// The values that are frequent now, by requests or by cost, sorted by attribute.
+fn frequent(window: &[&Row], by_cost: &[&Row]) -> Vec<Literal> {
+    let step = window.len().div_ceil(DRAW).max(1);
+    let mut found = Vec::new();
+    let mut values: Vec<u32> = Vec::with_capacity(DRAW);
+    for attribute in Attribute::ALL {
+        let mut shares: Vec<(f64, u32)> = Vec::new();
+        let drawn = window.iter().step_by(step).copied();
+        runs(&mut values, drawn.map(|row| row.attributes.get(attribute)), &mut shares);
+        runs(&mut values, by_cost.iter().map(|row| row.attributes.get(attribute)), &mut shares);
+        shares.retain(|(share, value)| *share >= FREQUENT && may_be_asked(attribute, *value));
+        shares.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
+        let mut kept: SmallVec<[u32; VALUES]> = SmallVec::new();
+        for (_, value) in shares {
+            if kept.len() < VALUES && !kept.contains(&value) {
+                kept.push(value);
+            }
+        }
+        found.extend(kept.into_iter().map(|value| Literal { attribute, value }));
+    }
+    found
+}
+
+/// Nobody is picked out for the token or for the good signs that they have; only for having none.
+fn may_be_asked(attribute: Attribute, value: u32) -> bool {
+    !matches!(attribute, Attribute::Token | Attribute::Evidence) || value == 0
+}
+
+/// The share of each value.
+fn runs(values: &mut Vec<u32>, drawn: impl Iterator<Item = u32>, shares: &mut Vec<(f64, u32)>) {
+    values.clear();
+    values.extend(drawn);
+    values.sort_unstable();
+    let rows = values.len().max(1) as f64;
+    for run in values.chunk_by(|one, other| one == other) {
+        if let Some(value) = run.first() {
+            shares.push((run.len() as f64 / rows, *value));
+        }
+    }
+}
+
+/// Logarithm to base 2 from exact operations only, so that every machine finds the same pattern. Good to 0.01.
+fn log2(x: f64) -> f64 {
+    let bits = x.to_bits();
+    let exponent = ((bits >> 52) & 0x7ff) as f64 - 1023.0;
+    let mantissa = f64::from_bits(bits & 0x000f_ffff_ffff_ffff | 0x3ff0_0000_0000_0000);
+    exponent + (mantissa - 1.0) * (1.0 + 0.343_5 * (2.0 - mantissa))
 }

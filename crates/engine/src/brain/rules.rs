@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::act::Act;
 use super::orders::{LiveRule, RuleId};
 use super::posture::Posture;
+use super::status::RuleStatus;
+use crate::senses::Known;
 use crate::senses::harvest::{OutcomeRow, Portrait, Row, RuleTally};
+use crate::settings::Settings;
 
 /// What one platform looks like at one step, every 100 ms.
 #[derive(Clone, Copy)]
@@ -50,33 +53,9 @@ pub(crate) struct Situation<'a> {
     /// Readable examples.
     pub(crate) portraits: &'a [Portrait],
     /// What is known of a visitor.
-    pub(crate) known: &'a dyn Fn(u64) -> Human,
-    /// Which parts are switched on.
-    pub(crate) allowed: Allowed,
-}
-
-/// What is known of a visitor that matters here.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Human {
-    /// 0 nothing yet, 1 some, 2 much.
-    pub(crate) evidence: u8,
-    /// Milliseconds since first seen; 0 for a visitor nobody remembers.
-    pub(crate) age_ms: u64,
-}
-
-/// Which parts are switched on. All are, but for canaries and an operator who wants otherwise.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Allowed {
-    /// Patterns are looked for at all.
-    pub(crate) mining: bool,
-    /// Patterns are tested against ordinary days.
-    pub(crate) contrast: bool,
-    /// Patterns of visitors that behave like people are dropped.
-    pub(crate) veto: bool,
-    /// Some visitors get the next milder action.
-    pub(crate) hold_out: bool,
-    /// Outcomes are mined.
-    pub(crate) business: bool,
+    pub(crate) known: &'a dyn Fn(u64) -> Known,
+    /// Which parts are switched on, and whether rules may act at all.
+    pub(crate) settings: &'a Settings,
 }
 
 /// What came of one step.
@@ -100,29 +79,6 @@ pub(crate) struct RulesOutcome {
     pub(crate) matched_expected: f64,
     /// Rules that act, however little.
     pub(crate) in_force: usize,
-}
-
-/// One rule as `status` shows it.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct RuleStatus {
-    /// `r-81`.
-    pub(crate) id: String,
-    /// `shadow`, `enforced`, `relaxing`, `dormant`, `undone`.
-    pub(crate) phase: String,
-    /// What becomes of a match.
-    pub(crate) action: String,
-    /// Of the matches, so many in a hundred are acted upon.
-    pub(crate) share: u8,
-    /// The pattern in words.
-    pub(crate) pattern: String,
-    /// An operator keeps it.
-    pub(crate) pinned: bool,
-    /// Requests that matched since it was proposed.
-    pub(crate) matched: u64,
-    /// Why, as it was told when it was enforced.
-    pub(crate) why: String,
-    /// What to type to undo it.
-    pub(crate) undo: String,
 }
 
 /// The rules of one platform, live and dormant.
