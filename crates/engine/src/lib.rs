@@ -39,4 +39,4 @@ pub use senses::sight::{ATTRIBUTES, Attribute, Attributes, Business, Outcome, Se
 pub use senses::{Known, Senses};
 pub use settings::{Settings, Switches};
 pub use shard::{Admitted, Ask, Challenge, Claim, Grant, RoomPlace, Ruling, Shard, Waiting};
-pub use trust::{Binding, PuzzleError, Step, Ticket, TokenText, Tokens, Trust, Vouch};
+pub use trust::{Binding, ManualError, PuzzleError, Step, Ticket, TokenText, Tokens, Trust, Vouch, solve_puzzle};

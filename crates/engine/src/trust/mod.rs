@@ -2,6 +2,8 @@
 
 mod binding;
 mod challenge;
+mod puzzle;
+mod spent;
 mod token;
 mod tokens;
 
@@ -9,8 +11,9 @@ use std::fmt;
 
 pub use binding::Binding;
 pub use challenge::Step;
+pub use puzzle::solve_puzzle;
 pub use token::TokenText;
-pub use tokens::{PuzzleError, Ticket, Tokens, Vouch};
+pub use tokens::{ManualError, PuzzleError, Ticket, Tokens, Vouch};
 
 /// Who vouches, from nobody to the organisation itself. A higher one goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -1,12 +1,13 @@
 //! Tokens: small signed notes that a visitor carries, so that the gate needs to remember nothing.
 //!
-//! A token is [`BYTES`] long and [`TEXT`] characters in a cookie: kind, class, the number of its key, when it was issued, one
-//! instant or day, a random id, and a MAC of all this under a key of its kind and time. It never holds an address, a name,
-//! or anything that says who the visitor is.
+//! A token is [`BYTES`] long and [`TEXT`] characters in a cookie: kind, class, when it was issued, one instant or day,
+//! a random id, and a MAC of all this under a key of its kind and time. It never holds an address, a name, or anything
+//! that says who the visitor is.
 //!
-//! The MAC is SipHash-2-4 with 128 bits of output. A forger needs one answer in 2^128 to be lucky; at a million answers a second
-//! that is 10^25 years, and a key lives for days. The key itself has 128 bits and is derived from 256 bits of the master.
-//! Reading takes a derivation, a decoding and a MAC, under 200 ns, and allocates nothing.
+//! The MAC is SipHash-2-4 with 128 bits of output. A forger who sends a million guesses a second needs 10^25 years to be
+//! lucky, and each of them costs the gate 200 ns; a key lives for three months at most, and the next one says nothing about
+//! it. Keys have 128 bits and are derived from the 256 bits of the master. Reading takes a decoding, a derivation and a
+//! MAC, and allocates nothing.
 
 use std::hash::Hasher;
 
@@ -49,7 +50,7 @@ impl Kind {
             Self::Echo => 120,
             Self::Puzzle => 600,
             Self::Room => 6 * 3_600,
-            Self::Manual => 1_800,
+            Self::Manual => 900,
         }
     }
 }
@@ -88,8 +89,9 @@ impl AsRef<[u8]> for TokenText {
 /// What all keys come from.
 #[derive(Clone)]
 pub(crate) struct Keys {
-    left: [u8; 16],
-    right: [u8; 16],
+    /// Both have taken in the whole master: under one half of it, the other.
+    deriving: SipHasher24,
+    numbering: SipHasher24,
 }
 
 impl std::fmt::Debug for Keys {
@@ -100,10 +102,13 @@ impl std::fmt::Debug for Keys {
 
 impl Keys {
     pub(crate) fn new(master: [u8; 32]) -> Self {
-        let (mut left, mut right) = ([0; 16], [0; 16]);
-        left.copy_from_slice(&master[..16]);
-        right.copy_from_slice(&master[16..]);
-        Self { left, right }
+        let (left, right) = master.split_at(16);
+        let under = |key: &[u8], text: &[u8]| {
+            let mut hasher = SipHasher24::new_with_key(&key.try_into().unwrap_or_default());
+            hasher.write(text);
+            hasher
+        };
+        Self { deriving: under(left, right), numbering: under(right, left) }
     }
 
     /// Signs and writes.
@@ -112,7 +117,6 @@ impl Keys {
         let mut bytes = [0; BYTES];
         bytes[0] = token.kind as u8;
         bytes[1] = token.class;
-        bytes[2..4].copy_from_slice(&u16::try_from(epoch & 0xFFFF).unwrap_or_default().to_le_bytes());
         bytes[4..8].copy_from_slice(&token.issued.to_le_bytes());
         bytes[8..16].copy_from_slice(&token.since.to_le_bytes());
         bytes[16..24].copy_from_slice(&token.id.to_le_bytes());
@@ -124,25 +128,36 @@ impl Keys {
     /// Reads a token of that kind, if it is ours, whole, in its time, and the same visitor's.
     pub(crate) fn read(&self, text: &[u8], kind: Kind, binding: Option<Binding>, wall: u64) -> Option<Token> {
         let bytes = decode(text)?;
-        if bytes[0] != kind as u8 {
-            return None;
+        if bytes[0] == kind as u8 { self.check(&bytes, kind, binding, wall) } else { None }
+    }
+
+    /// Reads what vouches for a visitor, [`Kind::History`] or [`Kind::Passed`]: each request that carries one pays for
+    /// this.
+    pub(crate) fn read_vouch(&self, text: &[u8], binding: Binding, wall: u64) -> Option<Token> {
+        let bytes = decode(text)?;
+        match bytes[0] {
+            1 => self.check(&bytes, Kind::History, None, wall),
+            2 => self.check(&bytes, Kind::Passed, Some(binding), wall),
+            _ => None,
         }
+    }
+
+    fn check(&self, bytes: &[u8; BYTES], kind: Kind, binding: Option<Binding>, wall: u64) -> Option<Token> {
         let issued = u32::from_le_bytes(bytes[4..8].try_into().ok()?);
-        let epoch = u64::from(issued) / kind.lifetime();
         let now = wall / 1000;
         // Another node's clock may be a little ahead of ours.
-        let in_time = u64::from(issued) <= now + CLOCK_SKEW && now < u64::from(issued) + kind.lifetime();
-        let mac = self.mac(kind, epoch, &bytes[..SIGNED], binding).to_le_bytes();
-        // All bytes are compared, whatever the first ones are: a forger learns nothing from the time it takes.
-        let differs = mac.iter().zip(&bytes[SIGNED..]).fold(0, |differs, (a, b)| differs | (a ^ b));
-        let whole = bytes[2..4] == u16::try_from(epoch & 0xFFFF).ok()?.to_le_bytes();
-        (differs == 0 && in_time && whole).then_some(Token {
-            kind,
-            class: bytes[1],
-            issued,
-            since: u64::from_le_bytes(bytes[8..16].try_into().ok()?),
-            id: u64::from_le_bytes(bytes[16..24].try_into().ok()?),
-        })
+        if u64::from(issued) > now + CLOCK_SKEW || now >= u64::from(issued) + kind.lifetime() {
+            return None;
+        }
+        let epoch = u64::from(issued) / kind.lifetime();
+        let mac = self.mac(kind, epoch, &bytes[..SIGNED], binding);
+        // All of it at once: a forger learns nothing from the time it takes.
+        if mac != u128::from_le_bytes(bytes[SIGNED..].try_into().ok()?) {
+            return None;
+        }
+        let since = u64::from_le_bytes(bytes[8..16].try_into().ok()?);
+        let id = u64::from_le_bytes(bytes[16..24].try_into().ok()?);
+        Some(Token { kind, class: bytes[1], issued, since, id })
     }
 
     fn mac(&self, kind: Kind, epoch: u64, signed: &[u8], binding: Option<Binding>) -> u128 {
@@ -156,20 +171,23 @@ impl Keys {
 
     /// The key of that kind and time. A key that leaks says nothing about the master or any other key.
     fn derive(&self, kind: u8, epoch: u64) -> [u8; 16] {
-        let mut hasher = SipHasher24::new_with_key(&self.left);
-        hasher.write(&self.right);
+        let mut hasher = self.deriving;
         hasher.write_u64(epoch << 8 | u64::from(kind));
         hasher.finish128().as_bytes()
     }
 
     /// A number that nobody outside can predict.
     pub(crate) fn number(&self, count: u64, wall: u64) -> u64 {
-        let mut hasher = SipHasher24::new_with_key(&self.right);
-        hasher.write(&self.left);
+        let mut hasher = self.numbering;
         hasher.write_u64(count);
         hasher.write_u64(wall);
         hasher.finish128().h1
     }
+}
+
+/// The MAC of a token that was not checked: whoever solves a puzzle needs it.
+pub(crate) fn mac_of(text: &[u8]) -> Option<[u8; 16]> {
+    decode(text)?[SIGNED..].try_into().ok()
 }
 
 /// Nodes may differ by so many seconds.
@@ -212,23 +230,22 @@ fn encode(bytes: &[u8; BYTES]) -> [u8; TEXT] {
 
 fn decode(text: &[u8]) -> Option<[u8; BYTES]> {
     let text: &[u8; TEXT] = text.try_into().ok()?;
+    let (fours, last) = text.as_chunks::<4>();
     let mut bytes = [0; BYTES];
     let mut wrong = 0;
-    for (four, three) in text.chunks(4).zip(bytes.chunks_mut(3)) {
-        let mut bits = 0u32;
-        for letter in four {
+    let mut bits = |letters: &[u8]| {
+        letters.iter().fold(0u32, |bits, letter| {
             let value = VALUES[usize::from(*letter)];
-            wrong |= value & 0xC0;
-            bits = bits << 6 | u32::from(value & 63);
-        }
-        bits <<= 6 * (4 - four.len());
-        if three.len() == 1 && bits & 0xFFFF != 0 {
-            // Two texts for one token would be two tokens to whoever counts texts.
-            return None;
-        }
-        for (at, byte) in three.iter_mut().enumerate() {
-            *byte = bits.to_be_bytes()[1 + at];
-        }
+            wrong |= value;
+            bits << 6 | u32::from(value & 63)
+        })
+    };
+    for (four, three) in fours.iter().zip(bytes.as_chunks_mut::<3>().0) {
+        let [_, first, second, third] = bits(four).to_be_bytes();
+        *three = [first, second, third];
     }
-    (wrong == 0).then_some(bytes)
+    let [_, _, high, low] = (bits(last) << 4).to_be_bytes();
+    bytes[BYTES - 1] = high;
+    // Two texts for one token would be two tokens to whoever counts texts.
+    (wrong & 0xC0 == 0 && low == 0).then_some(bytes)
 }

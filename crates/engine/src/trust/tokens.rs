@@ -3,11 +3,14 @@
 //! Everything is stateless but what was spent, in fixed memory. It never reads a clock: `wall` is unix milliseconds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::Trust;
 use super::binding::Binding;
 use super::challenge::Step;
-use super::token::{Keys, Kind, Token, TokenText};
+use super::puzzle;
+use super::spent::{GENERATION, Spent};
+use super::token::{self, Keys, Kind, TEXT, Token, TokenText};
 
 /// What a token that a visitor carries says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,24 +49,51 @@ pub enum PuzzleError {
     Spent,
 }
 
+/// Why the manual way does not let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ManualError {
+    /// Not a ticket of ours, or another visitor's, or too old.
+    NotOurs,
+    /// Its turn is still to come.
+    Early(Duration),
+    /// It was used before.
+    Spent,
+}
+
+/// The least that the manual way takes. A program can wait, too: what it cannot do is to pass often.
+const MANUAL_LEAST: u64 = 20_000;
+/// The most that it takes, however many there are. Beyond this the spacing shrinks, and admission control carries the
+/// load.
+const MANUAL_MOST: u64 = 300_000;
+/// One ticket is called in so many milliseconds, once there are enough that the least wait does not space them.
+const MANUAL_SPACING: u64 = 100;
+
+// Whoever holds a ticket has ten minutes from its turn on; and what is used once must not outlive the memory of it.
+const _: () =
+    assert!(Kind::Manual.lifetime() * 1_000 >= MANUAL_MOST + 600_000 && Kind::Manual.lifetime() <= GENERATION);
+const _: () = assert!(Kind::Puzzle.lifetime() <= GENERATION);
+
 /// Makes and reads tokens.
 #[derive(Debug)]
 pub struct Tokens {
     keys: Keys,
     made: AtomicU64,
+    spent: Spent,
+    /// Unix milliseconds: when the next ticket of the manual way is called.
+    manual: AtomicU64,
 }
 
 impl Tokens {
     /// `master` must come from the system's randomness, and be kept where tokens are to survive a restart.
     #[must_use]
     pub fn new(master: [u8; 32]) -> Self {
-        Self { keys: Keys::new(master), made: AtomicU64::new(0) }
+        Self { keys: Keys::new(master), made: AtomicU64::new(0), spent: Spent::new(), manual: AtomicU64::new(0) }
     }
 
     /// Memory of what was spent; it never changes.
     #[must_use]
     pub const fn bytes(&self) -> usize {
-        0
+        self.spent.bytes()
     }
 
     /// A new random number for a token.
@@ -75,13 +105,15 @@ impl Tokens {
     /// Who vouches for the bearer of that cookie; nobody, when it is anything but a token of ours in its time.
     #[must_use]
     pub fn read(&self, cookie: &[u8], binding: Binding, wall: u64) -> Option<Vouch> {
-        if let Some(token) = self.keys.read(cookie, Kind::History, None, wall) {
+        let token = self.keys.read_vouch(cookie, binding, wall)?;
+        let Token { class, id, .. } = token;
+        Some(if matches!(token.kind, Kind::History) {
             let first_day = u32::try_from(token.since).ok()?;
             let renew = wall / 1000 >= u64::from(token.issued) + 86_400;
-            return Some(Vouch { trust: Trust::History, id: token.id, first_day, step: None, renew });
-        }
-        let token = self.keys.read(cookie, Kind::Passed, Some(binding), wall)?;
-        Some(Vouch { trust: Trust::Passed, id: token.id, first_day: 0, step: Step::of(token.class), renew: false })
+            Vouch { trust: Trust::History, id, first_day, step: None, renew }
+        } else {
+            Vouch { trust: Trust::Passed, id, first_day: 0, step: Step::of(class), renew: false }
+        })
     }
 
     /// An ordinary visitor since `first_day` (unix days), who came on about `tenure` days.
@@ -109,8 +141,288 @@ impl Tokens {
         Some(Ticket { arrived: token.since, id: token.id })
     }
 
+    /// Something to bring back.
+    #[must_use]
+    pub fn echo(&self, binding: Binding, wall: u64) -> TokenText {
+        self.write(Kind::Echo, 0, 0, self.fresh_id(wall), Some(binding), wall)
+    }
+
+    /// Whether it came back.
+    #[must_use]
+    pub fn check_echo(&self, text: &[u8], binding: Binding, wall: u64) -> bool {
+        self.keys.read(text, Kind::Echo, Some(binding), wall).is_some()
+    }
+
+    /// A puzzle to solve: its text is also what the graphs are made of.
+    #[must_use]
+    pub fn puzzle(&self, binding: Binding, wall: u64) -> TokenText {
+        self.write(Kind::Puzzle, 0, 0, self.fresh_id(wall), Some(binding), wall)
+    }
+
+    /// Whether that answer solves a puzzle of ours that nobody has solved yet.
+    ///
+    /// A wrong answer costs 2 microseconds at most, whatever is in it: first the MAC, then whether it was used, then
+    /// the form, then edge by edge until the first wrong one.
+    ///
+    /// # Errors
+    /// With what is wrong; the visitor is not told.
+    pub fn check_puzzle(&self, answer: &[u8], binding: Binding, wall: u64) -> Result<(), PuzzleError> {
+        if answer.len() > puzzle::ANSWER {
+            return Err(PuzzleError::Malformed);
+        }
+        let (text, rest) = answer.split_at_checked(TEXT).ok_or(PuzzleError::Malformed)?;
+        let token = self.keys.read(text, Kind::Puzzle, Some(binding), wall).ok_or(PuzzleError::NotOurs)?;
+        if self.spent.is_spent(token.id) {
+            return Err(PuzzleError::Spent);
+        }
+        let cycles = rest.strip_prefix(b".").ok_or(PuzzleError::Malformed)?;
+        puzzle::check(&token::mac_of(text).ok_or(PuzzleError::Malformed)?, cycles)?;
+        if self.spent.spend(token.id, wall / 1000) { Ok(()) } else { Err(PuzzleError::Spent) }
+    }
+
+    /// A ticket of the manual way, and how long it takes until it is called.
+    #[must_use]
+    pub fn manual(&self, binding: Binding, wall: u64) -> (TokenText, Duration) {
+        let turn = |due: u64| due.saturating_add(MANUAL_SPACING).clamp(wall + MANUAL_LEAST, wall + MANUAL_MOST);
+        let before = self.manual.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| Some(turn(due)));
+        let turn = turn(before.unwrap_or_else(|due| due));
+        let text = self.write(Kind::Manual, 0, turn, self.fresh_id(wall), Some(binding), wall);
+        (text, Duration::from_millis(turn - wall))
+    }
+
+    /// Whether that ticket's turn has come. It lets through once.
+    ///
+    /// # Errors
+    /// With how long it takes still, or that it is none.
+    pub fn check_manual(&self, text: &[u8], binding: Binding, wall: u64) -> Result<(), ManualError> {
+        let token = self.keys.read(text, Kind::Manual, Some(binding), wall).ok_or(ManualError::NotOurs)?;
+        if wall < token.since {
+            return Err(ManualError::Early(Duration::from_millis(token.since - wall)));
+        }
+        if self.spent.spend(token.id, wall / 1000) { Ok(()) } else { Err(ManualError::Spent) }
+    }
+
     fn write(&self, kind: Kind, class: u8, since: u64, id: u64, binding: Option<Binding>, wall: u64) -> TokenText {
         let issued = u32::try_from(wall / 1000).unwrap_or(u32::MAX);
         self.keys.write(&Token { kind, class, issued, since, id }, binding)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::senses::sight::{ATTRIBUTES, Attribute, Attributes};
+    use crate::trust::solve_puzzle;
+
+    /// 22 November 2026, a little before four.
+    const WALL: u64 = 1_795_319_000_000;
+    const HOUR: u64 = 3_600_000;
+    const DAY: u64 = 24 * HOUR;
+
+    fn binding(tls: u32, family: u32) -> Binding {
+        let mut attributes = Attributes([7; ATTRIBUTES]);
+        attributes.0[Attribute::Tls.index()] = tls;
+        attributes.0[Attribute::Family.index()] = family;
+        Binding::of(&attributes)
+    }
+
+    fn tokens() -> Tokens {
+        Tokens::new(*b"0123456789abcdef0123456789ABCDEF")
+    }
+
+    /// Solving takes half a second without optimisation: once for all tests.
+    static SOLVED: LazyLock<String> = LazyLock::new(|| {
+        let puzzle = tokens().puzzle(binding(1, 2), WALL);
+        solve_puzzle(puzzle.as_str()).expect("solvable")
+    });
+
+    #[test]
+    fn a_token_says_what_was_written() {
+        let tokens = tokens();
+        let history = tokens.history(20_700, 3, 99, WALL);
+        let vouch = Vouch { trust: Trust::History, id: 99, first_day: 20_700, step: None, renew: false };
+        assert_eq!(tokens.read(history.as_ref(), binding(1, 2), WALL), Some(vouch));
+        assert_eq!(tokens.read(history.as_ref(), binding(8, 9), WALL), Some(vouch), "people change their browser");
+        assert_eq!(tokens.read(history.as_ref(), binding(1, 2), WALL + DAY), Some(Vouch { renew: true, ..vouch }));
+        let passed = tokens.passed(Step::Manual, binding(1, 2), 98, WALL);
+        let vouch = Vouch { trust: Trust::Passed, id: 98, first_day: 0, step: Some(Step::Manual), renew: false };
+        assert_eq!(tokens.read(passed.as_ref(), binding(1, 2), WALL), Some(vouch));
+        assert_eq!(tokens.read(passed.as_ref(), binding(1, 3), WALL), None);
+        assert_eq!(tokens.read(passed.as_ref(), binding(2, 2), WALL), None);
+        let ticket = tokens.ticket(WALL - 5_000, 97, WALL);
+        assert_eq!(tokens.read_ticket(ticket.as_ref(), WALL), Some(Ticket { arrived: WALL - 5_000, id: 97 }));
+    }
+
+    #[test]
+    fn each_kind_is_good_for_its_time_and_for_nothing_else() {
+        let tokens = tokens();
+        let who = binding(1, 2);
+        let history = |text: &TokenText, wall| {
+            tokens.read(text.as_ref(), who, wall).is_some_and(|vouch| vouch.trust == Trust::History)
+        };
+        let passed = |text: &TokenText, wall| {
+            tokens.read(text.as_ref(), who, wall).is_some_and(|vouch| vouch.trust == Trust::Passed)
+        };
+        let room = |text: &TokenText, wall| tokens.read_ticket(text.as_ref(), wall).is_some();
+        let echo = |text: &TokenText, wall| tokens.check_echo(text.as_ref(), who, wall);
+        let puzzle =
+            |text: &TokenText, wall| tokens.check_puzzle(text.as_ref(), who, wall) != Err(PuzzleError::NotOurs);
+        let manual =
+            |text: &TokenText, wall| tokens.check_manual(text.as_ref(), who, wall) != Err(ManualError::NotOurs);
+        type Read<'a> = &'a dyn Fn(&TokenText, u64) -> bool;
+        let kinds: [(TokenText, Read<'_>, u64); 6] = [
+            (tokens.history(20_700, 0, 1, WALL), &history, 45 * DAY),
+            (tokens.passed(Step::Echo, who, 2, WALL), &passed, HOUR),
+            (tokens.ticket(WALL, 3, WALL), &room, 6 * HOUR),
+            (tokens.echo(who, WALL), &echo, 120_000),
+            (tokens.puzzle(who, WALL), &puzzle, 600_000),
+            (tokens.manual(who, WALL).0, &manual, 900_000),
+        ];
+        for (position, (text, read, life)) in kinds.iter().enumerate() {
+            assert!(read(text, WALL) && read(text, WALL + life - 1_000), "{position}");
+            assert!(!read(text, WALL + life), "{position}: too old");
+            assert!(!read(text, WALL - 60_000), "{position}: from the future");
+            assert!(read(text, WALL - 10_000), "{position}: another node's clock is a little ahead");
+            for (other, (_, read, _)) in kinds.iter().enumerate() {
+                assert_eq!(read(text, WALL), other == position, "{position} read as {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn another_master_means_other_tokens() {
+        let text = tokens().history(20_700, 0, 1, WALL);
+        assert_eq!(Tokens::new(*b"0123456789abcdef0123456789ABCDEG").read(text.as_ref(), binding(1, 2), WALL), None);
+        assert_eq!(Tokens::new(*b"1123456789abcdef0123456789ABCDEF").read(text.as_ref(), binding(1, 2), WALL), None);
+    }
+
+    #[test]
+    fn numbers_do_not_repeat() {
+        let tokens = tokens();
+        let numbers: std::collections::BTreeSet<u64> = (0..10_000).map(|_| tokens.fresh_id(WALL)).collect();
+        assert_eq!(numbers.len(), 10_000);
+    }
+
+    #[test]
+    fn a_solved_puzzle_passes_once_and_only_its_own_visitor() {
+        let tokens = tokens();
+        let answer = SOLVED.as_bytes();
+        assert_eq!(tokens.check_puzzle(answer, binding(1, 3), WALL), Err(PuzzleError::NotOurs));
+        assert_eq!(tokens.check_puzzle(answer, binding(1, 2), WALL + 600_000), Err(PuzzleError::NotOurs), "too old");
+        assert_eq!(tokens.check_puzzle(answer, binding(1, 2), WALL), Ok(()));
+        assert_eq!(tokens.check_puzzle(answer, binding(1, 2), WALL), Err(PuzzleError::Spent));
+        assert!(answer.len() <= puzzle::ANSWER);
+    }
+
+    #[test]
+    fn an_answer_must_be_whole_and_in_order() {
+        let refused = |answer: &str| tokens().check_puzzle(answer.as_bytes(), binding(1, 2), WALL);
+        let parts: Vec<&str> = SOLVED.split('.').collect();
+        let [puzzle, first, second, third, fourth] = parts[..] else { panic!("four cycles: {}", *SOLVED) };
+        assert_eq!(refused(&SOLVED), Ok(()));
+        for (wrong, why) in [
+            (format!("{puzzle}.{first}.{second}.{third}"), PuzzleError::Malformed),
+            (format!("{puzzle}.{first}.{second}.{third}.{fourth}."), PuzzleError::Malformed),
+            (format!("{puzzle}.{first}.{second}.{third}.{fourth}.{fourth}"), PuzzleError::Malformed),
+            (format!("{puzzle}.{first}.{first}.{third}.{fourth}"), PuzzleError::Malformed),
+            (format!("{puzzle}.{second}.{first}.{third}.{fourth}"), PuzzleError::Malformed),
+            (format!("{puzzle}.{first}.{second}.{third}.{}", &fourth[..fourth.len() - 1]), PuzzleError::Malformed),
+            (format!("{puzzle}.{first}.{second}.{third}.//{}", &fourth[2..]), PuzzleError::Malformed),
+            (format!("{puzzle}.{first}.{second}.{third}.__{}", &fourth[2..]), PuzzleError::Wrong),
+            (format!("{puzzle}.{first}.{second}.{third}.{}", &fourth[..fourth.len() - 6]), PuzzleError::Wrong),
+            (format!("{puzzle}{first}"), PuzzleError::Malformed),
+            (puzzle.to_owned(), PuzzleError::Malformed),
+            (String::new(), PuzzleError::Malformed),
+            ("A".repeat(5_000), PuzzleError::Malformed),
+        ] {
+            // The shortest cycle, six characters less, is too short rather than wrong.
+            let refusal = refused(&wrong).expect_err("refused");
+            assert!(
+                refusal == why || fourth.len() <= 2 + 36 && refusal == PuzzleError::Malformed,
+                "{wrong}: {refusal:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_manual_way_takes_a_while_and_lets_through_once() {
+        let tokens = tokens();
+        let who = binding(1, 2);
+        let (ticket, wait) = tokens.manual(who, WALL);
+        assert_eq!(wait, Duration::from_secs(20));
+        let check = |wall| tokens.check_manual(ticket.as_ref(), who, wall);
+        assert_eq!(check(WALL + 5_000), Err(ManualError::Early(Duration::from_secs(15))));
+        assert_eq!(tokens.check_manual(ticket.as_ref(), binding(3, 3), WALL + 20_000), Err(ManualError::NotOurs));
+        assert_eq!(check(WALL + 20_000), Ok(()));
+        assert_eq!(check(WALL + 20_000), Err(ManualError::Spent));
+        let again = tokens.manual(who, WALL + 60_000).1;
+        assert_eq!(again, Duration::from_secs(20), "who comes when nobody waits does not wait for those before");
+    }
+
+    #[test]
+    fn many_tickets_wait_longer_but_never_beyond_five_minutes() {
+        let tokens = tokens();
+        let waits: Vec<Duration> = (0..5_000).map(|_| tokens.manual(binding(1, 2), WALL).1).collect();
+        assert_eq!(waits[0], Duration::from_secs(20));
+        assert_eq!(waits[100], Duration::from_secs(30));
+        assert!(waits.is_sorted());
+        assert_eq!(waits[4_999], Duration::from_secs(300));
+        let (ticket, wait) = tokens.manual(binding(1, 2), WALL);
+        let turn = WALL + u64::try_from(wait.as_millis()).expect("short");
+        assert_eq!(
+            tokens.check_manual(ticket.as_ref(), binding(1, 2), turn + 599_000),
+            Ok(()),
+            "ten minutes from its turn"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn one_changed_bit_makes_a_token_worthless(byte in 0..TEXT, bit in 0..8u8, id: u64, kind in 0..6usize) {
+            let (tokens, who) = (tokens(), binding(1, 2));
+            let text = [
+                tokens.history(20_700, 1, id, WALL),
+                tokens.passed(Step::Puzzle, who, id, WALL),
+                tokens.ticket(WALL, id, WALL),
+                tokens.echo(who, WALL),
+                tokens.puzzle(who, WALL),
+                tokens.manual(who, WALL).0,
+            ][kind];
+            let mut forged = text.as_ref().to_vec();
+            forged[byte] ^= 1 << bit;
+            prop_assert!(worthless(&tokens, &forged, who));
+            for short in 0..TEXT {
+                prop_assert!(worthless(&tokens, &text.as_ref()[..short], who));
+            }
+        }
+
+        #[test]
+        fn nothing_that_somebody_makes_up_is_a_token(bytes: Vec<u8>, text in "[A-Za-z0-9_-]{54}([.][A-Za-z0-9_-]{2,128}){0,5}") {
+            let (tokens, who) = (tokens(), binding(1, 2));
+            prop_assert!(worthless(&tokens, &bytes, who));
+            prop_assert!(worthless(&tokens, text.as_bytes(), who));
+        }
+
+        #[test]
+        fn an_answer_with_one_changed_letter_is_refused(at: prop::sample::Index, by in 1..64u32) {
+            let mut answer = SOLVED.clone().into_bytes();
+            let at = at.index(answer.len());
+            if let Some(value) = token::value(answer[at]) {
+                answer[at] = token::character(u32::from(value) + by);
+                prop_assert!(tokens().check_puzzle(&answer, binding(1, 2), WALL).is_err());
+            }
+        }
+    }
+
+    fn worthless(tokens: &Tokens, text: &[u8], who: Binding) -> bool {
+        tokens.read(text, who, WALL).is_none()
+            && tokens.read_ticket(text, WALL).is_none()
+            && !tokens.check_echo(text, who, WALL)
+            && tokens.check_puzzle(text, who, WALL).is_err()
+            && tokens.check_manual(text, who, WALL + 25_000) == Err(ManualError::NotOurs)
     }
 }
