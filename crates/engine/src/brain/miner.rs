@@ -32,6 +32,8 @@ const WORTH: f64 = 0.08;
 const NARROW: f64 = 0.000_3;
 /// Above this share of ordinary traffic a pattern is not proposed at all.
 const WIDE: f64 = 0.02;
+/// A pattern that is not this many times more frequent than usual is none.
+const LIFT: f64 = 4.0;
 /// Fewer rows of people than this prove nothing about a pattern.
 const FEW: usize = 50;
 
@@ -136,7 +138,10 @@ struct State {
     bits: Bits,
     score: f64,
     explains: f64,
+    /// Its share of ordinary traffic, or of what people do now, whichever is greater.
     usual: f64,
+    /// How many times more frequent it is now.
+    lift: f64,
 }
 
 impl Field {
@@ -243,7 +248,7 @@ impl Field {
         for length in 1..=LITERALS {
             for state in &beam {
                 let better = best.as_ref().is_none_or(|best| state.score > best.score);
-                if better && state.usual <= WIDE && may_become_rule(&self.pattern(state)) {
+                if better && state.usual <= WIDE && state.lift >= LIFT && may_become_rule(&self.pattern(state)) {
                     best = Some(state.clone());
                 }
             }
@@ -294,11 +299,15 @@ impl Field {
         let people = if self.rows[4] >= FEW { share(4) } else { 0.0 };
         let by_rows = self.explained(counted[0], usual);
         let by_cost = self.explained_cost(counted[1], usual_cost);
-        let (explains, share) = if by_rows >= by_cost { (by_rows, now) } else { (by_cost, now_cost.max(now)) };
-        // Halved doubts: what people do now counts as much as what they did on other days.
-        let ratio = share / usual.max(people).max(NARROW);
+        // What people do now counts as much as what they did on other days.
+        let usual = usual.max(people);
+        let (explains, lift) = if by_rows >= by_cost {
+            (by_rows, now / usual.max(NARROW))
+        } else {
+            (by_cost, now_cost / usual_cost.max(people).max(NARROW))
+        };
         let brevity = 1.0 - 0.01 * f64::from(members.count_ones());
-        State { members, bits, score: explains.max(0.0) * log2(1.0 + ratio) * brevity, explains, usual }
+        State { members, bits, score: explains.max(0.0) * log2(1.0 + lift) * brevity, explains, usual, lift }
     }
 
     fn explained(&self, rows: usize, usual: f64) -> f64 {

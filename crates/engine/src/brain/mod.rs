@@ -4,13 +4,13 @@
 //! no clock: the same calls give the same answers.
 
 pub(crate) mod act;
-#[expect(dead_code, reason = "the brain that calls it follows")]
 pub(crate) mod miner;
 pub(crate) mod orders;
 pub(crate) mod posture;
 #[expect(dead_code, reason = "the brain that calls it follows")]
 pub(crate) mod rules;
 pub(crate) mod status;
+pub(crate) mod trial;
 pub(crate) mod words;
 
 use std::sync::Arc;

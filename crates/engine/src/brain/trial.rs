@@ -1,0 +1,260 @@
+//! Tests a pattern: what it would have matched on ordinary days, and whether people are behind it now.
+//!
+//! Every test errs towards letting through: a bound that cannot be shown counts as broken.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use portcullis_types::Tick;
+
+use super::miner::{Pattern, matches};
+use super::orders::{Action, Literal};
+use crate::senses::Known;
+use crate::senses::harvest::Row;
+use crate::senses::sight::Attribute;
+
+/// Of ordinary traffic, a rule that refuses touches at most this share; the upper bound counts, not the estimate.
+pub(crate) const REFUSED: f64 = 0.001;
+/// The same for a rule that challenges.
+pub(crate) const CHALLENGED: f64 = 0.005;
+/// The same for a rule that puts behind, by the estimate: nobody is refused by it.
+const PUT_BEHIND: f64 = 0.02;
+/// Of logins, payments and codes of ordinary days: the share that a rule of outcomes may refuse, and may challenge. They
+/// are few, so what can be shown of them is less.
+const OUTCOMES_REFUSED: f64 = 0.01;
+const OUTCOMES_CHALLENGED: f64 = 0.05;
+
+/// How long a visitor must be known before having shown nothing says anything.
+const RIPE: Duration = Duration::from_millis(1000);
+/// So many requests without an asset, a cookie or a referer say the same before that.
+const MANY: u32 = 4;
+/// One visitor counts as at most so many.
+const WEIGHT: u32 = 24;
+/// Where fewer than this share of ordinary visitors show to be people, nobody can be told by it.
+const BLIND: f64 = 0.15;
+/// The share of people behind a rule must be below this part of the ordinary share.
+const CLEARLY_LESS: f64 = 0.3;
+/// Fewer visitors than this prove nothing.
+const FEW: u32 = 16;
+/// Requests per second of one visitor that no person makes.
+const HAMMER: f64 = 5.0;
+
+/// What a pattern matched on ordinary days.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct BackTest {
+    /// Rows that it matched.
+    pub(crate) hits: u32,
+    /// Rows there are.
+    pub(crate) rows: u32,
+    /// Rows of protected cohorts that it matched.
+    pub(crate) protected: u32,
+}
+
+impl BackTest {
+    pub(crate) fn of(pattern: &[Literal], baseline: &[Row], protected: &[Row]) -> Self {
+        let count = |rows: &[Row]| rows.iter().filter(|row| matches(pattern, row)).count() as u32;
+        Self { hits: count(baseline), rows: baseline.len() as u32, protected: count(protected) }
+    }
+
+    /// The share of ordinary traffic that it matched.
+    pub(crate) fn share(self) -> f64 {
+        if self.rows == 0 { 1.0 } else { f64::from(self.hits) / f64::from(self.rows) }
+    }
+
+    /// With 95 % certainty it is not more than this.
+    pub(crate) fn upper(self) -> f64 {
+        upper_bound(self.hits, self.rows)
+    }
+
+    /// The hardest action that it may get; none where it may not become a rule at all.
+    pub(crate) fn ceiling(self) -> Option<Action> {
+        self.within(REFUSED, CHALLENGED)
+    }
+
+    /// The same for rows of outcomes.
+    pub(crate) fn ceiling_of_outcomes(self) -> Option<Action> {
+        self.within(OUTCOMES_REFUSED, OUTCOMES_CHALLENGED)
+    }
+
+    fn within(self, refused: f64, challenged: f64) -> Option<Action> {
+        let upper = self.upper();
+        match () {
+            () if self.protected > 0 => None,
+            () if upper <= refused => Some(Action::Close),
+            () if upper <= challenged => Some(Action::Challenge),
+            () if self.rows == 0 || self.share() <= PUT_BEHIND => Some(Action::Deprioritise),
+            () => None,
+        }
+    }
+}
+
+/// One-sided upper 95 % bound of a share, after `hits` among `rows`: Poisson's, which lies above Clopper and Pearson's.
+/// Zero hits give the rule of three.
+pub(crate) fn upper_bound(hits: u32, rows: u32) -> f64 {
+    const EXACT: [f64; 11] =
+        [2.9958, 4.7439, 6.2958, 7.7537, 9.1535, 10.5130, 11.8424, 13.1481, 14.4347, 15.7052, 16.9622];
+    if rows == 0 {
+        return 1.0;
+    }
+    let mean = EXACT.get(hits as usize).copied().unwrap_or_else(|| {
+        // Wilson and Hilferty: within 0.1 % here.
+        let n = f64::from(hits) + 1.0;
+        let root = 1.0 - 1.0 / (9.0 * n) + 1.645 / (3.0 * n.sqrt());
+        n * root * root * root
+    });
+    (mean / f64::from(rows)).min(1.0)
+}
+
+/// Whether people are behind a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Clearly fewer than ordinary.
+    Clean,
+    /// Nobody has had the time to show it.
+    Young,
+    /// Ordinary visitors of that place do not show it either.
+    Blind,
+    /// Not clearly fewer.
+    People,
+}
+
+/// A verdict with its figures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    /// Visitors that have shown to be people.
+    pub(crate) people: u32,
+    /// Visitors that had the time to.
+    pub(crate) of: u32,
+    /// The ordinary share of people there.
+    pub(crate) normal: f64,
+}
+
+impl Judged {
+    /// Share of people.
+    pub(crate) fn share(&self) -> f64 {
+        f64::from(self.people) / f64::from(self.of.max(1))
+    }
+}
+
+/// Looks up who is behind the rows that match. `seconds` is the time that the rows span, `weight` how many requests each
+/// stands for.
+pub(crate) fn judge<'a>(
+    pattern: &[Literal],
+    rows: impl Iterator<Item = &'a Row>,
+    known: &dyn Fn(u64) -> Known,
+    normal: f64,
+    seconds: f64,
+    weight: f64,
+) -> Judged {
+    let mut visitors: Vec<u64> = rows.filter(|row| matches(pattern, row)).map(|row| row.visitor).collect();
+    let requests = visitors.len() as f64 * weight;
+    visitors.sort_unstable();
+    let (mut people, mut of, mut distinct) = (0, 0, 0_u32);
+    for same in visitors.chunk_by(|one, other| one == other) {
+        let Some(visitor) = same.first() else { continue };
+        distinct += 1;
+        let known = known(*visitor);
+        let times = (same.len() as u32).max(known.requests);
+        if known.age < RIPE && times < MANY && known.evidence == 0 {
+            continue;
+        }
+        let units = (times / MANY).clamp(1, WEIGHT);
+        of += units;
+        people += if known.evidence > 0 { units } else { 0 };
+    }
+    let hammered = requests / f64::from(distinct.max(1)) / seconds.max(0.5) >= HAMMER;
+    let judged = compare(people, of, normal);
+    match judged.verdict {
+        Verdict::Blind if people == 0 && hammered => Judged { verdict: Verdict::Clean, ..judged },
+        _ => judged,
+    }
+}
+
+/// Whether a share of people is clearly less than the ordinary one.
+pub(crate) fn compare(people: u32, of: u32, normal: f64) -> Judged {
+    let verdict = match () {
+        () if of < FEW => Verdict::Young,
+        () if normal < BLIND => Verdict::Blind,
+        () if upper_bound(people, of) <= CLEARLY_LESS * normal => Verdict::Clean,
+        // Too few to tell the two shares apart.
+        () if of < 2 * FEW && f64::from(people) <= CLEARLY_LESS * normal * f64::from(of) => Verdict::Young,
+        () => Verdict::People,
+    };
+    Judged { verdict, people, of, normal }
+}
+
+/// The ordinary share of visitors that show to be people, learned in calm: a request is looked at again two seconds later.
+#[derive(Debug, Default)]
+pub(crate) struct Norms {
+    pending: VecDeque<(Tick, u64, u32)>,
+    all: Share,
+    endpoints: BTreeMap<u32, Share>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    people: f64,
+    of: f64,
+}
+
+/// Looked at again after this.
+const LATER: Duration = Duration::from_secs(2);
+/// Rows that one step sets aside.
+const ASIDE: usize = 32;
+/// Endpoints whose share is known.
+const ENDPOINTS: usize = 256;
+/// A share from fewer visitors is not used.
+const SHARE_FROM: f64 = 50.0;
+/// What is assumed of people before anything was learned.
+const ASSUMED: f64 = 0.6;
+
+impl Norms {
+    /// Sets some of the rows aside, and looks again at those of two seconds ago.
+    pub(crate) fn learn(&mut self, rows: &[Row], known: &dyn Fn(u64) -> Known, now: Tick) {
+        let step = rows.len().div_ceil(ASIDE).max(1);
+        let aside = rows.iter().step_by(step);
+        self.pending.extend(aside.map(|row| (now, row.visitor, row.attributes.get(Attribute::Endpoint))));
+        while let Some((at, visitor, endpoint)) = self.pending.front().copied() {
+            if now.since(at) < LATER {
+                break;
+            }
+            self.pending.pop_front();
+            let person = known(visitor).evidence > 0;
+            self.all.add(person);
+            if self.endpoints.len() < ENDPOINTS || self.endpoints.contains_key(&endpoint) {
+                self.endpoints.entry(endpoint).or_default().add(person);
+            }
+        }
+    }
+
+    /// Drops what was set aside: it may not have been ordinary.
+    pub(crate) fn freeze(&mut self) {
+        self.pending.clear();
+    }
+
+    /// The ordinary share of people where the pattern asks.
+    pub(crate) fn share(&self, pattern: &Pattern) -> f64 {
+        let endpoint = pattern.iter().find(|literal| literal.attribute == Attribute::Endpoint);
+        endpoint
+            .and_then(|literal| self.endpoints.get(&literal.value))
+            .and_then(Share::get)
+            .or_else(|| self.all.get())
+            .unwrap_or(ASSUMED)
+    }
+}
+
+impl Share {
+    fn add(&mut self, person: bool) {
+        if self.of >= 4000.0 {
+            self.of /= 2.0;
+            self.people /= 2.0;
+        }
+        self.of += 1.0;
+        self.people += if person { 1.0 } else { 0.0 };
+    }
+
+    fn get(&self) -> Option<f64> {
+        (self.of >= SHARE_FROM).then(|| self.people / self.of)
+    }
+}
