@@ -5,6 +5,8 @@
 //! one process share by atomics, so that a limit holds over all of them together and not once per worker;
 //! [`Declared`] is one immutable snapshot of the operator's measures.
 
+#[expect(dead_code, reason = "the shard and the brain that call it follow")]
+mod admission;
 mod brain;
 mod connections;
 mod declared;
@@ -17,6 +19,7 @@ mod settings;
 mod shard;
 mod trust;
 
+pub use admission::control::Strain;
 pub use brain::act::Act;
 pub use brain::orders::{
     Action, AdmissionOrders, LITERALS, LIVE_RULES, Literal, LiveRule, Orders, PlatformOrders, RoomOrders, RuleId,

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use portcullis_types::{Limits, Reason, RouteClass};
 use siphasher::sip::SipHasher13;
 
+use crate::admission::flow::Flow;
 use crate::connections::AddressTable;
 use crate::rate::RateTable;
 use crate::refusal::{Detail, Refusal};
@@ -30,6 +31,8 @@ pub struct Node {
     upgrades: Arc<Counter>,
     /// Requests at once by platform and class. Locked when a policy is compiled, never when a request is decided.
     counters: Mutex<Counters>,
+    /// What is under way by platform. Locked when a policy is compiled, never when a request is decided.
+    flows: Mutex<BTreeMap<String, Arc<Flow>>>,
     connections_per_address: AtomicU64,
     upgraded_connections: AtomicU64,
 }
@@ -61,6 +64,7 @@ impl Node {
             connections: AtomicU64::new(0),
             upgrades: Arc::default(),
             counters: Mutex::default(),
+            flows: Mutex::default(),
             connections_per_address: AtomicU64::new(limits.connections_per_address),
             upgraded_connections: AtomicU64::new(limits.upgraded_connections),
         }
@@ -173,6 +177,13 @@ impl Node {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
         counters.retain(|_, counter| Arc::strong_count(counter) > 1);
         Arc::clone(counters.entry((platform.to_owned(), class)).or_default())
+    }
+
+    /// What is under way for that platform: the same as long as a policy, a request or the brain uses it.
+    pub(crate) fn flow(&self, platform: &str) -> Arc<Flow> {
+        let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
+        flows.retain(|_, flow| Arc::strong_count(flow) > 1);
+        Arc::clone(flows.entry(platform.to_owned()).or_default())
     }
 }
 

@@ -1,0 +1,561 @@
+//! How many requests at once a platform gets, and who may queue: decided each 100 ms from what it achieved.
+//!
+//! In calm there is no limit at all. Stress is known by three signs: requests take a multiple of their time without load,
+//! they fail, or they pile up faster than they end. Then the first limit is what the platform is known to carry: the
+//! work it completes in a second, in units of its own time without load (Little's law), with some headroom. From there it is
+//! corrected by the gradient of latency: down quickly, up slowly. After each cut we look whether it helped: where fewer
+//! requests at once are served no faster, the platform is not crowded but slow, and the limit goes back up. So a slow
+//! database is shed fairly and not choked to death.
+//!
+//! The cut is a PID controller on the time that the queue needs to drain. It decides which share of what comes is refused
+//! at once, lowest priority first, so that the queue holds only what will be served.
+
+use portcullis_types::{RouteClass, Tick};
+
+use super::flow::{Flow, PRIORITIES};
+use crate::brain::orders::{AdmissionOrders, RoomOrders};
+use crate::brain::posture::Posture;
+use crate::senses::harvest::{CLASSES, PlatformHarvest};
+
+/// Ticks that are remembered, a second of them.
+const WINDOW: usize = 10;
+/// Of these, so many are the present.
+const PRESENT: usize = 3;
+/// Requests take so many times what they take without load: stress.
+const SLOW: f64 = 2.0;
+/// And they take so many microseconds longer: what nobody notices is no stress (DAGOR's 20 ms).
+const SLOW_US: f64 = 20_000.0;
+/// While a limit holds, so many times the time without load is as it should be.
+const TOLERATED: f64 = 1.3;
+/// More than the usual share of requests fails by so much: stress.
+const FAILING: f64 = 0.1;
+/// Fewer failures than this in a second prove nothing.
+const FAILURES: f64 = 5.0;
+/// Requests that end in the present; with fewer the second is looked at.
+const ENOUGH: f64 = 8.0;
+/// Ticks of stress before a limit is set.
+const CONFIRM: u32 = 2;
+/// The smallest limit.
+const FLOOR: f64 = 2.0;
+/// The limit over what the platform is known to carry.
+const HEADROOM: f64 = 1.25;
+/// Ticks without stress and without use before a limit is lifted.
+const LIFT_AFTER: u32 = 30;
+/// Time without load is the least mean of so many periods.
+const PERIODS: usize = 10;
+/// Ticks of a period, a minute.
+const PERIOD: u32 = 600;
+/// Times without load of whom too little is known: so many times the fastest.
+const OVER_FASTEST: f64 = 2.0;
+/// A platform is not believed to have become slower than that by itself.
+const SLOWEST: f64 = 50.0;
+/// The queue should need no longer to drain, in seconds.
+const DRAIN: f64 = 0.4;
+/// The PID controller's gains, per tick.
+const GAINS: [f64; 3] = [0.10, 0.02, 0.05];
+/// The greatest share of what comes that is refused at once.
+const MOST_REFUSED: f64 = 0.98;
+/// Ticks on which visitors were turned away before the waiting room opens.
+const TURNED_AWAY: u32 = 20;
+/// Of the limit, so much must be in use for the room to open.
+const FULL: f64 = 0.75;
+/// Ticks without a backlog before the room closes.
+const EMPTY: u32 = 100;
+
+/// How a platform bears its load.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Strain {
+    /// Slow, failing, or piling up, now.
+    pub stressed: bool,
+    /// How many times the time without load requests take; 1 where nothing ended.
+    pub slowdown: f64,
+    /// The share of requests that fail.
+    pub failing: f64,
+    /// Whether a limit holds.
+    pub limited: bool,
+    /// Requests refused or sent to the waiting room in the last second.
+    pub shed: u32,
+    /// Milliseconds that the queue needs to drain.
+    pub drain_ms: f64,
+    /// Milliseconds that a request takes without load, weighted by what comes; 0 while unknown.
+    pub no_load_ms: f64,
+}
+
+/// Decides about one platform.
+#[derive(Debug)]
+pub(crate) struct Controller {
+    last: Option<Tick>,
+    window: [[Counts; CLASSES]; WINDOW],
+    spans: [f64; WINDOW],
+    at: usize,
+    classes: [Class; CLASSES],
+    /// Work that was completed in a second, in requests at once without load: the greatest of late.
+    carried: f64,
+    limit: Option<f64>,
+    /// Since the limit was changed.
+    settled: u32,
+    cut: Option<Cut>,
+    stressed: u32,
+    unused: u32,
+    /// How many times slower than it was the platform is believed to be by itself.
+    slow: f64,
+    /// The share of failures that fewer requests do not change.
+    failing: f64,
+    refused: Pid,
+    asked: Box<[f64; PRIORITIES]>,
+    room: Option<Open>,
+    turned_away: u32,
+    strain: Strain,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    arrived: f64,
+    admitted: f64,
+    good: f64,
+    failed: f64,
+    origin_us: f64,
+    shed: f64,
+}
+
+/// What is known of one class.
+#[derive(Debug, Clone, Copy)]
+struct Class {
+    /// Microseconds without load: the least of `periods`.
+    no_load: Option<f64>,
+    fastest: Option<f64>,
+    /// Means of the last minutes of calm, zero where unknown.
+    periods: [f64; PERIODS],
+    period: usize,
+    /// Of the present minute: microseconds, requests, ticks.
+    sum: f64,
+    count: f64,
+    ticks: u32,
+    /// Requests at once that its work usually amounts to.
+    usual: f64,
+}
+
+impl Default for Class {
+    fn default() -> Self {
+        Self {
+            no_load: None,
+            fastest: None,
+            periods: [0.0; PERIODS],
+            period: 0,
+            sum: 0.0,
+            count: 0.0,
+            ticks: 0,
+            usual: 0.0,
+        }
+    }
+}
+
+/// A cut of which it is not known yet whether it helped.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    from: f64,
+    to: f64,
+    slowdown: f64,
+    failing: f64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Pid {
+    share: f64,
+    before: [f64; 2],
+}
+
+/// The waiting room, open.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    until: u64,
+    /// Tickets called in a second.
+    rate: f64,
+    carry: f64,
+    speed: f64,
+    empty: u32,
+}
+
+impl Controller {
+    pub(crate) fn new() -> Self {
+        Self {
+            last: None,
+            window: [[Counts::default(); CLASSES]; WINDOW],
+            spans: [0.0; WINDOW],
+            at: 0,
+            classes: [Class::default(); CLASSES],
+            carried: 0.0,
+            limit: None,
+            settled: 0,
+            cut: None,
+            stressed: 0,
+            unused: 0,
+            slow: 1.0,
+            failing: 0.0,
+            refused: Pid::default(),
+            asked: Box::new([0.0; PRIORITIES]),
+            room: None,
+            turned_away: 0,
+            strain: Strain { slowdown: 1.0, ..Strain::default() },
+        }
+    }
+
+    /// How the platform bears its load, as of the last step.
+    pub(crate) const fn strain(&self) -> Strain {
+        self.strain
+    }
+
+    /// Takes in what all shards saw of the platform since the last step, and says what admission holds to. Times without load
+    /// are learned only in `Posture::Normal`. `wall` is unix milliseconds.
+    pub(crate) fn step(
+        &mut self,
+        seen: &PlatformHarvest,
+        flow: &Flow,
+        posture: Posture,
+        now: Tick,
+        wall: u64,
+    ) -> AdmissionOrders {
+        let span = self.last.replace(now).map_or(0.1, |last| now.since(last).as_secs_f64()).clamp(0.01, 1.0);
+        self.note(seen, span);
+        self.feel(flow);
+        if posture == Posture::Normal && self.limit.is_none() && !self.strain.stressed {
+            self.learn();
+        }
+        self.limit(flow);
+        let (cut, classes) = (self.refuse(flow, span), self.classes());
+        let room = self.room(flow, span, wall);
+        let whole = self.limit.map_or(u32::MAX, whole);
+        AdmissionOrders { whole, classes, cut, room }
+    }
+
+    fn note(&mut self, seen: &PlatformHarvest, span: f64) {
+        self.at = (self.at + 1) % WINDOW;
+        let mut counts = [Counts::default(); CLASSES];
+        for ((counts, tally), class) in counts.iter_mut().zip(&seen.classes).zip(&mut self.classes) {
+            let good = tally.completed.saturating_sub(tally.failed);
+            *counts = Counts {
+                arrived: f64::from(tally.arrived),
+                admitted: f64::from(tally.admitted),
+                good: f64::from(good),
+                failed: f64::from(tally.failed),
+                origin_us: micros(tally.origin_us),
+                shed: f64::from(tally.shed),
+            };
+            if good > 0 && tally.fastest_us != u32::MAX {
+                let fastest = f64::from(tally.fastest_us.max(1));
+                // It is forgotten within minutes, so that one lucky answer does not count for ever.
+                class.fastest = Some(class.fastest.map_or(fastest, |known| fastest.min(known * 1.0005)));
+            }
+        }
+        if let (Some(window), Some(of)) = (self.window.get_mut(self.at), self.spans.get_mut(self.at)) {
+            (*window, *of) = (counts, span);
+        }
+    }
+
+    /// The sum of the last `ticks`, by class, and how many seconds they took.
+    fn sum(&self, ticks: usize) -> ([Counts; CLASSES], f64) {
+        let mut sums = [Counts::default(); CLASSES];
+        let mut seconds = 0.0;
+        for back in 0..ticks.min(WINDOW) {
+            let at = (self.at + WINDOW - back) % WINDOW;
+            let (Some(window), Some(span)) = (self.window.get(at), self.spans.get(at)) else { continue };
+            seconds += span;
+            for (sum, counts) in sums.iter_mut().zip(window) {
+                sum.arrived += counts.arrived;
+                sum.admitted += counts.admitted;
+                sum.good += counts.good;
+                sum.failed += counts.failed;
+                sum.origin_us += counts.origin_us;
+                sum.shed += counts.shed;
+            }
+        }
+        (sums, seconds.max(0.01))
+    }
+
+    /// Microseconds without load of a class, as far as is known.
+    fn no_load(&self, class: usize) -> Option<f64> {
+        let class = self.classes.get(class)?;
+        class.no_load.or(class.fastest.map(|fastest| fastest * OVER_FASTEST))
+    }
+
+    /// Work in requests at once without load: what `count` requests of each class amount to in a second.
+    fn work(&self, sums: &[Counts; CLASSES], seconds: f64, count: impl Fn(&Counts) -> f64) -> f64 {
+        let each = sums.iter().enumerate();
+        each.map(|(class, sum)| count(sum) * self.no_load(class).unwrap_or(0.0)).sum::<f64>() / seconds / 1e6
+    }
+
+    fn feel(&mut self, flow: &Flow) {
+        let (second, seconds) = self.sum(WINDOW);
+        let (present, present_seconds) = self.sum(PRESENT);
+        let total = |sums: &[Counts; CLASSES], count: fn(&Counts) -> f64| sums.iter().map(count).sum::<f64>();
+        let good = |sums: &[Counts; CLASSES]| total(sums, |sum| sum.good);
+        let (sums, of) = if good(&present) >= ENOUGH { (&present, present_seconds) } else { (&second, seconds) };
+
+        let expected = self.work(sums, of, |sum| sum.good) * of * 1e6;
+        let taken: f64 = sums.iter().map(|sum| sum.origin_us).sum();
+        let (slowdown, longer) = match good(sums) {
+            count if count >= 3.0 && expected > 0.0 => (taken / expected, (taken - expected * self.slow) / count),
+            _ => (1.0, 0.0),
+        };
+        let (failed, ended) = (total(&second, |sum| sum.failed), good(&second) + total(&second, |sum| sum.failed));
+        let failing = if ended > 0.0 { failed / ended } else { 0.0 };
+        if failing < self.failing {
+            self.failing = failing;
+        }
+        if slowdown < self.slow {
+            self.slow = slowdown.max(1.0);
+        }
+
+        let done = self.work(&present, present_seconds, |sum| sum.good);
+        self.carried = done.max(self.carried * 0.995);
+
+        // What does not end is known before it ends late.
+        let under_way = f64::from(flow.under_way());
+        let coming = self.work(&second, seconds, |sum| sum.admitted) * self.slow;
+        let admitted = total(&second, |sum| sum.admitted);
+        let backing_up = good(&second) * 2.0 < admitted && admitted >= 10.0;
+        let known = self.classes.iter().any(|class| class.no_load.is_some());
+        let usual = 3.0 * coming + 6.0 * coming.sqrt() + if known { 8.0 } else { 64.0 };
+        let piled = backing_up && under_way > usual;
+
+        let tolerated = if self.limit.is_some() { TOLERATED * 1.15 } else { SLOW };
+        let slow = slowdown > tolerated * self.slow && longer > SLOW_US;
+        let fails = failing > self.failing + FAILING && failed >= FAILURES;
+        let now = slow || fails || piled;
+        self.stressed = if now { self.stressed + 1 } else { 0 };
+
+        let ending = (good(&second) / seconds).max(1.0);
+        let weight = total(&second, |sum| sum.good);
+        self.strain = Strain {
+            stressed: now,
+            slowdown: if piled { slowdown.max(under_way / coming.max(1.0)) } else { slowdown },
+            failing,
+            limited: self.limit.is_some(),
+            shed: u32_of(total(&second, |sum| sum.shed)),
+            drain_ms: f64::from(flow.waiting()) / ending * 1000.0,
+            no_load_ms: if weight > 0.0 { self.work(&second, 1.0, |sum| sum.good) * 1e3 / weight } else { 0.0 },
+        };
+    }
+
+    /// What is usual, from a tick of calm.
+    fn learn(&mut self) {
+        let counts = self.window.get(self.at).copied().unwrap_or_default();
+        let span = self.spans.get(self.at).copied().unwrap_or(0.1);
+        for (class, counts) in self.classes.iter_mut().zip(&counts) {
+            class.sum += counts.origin_us;
+            class.count += counts.good;
+            class.ticks += 1;
+            if class.count >= 30.0 && class.no_load.is_none() {
+                class.no_load = Some(class.sum / class.count);
+            }
+            if class.ticks >= PERIOD && class.count >= 30.0 {
+                if let Some(period) = class.periods.get_mut(class.period) {
+                    *period = class.sum / class.count;
+                }
+                class.period = (class.period + 1) % PERIODS;
+                class.no_load = class.periods.iter().copied().filter(|mean| *mean > 0.0).min_by(f64::total_cmp);
+                (class.sum, class.count, class.ticks) = (0.0, 0.0, 0);
+            }
+            let work = counts.good * class.no_load.unwrap_or(0.0) / span / 1e6;
+            // Over about ten minutes; at the beginning the mean of what there was.
+            class.usual += (work - class.usual) * if class.usual == 0.0 { 1.0 } else { span / 600.0 };
+        }
+        self.slow = 1.0 + (self.slow - 1.0) * 0.99;
+    }
+
+    fn limit(&mut self, flow: &Flow) {
+        let under_way = f64::from(flow.under_way());
+        let Strain { slowdown, failing, .. } = self.strain;
+        let Some(limit) = self.limit else {
+            if self.stressed >= CONFIRM && under_way > FLOOR {
+                let first = (self.carried * self.slow * HEADROOM + 1.0).clamp(FLOOR, under_way.max(FLOOR));
+                // Where nothing has ever ended, half of what there is.
+                let first = if self.carried > 0.0 { first } else { (under_way / 2.0).max(FLOOR) };
+                let crowding = (under_way / self.carried.max(1.0)).max(slowdown);
+                self.cut = Some(Cut { from: under_way, to: first, slowdown: crowding, failing });
+                self.set(Some(first));
+            }
+            return;
+        };
+        self.settled += 1;
+        // What was admitted before the last change must have ended before it tells anything.
+        let patience = (self.strain.no_load_ms * slowdown * 2.0 / 100.0).clamp(3.0, 30.0);
+        let settled = f64::from(self.settled) >= patience && under_way <= limit * 1.1 + 1.0;
+        let used = flow.waiting() > 0 || under_way >= limit * 0.8;
+        self.unused = if self.stressed > 0 || used { 0 } else { self.unused + 1 };
+        if self.stressed > 0 {
+            if settled {
+                self.correct(limit, slowdown, failing);
+            }
+        } else if self.unused >= LIFT_AFTER {
+            if self.unused.is_multiple_of(5) {
+                let lifted = limit * 1.5 + 1.0;
+                self.set((lifted <= 4.0 * under_way + 256.0).then_some(lifted));
+            }
+        } else if used && self.settled >= 3 {
+            self.cut = None;
+            // Latency as it is without load: there may be room for more than the headroom.
+            let room = if slowdown <= self.slow * 1.1 { 0.06 } else { 0.03 };
+            self.set(Some(limit + (limit * room).max(0.5)));
+        }
+    }
+
+    /// There is still stress after the last change had its time.
+    fn correct(&mut self, limit: f64, slowdown: f64, failing: f64) {
+        if let Some(cut) = self.cut.take() {
+            let slower = slowdown > TOLERATED * self.slow;
+            let fewer = (cut.from / cut.to).max(1.0).sqrt();
+            if slower && cut.slowdown / slowdown < fewer {
+                // Fewer at once are served no faster: that is its own pace now.
+                self.slow = slowdown.min(SLOWEST);
+                return self.set(Some((self.carried * self.slow * HEADROOM).max(limit * HEADROOM)));
+            }
+            if !slower && failing > cut.failing * 0.7 {
+                // Fewer at once fail just as often.
+                self.failing = failing;
+                return self.set(Some(limit * HEADROOM));
+            }
+        }
+        let factor = (self.slow * TOLERATED / slowdown).clamp(0.5, 0.9);
+        let to = (limit * factor).max(FLOOR);
+        self.cut = Some(Cut { from: limit, to, slowdown, failing });
+        self.set(Some(to));
+    }
+
+    fn set(&mut self, limit: Option<f64>) {
+        self.limit = limit;
+        self.settled = 0;
+        self.strain.limited = limit.is_some();
+    }
+
+    /// A class whose work has grown far beyond what is usual gets what the others leave, so that they do not notice.
+    fn classes(&self) -> [u32; CLASSES] {
+        let mut bounds = [u32::MAX; CLASSES];
+        let Some(limit) = self.limit else { return bounds };
+        let (second, seconds) = self.sum(WINDOW);
+        let coming: [f64; CLASSES] = std::array::from_fn(|class| {
+            let arrived = second.get(class).map_or(0.0, |sum| sum.arrived);
+            arrived * self.no_load(class).unwrap_or(0.0) * self.slow / seconds / 1e6
+        });
+        let usual: [f64; CLASSES] =
+            std::array::from_fn(|class| self.classes.get(class).map_or(0.0, |class| class.usual));
+        let grown = |class: usize| {
+            let (coming, usual) = (coming.get(class).copied()?, usual.get(class).copied()?);
+            Some((coming - 1.5 * usual * self.slow).max(0.0))
+        };
+        let all: f64 = (0..CLASSES).filter_map(grown).sum();
+        for (class, bound) in bounds.iter_mut().enumerate() {
+            let growth = grown(class).unwrap_or(0.0);
+            if growth < 2.0 || growth < all * 0.25 {
+                continue;
+            }
+            // Of the others, what they need; of those that have grown themselves, what is usual.
+            let others = (0..CLASSES).filter(|other| *other != class).filter_map(|other| {
+                let (coming, usual) = (coming.get(other).copied()?, usual.get(other).copied()?);
+                Some(if grown(other)? < 2.0 { coming } else { usual * self.slow })
+            });
+            let left = limit - 1.5 * others.sum::<f64>() - 1.0;
+            let share = usual.get(class).copied().unwrap_or(0.0) / usual.iter().sum::<f64>().max(0.01) * limit;
+            *bound = whole(left.max(share).clamp(FLOOR.max(limit * 0.1), limit.max(FLOOR)));
+        }
+        bounds
+    }
+
+    /// The lowest priority that may queue.
+    fn refuse(&mut self, flow: &Flow, span: f64) -> u8 {
+        let keep = 1.0 - span.min(0.5);
+        self.asked.iter_mut().for_each(|count| *count *= keep);
+        flow.take_asked(|priority, count| {
+            if let Some(known) = self.asked.get_mut(priority) {
+                *known += f64::from(count);
+            }
+        });
+        if self.limit.is_none() {
+            self.refused = Pid::default();
+            return 0;
+        }
+        let error = (self.strain.drain_ms / 1000.0 / DRAIN - 1.0).clamp(-1.0, 3.0);
+        let share = self.refused.step(error, span);
+        let all: f64 = self.asked.iter().sum();
+        let mut below = 0.0;
+        for (priority, count) in self.asked.iter().enumerate() {
+            below += count;
+            if below > share * all {
+                return u8::try_from(priority).unwrap_or(u8::MAX);
+            }
+        }
+        0
+    }
+
+    fn room(&mut self, flow: &Flow, span: f64, wall: u64) -> Option<RoomOrders> {
+        let turned_away = flow.take_turned_away() > 0;
+        let under_way = f64::from(flow.under_way());
+        let limit = self.limit.unwrap_or(f64::MAX);
+        let Some(open) = &mut self.room else {
+            self.turned_away = if turned_away { self.turned_away + 1 } else { self.turned_away.saturating_sub(1) };
+            if self.turned_away >= TURNED_AWAY && under_way >= limit * FULL {
+                let (second, seconds) = self.sum(WINDOW);
+                let ending = second.iter().map(|sum| sum.good).sum::<f64>() / seconds;
+                flow.room.call_all();
+                self.turned_away = 0;
+                self.room = Some(Open { until: wall, rate: (ending * 0.1).max(1.0), carry: 0.0, speed: 1.0, empty: 0 });
+            }
+            return self.room.as_ref().map(Open::orders);
+        };
+        let spare = under_way < limit * 0.9 && self.strain.drain_ms < 250.0 && !self.strain.stressed;
+        open.rate = (open.rate * if spare { 1.0 + 0.5 * span } else { 1.0 - 0.5 * span }).clamp(1.0, 100_000.0);
+        open.carry += open.rate * span;
+        let more = u32_of(open.carry);
+        open.carry -= f64::from(more);
+        let until = flow.room.call(more, open.until, wall);
+        let moved = (until.saturating_sub(open.until)) as f64 / 1000.0 / span;
+        open.speed += (moved - open.speed) * (span / 5.0).min(1.0);
+        open.until = until;
+        let backlog = f64::from(flow.room.backlog());
+        open.empty = if backlog <= open.rate && !self.strain.stressed { open.empty + 1 } else { 0 };
+        if open.empty >= EMPTY {
+            flow.room.call_all();
+            self.room = None;
+        }
+        self.room.as_ref().map(Open::orders)
+    }
+}
+
+impl Open {
+    fn orders(&self) -> RoomOrders {
+        #[expect(clippy::cast_possible_truncation, reason = "a speed of few digits")]
+        RoomOrders { admitted_until: self.until, speed: self.speed as f32 }
+    }
+}
+
+impl Pid {
+    /// The share to refuse, from an error of which 0 is as it should be and more is worse. In the velocity form, so that it
+    /// never winds up.
+    fn step(&mut self, error: f64, span: f64) -> f64 {
+        let [p, i, d] = GAINS;
+        let [last, first] = self.before;
+        let change = p * (error - last) + i * error * (span / 0.1) + d * (error - 2.0 * last + first);
+        self.before = [error, last];
+        self.share = (self.share + change).clamp(0.0, MOST_REFUSED);
+        self.share
+    }
+}
+
+/// A limit as the shards hold to it.
+fn whole(limit: f64) -> u32 {
+    u32_of(limit).max(u32_of(FLOOR))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped just here")]
+fn u32_of(value: f64) -> u32 {
+    value.clamp(0.0, f64::from(u32::MAX - 1)) as u32
+}
+
+fn micros(value: u64) -> f64 {
+    value as f64
+}
+
+/// Classes by position, for whom a bound is told in words.
+pub(crate) fn bounded(orders: &AdmissionOrders) -> impl Iterator<Item = (RouteClass, u32)> + '_ {
+    RouteClass::ALL.into_iter().zip(orders.classes).filter(|(_, bound)| *bound != u32::MAX)
+}

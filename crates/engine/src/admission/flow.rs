@@ -1,0 +1,187 @@
+//! What is under way on this node for one platform, counted by all workers in atomics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use portcullis_types::RouteClass;
+
+use super::priority::Priority;
+use super::room::Room;
+use crate::brain::orders::AdmissionOrders;
+use crate::senses::harvest::CLASSES;
+
+/// Priorities that there are.
+pub(crate) const PRIORITIES: usize = 256;
+/// Of a limit, one place in so many is kept for the privileged, so that they need not even queue.
+const RESERVE: u32 = 8;
+
+/// The counts of one platform. It outlives every policy that names the platform.
+#[derive(Debug)]
+pub(crate) struct Flow {
+    whole: AtomicU32,
+    classes: [AtomicU32; CLASSES],
+    waiting: AtomicU32,
+    /// Navigations of visitors whom nobody knows that were refused since the controller last asked.
+    turned_away: AtomicU32,
+    /// Requests by priority since the controller last asked; counted only while there is a bound.
+    asked: [AtomicU32; PRIORITIES],
+    pub(crate) room: Room,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self {
+            whole: AtomicU32::new(0),
+            classes: [const { AtomicU32::new(0) }; CLASSES],
+            waiting: AtomicU32::new(0),
+            turned_away: AtomicU32::new(0),
+            asked: [const { AtomicU32::new(0) }; PRIORITIES],
+            room: Room::default(),
+        }
+    }
+}
+
+/// Which bound is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The platform's.
+    Whole,
+    /// The class's.
+    Class,
+}
+
+impl Flow {
+    /// One more under way, if the limits leave room for that priority.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        class: RouteClass,
+        priority: Priority,
+        limits: &AdmissionOrders,
+    ) -> Result<Place, Full> {
+        let whole = match limits.whole {
+            u32::MAX => u32::MAX,
+            limit if priority.is_privileged() => limit,
+            limit => limit - limit / RESERVE,
+        };
+        if !count(&self.whole, whole) {
+            return Err(Full::Whole);
+        }
+        let place = class.index();
+        if !self.classes.get(place).is_some_and(|now| count(now, limits.classes.get(place).copied().unwrap_or(0))) {
+            self.whole.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full::Class);
+        }
+        Ok(Place { flow: Arc::clone(self), class })
+    }
+
+    /// Requests under way.
+    pub(crate) fn under_way(&self) -> u32 {
+        self.whole.load(Ordering::Relaxed)
+    }
+
+    /// Requests of a class under way.
+    pub(crate) fn class_under_way(&self, class: usize) -> u32 {
+        self.classes.get(class).map_or(0, |now| now.load(Ordering::Relaxed))
+    }
+
+    /// Requests that wait, over all workers.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn queued(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unqueued(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn asked(&self, priority: Priority) {
+        if let Some(count) = self.asked.get(usize::from(priority.0)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Visitors turned away since the last time.
+    pub(crate) fn take_turned_away(&self) -> u32 {
+        self.turned_away.swap(0, Ordering::Relaxed)
+    }
+
+    /// Requests by priority since the last time.
+    pub(crate) fn take_asked(&self, mut take: impl FnMut(usize, u32)) {
+        for (priority, count) in self.asked.iter().enumerate() {
+            if count.load(Ordering::Relaxed) > 0 {
+                take(priority, count.swap(0, Ordering::Relaxed));
+            }
+        }
+    }
+}
+
+fn count(counter: &AtomicU32, limit: u32) -> bool {
+    if limit == u32::MAX {
+        counter.fetch_add(1, Ordering::Relaxed);
+        return true;
+    }
+    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < limit).then_some(now + 1)).is_ok()
+}
+
+/// One request under way. It counts until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    flow: Arc<Flow>,
+    class: RouteClass,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.flow.whole.fetch_sub(1, Ordering::Relaxed);
+        if let Some(now) = self.flow.classes.get(self.class.index()) {
+            now.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::trust::Trust;
+
+    proptest! {
+        /// Whatever comes and goes, and however the limits move: never beyond them, and nothing leaks.
+        #[test]
+        fn places_are_never_exceeded_and_never_leak(
+            steps in prop::collection::vec((0..9usize, 0..8usize, any::<bool>(), 0..12u32, 0..6u32), 1..200),
+        ) {
+            let flow = Arc::new(Flow::default());
+            let mut held: Vec<Place> = Vec::new();
+            for (class, trust, leave, whole, of_class) in steps {
+                if leave {
+                    held.pop();
+                    continue;
+                }
+                let limits = AdmissionOrders { whole, classes: [of_class; CLASSES], ..AdmissionOrders::default() };
+                let (class, trust) = (RouteClass::ALL[class], Trust::ALL[trust]);
+                let before = (flow.under_way(), flow.class_under_way(class.index()));
+                match flow.enter(class, Priority::of(class, trust, 0), &limits) {
+                    Ok(place) => {
+                        prop_assert!(before.0 < whole && before.1 < of_class);
+                        held.push(place);
+                    }
+                    Err(Full::Whole) => prop_assert!(before.0 >= whole - whole / RESERVE),
+                    Err(Full::Class) => prop_assert!(before.1 >= of_class),
+                }
+                prop_assert_eq!(flow.under_way() as usize, held.len());
+            }
+            drop(held);
+            prop_assert_eq!(flow.under_way(), 0);
+            prop_assert!((0..CLASSES).all(|class| flow.class_under_way(class) == 0));
+        }
+    }
+}
