@@ -47,6 +47,7 @@ pub const PURE_LIBRARIES: &[&str] = &[
     "http",
     "itoa",
     "memchr",
+    "postcard",
     "rustls-pki-types",
     "serde",
     "serde_json",

@@ -23,7 +23,7 @@ pub struct Orders {
 }
 
 /// What holds for one platform.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PlatformOrders {
     /// Its posture.
     pub posture: Posture,

@@ -1,6 +1,29 @@
 //! How a platform stands, and what moves it from one posture to another.
 
 use std::fmt;
+use std::time::Duration;
+
+use portcullis_types::Tick;
+
+use super::channels::{Alarm, Signals};
+
+/// An elevated platform where nothing has been out of the ordinary for so long is normal again.
+const NOTHING_CAME: Duration = Duration::from_secs(10);
+/// Stress that lasts so long without an explanation is an overload; contrast gets that long to find one.
+const STRESSED: Duration = Duration::from_millis(1000);
+/// What recovering rules match has risen again when it has been high for so long.
+const RISEN: Duration = Duration::from_millis(300);
+/// Attack and overload end when it has been calm for so long, doubled with each return up to the most.
+const CALM: Duration = Duration::from_secs(30);
+const CALM_MOST: Duration = Duration::from_secs(480);
+/// Nothing milder follows a posture sooner than that.
+const DWELL: Duration = Duration::from_secs(3);
+/// Recovery ends after so long without rules ...
+const RECOVERED: Duration = Duration::from_secs(600);
+/// ... and in any case when it has been calm for so long, which keeps it below a quarter of an hour after the end.
+const RECOVERED_AFTER: Duration = Duration::from_secs(810);
+/// Returns are forgiven after so long without one.
+const FORGIVEN: Duration = Duration::from_secs(3600);
 
 /// How a platform stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -44,5 +67,181 @@ impl Posture {
 impl fmt::Display for Posture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// What the machine is told each tick.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Evidence {
+    pub(crate) signals: Signals,
+    /// Rules explain what came, at next to no share of ordinary traffic, and people are not behind it.
+    pub(crate) contrast: bool,
+    /// Rules that act, however little.
+    pub(crate) in_force: usize,
+    /// Requests per second that rules in force match, and what ordinary traffic would match.
+    pub(crate) matched_rate: f64,
+    pub(crate) matched_expected: f64,
+}
+
+impl Evidence {
+    fn still_matches(&self) -> bool {
+        self.in_force > 0 && self.matched_rate >= 2.0 * self.matched_expected.max(0.5)
+    }
+
+    fn is_attack(&self) -> bool {
+        (self.contrast && self.signals.wants_rule()) || self.signals.protocol == Alarm::Strong
+    }
+
+    /// A crowd alone, however large, does not keep an attack from being over.
+    fn is_calm(&self) -> bool {
+        self.signals.stress.max(self.signals.protocol) < Alarm::Strong && !self.still_matches()
+    }
+}
+
+/// What moved a platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// A channel spoke.
+    Signal,
+    /// Rules explain what came.
+    Contrast,
+    /// Clients break the protocol in numbers.
+    Protocol,
+    /// The platform is under stress, and nothing explains it.
+    Stress,
+    /// For so many seconds nothing has been out of the ordinary.
+    Quiet(u64),
+}
+
+/// How one platform stands, since when, and what it waits for.
+#[derive(Debug, Clone)]
+pub(crate) struct Stance {
+    posture: Posture,
+    since: Tick,
+    forced: bool,
+    /// When a channel last spoke at all, and when it was last serious.
+    last_weak: Tick,
+    last_bad: Tick,
+    /// Since when the platform has been under stress without a pause.
+    stressed_since: Option<Tick>,
+    /// Since when what the rules match has risen again.
+    risen_since: Option<Tick>,
+    /// How often it came back from recovery, lately.
+    returns: u32,
+    last_return: Tick,
+}
+
+impl Stance {
+    pub(crate) const fn new(now: Tick) -> Self {
+        Self {
+            posture: Posture::Normal,
+            since: now,
+            forced: false,
+            last_weak: now,
+            last_bad: now,
+            stressed_since: None,
+            risen_since: None,
+            returns: 0,
+            last_return: now,
+        }
+    }
+
+    pub(crate) const fn posture(&self) -> Posture {
+        self.posture
+    }
+
+    pub(crate) const fn since(&self) -> Tick {
+        self.since
+    }
+
+    pub(crate) const fn is_forced(&self) -> bool {
+        self.forced
+    }
+
+    /// Holds it there, or lets it move again from where it is.
+    pub(crate) fn force(&mut self, posture: Option<Posture>, now: Tick) {
+        self.forced = posture.is_some();
+        if let Some(posture) = posture.filter(|posture| *posture != self.posture) {
+            self.enter(posture, now);
+        }
+        (self.last_weak, self.last_bad) = (now, now);
+    }
+
+    /// Looks at one tick; says why when it moved.
+    pub(crate) fn step(&mut self, evidence: &Evidence, now: Tick) -> Option<Cause> {
+        let signals = &evidence.signals;
+        if signals.loudest() > Alarm::Quiet {
+            self.last_weak = now;
+        }
+        if !evidence.is_calm() {
+            self.last_bad = now;
+        }
+        let lasting = |since: &mut Option<Tick>, holds: bool| {
+            *since = if holds { since.or(Some(now)) } else { None };
+            since.map(|since| now.since(since))
+        };
+        let stressed = lasting(&mut self.stressed_since, signals.stress == Alarm::Strong);
+        let risen = lasting(&mut self.risen_since, evidence.still_matches());
+        if self.forced {
+            return None;
+        }
+        if now.since(self.last_return) > FORGIVEN {
+            self.returns = 0;
+        }
+        let (next, cause) = self.next(evidence, stressed, risen, now)?;
+        if self.posture == Posture::Recovery && matches!(next, Posture::Attack | Posture::Overload) {
+            self.returns += 1;
+            self.last_return = now;
+        }
+        self.enter(next, now);
+        Some(cause)
+    }
+
+    /// The table of transitions.
+    fn next(
+        &self,
+        evidence: &Evidence,
+        stressed: Option<Duration>,
+        risen: Option<Duration>,
+        now: Tick,
+    ) -> Option<(Posture, Cause)> {
+        let signals = &evidence.signals;
+        let overloaded = stressed.is_some_and(|lasted| lasted >= STRESSED);
+        let attack = if evidence.contrast { Cause::Contrast } else { Cause::Protocol };
+        let (calm, quiet) = (now.since(self.last_bad), now.since(self.last_weak));
+        match self.posture {
+            Posture::Normal => (signals.loudest() > Alarm::Quiet).then_some((Posture::Elevated, Cause::Signal)),
+            Posture::Elevated if evidence.is_attack() => Some((Posture::Attack, attack)),
+            Posture::Elevated if overloaded => Some((Posture::Overload, Cause::Stress)),
+            Posture::Elevated => (quiet >= NOTHING_CAME).then_some((Posture::Normal, Cause::Quiet(quiet.as_secs()))),
+            Posture::Overload if evidence.is_attack() => Some((Posture::Attack, attack)),
+            Posture::Attack if overloaded && evidence.in_force == 0 && !evidence.is_attack() => {
+                (now.since(self.since) >= DWELL).then_some((Posture::Overload, Cause::Stress))
+            }
+            Posture::Attack | Posture::Overload => {
+                let is_over = calm >= self.hold() && now.since(self.since) >= DWELL;
+                is_over.then_some((Posture::Recovery, Cause::Quiet(calm.as_secs())))
+            }
+            Posture::Recovery if evidence.is_attack() => Some((Posture::Attack, attack)),
+            Posture::Recovery if risen.is_some_and(|lasted| lasted >= RISEN) && signals.wants_rule() => {
+                Some((Posture::Attack, Cause::Contrast))
+            }
+            Posture::Recovery if overloaded => Some((Posture::Overload, Cause::Stress)),
+            Posture::Recovery => {
+                let long = now.since(self.since) >= RECOVERED || calm >= RECOVERED_AFTER;
+                let is_over = evidence.in_force == 0 && long && calm.min(quiet) >= NOTHING_CAME;
+                is_over.then_some((Posture::Normal, Cause::Quiet(calm.as_secs())))
+            }
+        }
+    }
+
+    /// How long it must have been calm before recovery begins: twice as long with each return.
+    fn hold(&self) -> Duration {
+        (CALM * 2u32.saturating_pow(self.returns.min(8))).min(CALM_MOST)
+    }
+
+    fn enter(&mut self, posture: Posture, now: Tick) {
+        self.posture = posture;
+        self.since = now;
     }
 }

@@ -1,0 +1,152 @@
+//! What survives a restart, as bytes: checked on the way back, and never more than it may be.
+
+use std::hash::Hasher;
+
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+
+use super::channels::Ordinary;
+use super::events::Events;
+use super::rules::SavedRules;
+use crate::senses::harvest::{OutcomeRow, Row};
+use crate::senses::sight::{ATTRIBUTES, Attributes, Business};
+
+/// What the bytes begin with; the last character is the version.
+const MAGIC: &[u8; 8] = b"pcbrain1";
+const HEAD: usize = MAGIC.len() + size_of::<u64>();
+/// No honest memory is larger.
+const MOST: usize = 512 << 20;
+const ROW: usize = ATTRIBUTES * size_of::<u32>() + size_of::<u64>() + size_of::<u32>();
+
+/// Everything that is kept.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    /// Names the secret under which rows and rules were hashed; under another one they mean nothing.
+    pub(crate) secret: u64,
+    /// The last rule's number.
+    pub(crate) last_rule: u32,
+    pub(crate) events: Events,
+    pub(crate) platforms: Vec<PlatformMemory>,
+}
+
+/// What is kept of one platform.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct PlatformMemory {
+    pub(crate) name: String,
+    /// Its position then.
+    pub(crate) position: u32,
+    /// Paths of its routes, by position.
+    pub(crate) routes: Vec<String>,
+    pub(crate) ordinary: Ordinary,
+    pub(crate) rows: Packed,
+    pub(crate) protected: Packed,
+    pub(crate) outcomes: Packed,
+    /// Seconds of learning behind the rows.
+    pub(crate) age: f64,
+    pub(crate) rules: SavedRules,
+}
+
+/// Rows as bytes, one after the other.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Packed(Vec<u8>);
+
+impl Packed {
+    pub(crate) fn rows(rows: &[Row]) -> Self {
+        let mut bytes = Vec::with_capacity(rows.len() * ROW);
+        rows.iter().for_each(|row| pack(row, &mut bytes));
+        Self(bytes)
+    }
+
+    pub(crate) fn outcomes(outcomes: &[OutcomeRow]) -> Self {
+        let mut bytes = Vec::with_capacity(outcomes.len() * (ROW + 1));
+        for outcome in outcomes {
+            pack(&outcome.row, &mut bytes);
+            bytes.push(match outcome.business {
+                Business::Nothing => 0,
+                Business::Done => 1,
+                Business::Failed => 2,
+                Business::CodeSent => 3,
+            });
+        }
+        Self(bytes)
+    }
+
+    /// At most `most`; an incomplete one at the end is left out.
+    pub(crate) fn unpack_rows(&self, most: usize) -> impl Iterator<Item = Row> {
+        self.0.chunks_exact(ROW).take(most).filter_map(unpack)
+    }
+
+    pub(crate) fn unpack_outcomes(&self, most: usize) -> impl Iterator<Item = OutcomeRow> {
+        self.0.chunks_exact(ROW + 1).take(most).filter_map(|bytes| {
+            let (business, row) = bytes.split_last()?;
+            let business = match business {
+                0 => Business::Nothing,
+                1 => Business::Done,
+                2 => Business::Failed,
+                3 => Business::CodeSent,
+                _ => return None,
+            };
+            Some(OutcomeRow { row: unpack(row)?, business })
+        })
+    }
+}
+
+fn pack(row: &Row, bytes: &mut Vec<u8>) {
+    for value in row.attributes.0 {
+        bytes.extend_from_slice(&value.to_le_bytes());
+    }
+    bytes.extend_from_slice(&row.visitor.to_le_bytes());
+    bytes.extend_from_slice(&row.cost_us.to_le_bytes());
+}
+
+fn unpack(bytes: &[u8]) -> Option<Row> {
+    let (attributes, rest) = bytes.split_at_checked(ATTRIBUTES * size_of::<u32>())?;
+    let mut values = [0; ATTRIBUTES];
+    for (value, bytes) in values.iter_mut().zip(attributes.chunks_exact(size_of::<u32>())) {
+        *value = u32::from_le_bytes(bytes.try_into().ok()?);
+    }
+    let (visitor, cost) = rest.split_at_checked(size_of::<u64>())?;
+    let visitor = u64::from_le_bytes(visitor.try_into().ok()?);
+    Some(Row { attributes: Attributes(values), visitor, cost_us: u32::from_le_bytes(cost.try_into().ok()?) })
+}
+
+impl Memory {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let body = postcard::to_allocvec(self).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(HEAD + body.len());
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&checksum(&body).to_le_bytes());
+        bytes.extend_from_slice(&body);
+        bytes
+    }
+
+    /// # Errors
+    /// When the bytes are not what [`Memory::to_bytes`] writes.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        if bytes.len() > MOST {
+            return Err(format!("a memory of {} bytes is larger than any that is written", bytes.len()));
+        }
+        let (head, body) = bytes.split_at_checked(HEAD).ok_or("the memory is cut off")?;
+        let (magic, sum) = head.split_at(MAGIC.len());
+        if magic != MAGIC {
+            return Err("not a memory of the brain, or one of another version".to_owned());
+        }
+        if sum != checksum(body).to_le_bytes() {
+            return Err("the memory is damaged: its checksum does not fit".to_owned());
+        }
+        let memory: Self = postcard::from_bytes(body).map_err(|error| format!("the memory is damaged: {error}"))?;
+        let sound =
+            |platform: &PlatformMemory| platform.ordinary.is_sound() && platform.age.is_finite() && platform.age >= 0.0;
+        if !memory.events.is_sound() || !memory.platforms.iter().all(sound) {
+            return Err("the memory holds numbers that cannot be".to_owned());
+        }
+        Ok(memory)
+    }
+}
+
+/// Against damage, not against forgery: whoever may write the file may write anything.
+fn checksum(body: &[u8]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(body);
+    hasher.finish()
+}

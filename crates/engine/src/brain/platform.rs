@@ -1,0 +1,634 @@
+//! One platform: what came, what is ordinary, how it stands, and what shall hold.
+
+use portcullis_types::{RouteClass, Tick};
+
+use super::act::Act;
+use super::channels::{Alarm, Channels, Interval, Ordinary, Signals, TroubleKind};
+use super::events::Events;
+use super::memory::{Packed, PlatformMemory};
+use super::orders::{AdmissionOrders, PlatformOrders};
+use super::posture::{Cause, Evidence, Posture, Stance};
+use super::rules::{Rules, Situation};
+use super::sample::Sample;
+use super::status::{AdmissionStatus, BaselineStatus, ChannelStatus, PlatformStatus};
+use super::{SitePlatform, SiteRoute};
+use crate::node::Node;
+use crate::senses::harvest::{
+    CLASSES, ClassTally, OutcomeRow, PlatformHarvest, Portrait, ROWS, RouteTally, Row, RuleTally,
+};
+use crate::senses::sight::{Attribute, Business};
+use crate::settings::Settings;
+use crate::trust::Trust;
+
+/// Fewer rows than that prove nothing: with no match among them, 95 % sure is 0.1 %.
+pub(crate) const ROWS_READY: usize = 3_000;
+/// Rows and outcomes that are kept of ordinary days.
+const ROWS_MOST: usize = 32_768;
+const ROWS_LEAST: usize = 8_192;
+/// Rows of all platforms together, as long as each has the least.
+const ROWS_OF_NODE: usize = 65_536;
+const PROTECTED: usize = 4_096;
+const OUTCOMES: usize = 4_096;
+/// Rows that are taken in from all shards in one tick.
+const CAME: usize = 4 * ROWS;
+/// So many rows per second are enough while nothing is out of the ordinary.
+const ROWS_PER_SECOND: f64 = 200.0;
+/// An elevated platform where for so many seconds nothing but the rate is out of the ordinary has grown.
+const GROWN: f64 = 600.0;
+
+/// What came since the last tick, over all shards.
+#[derive(Debug, Default)]
+pub(crate) struct Came {
+    pub(crate) classes: [ClassTally; CLASSES],
+    pub(crate) routes: Vec<RouteTally>,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) rows_seen: u64,
+    pub(crate) outcomes: Vec<OutcomeRow>,
+    pub(crate) rules: Vec<RuleTally>,
+    pub(crate) abuse: u32,
+}
+
+impl Came {
+    fn clear(&mut self) {
+        self.classes = Default::default();
+        self.routes.fill(RouteTally::default());
+        self.rows.clear();
+        self.outcomes.clear();
+        self.rules.clear();
+        (self.rows_seen, self.abuse) = (0, 0);
+    }
+
+    pub(crate) fn absorb(&mut self, harvest: &PlatformHarvest) {
+        for (sum, tally) in self.classes.iter_mut().zip(&harvest.classes) {
+            sum.arrived = sum.arrived.saturating_add(tally.arrived);
+            sum.admitted = sum.admitted.saturating_add(tally.admitted);
+            sum.queued = sum.queued.saturating_add(tally.queued);
+            sum.queued_us = sum.queued_us.saturating_add(tally.queued_us);
+            sum.shed = sum.shed.saturating_add(tally.shed);
+            if tally.completed > 0 {
+                let fastest = if sum.completed == 0 { u32::MAX } else { sum.fastest_us };
+                sum.fastest_us = fastest.min(tally.fastest_us);
+            }
+            sum.completed = sum.completed.saturating_add(tally.completed);
+            sum.failed = sum.failed.saturating_add(tally.failed);
+            sum.origin_us = sum.origin_us.saturating_add(tally.origin_us);
+            sum.bytes = sum.bytes.saturating_add(tally.bytes);
+        }
+        for (sum, tally) in self.routes.iter_mut().zip(&harvest.routes) {
+            sum.arrived = sum.arrived.saturating_add(tally.arrived);
+            sum.origin_us = sum.origin_us.saturating_add(tally.origin_us);
+            sum.missing = sum.missing.saturating_add(tally.missing);
+            sum.done = sum.done.saturating_add(tally.done);
+            sum.failed = sum.failed.saturating_add(tally.failed);
+            sum.sent = sum.sent.saturating_add(tally.sent);
+        }
+        self.rows.extend(harvest.rows.iter().take(CAME.saturating_sub(self.rows.len())));
+        self.rows_seen = self.rows_seen.saturating_add(harvest.rows_seen);
+        self.outcomes.extend(harvest.outcomes.iter().take(CAME.saturating_sub(self.outcomes.len())));
+        self.abuse = self.abuse.saturating_add(harvest.abuse);
+        for tally in harvest.rules.iter().filter(|tally| tally.id != 0) {
+            match self.rules.iter_mut().find(|sum| sum.id == tally.id) {
+                Some(sum) => {
+                    sum.matched += tally.matched;
+                    sum.protected += tally.protected;
+                    sum.human += tally.human;
+                    sum.acted += tally.acted;
+                    sum.held_out += tally.held_out;
+                    sum.challenged += tally.challenged;
+                    sum.passed += tally.passed;
+                    sum.cost_us += tally.cost_us;
+                }
+                None => self.rules.push(*tally),
+            }
+        }
+    }
+}
+
+/// What a tick of one platform rests on besides itself.
+pub(crate) struct Around<'a> {
+    pub(crate) now: Tick,
+    pub(crate) wall: u64,
+    /// Since the tick before, in seconds.
+    pub(crate) seconds: f64,
+    pub(crate) settings: &'a Settings,
+    pub(crate) node: &'a Node,
+    pub(crate) events: &'a Events,
+    pub(crate) portraits: &'a [Portrait],
+}
+
+/// What is known of one platform.
+#[derive(Debug)]
+pub(crate) struct Platform {
+    pub(crate) site: SitePlatform,
+    pub(crate) came: Came,
+    pub(crate) rules: Rules,
+    pub(crate) orders: PlatformOrders,
+    ordinary: Ordinary,
+    channels: Channels,
+    pub(crate) stance: Stance,
+    why: String,
+    rows: Sample<Row>,
+    protected: Sample<Row>,
+    outcomes: Sample<OutcomeRow>,
+    contrast: Alarm,
+    contrast_words: String,
+    frozen: bool,
+    pinned_by: Option<String>,
+    /// Seconds for which nothing but the rate has been out of the ordinary.
+    grown_for: f64,
+    wall: u64,
+}
+
+impl Platform {
+    pub(crate) fn new(site: SitePlatform, places: usize, now: Tick, seed: u64) -> Self {
+        let came = Came { routes: vec![RouteTally::default(); site.routes.len()], ..Came::default() };
+        Self {
+            came,
+            rules: Rules::new(seed),
+            orders: PlatformOrders { sample: 1, ..PlatformOrders::default() },
+            ordinary: Ordinary::default(),
+            channels: Channels::new(),
+            stance: Stance::new(now),
+            why: "nothing is out of the ordinary".to_owned(),
+            rows: Sample::new(places, CLASSES, seed ^ 1),
+            protected: Sample::new(PROTECTED, CLASSES, seed ^ 2),
+            outcomes: Sample::new(OUTCOMES, 2, seed ^ 3),
+            contrast: Alarm::Quiet,
+            contrast_words: String::new(),
+            frozen: false,
+            pinned_by: None,
+            grown_for: 0.0,
+            wall: 0,
+            site,
+        }
+    }
+
+    /// How many rows each of so many platforms keeps.
+    pub(crate) fn places(platforms: usize) -> usize {
+        (ROWS_OF_NODE / platforms.max(1)).clamp(ROWS_LEAST, ROWS_MOST)
+    }
+
+    /// Goes on at another position or with other routes. What is known of routes is kept by path.
+    pub(crate) fn reshape(
+        &mut self,
+        site: SitePlatform,
+        places: usize,
+        positions: (usize, usize),
+        now: Tick,
+        seed: u64,
+    ) {
+        let moves = Moves::new(positions, self.site.routes.iter().map(|route| route.path.as_str()), &site.routes);
+        if !moves.is_nothing() {
+            self.move_rows(&moves);
+            self.ordinary.routes = moves.routes(&self.ordinary.routes);
+            // Rules name endpoints by position. What they stood against is found again within a second.
+            self.rules = Rules::new(seed);
+            self.stance = Stance::new(now);
+            self.channels = Channels::new();
+        }
+        self.rows.resize(places);
+        self.came = Came { routes: vec![RouteTally::default(); site.routes.len()], ..Came::default() };
+        self.orders = PlatformOrders { posture: self.stance.posture(), ..PlatformOrders::default() };
+        self.site = site;
+    }
+
+    fn move_rows(&mut self, moves: &Moves) {
+        self.rows.change(|row| moves.apply(row));
+        self.protected.change(|row| moves.apply(row));
+        self.outcomes.change(|outcome| moves.apply(&mut outcome.row));
+    }
+
+    /// Judges what came; what shall hold is then in `orders`.
+    pub(crate) fn tick(&mut self, around: &Around<'_>, last_rule: &mut u32, acts: &mut Vec<Act>) {
+        let Around { now, wall, seconds, settings, .. } = *around;
+        self.wall = wall;
+        let interval =
+            Interval { seconds, wall, classes: &self.came.classes, routes: &self.came.routes, abuse: self.came.abuse };
+        let event = around.events.is_running(&self.site.name, wall);
+        let signals = self.channels.step(&interval, &self.ordinary, &settings.switches, event);
+        let mut evidence = Evidence { signals, contrast: false, in_force: 0, matched_rate: 0.0, matched_expected: 0.0 };
+        // First without contrast: suspicion alone lets the rules look closer in this very tick.
+        if self.stance.posture() == Posture::Normal {
+            self.move_to(&evidence, around, acts);
+        }
+
+        let is_ready = self.is_ready();
+        let known = |visitor| around.node.senses().known(visitor, now);
+        let found = self.rules.step(
+            &Situation {
+                now,
+                wall,
+                platform: &self.site.name,
+                posture: self.stance.posture(),
+                rate: signals.rate > Alarm::Quiet,
+                stress: signals.stress > Alarm::Quiet,
+                business: signals.business > Alarm::Quiet,
+                expected_rate: signals.expected_rps,
+                expected_cost: self.ordinary.cost.value(),
+                queue_ms: signals.queue_ms,
+                fresh: &self.came.rows,
+                fresh_seen: self.came.rows_seen,
+                outcomes: &self.came.outcomes,
+                tallies: &self.came.rules,
+                baseline: if is_ready { self.rows.items() } else { &[] },
+                protected: self.protected.items(),
+                baseline_outcomes: self.outcomes.items(),
+                portraits: around.portraits,
+                known: &known,
+                settings,
+            },
+            last_rule,
+        );
+        evidence.contrast = settings.switches.contrast && found.contrast;
+        evidence.in_force = found.in_force;
+        (evidence.matched_rate, evidence.matched_expected) = (found.matched_rate, found.matched_expected);
+        self.contrast = match (evidence.contrast, found.vetoed) {
+            (true, _) => Alarm::Strong,
+            (false, true) => Alarm::Weak,
+            (false, false) => Alarm::Quiet,
+        };
+        self.contrast_words =
+            contrast_words(is_ready, found.vetoed, found.explained, found.matched_rate, found.in_force);
+        acts.extend(found.acts);
+        self.move_to(&evidence, around, acts);
+
+        let sample = self.sample_rate(&signals);
+        self.learn(around, &signals);
+        let admission = AdmissionOrders::default();
+        self.orders = PlatformOrders { posture: self.stance.posture(), sample, rules: found.live, admission };
+        self.came.clear();
+    }
+
+    fn is_ready(&self) -> bool {
+        self.ordinary.is_warm() && self.rows.items().len() >= ROWS_READY
+    }
+
+    /// One request in so many becomes a row.
+    fn sample_rate(&self, signals: &Signals) -> u32 {
+        if self.stance.posture() != Posture::Normal || !self.is_ready() {
+            return 1;
+        }
+        let wanted = signals.expected_rps.max(signals.actual_rps / 2.0) / ROWS_PER_SECOND;
+        // Powers of two, so that noise does not make new orders.
+        (wanted.clamp(1.0, 16.0) as u32).next_power_of_two()
+    }
+
+    fn move_to(&mut self, evidence: &Evidence, around: &Around<'_>, acts: &mut Vec<Act>) {
+        let before = self.stance.posture();
+        let lasted = around.now.since(self.stance.since());
+        let Some(cause) = self.stance.step(evidence, around.now) else { return };
+        let posture = self.stance.posture();
+        let mut facts = vec![
+            ("from".to_owned(), before.name().to_owned()),
+            ("to".to_owned(), posture.name().to_owned()),
+            ("lasted_seconds".to_owned(), format!("{:.1}", lasted.as_secs_f64())),
+        ];
+        self.why = match cause {
+            Cause::Quiet(seconds) => format!("for {seconds} s nothing has been out of the ordinary"),
+            Cause::Contrast => format!("{}; {}", words(&evidence.signals, &self.site.routes), self.contrast_words),
+            _ => words(&evidence.signals, &self.site.routes),
+        };
+        if !matches!(cause, Cause::Quiet(_)) {
+            facts.extend(facts_of(&evidence.signals));
+        }
+        if matches!(posture, Posture::Attack | Posture::Overload) {
+            self.distrust_newcomers();
+        }
+        let name = &self.site.name;
+        acts.push(Act {
+            at_nanos: around.now.0,
+            kind: "posture".to_owned(),
+            platform: name.clone(),
+            rule: None,
+            by: "gate".to_owned(),
+            words: format!("{name} is {posture}, after {before} for {:.1} s. Why: {}.", lasted.as_secs_f64(), self.why),
+            facts,
+            undo: format!("portcullis posture {} --platform {name}", before.name()),
+        });
+    }
+
+    fn distrust_newcomers(&mut self) {
+        self.rows.distrust();
+        self.outcomes.distrust();
+    }
+
+    /// An operator holds it in a posture, or lets it go.
+    pub(crate) fn force(&mut self, posture: Option<Posture>, now: Tick) -> Act {
+        let before = self.stance.posture();
+        self.stance.force(posture, now);
+        let name = &self.site.name;
+        let words = match posture {
+            Some(posture) => format!("An operator holds {name} in {posture}; it was {before}."),
+            None => format!("An operator lets {name} move again by itself, from {before}."),
+        };
+        self.why = if posture.is_some() { "an operator holds it there".to_owned() } else { words.clone() };
+        Act {
+            at_nanos: now.0,
+            kind: "posture".to_owned(),
+            platform: name.clone(),
+            rule: None,
+            by: "operator".to_owned(),
+            words,
+            facts: vec![
+                ("from".to_owned(), before.name().to_owned()),
+                ("to".to_owned(), posture.map_or("automatic", Posture::name).to_owned()),
+            ],
+            undo: match posture {
+                Some(_) => format!("portcullis posture auto --platform {name}"),
+                None => format!("portcullis posture {} --platform {name}", before.name()),
+            },
+        }
+    }
+
+    /// Learns from calm ticks, and from no others.
+    fn learn(&mut self, around: &Around<'_>, signals: &Signals) {
+        let Around { now, wall, seconds, settings, .. } = *around;
+        let clamped = settings.switches.freeze;
+        let is_calm = self.stance.posture() == Posture::Normal && signals.loudest() == Alarm::Quiet;
+        // What was announced pins what is known; while nothing is known there is nothing to pin.
+        let pinned = around.events.pinning(&self.site.name, wall).filter(|_| self.is_ready());
+        self.pinned_by = pinned.map(|event| event.name.clone());
+        self.frozen = clamped && (!is_calm || self.pinned_by.is_some());
+        let lonely = signals.stress.max(signals.protocol).max(signals.business) == Alarm::Quiet
+            && self.contrast == Alarm::Quiet
+            && self.stance.posture() == Posture::Elevated;
+        self.grown_for = if lonely { self.grown_for + seconds } else { 0.0 };
+        if self.frozen {
+            if self.grown_for >= GROWN && self.pinned_by.is_none() {
+                self.ordinary.creep(&self.channels.actual_over_ten(), seconds);
+            }
+            return;
+        }
+        let interval =
+            Interval { seconds, wall, classes: &self.came.classes, routes: &self.came.routes, abuse: self.came.abuse };
+        self.ordinary.learn(&interval, clamped);
+        let routes = &self.site.routes;
+        let describe = |row: &Row| (class_of(routes, row).index(), row.visitor);
+        self.rows.offer(now, seconds, &self.came.rows, describe);
+        self.rows.mature(now, seconds);
+        self.protected.mature(now, seconds);
+        for row in self.came.rows.iter().filter(|row| is_protected(row)) {
+            self.protected.take_at_once(now, *row, class_of(routes, row).index(), row.visitor);
+        }
+        self.outcomes.offer(now, seconds, &self.came.outcomes, |outcome| {
+            (usize::from(outcome.business != Business::Done), outcome.row.visitor)
+        });
+        self.outcomes.mature(now, seconds);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.rows.bytes()
+            + self.protected.bytes()
+            + self.outcomes.bytes()
+            + self.came.rows.capacity() * size_of::<Row>()
+            + self.came.outcomes.capacity() * size_of::<OutcomeRow>()
+            + size_of::<Self>()
+    }
+
+    pub(crate) fn status(&self, now: Tick, settings: &Settings) -> PlatformStatus {
+        let signals = self.channels.signals();
+        let channel = |name: &str, on: bool, alarm: Alarm, figures: String| ChannelStatus {
+            name: name.to_owned(),
+            level: if on { alarm.name() } else { "off" }.to_owned(),
+            figures,
+        };
+        let switches = &settings.switches;
+        let routes = &self.site.routes;
+        let channels = vec![
+            channel("rate", switches.rate, signals.rate, rate_words(signals)),
+            channel("stress", switches.stress, signals.stress, stress_words(signals)),
+            channel("contrast", switches.contrast, self.contrast, self.contrast_words.clone()),
+            channel("protocol", switches.protocol, signals.protocol, protocol_words(signals)),
+            channel("business", switches.business, signals.business, business_words(signals, routes)),
+        ];
+        let bound = |limit: u32| (limit != u32::MAX).then_some(limit);
+        let AdmissionOrders { whole, classes, cut, room } = self.orders.admission;
+        let classes = RouteClass::ALL.into_iter().zip(classes);
+        PlatformStatus {
+            name: self.site.name.clone(),
+            posture: self.stance.posture().name().to_owned(),
+            since_seconds: now.since(self.stance.since()).as_secs_f64(),
+            why: self.why.clone(),
+            forced: self.stance.is_forced(),
+            frozen: self.frozen,
+            channels,
+            baseline: BaselineStatus {
+                ready: self.is_ready(),
+                expected_rps: self.ordinary.whole.rate(self.wall),
+                actual_rps: self.channels.actual().iter().sum(),
+                no_load_ms: self.ordinary.no_load_us() / 1000.0,
+                rows: self.rows.items().len(),
+                protected_rows: self.protected.items().len(),
+                hours_known: self.ordinary.whole.hours_known(),
+                pinned_by: self.pinned_by.clone(),
+            },
+            rules: self.rules.status(),
+            admission: AdmissionStatus {
+                whole: bound(whole),
+                classes: classes.filter_map(|(class, limit)| Some((class.name().to_owned(), bound(limit)?))).collect(),
+                cut,
+                room_open: room.is_some(),
+            },
+        }
+    }
+
+    pub(crate) fn save(&self, position: usize, wall: u64) -> PlatformMemory {
+        PlatformMemory {
+            name: self.site.name.clone(),
+            position: u32::try_from(position).unwrap_or(u32::MAX),
+            routes: self.site.routes.iter().map(|route| route.path.clone()).collect(),
+            ordinary: self.ordinary.clone(),
+            rows: Packed::rows(self.rows.items()),
+            protected: Packed::rows(self.protected.items()),
+            outcomes: Packed::outcomes(self.outcomes.items()),
+            age: self.rows.age(),
+            rules: self.rules.save(wall),
+        }
+    }
+
+    /// Takes back what was saved. Rows and rules only where they were hashed under the same secret.
+    pub(crate) fn restore(&mut self, saved: PlatformMemory, position: usize, same_secret: bool, now: Tick, wall: u64) {
+        let positions = (saved.position as usize, position);
+        let moves = Moves::new(positions, saved.routes.iter().map(String::as_str), &self.site.routes);
+        self.ordinary = saved.ordinary;
+        self.ordinary.routes = moves.routes(&self.ordinary.routes);
+        self.ordinary.wake(wall);
+        if !same_secret {
+            return;
+        }
+        let routes = &self.site.routes;
+        for mut row in saved.rows.unpack_rows(ROWS_MOST) {
+            moves.apply(&mut row);
+            self.rows.take_at_once(now, row, class_of(routes, &row).index(), row.visitor);
+        }
+        for mut row in saved.protected.unpack_rows(PROTECTED) {
+            moves.apply(&mut row);
+            self.protected.take_at_once(now, row, class_of(routes, &row).index(), row.visitor);
+        }
+        for mut outcome in saved.outcomes.unpack_outcomes(OUTCOMES) {
+            moves.apply(&mut outcome.row);
+            let stratum = usize::from(outcome.business != Business::Done);
+            self.outcomes.take_at_once(now, outcome, stratum, outcome.row.visitor);
+        }
+        self.rows.restore_age(saved.age);
+        self.protected.restore_age(saved.age);
+        self.outcomes.restore_age(saved.age);
+        if moves.is_nothing() {
+            self.rules.restore(&saved.rules, wall);
+        }
+    }
+}
+
+/// Where routes went, so that rows go on naming the right ones.
+#[derive(Debug)]
+struct Moves {
+    platform: (usize, usize),
+    /// By the position before.
+    routes: Vec<Option<usize>>,
+}
+
+impl Moves {
+    fn new<'a>(platform: (usize, usize), before: impl Iterator<Item = &'a str>, after: &[SiteRoute]) -> Self {
+        let routes = before.map(|path| after.iter().position(|route| route.path == path)).collect();
+        Self { platform, routes }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.platform.0 == self.platform.1
+            && self.routes.iter().enumerate().all(|(before, after)| *after == Some(before))
+    }
+
+    fn routes<T: Copy + Default>(&self, before: &[T]) -> Vec<T> {
+        let most = self.routes.iter().flatten().max().map_or(0, |most| most + 1);
+        let mut moved = vec![T::default(); most];
+        for (value, after) in before.iter().zip(&self.routes) {
+            if let Some(place) = after.and_then(|after| moved.get_mut(after)) {
+                *place = *value;
+            }
+        }
+        moved
+    }
+
+    fn apply(&self, row: &mut Row) {
+        let Some(route) = route_of(row) else { return };
+        let moved = self.routes.get(route).copied().flatten();
+        let endpoint = moved.map_or(0, |route| endpoint(self.platform.1, route));
+        if let Some(value) = row.attributes.0.get_mut(Attribute::Endpoint.index()) {
+            *value = endpoint;
+        }
+    }
+}
+
+/// The value of [`Attribute::Endpoint`] for that platform and route.
+pub(crate) fn endpoint(platform: usize, route: usize) -> u32 {
+    let half = |number: usize| u32::from(u16::try_from(number).unwrap_or(u16::MAX));
+    (half(platform) << 16 | half(route)).saturating_add(1)
+}
+
+/// The position of a row's route.
+fn route_of(row: &Row) -> Option<usize> {
+    let endpoint = row.attributes.get(Attribute::Endpoint).checked_sub(1)?;
+    Some((endpoint & 0xffff) as usize)
+}
+
+fn class_of(routes: &[SiteRoute], row: &Row) -> RouteClass {
+    route_of(row).and_then(|route| routes.get(route)).map_or(RouteClass::Page, |route| route.class)
+}
+
+fn is_protected(row: &Row) -> bool {
+    let token = row.attributes.get(Attribute::Token) as usize;
+    Trust::ALL.get(token).is_some_and(|trust| trust.is_protected())
+}
+
+/// What the channels say, in one sentence without its full stop.
+fn words(signals: &Signals, routes: &[SiteRoute]) -> String {
+    let mut parts = Vec::new();
+    if signals.rate > Alarm::Quiet {
+        parts.push(rate_words(signals));
+    }
+    if signals.stress > Alarm::Quiet {
+        parts.push(stress_words(signals));
+    }
+    if signals.protocol > Alarm::Quiet {
+        parts.push(protocol_words(signals));
+    }
+    if signals.business > Alarm::Quiet {
+        parts.push(business_words(signals, routes));
+    }
+    if parts.is_empty() { "no channel speaks any more".to_owned() } else { parts.join(", ") }
+}
+
+fn rate_words(signals: &Signals) -> String {
+    let times = |actual: f64, expected: f64| actual / expected.max(0.1);
+    let Signals { expected_rps, actual_rps, .. } = *signals;
+    let mut words = format!(
+        "requests {:.1}× expected ({actual_rps:.0} per second, {expected_rps:.1} expected)",
+        times(actual_rps, expected_rps)
+    );
+    if let Some((class, expected, actual)) = signals.class {
+        words += &format!(", {class} {:.1}× ({actual:.0}, {expected:.1} expected)", times(actual, expected));
+    }
+    words
+}
+
+fn stress_words(signals: &Signals) -> String {
+    let mut words = format!("origin queue {:.0} ms (limit 20)", signals.queue_ms);
+    if signals.failed_share > 0.0 {
+        words += &format!(", {:.0} % of answers failed", signals.failed_share * 100.0);
+    }
+    if signals.stalled {
+        words += ", it takes requests and ends none";
+    }
+    if signals.held {
+        words += ", requests wait for it";
+    }
+    words
+}
+
+fn protocol_words(signals: &Signals) -> String {
+    format!("{:.0} clients per second broke the protocol", signals.abuse_rps)
+}
+
+fn business_words(signals: &Signals, routes: &[SiteRoute]) -> String {
+    let Some(trouble) = signals.trouble else { return "logins, payments and codes are as usual".to_owned() };
+    let path = routes.get(trouble.route).map_or("?", |route| route.path.as_str());
+    let (now, usual) = (trouble.now * 100.0, trouble.usual * 100.0);
+    match trouble.kind {
+        TroubleKind::Failures => format!("{now:.0} % of tries on {path} failed (usual {usual:.0} %)"),
+        TroubleKind::Missing => {
+            format!("{now:.0} % of requests on {path} asked for what is not there (usual {usual:.0} %)")
+        }
+        TroubleKind::Codes => {
+            format!("{:.1} codes per second sent by {path} (usual {:.1}), not entered", trouble.now, trouble.usual)
+        }
+    }
+}
+
+fn contrast_words(is_ready: bool, vetoed: bool, explained: f32, matched: f64, in_force: usize) -> String {
+    if !is_ready {
+        return "too little is known of ordinary traffic to compare with".to_owned();
+    }
+    if in_force > 0 || explained > 0.0 {
+        let share = (explained * 100.0).clamp(0.0, 100.0);
+        return format!("rules explain {share:.0} % of the excess and match {matched:.0} requests per second");
+    }
+    if vetoed { "a pattern was found, but people are behind it" } else { "no pattern stands out" }.to_owned()
+}
+
+fn facts_of(signals: &Signals) -> Vec<(String, String)> {
+    let mut facts = vec![
+        ("rate".to_owned(), signals.rate.name().to_owned()),
+        ("stress".to_owned(), signals.stress.name().to_owned()),
+        ("protocol".to_owned(), signals.protocol.name().to_owned()),
+        ("business".to_owned(), signals.business.name().to_owned()),
+        ("expected_rps".to_owned(), format!("{:.1}", signals.expected_rps)),
+        ("actual_rps".to_owned(), format!("{:.1}", signals.actual_rps)),
+        ("queue_ms".to_owned(), format!("{:.1}", signals.queue_ms)),
+        ("failed_share".to_owned(), format!("{:.3}", signals.failed_share)),
+    ];
+    if let Some((class, expected, actual)) = signals.class {
+        facts.push((format!("expected_rps_{class}"), format!("{expected:.1}")));
+        facts.push((format!("actual_rps_{class}"), format!("{actual:.1}")));
+    }
+    facts
+}
