@@ -234,6 +234,8 @@ fn certified_key(certificate: &Certificate) -> Result<CertifiedKey, String> {
 pub struct Handshake {
     /// The print of its ClientHello.
     pub ja4: Option<Ja4>,
+    /// The same without what comes and goes between two visits of one browser; what the engine knows it by.
+    pub stack: Option<Ja4>,
     /// The name it asked for, lower case.
     pub sni: Option<String>,
     /// Whether HTTP/2 was agreed.
@@ -276,11 +278,12 @@ pub async fn accept(
     config: Arc<ServerConfig>,
 ) -> Result<(TlsStream<Rewind>, Handshake), Refused> {
     let mut read = prefix;
-    let ja4 = read_hello(&mut socket, &mut read).await?;
+    let (ja4, stack) = read_hello(&mut socket, &mut read).await?.unzip();
     let stream = TlsAcceptor::from(config).accept(Rewind::new(read, socket)).await.map_err(handshake_error)?;
     let (_, connection) = stream.get_ref();
     let handshake = Handshake {
         ja4,
+        stack,
         sni: connection.server_name().map(str::to_owned),
         alpn_h2: connection.alpn_protocol() == Some(H2),
         version: match connection.protocol_version() {
@@ -291,15 +294,15 @@ pub async fn accept(
     Ok((stream, handshake))
 }
 
-/// Reads until `read` holds a whole ClientHello, which it prints; rustls reads the same bytes again afterwards.
-async fn read_hello(socket: &mut TcpStream, read: &mut Vec<u8>) -> Result<Option<Ja4>, Refused> {
+/// Reads until `read` holds a whole ClientHello, which it prints as JA4 and as the stack; rustls reads the same bytes again afterwards.
+async fn read_hello(socket: &mut TcpStream, read: &mut Vec<u8>) -> Result<Option<(Ja4, Ja4)>, Refused> {
     loop {
         if read.first().is_some_and(|first| *first != HANDSHAKE_RECORD) {
             return Err(Refused::NotTls);
         }
         // The reader bounds how much it asks for: beyond that it answers `Invalid`.
         match read_client_hello(read) {
-            Read::Done(hello) => return Ok(Some(hello.ja4())),
+            Read::Done(hello) => return Ok(Some((hello.ja4(), hello.stack()))),
             Read::Invalid(rule) => return Err(Refused::Malformed(rule)),
             Read::Incomplete => {}
         }

@@ -584,7 +584,7 @@ async fn open_connection(
                 return None;
             }
         };
-        connection.tls = Some(TlsFacts { version: handshake.version, ja4: handshake.ja4 });
+        connection.tls = Some(TlsFacts { version: handshake.version, ja4: handshake.ja4, stack: handshake.stack });
         let stream = Stream::Server(Box::new(stream));
         let protocol =
             if handshake.alpn_h2 { Protocol::Http2(stream, Vec::new()) } else { Protocol::Http1(stream, Vec::new()) };

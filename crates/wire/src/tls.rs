@@ -29,7 +29,11 @@ const SERVER_NAME: u16 = 0;
 const SUPPORTED_GROUPS: u16 = 10;
 const SIGNATURE_ALGORITHMS: u16 = 13;
 const ALPN: u16 = 16;
+const PADDING: u16 = 21;
+const PRE_SHARED_KEY: u16 = 41;
+const EARLY_DATA: u16 = 42;
 const SUPPORTED_VERSIONS: u16 = 43;
+const COOKIE: u16 = 44;
 
 /// What a client offers, in the order in which it offers it, GREASE included.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -76,6 +80,17 @@ impl ClientHello {
     /// The JA4 print.
     #[must_use]
     pub fn ja4(&self) -> Ja4 {
+        self.print(&[])
+    }
+
+    /// The JA4 print of the program's first visit: without the extensions that come and go with the occasion, so that a
+    /// browser that resumes a session is the browser that began it.
+    #[must_use]
+    pub fn stack(&self) -> Ja4 {
+        self.print(&[PADDING, PRE_SHARED_KEY, EARLY_DATA, COOKIE])
+    }
+
+    fn print(&self, leave_out: &[u16]) -> Ja4 {
         let mut print = *b"t00i000000_000000000000_000000000000";
         let sorted = |list: &[u16], unwanted: &[u16]| {
             let wanted = |value: &u16| !is_grease(*value) && !unwanted.contains(value);
@@ -83,16 +98,17 @@ impl ClientHello {
             list.sort_unstable();
             list
         };
-        let count = |list: &[u16]| {
-            let count = list.iter().filter(|value| !is_grease(**value)).count().min(99);
+        let count = |list: &[u16], leave_out: &[u16]| {
+            let counts = |value: &&u16| !is_grease(**value) && !leave_out.contains(*value);
+            let count = list.iter().filter(counts).count().min(99);
             [b'0' + u8::try_from(count / 10).unwrap_or(9), b'0' + u8::try_from(count % 10).unwrap_or(9)]
         };
         print[1..3].copy_from_slice(self.version());
         if self.extensions.contains(&SERVER_NAME) {
             print[3] = b'd';
         }
-        print[4..6].copy_from_slice(&count(&self.ciphers));
-        print[6..8].copy_from_slice(&count(&self.extensions));
+        print[4..6].copy_from_slice(&count(&self.ciphers, &[]));
+        print[6..8].copy_from_slice(&count(&self.extensions, leave_out));
         print[8..10].copy_from_slice(&alpn_ends(self.alpn().next().unwrap_or_default()));
 
         let ciphers = sorted(&self.ciphers, &[]);
@@ -101,7 +117,7 @@ impl ClientHello {
             add_list(&mut hash, &ciphers);
             print[11..23].copy_from_slice(&first_twelve(hash));
         }
-        let extensions = sorted(&self.extensions, &[SERVER_NAME, ALPN]);
+        let extensions = sorted(&self.extensions, &[&[SERVER_NAME, ALPN], leave_out].concat());
         if !extensions.is_empty() {
             let mut hash = Sha256::new();
             add_list(&mut hash, &extensions);
@@ -449,6 +465,25 @@ mod tests {
         assert_eq!(hello.supported_versions, [0x6A6A, 0x0304, 0x0303]);
         assert_eq!(hello.groups, [0xEAEA, 29, 23, 24]);
         assert_eq!(hello.extensions.len(), 18);
+    }
+
+    #[test]
+    fn a_browser_that_resumes_a_session_has_the_stack_that_it_had() {
+        let print = |offer: &Offer| {
+            let hello = read_client_hello(&offer.bytes()).done().expect("a ClientHello");
+            (hello.ja4().to_string(), hello.stack().to_string())
+        };
+        let (first, stack) = print(&chrome());
+        let mut again = chrome();
+        again.extensions.retain(|(kind, _)| *kind != PADDING);
+        again.extensions.extend([(EARLY_DATA, vec![]), (PRE_SHARED_KEY, vec![0; 90])]);
+        let (resumed, same) = print(&again);
+        assert_ne!(first, resumed, "JA4 takes it for another program");
+        assert_eq!(stack, same);
+        assert!(stack.starts_with("t13d1515h2_8daaf6152771_"), "{stack}");
+        let mut other = chrome();
+        other.extensions.retain(|(kind, _)| *kind != 0x001B);
+        assert_ne!(print(&other).1, stack, "what does not come and go still tells programs apart");
     }
 
     /// Prints that others publish for these lists: FoxIO's document and its database, and tls.peet.ws.

@@ -33,12 +33,14 @@ pub struct Sight<'a> {
     pub fetch_mode: Option<&'a [u8]>,
     /// The print of the order of header names; 0 where there is none.
     pub order: u64,
-    /// JA4 of the ClientHello.
+    /// JA4 of the ClientHello, without the extensions that a browser only sends when it resumes a session.
     pub tls: Option<&'a [u8]>,
     /// The settings print of the HTTP/2 connection.
     pub h2: Option<&'a [u8]>,
     /// The value of the gate's own cookie, see [`crate::trust`].
     pub token: Option<&'a [u8]>,
+    /// The value of the cookie with a place in the waiting room.
+    pub ticket: Option<&'a [u8]>,
     /// The body's declared length.
     pub length: Option<u64>,
 }

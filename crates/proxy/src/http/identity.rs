@@ -29,6 +29,8 @@ pub(crate) struct Connection {
 pub(crate) struct TlsFacts {
     pub(crate) version: TlsVersion,
     pub(crate) ja4: Option<Ja4>,
+    /// What the engine knows the browser by, see [`portcullis_wire::tls::ClientHello::stack`].
+    pub(crate) stack: Option<Ja4>,
 }
 
 /// Who is asking.
