@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use portcullis_engine::Act;
 use serde::Serialize;
 
+use crate::ledger::Ledger;
+use crate::scenario::{Scenario, Wish};
+
 /// What one rehearsal found.
 #[derive(Debug, Clone)]
 pub struct Report {
@@ -99,19 +102,23 @@ pub struct Cohort {
 }
 
 impl Report {
-    /// A report of nothing.
-    pub(crate) fn empty(scenario: &str, title: &str, seed: u64) -> Self {
+    /// What the ledger of a world that has ended says.
+    pub(crate) fn of(scenario: &Scenario, seed: u64, mut ledger: Ledger) -> Self {
+        let figures = ledger.figures();
+        let value = |name: &str| figures.iter().find(|figure| figure.name == name).and_then(|figure| figure.value);
+        let expectations: Vec<Expectation> =
+            scenario.wishes().iter().flat_map(|wish| judge(wish, value(&wish.figure))).collect();
         Self {
-            scenario: scenario.to_owned(),
-            title: title.to_owned(),
+            scenario: scenario.name().to_owned(),
+            title: scenario.title().to_owned(),
             seed,
-            passed: false,
-            expectations: Vec::new(),
-            figures: Vec::new(),
-            timeline: Vec::new(),
-            cohorts: Vec::new(),
-            acts: Vec::new(),
-            log_hash: String::new(),
+            passed: expectations.iter().all(|expectation| expectation.passed),
+            expectations,
+            figures,
+            cohorts: ledger.cohorts(),
+            log_hash: ledger.seal(),
+            timeline: ledger.timeline,
+            acts: ledger.acts,
         }
     }
 
@@ -120,6 +127,18 @@ impl Report {
     pub const fn passed(&self) -> bool {
         self.passed
     }
+}
+
+/// What a wish expects of a single run: the hard limits, or where there are none, what holds for nearly all of them.
+fn judge(wish: &Wish, value: Option<f64>) -> Vec<Expectation> {
+    let expectation =
+        |name: String, limit: f64, passed: bool| Expectation { name, value, limit, unit: wish.unit, passed };
+    let most = wish.at_most.or(wish.p95).or(wish.median.filter(|_| wish.at_least.is_none()));
+    let below = most.map(|limit| expectation(wish.figure.clone(), limit, value.is_some_and(|value| value <= limit)));
+    let above = wish.at_least.map(|limit| {
+        expectation(format!("{} at least", wish.figure), limit, value.is_some_and(|value| value >= limit))
+    });
+    below.into_iter().chain(above).collect()
 }
 
 /// The report for a terminal.
