@@ -21,6 +21,7 @@ mod trust;
 
 pub use admission::control::Strain;
 pub use brain::act::Act;
+pub use brain::miner::{Candidate, Ground, Pattern, mine};
 pub use brain::orders::{
     Action, AdmissionOrders, LITERALS, LIVE_RULES, Literal, LiveRule, Orders, PlatformOrders, RoomOrders, RuleId,
 };

@@ -9,6 +9,7 @@ use portcullis_types::RouteClass;
 use serde::{Deserialize, Serialize};
 
 use super::baseline::{Expected, Latency, Level, Share};
+use crate::admission::control::Strain;
 use crate::senses::harvest::{CLASSES, ClassTally, RouteTally};
 use crate::settings::Switches;
 
@@ -357,6 +358,7 @@ impl Channels {
         &mut self,
         interval: &Interval<'_>,
         ordinary: &Ordinary,
+        strain: &Strain,
         switches: &Switches,
         event: bool,
     ) -> Signals {
@@ -370,7 +372,7 @@ impl Channels {
             self.watch_rate(interval, ordinary, event);
         }
         if switches.stress {
-            self.watch_stress(interval, ordinary);
+            self.watch_stress(interval, ordinary, strain);
         }
         if switches.protocol {
             self.watch_protocol(interval, ordinary);
@@ -420,7 +422,7 @@ impl Channels {
         signals.rate = Alarm::of(weak, strong);
     }
 
-    fn watch_stress(&mut self, interval: &Interval<'_>, ordinary: &Ordinary) {
+    fn watch_stress(&mut self, interval: &Interval<'_>, ordinary: &Ordinary, strain: &Strain) {
         let mut bases = [None; CLASSES];
         for (position, base) in bases.iter_mut().enumerate() {
             let (Some(latency), Some(tally)) = (ordinary.latency.get(position), interval.classes.get(position)) else {
@@ -457,8 +459,16 @@ impl Channels {
         let waited_us = sum(|moment| moment.queued_us as f64, SECOND);
         let held = (shed >= 3.0 && shed > arrived * 0.01) || (queued >= 5.0 && waited_us > queued * QUEUEING_US);
 
-        let weak = soon.is_queueing(5.0, 3.0) || fails(5.0, 3.0, 0.1) || stalls(20.0, 0.2) || second.is_slow;
-        let strong = second.is_queueing(10.0, 4.0) || fails(10.0, 5.0, 0.2) || stalls(40.0, 0.1) || held;
+        let weak = strain.stressed
+            || soon.is_queueing(5.0, 3.0)
+            || fails(5.0, 3.0, 0.1)
+            || stalls(20.0, 0.2)
+            || second.is_slow;
+        let strong = second.is_queueing(10.0, 4.0)
+            || fails(10.0, 5.0, 0.2)
+            || stalls(40.0, 0.1)
+            || held
+            || (strain.limited && strain.stressed);
         let stalled = stalls(20.0, 0.2);
         let signals = &mut self.signals;
         (signals.queue_ms, signals.failed_share) = (second.mean_us().max(0.0) / 1000.0, failed_share);

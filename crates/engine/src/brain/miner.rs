@@ -38,40 +38,42 @@ const LIFT: f64 = 4.0;
 const FEW: usize = 50;
 
 /// What all of a pattern's requests have in common, sorted by attribute.
-pub(crate) type Pattern = SmallVec<[Literal; LITERALS]>;
+pub type Pattern = SmallVec<[Literal; LITERALS]>;
 
 /// A pattern with what speaks for it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Candidate {
+pub struct Candidate {
     /// Sorted by attribute.
-    pub(crate) pattern: Pattern,
+    pub pattern: Pattern,
     /// Of the excess, the share that it explains beyond the candidates before it; by requests or by cost, whichever is
     /// greater.
-    pub(crate) explains: f64,
+    pub explains: f64,
 }
 
 /// What there is to compare.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ground<'a> {
+pub struct Ground<'a> {
     /// Rows of ordinary days.
-    pub(crate) baseline: &'a [Row],
+    pub baseline: &'a [Row],
     /// Rows of now, of visitors that have not shown to be people.
-    pub(crate) window: &'a [Row],
+    pub window: &'a [Row],
     /// Rows of now, of visitors that have. What they look like is no contrast.
-    pub(crate) people: &'a [Row],
+    pub people: &'a [Row],
     /// How many rows like those of the window an ordinary time as long would have had.
-    pub(crate) expected: f64,
+    pub expected: f64,
     /// The same in microseconds of the platform.
-    pub(crate) expected_cost: f64,
+    pub expected_cost: f64,
 }
 
 /// The patterns that explain the most of what is out of the ordinary, the best first.
-pub(crate) fn mine(ground: &Ground<'_>) -> Vec<Candidate> {
+#[must_use]
+pub fn mine(ground: &Ground<'_>) -> Vec<Candidate> {
     let mut found = Vec::new();
     let Some(field) = Field::new(ground) else { return found };
     let mut alive = field.all.clone();
     while found.len() < COVER {
         let Some(best) = field.search(&alive) else { break };
+        let best = field.spare(best);
         field.remove(&mut alive, &best.bits);
         found.push(Candidate { pattern: field.pattern(&best), explains: best.explains });
     }
@@ -279,6 +281,23 @@ impl Field {
         best
     }
 
+    /// Leaves out who has a token, and where ordinary traffic has the pattern at all also who has shown to be a person,
+    /// as long as that explains as much.
+    fn spare(&self, best: State) -> State {
+        let mut best = best;
+        for attribute in [Attribute::Token, Attribute::Evidence] {
+            let literal = self.literals.iter().position(|literal| literal.attribute == attribute && literal.value == 0);
+            let full = best.members.count_ones() as usize >= LITERALS || self.asks_for(best.members, attribute);
+            let needless = attribute == Attribute::Evidence && best.usual <= 0.0;
+            let Some(at) = literal.filter(|_| !full && !needless) else { continue };
+            match self.join(&best, at) {
+                Some(next) if next.explains >= 0.98 * best.explains => best = next,
+                _ => {}
+            }
+        }
+        best
+    }
+
     /// A pattern with one literal more; none where too little of the excess is left.
     fn join(&self, state: &State, at: usize) -> Option<State> {
         let literal = &self.bits[at];
@@ -422,4 +441,203 @@ fn log2(x: f64) -> f64 {
     let exponent = ((bits >> 52) & 0x7ff) as f64 - 1023.0;
     let mantissa = f64::from_bits(bits & 0x000f_ffff_ffff_ffff | 0x3ff0_0000_0000_0000);
     exponent + (mantissa - 1.0) * (1.0 + 0.343_5 * (2.0 - mantissa))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::senses::sight::{ATTRIBUTES, Attributes};
+
+    /// xorshift64*
+    struct Dice(u64);
+
+    impl Dice {
+        fn of(&mut self, sides: u32) -> u32 {
+            self.0 ^= self.0 >> 12;
+            self.0 ^= self.0 << 25;
+            self.0 ^= self.0 >> 27;
+            (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32 % sides
+        }
+    }
+
+    fn row(values: &[(Attribute, u32)], cost_us: u32) -> Row {
+        let mut attributes = Attributes([0; ATTRIBUTES]);
+        for (attribute, value) in values {
+            attributes.0[attribute.index()] = *value;
+        }
+        Row { attributes, visitor: 0, cost_us }
+    }
+
+    /// An ordinary visitor who has shown nothing yet.
+    fn ordinary(dice: &mut Dice) -> Row {
+        let stack = 1 + dice.of(10);
+        row(
+            &[
+                (Attribute::Endpoint, 1 + dice.of(30)),
+                (Attribute::Method, 1),
+                (Attribute::Tls, stack),
+                (Attribute::Order, 10 + stack),
+                (Attribute::Agent, 100 + stack * 4 + dice.of(4)),
+                (Attribute::Network, 1000 + dice.of(5000)),
+                (Attribute::Token, 4 * (dice.of(4) / 3)),
+                (Attribute::Evidence, 1 - dice.of(4) / 3),
+            ],
+            5000,
+        )
+    }
+
+    fn rows(dice: &mut Dice, count: usize, of: impl Fn(&mut Dice) -> Row) -> Vec<Row> {
+        (0..count).map(|_| of(dice)).collect()
+    }
+
+    fn attack(dice: &mut Dice, over: &[(Attribute, u32)]) -> Row {
+        let mut attack = ordinary(dice);
+        attack.attributes.0[Attribute::Token.index()] = 0;
+        attack.attributes.0[Attribute::Evidence.index()] = 0;
+        for (attribute, value) in over {
+            attack.attributes.0[attribute.index()] = *value;
+        }
+        attack
+    }
+
+    fn find(baseline: &[Row], window: &[Row], people: &[Row], expected: f64) -> Vec<Candidate> {
+        mine(&Ground { baseline, window, people, expected, expected_cost: expected * 5000.0 })
+    }
+
+    #[test]
+    fn planted_patterns_are_found() {
+        let cases: [(&str, &[(Attribute, u32)], Attribute); 4] = [
+            ("a stack that nobody has", &[(Attribute::Tls, 0xbad)], Attribute::Tls),
+            ("an order of headers that nobody has", &[(Attribute::Order, 0xbad)], Attribute::Order),
+            ("a query that nobody asks", &[(Attribute::Query, 0xbad)], Attribute::Query),
+            ("one page and nothing to show", &[(Attribute::Endpoint, 7), (Attribute::Tls, 3)], Attribute::Endpoint),
+        ];
+        for (name, over, attribute) in cases {
+            let mut dice = Dice(7);
+            let baseline = rows(&mut dice, 20_000, ordinary);
+            let mut window = rows(&mut dice, 400, ordinary);
+            window.extend(rows(&mut dice, 4000, |dice| attack(dice, over)));
+            let found = find(&baseline, &window, &[], 400.0);
+            let first = found.first().unwrap_or_else(|| panic!("{name}: nothing found"));
+            assert!(first.pattern.iter().any(|literal| literal.attribute == attribute), "{name}: {first:?}");
+            assert!(first.explains > 0.9, "{name}: {first:?}");
+            let hits = baseline.iter().filter(|row| matches(&first.pattern, row)).count();
+            assert!(hits < 60, "{name}: {hits} of ordinary traffic");
+        }
+    }
+
+    #[test]
+    fn ordinary_traffic_has_no_pattern_however_much_of_it_there_is() {
+        let mut dice = Dice(11);
+        let baseline = rows(&mut dice, 20_000, ordinary);
+        let window = rows(&mut dice, 6000, ordinary);
+        assert_eq!(find(&baseline, &window, &[], 600.0), []);
+    }
+
+    #[test]
+    fn what_people_do_now_is_no_contrast() {
+        // A crowd comes to one page by a link, with nothing to show yet; those before them have shown to be people.
+        let mut dice = Dice(13);
+        let baseline = rows(&mut dice, 20_000, ordinary);
+        let over = [(Attribute::Endpoint, 77), (Attribute::Referer, 2)];
+        let window = rows(&mut dice, 4000, |dice| attack(dice, &over));
+        let people = rows(&mut dice, 4000, |dice| attack(dice, &over));
+        assert_eq!(find(&baseline, &window, &people, 400.0), []);
+        assert!(!find(&baseline, &window, &[], 400.0).is_empty(), "without them it would have been a pattern");
+    }
+
+    #[test]
+    fn an_expensive_minority_is_found_by_its_cost() {
+        let mut dice = Dice(17);
+        let baseline = rows(&mut dice, 20_000, ordinary);
+        let mut window = rows(&mut dice, 4000, ordinary);
+        let over = [(Attribute::Endpoint, 9), (Attribute::Method, 2)];
+        window.extend(rows(&mut dice, 200, |dice| Row { cost_us: 400_000, ..attack(dice, &over) }));
+        let found = find(&baseline, &window, &[], 4000.0);
+        let first = found.first().expect("a pattern");
+        assert!(first.pattern.contains(&Literal { attribute: Attribute::Method, value: 2 }), "{first:?}");
+        for row in &mut window {
+            row.cost_us = 5000;
+        }
+        assert_eq!(find(&baseline, &window, &[], 4000.0), [], "the same rows, as cheap as the others");
+    }
+
+    #[test]
+    fn what_many_share_never_stands_alone() {
+        let literal = |attribute| Literal { attribute, value: 5 };
+        let newcomer = Literal { attribute: Attribute::Token, value: 0 };
+        let unknown = Literal { attribute: Attribute::Evidence, value: 0 };
+        for attribute in Attribute::ALL.into_iter().filter(|attribute| !attribute.may_stand_alone()) {
+            assert!(!may_become_rule(&[literal(attribute)]), "{attribute:?}");
+        }
+        assert!(!may_become_rule(&[newcomer, unknown]), "every newcomer");
+        assert!(!may_become_rule(&[literal(Attribute::Network), newcomer]), "newcomers of a place");
+        assert!(!may_become_rule(&[literal(Attribute::Language), literal(Attribute::Network)]), "a country");
+        assert!(!may_become_rule(&[literal(Attribute::Path), literal(Attribute::Referer)]), "a link that went around");
+        assert!(!may_become_rule(&[Literal { attribute: Attribute::Tls, value: 0 }]), "everybody without TLS");
+        assert!(may_become_rule(&[literal(Attribute::Tls)]));
+        assert!(may_become_rule(&[literal(Attribute::Endpoint), newcomer, unknown]));
+    }
+
+    #[test]
+    fn headers_at_random_leave_what_they_cannot_change() {
+        let mut dice = Dice(19);
+        let baseline = rows(&mut dice, 20_000, ordinary);
+        let mut window = rows(&mut dice, 300, ordinary);
+        for stack in [0xbad1, 0xbad2, 0xbad3] {
+            window.extend(rows(&mut dice, 1000, |dice| {
+                let (order, agent) = (dice.of(u32::MAX), dice.of(u32::MAX));
+                attack(dice, &[(Attribute::Tls, stack), (Attribute::Order, order), (Attribute::Agent, agent)])
+            }));
+        }
+        let found = find(&baseline, &window, &[], 300.0);
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found.iter().map(|one| one.explains).sum::<f64>() > 0.95);
+    }
+
+    proptest! {
+        /// Whatever the rows are: no more patterns than allowed, each fit to be a rule, each sorted and within its length,
+        /// none wider than it may be, and the same rows give the same patterns.
+        #[test]
+        fn patterns_keep_their_bounds(
+            seed in 1..u64::MAX,
+            window in 0..600_usize,
+            baseline in 0..600_usize,
+            people in 0..200_usize,
+            kinds in 1..6_u32,
+        ) {
+            let mut dice = Dice(seed);
+            let any = |dice: &mut Dice| {
+                let mut any = row(&[], dice.of(100_000));
+                for value in &mut any.attributes.0 {
+                    *value = dice.of(kinds);
+                }
+                any
+            };
+            let (baseline, window, people) = (
+                rows(&mut dice, baseline, any),
+                rows(&mut dice, window, any),
+                rows(&mut dice, people, any),
+            );
+            let ground = Ground {
+                baseline: &baseline,
+                window: &window,
+                people: &people,
+                expected: f64::from(dice.of(300)),
+                expected_cost: f64::from(dice.of(1 << 24)),
+            };
+            let found = mine(&ground);
+            prop_assert!(found.len() <= COVER);
+            for one in &found {
+                prop_assert!(one.pattern.len() <= LITERALS && one.pattern.is_sorted());
+                prop_assert!(may_become_rule(&one.pattern));
+                prop_assert!(one.explains >= WORTH);
+                let hits = baseline.iter().filter(|row| matches(&one.pattern, row)).count() as f64;
+                prop_assert!(hits <= WIDE * baseline.len() as f64);
+            }
+            prop_assert_eq!(found, mine(&ground));
+        }
+    }
 }

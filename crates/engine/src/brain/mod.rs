@@ -168,7 +168,7 @@ impl Brain {
                     platform.reshape(site, places, (old, position), now, seed);
                     platform
                 }
-                None => Platform::new(site, places, now, seed),
+                None => Platform::new(site, &self.node, places, now, seed),
             };
             self.platforms.push(platform);
         }
@@ -181,7 +181,7 @@ impl Brain {
     /// Takes in what a shard saw.
     pub fn absorb(&mut self, harvest: &Harvest) {
         for (platform, came) in self.platforms.iter_mut().zip(&harvest.platforms) {
-            platform.came.absorb(came);
+            platform.absorb(came);
         }
         for portrait in &harvest.portraits {
             if self.portraits.len() < PORTRAITS_KEPT {

@@ -1,5 +1,7 @@
 //! One platform: what came, what is ordinary, how it stands, and what shall hold.
 
+use std::sync::Arc;
+
 use portcullis_types::{RouteClass, Tick};
 
 use super::act::Act;
@@ -12,11 +14,11 @@ use super::rules::{Rules, Situation};
 use super::sample::Sample;
 use super::status::{AdmissionStatus, BaselineStatus, ChannelStatus, PlatformStatus};
 use super::{SitePlatform, SiteRoute};
+use crate::admission::control::{self, Controller, Strain};
+use crate::admission::flow::Flow;
 use crate::node::Node;
-use crate::senses::harvest::{
-    CLASSES, ClassTally, OutcomeRow, PlatformHarvest, Portrait, ROWS, RouteTally, Row, RuleTally,
-};
-use crate::senses::sight::{Attribute, Business};
+use crate::senses::harvest::{CLASSES, OutcomeRow, PlatformHarvest, Portrait, ROWS, RouteTally, Row};
+use crate::senses::sight::{Attribute, Attributes, Business};
 use crate::settings::Settings;
 use crate::trust::Trust;
 
@@ -36,72 +38,60 @@ const ROWS_PER_SECOND: f64 = 200.0;
 /// An elevated platform where for so many seconds nothing but the rate is out of the ordinary has grown.
 const GROWN: f64 = 600.0;
 
-/// What came since the last tick, over all shards.
-#[derive(Debug, Default)]
-pub(crate) struct Came {
-    pub(crate) classes: [ClassTally; CLASSES],
-    pub(crate) routes: Vec<RouteTally>,
-    pub(crate) rows: Vec<Row>,
-    pub(crate) rows_seen: u64,
-    pub(crate) outcomes: Vec<OutcomeRow>,
-    pub(crate) rules: Vec<RuleTally>,
-    pub(crate) abuse: u32,
+/// Adds what another shard saw.
+fn merge(sum: &mut PlatformHarvest, harvest: &PlatformHarvest) {
+    for (known, tally) in sum.classes.iter_mut().zip(&harvest.classes) {
+        known.arrived = known.arrived.saturating_add(tally.arrived);
+        known.admitted = known.admitted.saturating_add(tally.admitted);
+        known.queued = known.queued.saturating_add(tally.queued);
+        known.queued_us = known.queued_us.saturating_add(tally.queued_us);
+        known.shed = known.shed.saturating_add(tally.shed);
+        if tally.completed > 0 {
+            let fastest = if known.completed == 0 { u32::MAX } else { known.fastest_us };
+            known.fastest_us = fastest.min(tally.fastest_us);
+        }
+        known.completed = known.completed.saturating_add(tally.completed);
+        known.failed = known.failed.saturating_add(tally.failed);
+        known.origin_us = known.origin_us.saturating_add(tally.origin_us);
+        known.bytes = known.bytes.saturating_add(tally.bytes);
+    }
+    for (known, tally) in sum.routes.iter_mut().zip(&harvest.routes) {
+        known.arrived = known.arrived.saturating_add(tally.arrived);
+        known.origin_us = known.origin_us.saturating_add(tally.origin_us);
+        known.missing = known.missing.saturating_add(tally.missing);
+        known.done = known.done.saturating_add(tally.done);
+        known.failed = known.failed.saturating_add(tally.failed);
+        known.sent = known.sent.saturating_add(tally.sent);
+    }
+    sum.rows.extend(harvest.rows.iter().take(CAME.saturating_sub(sum.rows.len())));
+    sum.rows_seen = sum.rows_seen.saturating_add(harvest.rows_seen);
+    sum.outcomes.extend(harvest.outcomes.iter().take(CAME.saturating_sub(sum.outcomes.len())));
+    sum.abuse = sum.abuse.saturating_add(harvest.abuse);
+    for tally in harvest.rules.iter().filter(|tally| tally.id != 0) {
+        match sum.rules.iter_mut().find(|known| known.id == tally.id) {
+            Some(known) => {
+                known.matched += tally.matched;
+                known.protected += tally.protected;
+                known.human += tally.human;
+                known.acted += tally.acted;
+                known.held_out += tally.held_out;
+                known.challenged += tally.challenged;
+                known.passed += tally.passed;
+                known.cost_us += tally.cost_us;
+            }
+            None => sum.rules.push(*tally),
+        }
+    }
 }
 
-impl Came {
-    fn clear(&mut self) {
-        self.classes = Default::default();
-        self.routes.fill(RouteTally::default());
-        self.rows.clear();
-        self.outcomes.clear();
-        self.rules.clear();
-        (self.rows_seen, self.abuse) = (0, 0);
-    }
-
-    pub(crate) fn absorb(&mut self, harvest: &PlatformHarvest) {
-        for (sum, tally) in self.classes.iter_mut().zip(&harvest.classes) {
-            sum.arrived = sum.arrived.saturating_add(tally.arrived);
-            sum.admitted = sum.admitted.saturating_add(tally.admitted);
-            sum.queued = sum.queued.saturating_add(tally.queued);
-            sum.queued_us = sum.queued_us.saturating_add(tally.queued_us);
-            sum.shed = sum.shed.saturating_add(tally.shed);
-            if tally.completed > 0 {
-                let fastest = if sum.completed == 0 { u32::MAX } else { sum.fastest_us };
-                sum.fastest_us = fastest.min(tally.fastest_us);
-            }
-            sum.completed = sum.completed.saturating_add(tally.completed);
-            sum.failed = sum.failed.saturating_add(tally.failed);
-            sum.origin_us = sum.origin_us.saturating_add(tally.origin_us);
-            sum.bytes = sum.bytes.saturating_add(tally.bytes);
-        }
-        for (sum, tally) in self.routes.iter_mut().zip(&harvest.routes) {
-            sum.arrived = sum.arrived.saturating_add(tally.arrived);
-            sum.origin_us = sum.origin_us.saturating_add(tally.origin_us);
-            sum.missing = sum.missing.saturating_add(tally.missing);
-            sum.done = sum.done.saturating_add(tally.done);
-            sum.failed = sum.failed.saturating_add(tally.failed);
-            sum.sent = sum.sent.saturating_add(tally.sent);
-        }
-        self.rows.extend(harvest.rows.iter().take(CAME.saturating_sub(self.rows.len())));
-        self.rows_seen = self.rows_seen.saturating_add(harvest.rows_seen);
-        self.outcomes.extend(harvest.outcomes.iter().take(CAME.saturating_sub(self.outcomes.len())));
-        self.abuse = self.abuse.saturating_add(harvest.abuse);
-        for tally in harvest.rules.iter().filter(|tally| tally.id != 0) {
-            match self.rules.iter_mut().find(|sum| sum.id == tally.id) {
-                Some(sum) => {
-                    sum.matched += tally.matched;
-                    sum.protected += tally.protected;
-                    sum.human += tally.human;
-                    sum.acted += tally.acted;
-                    sum.held_out += tally.held_out;
-                    sum.challenged += tally.challenged;
-                    sum.passed += tally.passed;
-                    sum.cost_us += tally.cost_us;
-                }
-                None => self.rules.push(*tally),
-            }
-        }
-    }
+/// Begins anew, in the same memory.
+fn clear(sum: &mut PlatformHarvest) {
+    sum.classes = Default::default();
+    sum.routes.fill(RouteTally::default());
+    sum.rows.clear();
+    sum.outcomes.clear();
+    sum.rules.clear();
+    (sum.rows_seen, sum.outcomes_seen, sum.abuse) = (0, 0, 0);
 }
 
 /// What a tick of one platform rests on besides itself.
@@ -120,11 +110,14 @@ pub(crate) struct Around<'a> {
 #[derive(Debug)]
 pub(crate) struct Platform {
     pub(crate) site: SitePlatform,
-    pub(crate) came: Came,
+    /// What came since the last tick, over all shards.
+    came: PlatformHarvest,
     pub(crate) rules: Rules,
     pub(crate) orders: PlatformOrders,
     ordinary: Ordinary,
     channels: Channels,
+    controller: Controller,
+    flow: Arc<Flow>,
     pub(crate) stance: Stance,
     why: String,
     rows: Sample<Row>,
@@ -140,14 +133,17 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    pub(crate) fn new(site: SitePlatform, places: usize, now: Tick, seed: u64) -> Self {
-        let came = Came { routes: vec![RouteTally::default(); site.routes.len()], ..Came::default() };
+    pub(crate) fn new(site: SitePlatform, node: &Node, places: usize, now: Tick, seed: u64) -> Self {
+        let came =
+            PlatformHarvest { routes: vec![RouteTally::default(); site.routes.len()], ..PlatformHarvest::default() };
         Self {
             came,
             rules: Rules::new(seed),
             orders: PlatformOrders { sample: 1, ..PlatformOrders::default() },
             ordinary: Ordinary::default(),
             channels: Channels::new(),
+            controller: Controller::new(),
+            flow: node.flow(&site.name),
             stance: Stance::new(now),
             why: "nothing is out of the ordinary".to_owned(),
             rows: Sample::new(places, CLASSES, seed ^ 1),
@@ -187,7 +183,8 @@ impl Platform {
             self.channels = Channels::new();
         }
         self.rows.resize(places);
-        self.came = Came { routes: vec![RouteTally::default(); site.routes.len()], ..Came::default() };
+        self.came =
+            PlatformHarvest { routes: vec![RouteTally::default(); site.routes.len()], ..PlatformHarvest::default() };
         self.orders = PlatformOrders { posture: self.stance.posture(), ..PlatformOrders::default() };
         self.site = site;
     }
@@ -198,6 +195,11 @@ impl Platform {
         self.outcomes.change(|outcome| moves.apply(&mut outcome.row));
     }
 
+    /// Takes in what a shard saw.
+    pub(crate) fn absorb(&mut self, harvest: &PlatformHarvest) {
+        merge(&mut self.came, harvest);
+    }
+
     /// Judges what came; what shall hold is then in `orders`.
     pub(crate) fn tick(&mut self, around: &Around<'_>, last_rule: &mut u32, acts: &mut Vec<Act>) {
         let Around { now, wall, seconds, settings, .. } = *around;
@@ -205,7 +207,8 @@ impl Platform {
         let interval =
             Interval { seconds, wall, classes: &self.came.classes, routes: &self.came.routes, abuse: self.came.abuse };
         let event = around.events.is_running(&self.site.name, wall);
-        let signals = self.channels.step(&interval, &self.ordinary, &settings.switches, event);
+        let strain = self.controller.strain();
+        let signals = self.channels.step(&interval, &self.ordinary, &strain, &settings.switches, event);
         let mut evidence = Evidence { signals, contrast: false, in_force: 0, matched_rate: 0.0, matched_expected: 0.0 };
         // First without contrast: suspicion alone lets the rules look closer in this very tick.
         if self.stance.posture() == Posture::Normal {
@@ -254,9 +257,73 @@ impl Platform {
 
         let sample = self.sample_rate(&signals);
         self.learn(around, &signals);
-        let admission = AdmissionOrders::default();
+        let admission = self.admit(around, acts);
         self.orders = PlatformOrders { posture: self.stance.posture(), sample, rules: found.live, admission };
-        self.came.clear();
+        clear(&mut self.came);
+    }
+
+    /// What admission shall hold to. The controller works in every posture and learns even where it is switched off.
+    fn admit(&mut self, around: &Around<'_>, acts: &mut Vec<Act>) -> AdmissionOrders {
+        let switches = &around.settings.switches;
+        let mut orders = self.controller.step(&self.came, &self.flow, self.stance.posture(), around.now, around.wall);
+        if !switches.admission {
+            orders = AdmissionOrders::default();
+        }
+        if !switches.room {
+            orders.room = None;
+        }
+        let before = &self.orders.admission;
+        let limit = |orders: &AdmissionOrders| orders.whole != u32::MAX;
+        let Strain { slowdown, failing, no_load_ms, shed, drain_ms, .. } = self.controller.strain();
+        let name = &self.site.name;
+        let mut tell = |kind: &str, words: String| {
+            let facts = [
+                ("whole", bound_words(orders.whole)),
+                ("slowdown", format!("{slowdown:.1}")),
+                ("failing", format!("{failing:.3}")),
+                ("no_load_ms", format!("{no_load_ms:.1}")),
+                ("shed_per_second", shed.to_string()),
+                ("drain_ms", format!("{drain_ms:.0}")),
+            ];
+            acts.push(Act {
+                at_nanos: around.now.0,
+                kind: kind.to_owned(),
+                platform: name.clone(),
+                rule: None,
+                by: "gate".to_owned(),
+                words,
+                facts: facts.map(|(name, value)| (name.to_owned(), value)).into(),
+                undo: String::new(),
+            });
+        };
+        match (limit(before), limit(&orders)) {
+            (false, true) => {
+                let failing = failing * 100.0;
+                let words = format!(
+                    "{name} gets at most {} requests at once, the most important first. Why: it takes {slowdown:.1} times \
+                     as long as without load ({no_load_ms:.0} ms), and {failing:.0} % of its answers fail.",
+                    orders.whole
+                );
+                tell("admission", words);
+            }
+            (true, false) => {
+                tell("admission", format!("{name} gets every request at once again: it is under no stress."))
+            }
+            _ => {}
+        }
+        match (before.room.is_some(), orders.room.is_some()) {
+            (false, true) => {
+                let words = format!(
+                    "The waiting room of {name} is open. Why: it is full, and in the last second {shed} visitors were turned away."
+                );
+                tell("room-opened", words);
+            }
+            (true, false) => {
+                tell("room-closed", format!("The waiting room of {name} is closed: nobody waits any more."))
+            }
+            _ => {}
+        }
+        orders
     }
 
     fn is_ready(&self) -> bool {
@@ -402,8 +469,8 @@ impl Platform {
             channel("business", switches.business, signals.business, business_words(signals, routes)),
         ];
         let bound = |limit: u32| (limit != u32::MAX).then_some(limit);
-        let AdmissionOrders { whole, classes, cut, room } = self.orders.admission;
-        let classes = RouteClass::ALL.into_iter().zip(classes);
+        let AdmissionOrders { whole, cut, room, .. } = self.orders.admission;
+        let classes = control::bounded(&self.orders.admission);
         PlatformStatus {
             name: self.site.name.clone(),
             posture: self.stance.posture().name().to_owned(),
@@ -425,7 +492,7 @@ impl Platform {
             rules: self.rules.status(),
             admission: AdmissionStatus {
                 whole: bound(whole),
-                classes: classes.filter_map(|(class, limit)| Some((class.name().to_owned(), bound(limit)?))).collect(),
+                classes: classes.map(|(class, limit)| (class.name().to_owned(), limit)).collect(),
                 cut,
                 room_open: room.is_some(),
             },
@@ -512,17 +579,14 @@ impl Moves {
     fn apply(&self, row: &mut Row) {
         let Some(route) = route_of(row) else { return };
         let moved = self.routes.get(route).copied().flatten();
-        let endpoint = moved.map_or(0, |route| endpoint(self.platform.1, route));
+        let endpoint = moved.map_or(0, |route| {
+            let half = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
+            Attributes::endpoint(half(self.platform.1), half(route))
+        });
         if let Some(value) = row.attributes.0.get_mut(Attribute::Endpoint.index()) {
             *value = endpoint;
         }
     }
-}
-
-/// The value of [`Attribute::Endpoint`] for that platform and route.
-pub(crate) fn endpoint(platform: usize, route: usize) -> u32 {
-    let half = |number: usize| u32::from(u16::try_from(number).unwrap_or(u16::MAX));
-    (half(platform) << 16 | half(route)).saturating_add(1)
 }
 
 /// The position of a row's route.
@@ -602,6 +666,10 @@ fn business_words(signals: &Signals, routes: &[SiteRoute]) -> String {
             format!("{:.1} codes per second sent by {path} (usual {:.1}), not entered", trouble.now, trouble.usual)
         }
     }
+}
+
+fn bound_words(bound: u32) -> String {
+    if bound == u32::MAX { "none".to_owned() } else { bound.to_string() }
 }
 
 fn contrast_words(is_ready: bool, vetoed: bool, explained: f32, matched: f64, in_force: usize) -> String {

@@ -11,6 +11,8 @@ use super::channels::{Alarm, Signals};
 const NOTHING_CAME: Duration = Duration::from_secs(10);
 /// Stress that lasts so long without an explanation is an overload; contrast gets that long to find one.
 const STRESSED: Duration = Duration::from_millis(1000);
+/// Stress that pauses no longer than that goes on.
+const STRESS_PAUSES: Duration = Duration::from_millis(500);
 /// What recovering rules match has risen again when it has been high for so long.
 const RISEN: Duration = Duration::from_millis(300);
 /// Attack and overload end when it has been calm for so long, doubled with each return up to the most.
@@ -122,8 +124,9 @@ pub(crate) struct Stance {
     /// When a channel last spoke at all, and when it was last serious.
     last_weak: Tick,
     last_bad: Tick,
-    /// Since when the platform has been under stress without a pause.
+    /// Since when the platform has been under stress with no more than short pauses, and when it last was.
     stressed_since: Option<Tick>,
+    last_stress: Tick,
     /// Since when what the rules match has risen again.
     risen_since: Option<Tick>,
     /// How often it came back from recovery, lately.
@@ -140,6 +143,7 @@ impl Stance {
             last_weak: now,
             last_bad: now,
             stressed_since: None,
+            last_stress: now,
             risen_since: None,
             returns: 0,
             last_return: now,
@@ -180,7 +184,12 @@ impl Stance {
             *since = if holds { since.or(Some(now)) } else { None };
             since.map(|since| now.since(since))
         };
-        let stressed = lasting(&mut self.stressed_since, signals.stress == Alarm::Strong);
+        if signals.stress == Alarm::Strong {
+            self.last_stress = now;
+        }
+        let is_stressed = signals.stress == Alarm::Strong
+            || (self.stressed_since.is_some() && now.since(self.last_stress) <= STRESS_PAUSES);
+        let stressed = lasting(&mut self.stressed_since, is_stressed);
         let risen = lasting(&mut self.risen_since, evidence.still_matches());
         if self.forced {
             return None;

@@ -258,3 +258,104 @@ impl Share {
         (self.of >= SHARE_FROM).then(|| self.people / self.of)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::senses::sight::{ATTRIBUTES, Attributes};
+
+    fn visitor(visitor: u64) -> Row {
+        Row { attributes: Attributes([0; ATTRIBUTES]), visitor, cost_us: 0 }
+    }
+
+    #[test]
+    fn a_bound_is_shown_or_counts_as_broken() {
+        for (hits, rows, at_least, at_most) in [
+            (0, 0, 1.0, 1.0),
+            (0, 32_768, 0.000_09, 0.000_092),
+            (0, 3000, 0.000_998, 0.001),
+            (0, 100, 0.029, 0.03),
+            (3, 32_768, 0.000_23, 0.000_24),
+            (40, 10_000, 0.0051, 0.0054),
+            (100, 100, 1.0, 1.0),
+        ] {
+            let bound = upper_bound(hits, rows);
+            assert!((at_least..=at_most).contains(&bound), "{hits} of {rows}: {bound}");
+        }
+    }
+
+    #[test]
+    fn the_hardest_action_follows_from_what_can_be_shown() {
+        let cases = [
+            (0, 32_768, 0, Some(Action::Close)),
+            (20, 32_768, 0, Some(Action::Close)),
+            (40, 32_768, 0, Some(Action::Challenge)),
+            (400, 32_768, 0, Some(Action::Deprioritise)),
+            (1000, 32_768, 0, None),
+            (0, 32_768, 1, None),
+            (0, 1000, 0, Some(Action::Challenge)),
+            (0, 300, 0, Some(Action::Deprioritise)),
+            (0, 0, 0, Some(Action::Deprioritise)),
+            (10, 300, 0, None),
+        ];
+        for (hits, rows, protected, ceiling) in cases {
+            assert_eq!(
+                BackTest { hits, rows, protected }.ceiling(),
+                ceiling,
+                "{hits} of {rows}, {protected} protected"
+            );
+        }
+    }
+
+    #[test]
+    fn a_crowd_is_told_from_a_flood_by_what_it_does() {
+        let old = Duration::from_secs(2);
+        let rows: Vec<Row> = (0..300).map(visitor).collect();
+        let verdict = |people: u64, age: Duration, normal: f64| {
+            let known = move |visitor: u64| Known {
+                evidence: u8::from(visitor % 100 < people),
+                age,
+                requests: 1,
+                ..Known::default()
+            };
+            judge(&[], rows.iter(), &known, normal, 1.0, 1.0).verdict
+        };
+        assert_eq!(verdict(0, old, 0.72), Verdict::Clean);
+        assert_eq!(verdict(5, old, 0.72), Verdict::Clean);
+        assert_eq!(verdict(67, old, 0.72), Verdict::People);
+        assert_eq!(verdict(30, old, 0.72), Verdict::People, "a third of them are people");
+        assert_eq!(verdict(0, Duration::from_millis(200), 0.72), Verdict::Young);
+        assert_eq!(verdict(0, old, 0.05), Verdict::Blind, "nobody shows it there on any day");
+    }
+
+    #[test]
+    fn few_visitors_with_many_requests_are_told_at_once() {
+        let rows: Vec<Row> = (0..1000).map(|at| visitor(at % 5)).collect();
+        let known = |_| Known { age: Duration::from_millis(200), requests: 200, ..Known::default() };
+        assert_eq!(judge(&[], rows.iter(), &known, 0.72, 0.5, 1.0).verdict, Verdict::Clean);
+        assert_eq!(judge(&[], rows.iter(), &known, 0.05, 0.5, 1.0).verdict, Verdict::Clean, "no person asks so often");
+        let few = rows.get(..10).expect("ten");
+        let known = |_| Known { age: Duration::from_millis(200), requests: 2, ..Known::default() };
+        assert_eq!(judge(&[], few.iter(), &known, 0.72, 0.5, 1.0).verdict, Verdict::Young);
+    }
+
+    #[test]
+    fn the_ordinary_share_is_learned_two_seconds_later() {
+        let mut norms = Norms::default();
+        let endpoint = |value: u32| {
+            let mut attributes = Attributes([0; ATTRIBUTES]);
+            attributes.0[Attribute::Endpoint.index()] = value;
+            attributes
+        };
+        let known = |visitor: u64| Known { evidence: u8::from(visitor % 10 < 8), ..Known::default() };
+        for step in 0..200_u64 {
+            let rows: Vec<Row> = (0..20)
+                .map(|at| Row { attributes: endpoint((at % 2) as u32), visitor: at + step * 20, cost_us: 0 })
+                .collect();
+            norms.learn(&rows, &known, Tick::from_millis(step * 100));
+        }
+        let share = norms.share(&Pattern::new());
+        assert!((share - 0.8).abs() < 0.01, "{share}");
+        assert!((Norms::default().share(&Pattern::new()) - ASSUMED).abs() < f64::EPSILON);
+    }
+}

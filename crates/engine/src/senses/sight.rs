@@ -123,6 +123,12 @@ impl Attribute {
 pub struct Attributes(pub [u32; ATTRIBUTES]);
 
 impl Attributes {
+    /// The value of [`Attribute::Endpoint`] for the positions of a platform and a route. It is not hashed: no client chose it.
+    #[must_use]
+    pub const fn endpoint(platform: u16, route: u16) -> u32 {
+        ((platform as u32) << 16 | route as u32).wrapping_add(1)
+    }
+
     /// One of them.
     #[must_use]
     pub const fn get(&self, attribute: Attribute) -> u32 {
