@@ -12,7 +12,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use portcullis_engine::{Attributes, Binding, Step, Tokens, solve_puzzle};
+use portcullis_engine::{Sight, Step, Tokens, solve_puzzle};
 
 const WALL: u64 = 1_795_319_000_000;
 const READS: u32 = 1_000_000;
@@ -20,7 +20,10 @@ const PUZZLES: usize = 40;
 
 fn main() {
     let tokens = Tokens::new([7; 32]);
-    let who = Binding::of(&Attributes::default());
+    let agent = b"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36";
+    let stack = b"t13d1516h2_8daaf6152771_e5627efa2ab1";
+    let sight = Sight { tls: Some(stack), agent: Some(agent), ..Sight::default() };
+    let who = tokens.binding(&sight);
     println!("tokens: {:.1} MiB", tokens.bytes() as f64 / f64::from(1 << 20));
 
     let history = tokens.history(20_700, 1, 2, WALL);
@@ -30,6 +33,7 @@ fn main() {
     for (name, text) in [("history", history.as_ref()), ("passed", passed.as_ref()), ("forged", &forged[..])] {
         println!("read {name}: {:.0} ns", each(READS, || tokens.read(black_box(text), who, WALL).is_some()));
     }
+    println!("binding: {:.0} ns", each(READS, || tokens.binding(black_box(&sight)) == who));
     println!("make: {:.0} ns", each(READS, || tokens.puzzle(who, WALL).as_str().is_empty()));
 
     let mut solving = Vec::new();

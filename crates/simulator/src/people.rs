@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use portcullis_engine::{Binding, Business, ConnectionPermit, Seen, Step, Trust};
+use portcullis_engine::{Business, ConnectionPermit, Seen, Sight, Step, Trust};
 use portcullis_types::{ClientAddr, RouteClass, Tick};
 
 use crate::browsers::{
@@ -587,7 +587,13 @@ impl World<'_> {
         visitor.met.passed = true;
         let tokens = self.gate.node.tokens();
         let id = tokens.fresh_id(wall(now));
-        let text = tokens.passed(step, Binding::of(&seen.attributes), id, wall(now));
+        let Program { agent, tls, .. } = visitor.program;
+        let bearer = Sight {
+            agent: (!agent.is_empty()).then_some(agent.as_bytes()),
+            tls: (!tls.is_empty()).then_some(tls.as_bytes()),
+            ..Sight::default()
+        };
+        let text = tokens.passed(step, tokens.binding(&bearer), id, wall(now));
         visitor.token = Some(Cookie::new(text.as_ref()));
         let shard = visitor.shard % self.gate.shards.len();
         self.gate.shards[shard].challenge_passed(&seen, now);

@@ -5,12 +5,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use siphasher::sip::SipHasher13;
+
 use super::Trust;
 use super::binding::Binding;
 use super::challenge::Step;
 use super::puzzle;
 use super::spent::{GENERATION, Spent};
 use super::token::{self, Keys, Kind, TEXT, Token, TokenText};
+use crate::senses::sight::Sight;
 
 /// What a token that a visitor carries says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +80,7 @@ const _: () = assert!(Kind::Puzzle.lifetime() <= GENERATION);
 #[derive(Debug)]
 pub struct Tokens {
     keys: Keys,
+    binding: SipHasher13,
     made: AtomicU64,
     spent: Spent,
     /// Unix milliseconds: when the next ticket of the manual way is called.
@@ -87,7 +91,9 @@ impl Tokens {
     /// `master` must come from the system's randomness, and be kept where tokens are to survive a restart.
     #[must_use]
     pub fn new(master: [u8; 32]) -> Self {
-        Self { keys: Keys::new(master), made: AtomicU64::new(0), spent: Spent::new(), manual: AtomicU64::new(0) }
+        let keys = Keys::new(master);
+        let binding = SipHasher13::new_with_keys(keys.number(0, 0), keys.number(1, 0));
+        Self { keys, binding, made: AtomicU64::new(0), spent: Spent::new(), manual: AtomicU64::new(0) }
     }
 
     /// Memory of what was spent; it never changes.
@@ -100,6 +106,12 @@ impl Tokens {
     #[must_use]
     pub fn fresh_id(&self, wall: u64) -> u64 {
         self.keys.number(self.made.fetch_add(1, Ordering::Relaxed), wall).max(1)
+    }
+
+    /// What a token that is given to the sender of that request holds on to.
+    #[must_use]
+    pub fn binding(&self, sight: &Sight<'_>) -> Binding {
+        Binding::of(self.binding, sight)
     }
 
     /// Who vouches for the bearer of that cookie; nobody, when it is anything but a token of ours in its time.
@@ -215,7 +227,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::senses::sight::{ATTRIBUTES, Attribute, Attributes};
     use crate::trust::solve_puzzle;
 
     /// 22 November 2026, a little before four.
@@ -223,16 +234,16 @@ mod tests {
     const HOUR: u64 = 3_600_000;
     const DAY: u64 = 24 * HOUR;
 
-    fn binding(tls: u32, family: u32) -> Binding {
-        let mut attributes = Attributes([7; ATTRIBUTES]);
-        attributes.0[Attribute::Tls.index()] = tls;
-        attributes.0[Attribute::Family.index()] = family;
-        Binding::of(&attributes)
+    fn binding(tls: u8, agent: u8) -> Binding {
+        TOKENS.binding(&Sight { tls: Some(&[tls]), agent: Some(&[b'A' + agent]), ..Sight::default() })
     }
 
     fn tokens() -> Tokens {
         Tokens::new(*b"0123456789abcdef0123456789ABCDEF")
     }
+
+    /// For tests that spend nothing.
+    static TOKENS: LazyLock<Tokens> = LazyLock::new(tokens);
 
     /// Solving takes half a second without optimisation: once for all tests.
     static SOLVED: LazyLock<String> = LazyLock::new(|| {
@@ -383,7 +394,7 @@ mod tests {
     proptest! {
         #[test]
         fn one_changed_bit_makes_a_token_worthless(byte in 0..TEXT, bit in 0..8u8, id: u64, kind in 0..6usize) {
-            let (tokens, who) = (tokens(), binding(1, 2));
+            let (tokens, who) = (&*TOKENS, binding(1, 2));
             let text = [
                 tokens.history(20_700, 1, id, WALL),
                 tokens.passed(Step::Puzzle, who, id, WALL),
@@ -394,17 +405,17 @@ mod tests {
             ][kind];
             let mut forged = text.as_ref().to_vec();
             forged[byte] ^= 1 << bit;
-            prop_assert!(worthless(&tokens, &forged, who));
+            prop_assert!(worthless(tokens, &forged, who));
             for short in 0..TEXT {
-                prop_assert!(worthless(&tokens, &text.as_ref()[..short], who));
+                prop_assert!(worthless(tokens, &text.as_ref()[..short], who));
             }
         }
 
         #[test]
         fn nothing_that_somebody_makes_up_is_a_token(bytes: Vec<u8>, text in "[A-Za-z0-9_-]{54}([.][A-Za-z0-9_-]{2,128}){0,5}") {
-            let (tokens, who) = (tokens(), binding(1, 2));
-            prop_assert!(worthless(&tokens, &bytes, who));
-            prop_assert!(worthless(&tokens, text.as_bytes(), who));
+            let (tokens, who) = (&*TOKENS, binding(1, 2));
+            prop_assert!(worthless(tokens, &bytes, who));
+            prop_assert!(worthless(tokens, text.as_bytes(), who));
         }
 
         #[test]
@@ -413,7 +424,7 @@ mod tests {
             let at = at.index(answer.len());
             if let Some(value) = token::value(answer[at]) {
                 answer[at] = token::character(u32::from(value) + by);
-                prop_assert!(tokens().check_puzzle(&answer, binding(1, 2), WALL).is_err());
+                prop_assert!(TOKENS.check_puzzle(&answer, binding(1, 2), WALL).is_err());
             }
         }
     }
