@@ -35,8 +35,8 @@ pub use declared::{Concurrency, Declaration, Declared, List, Platform, Rate, Rou
 pub use node::{Node, UpgradePermit};
 pub use refusal::{Detail, Refusal};
 pub use senses::harvest::{
-    CLASSES, ClassTally, Excerpt, Harvest, OutcomeRow, PORTRAITS, PlatformHarvest, Portrait, ROWS, RouteTally, Row,
-    RuleTally,
+    CLASSES, ClassTally, Excerpt, Harvest, OUTCOMES, OutcomeRow, PORTRAITS, PlatformHarvest, Portrait, ROWS,
+    RouteTally, Row, RuleTally,
 };
 pub use senses::recorder::{Matched, Recorder};
 pub use senses::sight::{ATTRIBUTES, Attribute, Attributes, Business, Outcome, Seen, Sight};

@@ -19,7 +19,7 @@ use crate::trust::Tokens;
 
 /// The truth of one process that its workers share.
 ///
-/// Its memory is taken at once and never grows: [`Node::bytes`] says how much, 7 MiB with the default limits.
+/// Its memory is taken at once and never grows: [`Node::bytes`] says how much, about 45 MiB with the default limits.
 #[derive(Debug)]
 pub struct Node {
     secret: [u64; 2],
@@ -41,7 +41,8 @@ type Counters = BTreeMap<(String, Option<RouteClass>), Arc<Counter>>;
 
 impl Node {
     /// Takes the memory that `limits` ask for. `secret` must come from the system's randomness: it keeps an attacker
-    /// from choosing keys that collide. The tokens of such a node die with it.
+    /// from choosing keys that collide. For each rate key four visitors are remembered, a million at most. The tokens of
+    /// such a node die with it.
     #[must_use]
     pub fn new(limits: &Limits, secret: [u64; 2]) -> Self {
         let [left, right] = secret.map(u64::to_le_bytes);
@@ -60,7 +61,7 @@ impl Node {
             tokens: Tokens::new(master),
             rates: RateTable::new(limits.rate_keys),
             addresses: AddressTable::new(limits.connections),
-            senses: Senses::new(secret),
+            senses: Senses::with_room(secret, usize::try_from(limits.rate_keys).unwrap_or(0).saturating_mul(4)),
             connections: AtomicU64::new(0),
             upgrades: Arc::default(),
             counters: Mutex::default(),
@@ -230,8 +231,18 @@ mod tests {
     #[test]
     fn memory_is_what_the_documentation_says() {
         let node = Node::new(&Limits::DEFAULT, [1, 2]);
-        assert_eq!(node.bytes(), 128 * 262_144u64.div_ceil(7) as usize + 8 * 4 * 50_000);
-        assert!(node.bytes() < 7 << 20, "{}", node.bytes());
+        let tables = 128 * 262_144u64.div_ceil(7) as usize + 8 * 4 * 50_000;
+        let visitors = 32 * (1 << 20) + 24 * (1 << 17) + 4 * 64 * 256 + 8 * 4096;
+        assert_eq!(node.senses().bytes(), visitors);
+        assert_eq!(node.bytes(), tables + node.tokens().bytes() + visitors);
+        assert!((40 << 20..50 << 20).contains(&node.bytes()), "{}", node.bytes());
+    }
+
+    #[test]
+    fn memory_has_a_bound_whatever_is_asked_for() {
+        let limits = Limits { rate_keys: 1 << 19, ..Limits::DEFAULT };
+        let node = Node::new(&limits, [1, 2]);
+        assert!(node.bytes() <= 64 << 20, "{}", node.bytes());
     }
 
     #[test]

@@ -6,8 +6,11 @@ use portcullis_types::{ClientAddr, RouteClass, Tick};
 
 use super::sight::{Attributes, Business};
 
-/// Rows that one shard keeps of one platform between two harvests; beyond it a reservoir decides, and `rows_seen` tells.
+/// Rows that one shard keeps between two harvests, shared by its platforms, with at least 512 for each; beyond it a
+/// reservoir decides, and `rows_seen` tells.
 pub const ROWS: usize = 4096;
+/// Outcomes that one shard keeps between two harvests, shared the same way.
+pub const OUTCOMES: usize = 1024;
 /// Portraits that one shard keeps between two harvests, over all platforms.
 pub const PORTRAITS: usize = 256;
 /// Classes, for tables by class.
@@ -35,20 +38,20 @@ pub struct PlatformHarvest {
     pub routes: Vec<RouteTally>,
     /// Requests as rows; each stands for `rows_seen / rows.len()` of them.
     pub rows: Vec<Row>,
-    /// Requests that were offered to `rows`.
+    /// Requests that came, whether or not they were sampled.
     pub rows_seen: u64,
     /// Requests of the routes where business is counted, with what became of them.
     pub outcomes: Vec<OutcomeRow>,
     /// Outcomes that were offered.
     pub outcomes_seen: u64,
-    /// By position in [`PlatformOrders::rules`](crate::PlatformOrders::rules) of the orders in force when they were counted.
+    /// Of the rules that matched anything, in no order: [`RuleTally::id`] tells which.
     pub rules: Vec<RuleTally>,
     /// Clients that broke the protocol or exceeded a limit of a connection.
     pub abuse: u32,
 }
 
 /// Counts of one class.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct ClassTally {
     /// Requests that came.
     pub arrived: u32,
@@ -70,6 +73,23 @@ pub struct ClassTally {
     pub fastest_us: u32,
     /// Bytes sent.
     pub bytes: u64,
+}
+
+impl Default for ClassTally {
+    fn default() -> Self {
+        Self {
+            arrived: 0,
+            admitted: 0,
+            queued: 0,
+            queued_us: 0,
+            shed: 0,
+            completed: 0,
+            failed: 0,
+            origin_us: 0,
+            fastest_us: u32::MAX,
+            bytes: 0,
+        }
+    }
 }
 
 /// Counts of one route.

@@ -51,7 +51,7 @@ pub struct Sight<'a> {
 pub enum Attribute {
     /// Platform and route.
     Endpoint,
-    /// The path, hashed.
+    /// The path, hashed; a last part that is a number or made up counts by its shape.
     Path,
     /// The method.
     Method,
@@ -63,19 +63,19 @@ pub enum Attribute {
     Order,
     /// The whole `User-Agent`, hashed.
     Agent,
-    /// Its product names without versions, hashed.
+    /// Its product names without versions and the first words of its comment, hashed.
     Family,
     /// /24 or /48 of the address.
     Network,
-    /// What kind of token vouches, see [`Trust`]; 0 for none.
+    /// The [`Trust`] of who vouches, as a number; 0 where nobody does.
     Token,
-    /// What the visitor has done that people's browsers do: 0 nothing yet, 1 some, 2 much.
+    /// What the visitor had done before that people's browsers do: 0 nothing yet, 1 one kind of thing, 2 several kinds.
     Evidence,
     /// 0 none, 1 this site, 2 another, 3 unreadable.
     Referer,
-    /// The names in the query and the shapes of their values, hashed; 0 without a query.
+    /// The names in the query and the shapes of their values, hashed, made-up names all as one; 0 without a query.
     Query,
-    /// The shape of `Accept`, hashed.
+    /// `Accept`, hashed; 0 without.
     Accept,
     /// `Accept-Language`, hashed; 0 without.
     Language,
@@ -141,7 +141,7 @@ impl Attributes {
 pub struct Seen {
     /// What it looks like.
     pub attributes: Attributes,
-    /// Who asks: address, TLS stack and header order together, hashed. People behind one address differ.
+    /// Who asks: address, TLS and HTTP/2 stack together, hashed. People behind one address often differ.
     pub visitor: u64,
     /// Whom the budget is charged to where a token vouches; 0 for none.
     pub token: u64,
