@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use portcullis_types::{ListAction, Mode, Prefix, RateKey, RouteClass};
 
+use crate::admission::flow::Flow;
 use crate::lists::Lists;
 use crate::node::{Counter, Node};
 use crate::rate::Gcra;
 use crate::trust::Trust;
+use crate::vouching::Vouching;
 
 /// Everything that admission holds to, as the operator declared it.
 #[derive(Debug, Clone, Default)]
@@ -35,11 +37,11 @@ pub struct Vouched {
     pub api_key_hash: Option<[u8; 32]>,
     /// What its `User-Agent` contains, in ASCII of either case.
     pub agent: Option<String>,
-    /// Sustained requests a second of its own budget. What is beyond it is not vouched for.
+    /// Sustained requests a second of its own budget; 0 for no bound. What is beyond it is not vouched for.
     pub per_second: f64,
     /// At most so many at once after a pause.
     pub burst: u32,
-    /// At most so many under way at once.
+    /// At most so many under way at once; 0 for no bound.
     pub concurrency: u32,
 }
 
@@ -106,6 +108,7 @@ pub struct Rate {
 #[derive(Debug, Default)]
 pub struct Declared {
     pub(crate) lists: Lists,
+    pub(crate) vouching: Vouching,
     platforms: Vec<CompiledPlatform>,
 }
 
@@ -115,6 +118,7 @@ impl Declared {
     pub fn compile(declaration: &Declaration, node: &Node) -> Self {
         Self {
             lists: Lists::compile(&declaration.lists),
+            vouching: Vouching::compile(&declaration.vouched, node),
             platforms: declaration.platforms.iter().map(|platform| CompiledPlatform::new(platform, node)).collect(),
         }
     }
@@ -122,6 +126,16 @@ impl Declared {
     /// The rates of a route; none for a route that was not declared.
     pub(crate) fn rates(&self, platform: usize, route: usize) -> &[CompiledRate] {
         self.platforms.get(platform).and_then(|platform| platform.routes.get(route)).map_or(&[], |rates| rates)
+    }
+
+    /// What is under way, by position of the platform.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = &Arc<Flow>> {
+        self.platforms.iter().map(|platform| &platform.flow)
+    }
+
+    /// How many routes there are, by position of the platform.
+    pub(crate) fn routes(&self) -> Vec<usize> {
+        self.platforms.iter().map(|platform| platform.routes.len()).collect()
     }
 
     /// What bounds requests at once: the class's ceiling, then the platform's.
@@ -133,6 +147,7 @@ impl Declared {
 
 #[derive(Debug)]
 struct CompiledPlatform {
+    flow: Arc<Flow>,
     routes: Vec<Box<[CompiledRate]>>,
     classes: [Option<Ceiling>; RouteClass::ALL.len()],
     whole: Option<Ceiling>,
@@ -145,6 +160,7 @@ impl CompiledPlatform {
             rates.map(|(position, rate)| CompiledRate::new(&platform.name, &route.path, position, rate, node)).collect()
         });
         Self {
+            flow: node.flow(&platform.name),
             routes: routes.collect(),
             classes: RouteClass::ALL.map(|class| Ceiling::new(platform, Some(class), node)),
             whole: Ceiling::new(platform, None, node),

@@ -5,19 +5,21 @@
 //! one process share by atomics, so that a limit holds over all of them together and not once per worker;
 //! [`Declared`] is one immutable snapshot of the operator's measures.
 
-#[expect(dead_code, reason = "the shard and the brain that call it follow")]
 mod admission;
 mod brain;
 mod connections;
 mod declared;
+mod desk;
 mod lists;
 mod node;
 mod rate;
 mod refusal;
+mod ruling;
 mod senses;
 mod settings;
 mod shard;
 mod trust;
+mod vouching;
 
 pub use admission::control::Strain;
 pub use brain::act::Act;
@@ -34,6 +36,7 @@ pub use connections::ConnectionPermit;
 pub use declared::{Concurrency, Declaration, Declared, List, Platform, Rate, Route, Vouched};
 pub use node::{Node, UpgradePermit};
 pub use refusal::{Detail, Refusal};
+pub use ruling::{Admitted, Challenge, Claim, Grant, RoomPlace, Ruling, Waiting};
 pub use senses::harvest::{
     CLASSES, ClassTally, Excerpt, Harvest, OUTCOMES, OutcomeRow, PORTRAITS, PlatformHarvest, Portrait, ROWS,
     RouteTally, Row, RuleTally,
@@ -42,5 +45,5 @@ pub use senses::recorder::{Matched, Recorder};
 pub use senses::sight::{ATTRIBUTES, Attribute, Attributes, Business, Outcome, Seen, Sight};
 pub use senses::{Known, Senses};
 pub use settings::{Settings, Switches};
-pub use shard::{Admitted, Ask, Challenge, Claim, Grant, RoomPlace, Ruling, Shard, Waiting};
+pub use shard::{Ask, Shard};
 pub use trust::{Binding, ManualError, PuzzleError, Step, Ticket, TokenText, Tokens, Trust, Vouch, solve_puzzle};

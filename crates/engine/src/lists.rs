@@ -24,35 +24,61 @@ pub(crate) struct Verdict {
 /// Every list, ready to be asked.
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
-    v4: Ranges<u32>,
-    v6: Ranges<u128>,
+    prefixes: Prefixes,
     /// One for each set of lists that some address is in; the first is the empty set.
     verdicts: Vec<Verdict>,
 }
 
 impl Lists {
     pub(crate) fn compile(lists: &[List]) -> Self {
-        let mut v4: Vec<(u32, u32, usize)> = Vec::new();
-        let mut v6: Vec<(u128, u128, usize)> = Vec::new();
-        for (list, prefix) in lists.iter().enumerate().flat_map(|(at, list)| list.prefixes.iter().map(move |p| (at, p)))
-        {
-            match prefix.network() {
-                IpAddr::V4(first) => v4.push((first.to_bits(), last_v4(*prefix, first.to_bits()), list)),
-                IpAddr::V6(first) => v6.push((first.to_bits(), last_v6(*prefix, first.to_bits()), list)),
-            }
-        }
-        let mut sets = Sets::default();
-        let (v4, v6) = (Ranges::flatten(v4, &mut sets), Ranges::flatten(v6, &mut sets));
-        Self { v4, v6, verdicts: sets.members.iter().map(|set| verdict(set, lists)).collect() }
+        let each = lists.iter().enumerate();
+        let prefixes = Prefixes::compile(each.flat_map(|(at, list)| list.prefixes.iter().map(move |p| (at, *p))));
+        let verdicts = prefixes.sets.iter().map(|set| verdict(set, lists)).collect();
+        Self { prefixes, verdicts }
     }
 
     /// What the lists say about `address`; `None` when no list holds it.
     pub(crate) fn verdict(&self, address: IpAddr) -> Option<&Verdict> {
+        let set = self.prefixes.find(address);
+        if set == 0 { None } else { self.verdicts.get(set) }
+    }
+}
+
+/// Which of several owners' prefixes hold an address.
+#[derive(Debug, Default)]
+pub(crate) struct Prefixes {
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
+    /// Owners by number of the set; the first is the empty set.
+    sets: Vec<Vec<usize>>,
+}
+
+impl Prefixes {
+    pub(crate) fn compile(prefixes: impl Iterator<Item = (usize, Prefix)>) -> Self {
+        let mut v4: Vec<(u32, u32, usize)> = Vec::new();
+        let mut v6: Vec<(u128, u128, usize)> = Vec::new();
+        for (owner, prefix) in prefixes {
+            match prefix.network() {
+                IpAddr::V4(first) => v4.push((first.to_bits(), last_v4(prefix, first.to_bits()), owner)),
+                IpAddr::V6(first) => v6.push((first.to_bits(), last_v6(prefix, first.to_bits()), owner)),
+            }
+        }
+        let mut sets = Sets::default();
+        let (v4, v6) = (Ranges::flatten(v4, &mut sets), Ranges::flatten(v6, &mut sets));
+        Self { v4, v6, sets: sets.members }
+    }
+
+    /// The owners of that address, in order.
+    pub(crate) fn owners(&self, address: IpAddr) -> &[usize] {
+        self.sets.get(self.find(address)).map_or(&[], Vec::as_slice)
+    }
+
+    fn find(&self, address: IpAddr) -> usize {
         let set = match address {
             IpAddr::V4(v4) => self.v4.find(v4.to_bits()),
             IpAddr::V6(v6) => self.v6.find(v6.to_bits()),
         };
-        if set == 0 { None } else { self.verdicts.get(usize::try_from(set).ok()?) }
+        usize::try_from(set).unwrap_or(0)
     }
 }
 

@@ -51,6 +51,11 @@ impl Gcra {
         Self { interval, tolerance: interval.saturating_mul(u64::from(burst.saturating_sub(1))) }
     }
 
+    /// The same for a request that weighs so many eighths of an ordinary one.
+    pub(crate) const fn weighing(self, eighths: u64) -> Self {
+        Self { interval: self.interval.saturating_mul(eighths) / 8, ..self }
+    }
+
     /// The due tick after one more request at `now`, or how long to wait for it.
     fn next(self, due: u64, now: u64) -> Result<u64, Duration> {
         let owed = due.saturating_sub(now);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use portcullis_types::Reason;
 
+use crate::brain::orders::RuleId;
+
 /// A refusal, or in observe mode what would have been one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -13,7 +15,7 @@ pub struct Refusal {
     pub reason: Reason,
     /// Which declared measure, in words.
     pub detail: Detail,
-    /// When the same request would pass; only rates know.
+    /// When the same request would pass, or is worth another try.
     pub retry_after: Option<Duration>,
 }
 
@@ -42,6 +44,8 @@ pub enum Detail {
     Fixed(&'static str),
     /// Words about one declared measure: `rate 5/s by address on /search`, `list scanners`.
     Measure(Arc<str>),
+    /// A rule that the gate made by itself: `rule r-81`.
+    Rule(RuleId),
     /// A limit and its value: `limits.connections_per_address = 512`.
     Limit(&'static str, u64),
 }
@@ -52,6 +56,7 @@ impl fmt::Display for Detail {
             Self::Nothing => Ok(()),
             Self::Fixed(words) => f.write_str(words),
             Self::Measure(words) => f.write_str(words),
+            Self::Rule(rule) => write!(f, "rule {rule}"),
             Self::Limit(name, value) => write!(f, "limits.{name} = {value}"),
         }
     }
@@ -79,6 +84,7 @@ mod tests {
             (Refusal::new(Reason::Draining, Detail::Nothing), "draining"),
             (Refusal::new(Reason::BadHost, "two hosts"), "bad-host: two hosts"),
             (Refusal::new(Reason::DeniedAddress, Arc::from("list scanners")), "denied-address: list scanners"),
+            (Refusal::new(Reason::RuleRefused, Detail::Rule(RuleId(81))), "rule-refused: rule r-81"),
             (
                 Refusal::new(Reason::TooManyConnectionsFromAddress, Detail::Limit("connections_per_address", 8)),
                 "too-many-connections-from-address: limits.connections_per_address = 8",

@@ -1,4 +1,4 @@
-//! The decision: one worker's view of the declared measures.
+//! The decision: one worker's view of what the operator declared and what the brain orders.
 //!
 //! It never waits for another worker and never allocates while a route has at most eight rates.
 
@@ -10,30 +10,29 @@ use std::time::Duration;
 use portcullis_types::{ClientAddr, Mode, RateKey, Reason, RouteClass, Tick};
 use smallvec::SmallVec;
 
-use crate::brain::orders::{Orders, RuleId};
+use crate::admission::queue::Turn;
+use crate::brain::orders::Orders;
 use crate::connections::{ConnectionPermit, Counted};
 use crate::declared::{Ceiling, CompiledRate, Declared};
+use crate::desk::{Desk, Standing};
 use crate::lists::Verdict;
 use crate::node::{Node, Permit};
 use crate::refusal::{Detail, Refusal};
+use crate::ruling::{Admitted, Claim, Held, Observed, Ruling, Waiting};
 use crate::senses::harvest::Harvest;
-use crate::senses::sight::{Attributes, Outcome, Seen, Sight};
-use crate::trust::{Step, Trust};
+use crate::senses::sight::{Outcome, Seen, Sight};
 
 /// Of a session or API key, so many bytes and its length are told apart; browsers cut cookies at 4096.
 const KEY_BYTES: usize = 4096;
 /// Rates of one route that are decided without an allocation.
 const RATES_INLINE: usize = 8;
-/// The longest token.
-const GRANT_BYTES: usize = 64;
 
 /// What one worker holds of the engine.
 #[derive(Debug)]
 pub struct Shard {
     node: Arc<Node>,
     declared: Arc<Declared>,
-    orders: Arc<Orders>,
-    harvested: Tick,
+    desk: Desk,
 }
 
 /// One request that asks to pass.
@@ -57,140 +56,22 @@ pub struct Ask<'a> {
     pub wall: u64,
 }
 
-/// What becomes of a request.
-#[derive(Debug)]
-pub enum Ruling {
-    /// It may go to the platform.
-    Admitted(Admitted),
-    /// It is in the queue: [`Shard::claim`] when [`Shard::called`] names its ticket, or after a while.
-    Waiting(Waiting),
-    /// A navigation must pass a challenge first.
-    Challenge(Challenge),
-    /// A navigation is sent to the waiting room.
-    Room(RoomPlace),
-    /// It is refused, and where the second is true its connection ends.
-    Refused(Refusal, bool),
-}
-
-/// Proof that a request was admitted. Only a [`Shard`] makes one; it holds its places until it is dropped.
-#[derive(Debug)]
-#[must_use = "dropping it gives its place to another request"]
-pub struct Admitted {
-    _permits: [Option<Permit>; 2],
-    observed: Observed,
-    seen: Seen,
-    grant: Option<Grant>,
-}
-
-/// A request that waits for its turn.
-#[derive(Debug)]
-#[must_use = "give it to `Shard::claim` or `Shard::leave`"]
-pub struct Waiting {
-    ticket: u64,
-    seen: Seen,
-}
-
-impl Waiting {
-    /// What [`Shard::called`] calls.
-    #[must_use]
-    pub const fn ticket(&self) -> u64 {
-        self.ticket
-    }
-
-    /// What is remembered of the request.
-    #[must_use]
-    pub const fn seen(&self) -> &Seen {
-        &self.seen
-    }
-}
-
-/// What a request that waited is told.
-#[derive(Debug)]
-pub enum Claim {
-    /// It may go.
-    Go(Admitted),
-    /// Not yet.
-    Stay,
-    /// Its time is over: refused, or sent to the waiting room.
-    Give(Ruling),
-}
-
-/// A challenge that a navigation must pass.
-#[derive(Debug, Clone, Copy)]
-pub struct Challenge {
-    /// Which step of the ladder comes next.
-    pub step: Step,
-    /// What is remembered of the request.
-    pub seen: Seen,
-    /// The rule that asks for it.
-    pub rule: Option<RuleId>,
-}
-
-/// A place in the waiting room.
-#[derive(Debug, Clone, Copy)]
-pub struct RoomPlace {
-    /// Unix milliseconds of arrival; the ticket carries them, so that nobody loses a place by asking again.
-    pub arrived: u64,
-    /// Tickets before this one, as far as is known.
-    pub ahead: u32,
-    /// How long it is likely to take.
-    pub wait: Duration,
-    /// What is remembered of the request.
-    pub seen: Seen,
-}
-
-/// A token that the visitor has earned, to be set as its cookie.
-#[derive(Debug, Clone, Copy)]
-pub struct Grant {
-    text: [u8; GRANT_BYTES],
-    length: u8,
-}
-
-impl Grant {
-    /// The cookie's value.
-    #[must_use]
-    pub fn text(&self) -> &[u8] {
-        self.text.get(..usize::from(self.length)).unwrap_or_default()
-    }
-}
-
-/// More than two measures in observe mode that would refuse the same request cost an allocation.
-type Observed = SmallVec<[Refusal; 2]>;
-
-impl Admitted {
-    /// What measures in observe mode would have refused.
-    #[must_use]
-    pub fn observed(&self) -> &[Refusal] {
-        &self.observed
-    }
-
-    /// What is remembered of the request, for its account.
-    #[must_use]
-    pub const fn seen(&self) -> &Seen {
-        &self.seen
-    }
-
-    /// What the visitor has earned by it.
-    #[must_use]
-    pub const fn grant(&self) -> Option<Grant> {
-        self.grant
-    }
-}
-
 impl Shard {
     /// A worker's part of `node`, which holds to `declared`.
     #[must_use]
-    pub fn new(node: Arc<Node>, declared: Arc<Declared>, _seed: u64) -> Self {
-        Self { node, declared, orders: Arc::default(), harvested: Tick::ZERO }
+    pub fn new(node: Arc<Node>, declared: Arc<Declared>, seed: u64) -> Self {
+        let desk = Desk::new(&node, &declared, seed);
+        Self { node, declared, desk }
     }
 
     /// Holds to other orders from now on.
     pub fn obey(&mut self, orders: Arc<Orders>) {
-        self.orders = orders;
+        self.desk.obey(orders);
     }
 
-    /// Holds to another declaration from now on; what is counted stays counted.
+    /// Holds to another declaration from now on; what is counted stays counted, and who waits goes on waiting.
     pub fn swap(&mut self, declared: Arc<Declared>) {
+        self.desk.reshape(&declared);
         self.declared = declared;
     }
 
@@ -226,55 +107,77 @@ impl Shard {
 
     /// Decides about a request. What is refused is charged to no rate and holds no place.
     pub fn admit(&mut self, ask: &Ask<'_>, now: Tick) -> Ruling {
-        match self.decide(ask, now) {
-            Ok(admitted) => Ruling::Admitted(admitted),
-            Err(refusal) => Ruling::Refused(refusal, false),
-        }
+        self.decide(ask, now).unwrap_or_else(|refusal| Ruling::Refused(refusal, false))
     }
 
-    /// Asks for the place of a request that waits.
-    pub fn claim(&mut self, waiting: &mut Waiting, _now: Tick) -> Claim {
-        let refusal = Refusal::new(Reason::Overloaded, "nobody waits here");
-        let _ = waiting;
-        Claim::Give(Ruling::Refused(refusal, false))
+    /// Asks for the place of a request that waits. After anything but [`Claim::Stay`] it is over with this `waiting`.
+    pub fn claim(&mut self, waiting: &mut Waiting, now: Tick) -> Claim {
+        let (turn, platform) = self.desk.claim(&waiting.flow, waiting.ticket, now);
+        match (turn, &waiting.held) {
+            (Turn::Stay, _) => Claim::Stay,
+            (Turn::Go(place), Some(_)) => match self.ceilings(platform, waiting) {
+                Ok((permits, held)) => {
+                    self.desk.goes(&held.seen, now.since(waiting.since));
+                    Claim::Go(Admitted { _place: Some(place), _permits: permits, held })
+                }
+                Err(refusal) => Claim::Give(Ruling::Refused(refusal, false)),
+            },
+            (Turn::Go(_) | Turn::Over, _) => {
+                waiting.held = None;
+                Claim::Give(self.desk.give(&waiting.flow, platform, &waiting.seen, waiting.wall))
+            }
+        }
     }
 
     /// Forgets a request whose client went away.
     pub fn leave(&mut self, waiting: Waiting) {
-        drop(waiting);
+        self.desk.leave(&waiting.flow, waiting.ticket);
     }
 
-    /// Names those in the queue who should claim now: a place is free, or their time is over.
-    pub fn called(&mut self, _now: Tick, _wake: impl FnMut(u64)) {}
+    /// Names those in the queue who should claim now: a place is free, or their time is over. To be called after each
+    /// account, and each 10 ms while anybody waits: other workers free places, too.
+    pub fn called(&mut self, now: Tick, wake: impl FnMut(u64)) {
+        self.desk.called(now, wake);
+    }
 
     /// Takes note of how an admitted request ended, after its [`Admitted`] was dropped.
-    pub fn account(&mut self, _seen: &Seen, _outcome: &Outcome, _now: Tick) {}
+    pub fn account(&mut self, seen: &Seen, outcome: &Outcome, now: Tick) {
+        let senses = self.node.senses();
+        senses.finished(seen, outcome, now);
+        let cost_us = senses.expected_cost_us(seen.platform, seen.route);
+        self.desk.recorder().completed(seen, outcome, cost_us);
+    }
 
     /// Takes note of a client that broke the protocol.
-    pub fn abused(&mut self, _platform: Option<usize>, _client: ClientAddr, _now: Tick) {}
+    pub fn abused(&mut self, platform: Option<usize>, _client: ClientAddr, _now: Tick) {
+        self.desk.recorder().abused(platform);
+    }
 
     /// Takes note of a visitor that passed its challenge.
-    pub fn challenge_passed(&mut self, _seen: &Seen, _now: Tick) {}
+    pub fn challenge_passed(&mut self, seen: &Seen, _now: Tick) {
+        self.node.senses().cookie_came_back(seen);
+        self.desk.passed(seen);
+    }
 
     /// What was seen since the last harvest.
     pub fn harvest(&mut self, now: Tick) -> Harvest {
-        let from = std::mem::replace(&mut self.harvested, now);
-        Harvest { from, to: now, ..Harvest::default() }
+        self.desk.recorder().take(now)
     }
 
     /// Takes the memory of a harvest back.
     pub fn recycle(&mut self, harvest: Harvest) {
-        drop(harvest);
+        self.desk.recorder().recycle(harvest);
     }
 
-    /// The first enforced measure that does not hold refuses: lists, then rates in order, then concurrency.
-    fn decide(&mut self, ask: &Ask<'_>, now: Tick) -> Result<Admitted, Refusal> {
+    /// The whole decision: lists, who vouches, declared rates and concurrency, the brain's rules, a place.
+    fn decide(&mut self, ask: &Ask<'_>, now: Tick) -> Result<Ruling, Refusal> {
         let mut observed = Observed::new();
         let verdict = self.declared.lists.verdict(ask.client.ip());
         let allowed = verdict.is_some_and(|verdict| verdict.allowed);
         if let Some(verdict) = verdict.filter(|_| !allowed) {
             deny(verdict, &mut observed)?;
         }
+        let mut visit = self.desk.perceive(&self.node, &self.declared, ask, allowed, now);
 
         let rates = if allowed { &[] } else { self.declared.rates(ask.platform, ask.route) };
         let mut charges = SmallVec::<[(u64, &CompiledRate); RATES_INLINE]>::new();
@@ -286,15 +189,43 @@ impl Shard {
             }
         }
 
-        let mut permits = [None, None];
-        for (permit, ceiling) in permits.iter_mut().zip(self.declared.ceilings(ask.platform, ask.class)) {
-            if let Some(ceiling) = ceiling {
-                *permit = Some(enter(ceiling, &mut observed)?);
-            }
-        }
+        let permits = enter_all(self.declared.ceilings(ask.platform, ask.class), &mut observed)?;
 
-        self.charge(&charges, now, &mut observed)?;
-        Ok(Admitted { _permits: permits, observed, seen: unseen(ask, now), grant: None })
+        if let Some(ruling) = self.desk.rules(ask, &mut visit) {
+            return Ok(ruling);
+        }
+        let standing = self.desk.stand(&self.node, ask, &visit, now);
+        if let Standing::Give(ruling) = standing {
+            return Ok(ruling);
+        }
+        let charged = self.charge(&charges, now, &mut observed);
+        let seen = visit.seen;
+        let held = Held { seen, observed, grant: visit.grant, _vouched: visit.vouched };
+        match (standing, charged) {
+            (Standing::Wait(ticket, flow), Err(refusal)) => {
+                self.desk.leave(&flow, ticket);
+                Err(refusal)
+            }
+            (_, Err(refusal)) => Err(refusal),
+            // What waits is not under way: it takes up its place under the declared concurrency when it goes.
+            (Standing::Wait(ticket, flow), Ok(())) => {
+                let (since, wall, held) = (now, ask.wall, Some(held));
+                Ok(Ruling::Waiting(Waiting { ticket, flow, since, wall, held, seen }))
+            }
+            (Standing::Go(place), Ok(())) => {
+                self.desk.goes(&seen, Duration::ZERO);
+                Ok(Ruling::Admitted(Admitted { _place: place, _permits: permits, held }))
+            }
+            (Standing::Give(ruling), Ok(())) => Ok(ruling),
+        }
+    }
+
+    /// Places under the declared concurrency for a request that waited.
+    fn ceilings(&self, platform: usize, waiting: &mut Waiting) -> Result<([Option<Permit>; 2], Held), Refusal> {
+        let over = || Refusal::new(Reason::Overloaded, "its turn was told before");
+        let mut held = waiting.held.take().ok_or_else(over)?;
+        let permits = enter_all(self.declared.ceilings(platform, held.seen.class), &mut held.observed)?;
+        Ok((permits, held))
     }
 
     /// Charges every rate, or none: another worker may take the last request of a key after we looked.
@@ -339,23 +270,6 @@ impl Shard {
     }
 }
 
-/// What is remembered of a request of which nothing was perceived.
-fn unseen(ask: &Ask<'_>, now: Tick) -> Seen {
-    Seen {
-        attributes: Attributes::default(),
-        visitor: 0,
-        token: 0,
-        platform: u16::try_from(ask.platform).unwrap_or(u16::MAX),
-        route: u16::try_from(ask.route).unwrap_or(u16::MAX),
-        class: ask.class,
-        trust: Trust::Fresh,
-        client: ask.client,
-        navigation: false,
-        rule: 0,
-        at: now,
-    }
-}
-
 /// Refuses, or notes what would have been refused.
 fn judge(mode: Mode, refusal: Refusal, observed: &mut Observed) -> Result<(), Refusal> {
     match mode {
@@ -380,6 +294,17 @@ fn rate_limited(rate: &CompiledRate, wait: Duration) -> Refusal {
     Refusal { reason: Reason::RateLimited, detail, retry_after: Some(wait) }
 }
 
+/// Takes a place under each ceiling.
+fn enter_all(ceilings: [Option<&Ceiling>; 2], observed: &mut Observed) -> Result<[Option<Permit>; 2], Refusal> {
+    let mut permits = [None, None];
+    for (permit, ceiling) in permits.iter_mut().zip(ceilings) {
+        if let Some(ceiling) = ceiling {
+            *permit = Some(enter(ceiling, observed)?);
+        }
+    }
+    Ok(permits)
+}
+
 /// Takes a place under a ceiling.
 fn enter(ceiling: &Ceiling, observed: &mut Observed) -> Result<Permit, Refusal> {
     let full = |words: &Arc<str>| Refusal::new(Reason::ConcurrencyLimit, Arc::clone(words));
@@ -392,7 +317,7 @@ fn enter(ceiling: &Ceiling, observed: &mut Observed) -> Result<Permit, Refusal> 
     Ok(permit)
 }
 
-fn write_address(hasher: &mut impl Hasher, address: IpAddr) {
+pub(crate) fn write_address(hasher: &mut impl Hasher, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => {
             hasher.write_u8(4);

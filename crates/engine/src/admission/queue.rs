@@ -42,7 +42,6 @@ pub(crate) struct Queue {
     taken: usize,
     /// Tickets that should claim now. Its room is never exceeded: who is not named here comes by itself after a while.
     calls: Vec<u64>,
-    generation: u64,
     swept: Tick,
 }
 
@@ -104,7 +103,6 @@ impl Queue {
             tails: Box::new([[NONE; LANES]; CLASSES]),
             taken: 0,
             calls: Vec::with_capacity(2 * QUEUE),
-            generation: 0,
             swept: Tick::ZERO,
         }
     }
@@ -118,8 +116,15 @@ impl Queue {
         self.taken == 0
     }
 
-    /// Puts a request into the queue; its ticket, or nothing when everybody there has at least its priority.
-    pub(crate) fn enter(&mut self, class: RouteClass, trust: Trust, tie: u64, deadline: Tick) -> Option<u64> {
+    /// Puts a request into the queue, which is the worker's `number`th; its ticket, or nothing when everybody there has at least its priority.
+    pub(crate) fn enter(
+        &mut self,
+        class: RouteClass,
+        trust: Trust,
+        tie: u64,
+        deadline: Tick,
+        number: u64,
+    ) -> Option<u64> {
         let priority = Priority::of(class, trust, tie);
         if self.free == NONE {
             let (slot, lowest) = self.lowest()?;
@@ -132,8 +137,7 @@ impl Queue {
             self.call(displaced);
         }
         let slot = self.free;
-        self.generation += 1;
-        let generation = self.generation;
+        let generation = number;
         let lane = lane(class, trust, tie);
         let entry = self.slot_mut(slot)?;
         let next = entry.next;
@@ -371,6 +375,11 @@ mod tests {
         AdmissionOrders { whole, ..AdmissionOrders::default() }
     }
 
+    fn enter(queue: &mut Queue, class: RouteClass, trust: Trust, tie: u64, deadline: Tick) -> Option<u64> {
+        let number = queue.slots.iter().map(|slot| slot.generation).max().unwrap_or(0) + 1;
+        queue.enter(class, trust, tie, deadline, number)
+    }
+
     fn queue() -> Queue {
         Queue::new(Arc::default())
     }
@@ -388,13 +397,13 @@ mod tests {
     #[test]
     fn the_higher_priority_goes_first_and_equals_in_order() {
         let mut queue = queue();
-        let mut enter = |class, trust, tie| queue.enter(class, trust, tie, at(2000)).expect("room");
-        let search = enter(RouteClass::Search, Trust::Fresh, 7);
-        let page = enter(RouteClass::Page, Trust::Fresh, 3);
-        let second = enter(RouteClass::Page, Trust::Fresh, 3);
-        let lucky = enter(RouteClass::Page, Trust::Fresh, 4);
-        let donor = enter(RouteClass::Payment, Trust::Fresh, 0);
-        let suspect = enter(RouteClass::Payment, Trust::Suspect, 0);
+        let mut push = |class, trust, tie| enter(&mut queue, class, trust, tie, at(2000)).expect("room");
+        let search = push(RouteClass::Search, Trust::Fresh, 7);
+        let page = push(RouteClass::Page, Trust::Fresh, 3);
+        let second = push(RouteClass::Page, Trust::Fresh, 3);
+        let lucky = push(RouteClass::Page, Trust::Fresh, 4);
+        let donor = push(RouteClass::Payment, Trust::Fresh, 0);
+        let suspect = push(RouteClass::Payment, Trust::Suspect, 0);
         let mut places = Vec::new();
         for expected in [donor, lucky, page, second, search, suspect] {
             let under_way = queue.flow.under_way();
@@ -409,11 +418,12 @@ mod tests {
     #[test]
     fn a_full_queue_displaces_the_lowest() {
         let mut queue = queue();
-        let first: Vec<u64> =
-            (0..QUEUE).map(|_| queue.enter(RouteClass::Search, Trust::Fresh, 0, at(2000)).expect("room")).collect();
-        assert_eq!(queue.enter(RouteClass::Search, Trust::Fresh, 0, at(2000)), None, "no better than the others");
-        assert_eq!(queue.enter(RouteClass::Search, Trust::Suspect, 0, at(2000)), None);
-        let donor = queue.enter(RouteClass::Payment, Trust::Fresh, 0, at(2000)).expect("displaces");
+        let first: Vec<u64> = (0..QUEUE)
+            .map(|_| enter(&mut queue, RouteClass::Search, Trust::Fresh, 0, at(2000)).expect("room"))
+            .collect();
+        assert_eq!(enter(&mut queue, RouteClass::Search, Trust::Fresh, 0, at(2000)), None, "no better than the others");
+        assert_eq!(enter(&mut queue, RouteClass::Search, Trust::Suspect, 0, at(2000)), None);
+        let donor = enter(&mut queue, RouteClass::Payment, Trust::Fresh, 0, at(2000)).expect("displaces");
         let last = *first.last().expect("full");
         assert_eq!(called(&mut queue), [last], "the last that came is told");
         assert!(matches!(queue.claim(last, at(1)), Turn::Over));
@@ -424,13 +434,13 @@ mod tests {
     #[test]
     fn nobody_waits_beyond_the_deadline_nor_holds_a_place_unclaimed() {
         let mut queue = queue();
-        let late = queue.enter(RouteClass::Page, Trust::Fresh, 0, at(2000)).expect("room");
+        let late = enter(&mut queue, RouteClass::Page, Trust::Fresh, 0, at(2000)).expect("room");
         queue.serve(&limits(0), at(1999));
         assert!(called(&mut queue).is_empty());
         queue.serve(&limits(0), at(2010));
         assert_eq!(called(&mut queue), [late]);
         assert!(matches!(queue.claim(late, at(2010)), Turn::Over));
-        let gone = queue.enter(RouteClass::Page, Trust::Fresh, 0, at(4000)).expect("room");
+        let gone = enter(&mut queue, RouteClass::Page, Trust::Fresh, 0, at(4000)).expect("room");
         queue.serve(&limits(1), at(2020));
         assert_eq!(called(&mut queue), [gone]);
         assert_eq!(queue.flow.under_way(), 1);
@@ -445,8 +455,8 @@ mod tests {
         let mut queue = queue();
         let mut orders = limits(10);
         orders.classes[RouteClass::Login.index()] = 0;
-        let login = queue.enter(RouteClass::Login, Trust::History, 0, at(2000)).expect("room");
-        let page = queue.enter(RouteClass::Page, Trust::Fresh, 0, at(2000)).expect("room");
+        let login = enter(&mut queue, RouteClass::Login, Trust::History, 0, at(2000)).expect("room");
+        let page = enter(&mut queue, RouteClass::Page, Trust::Fresh, 0, at(2000)).expect("room");
         queue.serve(&orders, at(1));
         assert_eq!(called(&mut queue), [page]);
         assert!(matches!(queue.claim(login, at(1)), Turn::Stay));
@@ -464,7 +474,7 @@ mod tests {
                 let (class, trust) = (RouteClass::ALL[class], Trust::ALL[trust]);
                 match step {
                     0 | 1 => {
-                        let ticket = queue.enter(class, trust, tie, at(now + 200)).expect("room");
+                        let ticket = enter(&mut queue, class, trust, tie, at(now + 200)).expect("room");
                         waiting.push((Priority::of(class, trust, tie), ticket));
                     }
                     2 => {

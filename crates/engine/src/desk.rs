@@ -1,0 +1,448 @@
+//! What one worker keeps for itself: its orders, its queues, its notes. Rules are applied here, and places given.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_types::{Reason, RouteClass, Tick};
+
+use crate::admission::flow::{Flow, Place};
+use crate::admission::priority::Priority;
+use crate::admission::queue::{Queue, Turn};
+use crate::brain::orders::{Action, AdmissionOrders, LiveRule, Orders, RoomOrders, RuleId};
+use crate::brain::posture::Posture;
+use crate::declared::Declared;
+use crate::node::{Node, Permit};
+use crate::rate::Gcra;
+use crate::refusal::{Detail, Refusal};
+use crate::ruling::{Challenge, Grant, RoomPlace, Ruling};
+use crate::senses::recorder::{Matched, Recorder};
+use crate::senses::sight::{Attribute, Seen};
+use crate::shard::{Ask, write_address};
+use crate::trust::{Binding, Step, Ticket, Trust};
+
+/// How long visitors whom nobody knows wait in the queue.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long those wait who have shown who they are, or that they are people.
+const PATIENCE_KNOWN: Duration = Duration::from_secs(10);
+/// Ordinary requests a second of one token.
+const TOKEN_RATE: f64 = 5.0;
+/// At most so many at once after a pause.
+const TOKEN_BURST: u32 = 60;
+/// An ordinary request costs the platform so many microseconds; dearer ones weigh more.
+const ORDINARY_US: u32 = 20_000;
+/// What one request weighs at least and at most, in eighths of an ordinary one.
+const WEIGHTS: (u32, u32) = (2, 80);
+/// A visitor known for so long, who opened so many documents, has earned a history.
+const EARNED: (Duration, u8) = (Duration::from_secs(600), 3);
+/// Milliseconds of a day and an hour.
+const DAY: u64 = 86_400_000;
+const HOUR: u64 = 3_600_000;
+/// After so many challenges of one rule the share that passed is looked at.
+const CHALLENGES: u16 = 200;
+/// If one in so many passes the easiest step, programs have learned it, and the next step is asked for.
+const PASSES: u16 = 5;
+/// Rules whose ladder is remembered.
+const LADDERS: usize = 64;
+/// Nobody is told to come back to the waiting room's page sooner or later than that.
+const ROOM_WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(3600));
+
+/// What one worker keeps for itself.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    orders: Arc<Orders>,
+    /// By position of the platform.
+    queues: Vec<Queue>,
+    recorder: Recorder,
+    ladders: [Ladder; LADDERS],
+    token_budget: Gcra,
+    /// What chance decides is decided by this, by the visitor and by the rule, and by nothing else.
+    salt: u64,
+    /// Requests that were queued.
+    queued: u64,
+    now: Tick,
+}
+
+/// How a rule's challenges fare.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ladder {
+    rule: RuleId,
+    given: u16,
+    passed: u16,
+    harder: bool,
+}
+
+/// A request, as far as it is known.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) seen: Seen,
+    pub(crate) grant: Option<Grant>,
+    /// The place under the concurrency of whoever vouches.
+    pub(crate) vouched: Option<Permit>,
+    /// The step that was passed, by the token that it carries.
+    step: Option<Step>,
+    ticket: Option<Ticket>,
+    cost_us: u32,
+}
+
+/// Where a request stands after admission.
+#[derive(Debug)]
+pub(crate) enum Standing {
+    /// At the platform's door. No place is held where the platform is not known.
+    Go(Option<Place>),
+    /// In the queue, with that ticket.
+    Wait(u64, Arc<Flow>),
+    /// Refused or in the waiting room.
+    Give(Ruling),
+}
+
+impl Desk {
+    pub(crate) fn new(node: &Node, declared: &Declared, seed: u64) -> Self {
+        Self {
+            orders: Arc::default(),
+            queues: declared.flows().map(|flow| Queue::new(Arc::clone(flow))).collect(),
+            recorder: Recorder::new(&declared.routes(), seed, Tick::ZERO),
+            ladders: [Ladder::default(); LADDERS],
+            token_budget: Gcra::new(TOKEN_RATE, TOKEN_BURST),
+            salt: node.hash(&[b"hold-out"]),
+            queued: 0,
+            now: Tick::ZERO,
+        }
+    }
+
+    pub(crate) fn obey(&mut self, orders: Arc<Orders>) {
+        self.orders = orders;
+    }
+
+    pub(crate) const fn recorder(&mut self) -> &mut Recorder {
+        &mut self.recorder
+    }
+
+    /// Platforms may have other positions from now on. Who waits goes on waiting where the platform is still there.
+    pub(crate) fn reshape(&mut self, declared: &Declared) {
+        let mut before = std::mem::take(&mut self.queues);
+        let queue = |flow: &Arc<Flow>| match before.iter().position(|queue| Arc::ptr_eq(queue.flow(), flow)) {
+            Some(known) => before.swap_remove(known),
+            None => Queue::new(Arc::clone(flow)),
+        };
+        self.queues = declared.flows().map(queue).collect();
+        self.recorder.reshape(&declared.routes(), self.now);
+    }
+
+    /// What the request looks like and who vouches for it.
+    pub(crate) fn perceive(
+        &mut self,
+        node: &Node,
+        declared: &Declared,
+        ask: &Ask<'_>,
+        allowed: bool,
+        now: Tick,
+    ) -> Visit {
+        self.now = now;
+        let (senses, tokens) = (node.senses(), node.tokens());
+        let cost_us = senses.expected_cost_us(narrow(ask.platform), narrow(ask.route));
+        let (mut trust, vouched) = declared.vouching.vouch(ask, node, now).unwrap_or((Trust::Fresh, None));
+        if allowed {
+            // The operator lets this address through, whoever it is.
+            trust = trust.max(Trust::Partner);
+        }
+        let (mut id, mut step, mut renew) = (0, None, None);
+        let token = ask.sight.token.filter(|_| trust == Trust::Fresh);
+        if let Some(vouch) = token.and_then(|text| tokens.read(text, Binding::of(node.hasher(), &ask.sight), ask.wall))
+        {
+            (id, step) = (vouch.id, vouch.step);
+            trust = if self.charge(node, id, cost_us, now) { vouch.trust } else { Trust::Suspect };
+            renew = (vouch.renew && trust == Trust::History).then_some(vouch.first_day);
+        }
+        let seen = senses.perceive(ask, trust, id, now);
+        if seen.token != 0 {
+            senses.cookie_came_back(&seen);
+        }
+        let orders = self.orders.platforms.get(ask.platform);
+        let ticket = orders.and_then(|orders| orders.admission.room).and(ask.sight.ticket);
+        let ticket = ticket.and_then(|text| tokens.read_ticket(text, ask.wall));
+        let sample = orders.map_or(1, |orders| orders.sample);
+        let grant = if orders.is_none_or(|orders| orders.posture == Posture::Normal) {
+            earned(node, &seen, renew, ask.wall, now)
+        } else {
+            None
+        };
+        self.recorder.arrived(&seen, &ask.sight, sample, cost_us);
+        Visit { seen, grant, vouched, step, ticket, cost_us }
+    }
+
+    /// Charges a token. A stolen one throttles itself: what is beyond the budget of one person is not vouched for.
+    fn charge(&self, node: &Node, id: u64, cost_us: u32, now: Tick) -> bool {
+        let weight = (cost_us / (ORDINARY_US / 8)).clamp(WEIGHTS.0, WEIGHTS.1);
+        let hash = node.hash(&[b"token", &id.to_le_bytes()]);
+        node.rates().charge(hash, self.token_budget.weighing(u64::from(weight)), now).is_ok()
+    }
+
+    /// Applies the rules in force: the first that matches decides, those in shadow only count.
+    pub(crate) fn rules(&mut self, ask: &Ask<'_>, visit: &mut Visit) -> Option<Ruling> {
+        let orders = self.orders.platforms.get(ask.platform)?;
+        let mut decided = None;
+        for (position, rule) in orders.rules.iter().enumerate() {
+            if !rule.matches(&visit.seen.attributes) {
+                continue;
+            }
+            if rule.share == 0 || decided.is_some() {
+                self.recorder.matched(&visit.seen, position, rule, Matched::Noted, visit.cost_us);
+                continue;
+            }
+            let ladder = ladder(&mut self.ladders, rule.id);
+            let (became, action) = judge(rule, visit, ladder, self.salt);
+            decided = Some(action.map(|action| (rule.id, action)));
+            visit.seen.rule = rule.id.0;
+            self.recorder.matched(&visit.seen, position, rule, became, visit.cost_us);
+        }
+        let (rule, action) = decided??;
+        let again =
+            |from: u64| Some(Duration::from_secs(from + draw(visit.seen.visitor, u64::from(rule.0), AGAIN) % 30));
+        match action {
+            Action::Deprioritise => {
+                visit.seen.trust = Trust::Suspect;
+                None
+            }
+            Action::Challenge => {
+                let ladder = ladder(&mut self.ladders, rule);
+                ladder.given = ladder.given.saturating_add(1);
+                // A token that exceeded its budget had passed a step already: the next one.
+                let step = if ladder.harder || visit.step.is_some() { Step::Puzzle } else { Step::Echo };
+                Some(Ruling::Challenge(Challenge { step, seen: visit.seen, rule: Some(rule) }))
+            }
+            Action::Refuse => {
+                let refusal = Refusal::new(Reason::RuleRefused, Detail::Rule(rule));
+                Some(Ruling::Refused(Refusal { retry_after: again(30), ..refusal }, false))
+            }
+            Action::Close => Some(Ruling::Refused(Refusal::new(Reason::RuleClosed, Detail::Rule(rule)), true)),
+        }
+    }
+
+    /// A visitor passed the challenge of a rule.
+    pub(crate) fn passed(&mut self, seen: &Seen) {
+        let rule = RuleId(seen.rule);
+        let ladder = ladder(&mut self.ladders, rule);
+        ladder.passed = ladder.passed.saturating_add(1);
+        if ladder.given >= CHALLENGES {
+            ladder.harder |= ladder.passed >= ladder.given / PASSES;
+            (ladder.given, ladder.passed) = (0, 0);
+        }
+        let rules = self.orders.platforms.get(usize::from(seen.platform)).map(|orders| &orders.rules);
+        let position = rules.and_then(|rules| rules.iter().position(|live| live.id == rule));
+        if let Some(position) = position {
+            self.recorder.passed(seen, position);
+        }
+    }
+
+    /// Finds a place, or a place in the queue, or none.
+    pub(crate) fn stand(&mut self, node: &Node, ask: &Ask<'_>, visit: &Visit, now: Tick) -> Standing {
+        let limits = self.limits(ask.platform);
+        let Some(queue) = self.queues.get_mut(ask.platform) else { return Standing::Go(None) };
+        let seen = &visit.seen;
+        let bound = limits.classes.get(seen.class.index()).copied().unwrap_or(u32::MAX);
+        if limits.whole == u32::MAX && bound == u32::MAX && limits.room.is_none() {
+            // Calm: nothing is asked, nothing is held back.
+            return Standing::Go(queue.flow().enter(seen.class, Priority(u8::MAX), &limits).ok());
+        }
+        let called = match (limits.room, visit.ticket) {
+            (Some(room), Some(ticket)) => {
+                ticket.arrived < room.admitted_until && self.charge(node, ticket.id, visit.cost_us, now)
+            }
+            _ => false,
+        };
+        let trust = if called { seen.trust.max(Trust::Passed) } else { seen.trust };
+        let Some(queue) = self.queues.get_mut(ask.platform) else { return Standing::Go(None) };
+        if let Some(room) = limits.room.filter(|_| !called && is_stranger(seen)) {
+            self.recorder.shed(seen);
+            return Standing::Give(Ruling::Room(place(queue.flow(), room, visit.ticket, ask.wall, seen)));
+        }
+        let tie = tie(node, ask);
+        let priority = Priority::of(seen.class, trust, tie);
+        queue.flow().asked(priority);
+        if queue.is_empty()
+            && let Ok(place) = queue.flow().enter(seen.class, priority, &limits)
+        {
+            return Standing::Go(Some(place));
+        }
+        let patience = if trust > Trust::Fresh { PATIENCE_KNOWN } else { PATIENCE };
+        self.queued += 1;
+        let may_queue = priority.0 >= limits.cut || trust.is_protected();
+        let ticket = may_queue.then(|| queue.enter(seen.class, trust, tie, now.after(patience), self.queued)).flatten();
+        let Some(ticket) = ticket else { return Standing::Give(shed(&mut self.recorder, queue.flow(), seen)) };
+        // There may be a place that nobody better waits for.
+        queue.serve(&limits, now);
+        if let Turn::Go(place) = queue.claim(ticket, now) {
+            return Standing::Go(Some(place));
+        }
+        self.recorder.queued(seen);
+        Standing::Wait(ticket, Arc::clone(queue.flow()))
+    }
+
+    /// It goes to the platform, after it waited so long.
+    pub(crate) fn goes(&mut self, seen: &Seen, waited: Duration) {
+        self.recorder.admitted(seen, waited);
+    }
+
+    /// Looks whether it is a ticket's turn; with it comes the platform's position.
+    pub(crate) fn claim(&mut self, flow: &Arc<Flow>, ticket: u64, now: Tick) -> (Turn, usize) {
+        let Some(platform) = self.queues.iter().position(|queue| Arc::ptr_eq(queue.flow(), flow)) else {
+            return (Turn::Over, usize::MAX);
+        };
+        let limits = self.limits(platform);
+        let Some(queue) = self.queues.get_mut(platform) else { return (Turn::Over, platform) };
+        queue.serve(&limits, now);
+        (queue.claim(ticket, now), platform)
+    }
+
+    /// What is told to a request that waited in vain.
+    pub(crate) fn give(&mut self, flow: &Flow, platform: usize, seen: &Seen, wall: u64) -> Ruling {
+        match self.limits(platform).room.filter(|_| is_stranger(seen)) {
+            Some(room) => {
+                self.recorder.shed(seen);
+                Ruling::Room(place(flow, room, None, wall, seen))
+            }
+            None => shed(&mut self.recorder, flow, seen),
+        }
+    }
+
+    pub(crate) fn leave(&mut self, flow: &Arc<Flow>, ticket: u64) {
+        if let Some(queue) = self.queues.iter_mut().find(|queue| Arc::ptr_eq(queue.flow(), flow)) {
+            queue.leave(ticket);
+        }
+    }
+
+    /// Serves every queue and names the tickets that should claim.
+    pub(crate) fn called(&mut self, now: Tick, mut wake: impl FnMut(u64)) {
+        for platform in 0..self.queues.len() {
+            let limits = self.limits(platform);
+            if let Some(queue) = self.queues.get_mut(platform) {
+                queue.serve(&limits, now);
+                queue.called(&mut wake);
+            }
+        }
+    }
+
+    fn limits(&self, platform: usize) -> AdmissionOrders {
+        self.orders.platforms.get(platform).map_or_else(AdmissionOrders::default, |orders| orders.admission)
+    }
+}
+
+/// Whom the waiting room is for: a person whom nobody knows and who is not about to pay.
+const fn is_stranger(seen: &Seen) -> bool {
+    seen.navigation
+        && matches!(seen.trust, Trust::Suspect | Trust::Fresh)
+        && !matches!(seen.class, RouteClass::Payment | RouteClass::Webhook)
+}
+
+/// Refused by admission.
+fn shed(recorder: &mut Recorder, flow: &Flow, seen: &Seen) -> Ruling {
+    recorder.shed(seen);
+    if is_stranger(seen) {
+        flow.turned_away();
+    }
+    // Not all at once: who is turned away together shall not come back together.
+    let again = Duration::from_secs(2 + draw(seen.visitor, seen.at.0, AGAIN) % 7);
+    let refusal = Refusal::new(Reason::Overloaded, "the platform is at its limit");
+    Ruling::Refused(Refusal { retry_after: Some(again), ..refusal }, false)
+}
+
+/// A place in the waiting room: the one that the ticket holds, or a new one.
+fn place(flow: &Flow, room: RoomOrders, ticket: Option<Ticket>, wall: u64, seen: &Seen) -> RoomPlace {
+    let (arrived, ahead) = match ticket {
+        Some(ticket) => (ticket.arrived, flow.room.ahead(ticket.arrived)),
+        None => (wall, flow.room.give(wall)),
+    };
+    let seconds = Duration::from_millis(arrived.saturating_sub(room.admitted_until)).as_secs_f32();
+    let wait = Duration::from_secs_f32(seconds / room.speed.max(0.001)).clamp(ROOM_WAIT.0, ROOM_WAIT.1);
+    RoomPlace { arrived, ahead, wait, seen: *seen }
+}
+
+/// What a rule does with a visitor, and what is noted of it.
+fn judge(rule: &LiveRule, visit: &Visit, ladder: &Ladder, salt: u64) -> (Matched, Option<Action>) {
+    let seen = &visit.seen;
+    // Whoever passed only the easiest step has not passed this rule's challenge, where it asks for more.
+    let too_easy = ladder.harder && visit.step.is_some_and(|step| !step.satisfies(Step::Puzzle));
+    if seen.trust.is_protected() && !(seen.trust == Trust::Passed && too_easy) {
+        return (Matched::Noted, None);
+    }
+    let id = u64::from(rule.id.0);
+    if draw(seen.visitor, id, salt ^ SHARE) % 100 >= u64::from(rule.share) {
+        return (Matched::Noted, None);
+    }
+    let held_out = draw(seen.visitor, id, salt ^ HOLD_OUT) % 1000 < u64::from(rule.hold_out);
+    let action = if held_out { rule.action.milder() } else { Some(rule.action) };
+    let action = action.map(|action| match action {
+        // Programs cannot pass a challenge, and nobody comes between a payment and its end.
+        Action::Challenge if !seen.navigation || matches!(seen.class, RouteClass::Payment | RouteClass::Webhook) => {
+            Action::Deprioritise
+        }
+        Action::Refuse | Action::Close if seen.class == RouteClass::Webhook => Action::Deprioritise,
+        action => action,
+    });
+    let became = match action {
+        _ if held_out => Matched::HeldOut,
+        Some(Action::Challenge) => Matched::Challenged,
+        _ => Matched::Acted,
+    };
+    (became, action)
+}
+
+/// A history for those who have been ordinary visitors in calm, and a new one for those who hold an old one.
+fn earned(node: &Node, seen: &Seen, renew: Option<u32>, wall: u64, now: Tick) -> Option<Grant> {
+    if !seen.navigation {
+        return None;
+    }
+    let today = u32::try_from(wall / DAY).unwrap_or(u32::MAX);
+    let first_day = match renew {
+        Some(first_day) => first_day,
+        None if seen.trust < Trust::History
+            && seen.trust != Trust::Suspect
+            && seen.attributes.get(Attribute::Evidence) >= 2 =>
+        {
+            let known = node.senses().known(seen.visitor, now);
+            if known.evidence < 2 || known.age < EARNED.0 || known.navigations < EARNED.1 {
+                return None;
+            }
+            today
+        }
+        None => return None,
+    };
+    let tenure = u8::try_from(today.saturating_sub(first_day)).unwrap_or(u8::MAX);
+    let tokens = node.tokens();
+    Some(Grant(tokens.history(first_day, tenure, tokens.fresh_id(wall), wall)))
+}
+
+/// By client and hour: whoever gets in goes on getting in until the visit is over.
+fn tie(node: &Node, ask: &Ask<'_>) -> u64 {
+    use std::hash::Hasher;
+    let mut hasher = node.hasher();
+    write_address(&mut hasher, ask.client.ip());
+    hasher.write_u64(ask.wall / HOUR);
+    hasher.finish()
+}
+
+/// The ladder of a rule. Another rule's is forgotten where the two share a place.
+fn ladder(ladders: &mut [Ladder; LADDERS], rule: RuleId) -> &mut Ladder {
+    let place = usize::try_from(rule.0).unwrap_or(0) % LADDERS;
+    let ladder = &mut ladders[place];
+    if ladder.rule != rule {
+        *ladder = Ladder { rule, ..Ladder::default() };
+    }
+    ladder
+}
+
+const SHARE: u64 = 0x5AA5;
+const HOLD_OUT: u64 = 0x40_1D07;
+const AGAIN: u64 = 0xA6_A111;
+
+/// What chance says of a visitor and a number. The visitor is a keyed hash, so nobody outside can foresee it.
+const fn draw(visitor: u64, number: u64, salt: u64) -> u64 {
+    let mut mixed = visitor ^ salt ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+fn narrow(position: usize) -> u16 {
+    u16::try_from(position).unwrap_or(u16::MAX)
+}
