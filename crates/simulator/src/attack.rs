@@ -26,11 +26,12 @@ const NOT_WORTH_IT: f64 = 0.2;
 const SWITCH: u64 = 90 * SECOND;
 /// Streams that a connection of an abuser wants to open.
 const STREAMS: u32 = 1000;
-/// The most that happens in one event, so that a flood needs few of them.
-const AT_ONCE: f64 = 0.000_2;
+/// Between two requests, in seconds, so that nobody sends for ever without time passing.
+const LEAST_GAP: f64 = 0.000_02;
 
 /// One attacker, as the seed made it.
 pub(crate) struct Attacker {
+    pub(crate) name: String,
     pub(crate) window: Window,
     kind: AttackKind,
     platform: usize,
@@ -65,6 +66,7 @@ impl Attacker {
         let (on, off) = pulse.unwrap_or_default();
         let inseparable = attack.inseparable || attack.kind == AttackKind::Mimic;
         Self {
+            name: attack.name.clone(),
             window: Window { from, until, on, off, inseparable, platform, prelude: attack.prelude },
             kind: attack.kind,
             platform,
@@ -114,7 +116,7 @@ impl Attacker {
     /// The address of a bot: the same each time it is asked for.
     fn bot(&self, number: u64) -> IpAddr {
         let network = number % self.networks;
-        let mut state = self.seed ^ network.wrapping_mul(0x51_7C_C1) ^ self.generation / 4;
+        let mut state = self.seed ^ network.wrapping_mul(0x51_7C_C1) ^ (self.generation / 4);
         let [first, second, ..] = splitmix(&mut state).to_be_bytes();
         let mut state = self.seed ^ number.wrapping_mul(0xD6E8_FEB8);
         let [third, fourth, ..] = splitmix(&mut state).to_be_bytes();
@@ -147,7 +149,7 @@ impl World<'_> {
         }
         attacker.look(now);
         let rate = attacker.rate_at(now).max(0.01);
-        let gap = self.malice.exponential(1.0 / rate).min(1.0).max(AT_ONCE / 10.0);
+        let gap = self.malice.exponential(1.0 / rate).clamp(LEAST_GAP, 1.0);
         self.agenda.note(Tick(now.0 + whole(gap * 1e9).max(1000)), Event::Volley(number));
         if gap >= 1.0 {
             return;

@@ -23,6 +23,7 @@ pub const FIGURES: &[(&str, &str, &str)] = &[
     ("challenged", "%", "legitimate sessions that met a challenge"),
     ("challenge_failed", "%", "legitimate sessions that met a challenge and never got past it"),
     ("delayed", "%", "legitimate sessions that waited for anything longer than two seconds"),
+    ("unserved", "%", "legitimate sessions that went away without what they came for, for whatever reason"),
     ("calm_added", "ms", "the 99th percentile of what the gate itself added to legitimate requests in calm"),
     ("calm_p50", "ms", "median of legitimate requests in calm"),
     ("calm_p99", "ms", "99th percentile of legitimate requests in calm"),

@@ -65,6 +65,8 @@ pub(crate) struct Met {
     pub(crate) challenged: bool,
     pub(crate) passed: bool,
     pub(crate) delayed: bool,
+    /// It went away without what it came for.
+    pub(crate) unserved: bool,
 }
 
 /// Everything that is measured.
@@ -102,11 +104,15 @@ pub(crate) struct Ledger {
     pub(crate) abusers_closed: u64,
     pub(crate) streams_wasted: u64,
     pub(crate) connections_free: f64,
-    warm: Tick,
+    /// Calm is what lies between these two.
+    calm_between: (Tick, Tick),
+    /// Seconds that one moment of the timeline stands for.
+    step: u32,
 }
 
 impl Ledger {
-    pub(crate) fn new(windows: Vec<Window>, platforms: usize, warm: Tick) -> Self {
+    /// `calm` says from when until when nothing happens at all; `step` is the length of a moment of the timeline.
+    pub(crate) fn new(windows: Vec<Window>, platforms: usize, calm: (Tick, Tick), step: u32) -> Self {
         Self {
             windows,
             hash: Sha256::new(),
@@ -141,7 +147,8 @@ impl Ledger {
             abusers_closed: 0,
             streams_wasted: 0,
             connections_free: 1.0,
-            warm,
+            calm_between: calm,
+            step,
         }
     }
 
@@ -169,7 +176,7 @@ impl Ledger {
     pub(crate) fn session(&mut self, cohort: usize, from: Tick, until: Tick, met: Met) {
         // Those that were over before anything happened would only make the shares look better.
         let attacks = || self.windows.iter().filter(|window| !window.prelude);
-        let begins = attacks().map(|window| window.from.0).min().unwrap_or(self.warm.0);
+        let begins = attacks().map(|window| window.from.0).min().unwrap_or(self.calm_between.0.0);
         let ends = attacks().map(|window| window.until.0 + AFTER).max().unwrap_or(u64::MAX);
         if until.0 < begins || from.0 > ends {
             return;
@@ -180,6 +187,7 @@ impl Ledger {
             cohort.challenged += u64::from(met.challenged);
             cohort.failed += u64::from(met.challenged && !met.passed);
             cohort.delayed += u64::from(met.delayed);
+            cohort.unserved += u64::from(met.unserved);
         }
     }
 
@@ -202,21 +210,17 @@ impl Ledger {
     pub(crate) fn legitimate_served(&mut self, sent: Tick, now: Tick, waited: u64) {
         let millis = milliseconds(now.0 - sent.0);
         self.second.push(millis);
-        let real = || self.windows.iter().filter(|window| !window.prelude);
-        let Some(begins) = real().map(|window| window.from).min() else {
-            if sent >= self.warm {
-                self.calm.push(millis);
-                self.calm_waits.push(milliseconds(waited));
-            }
-            return;
-        };
-        let until = real().map(|window| window.until).max().unwrap_or(begins);
-        if now < begins && sent >= self.warm {
+        let (from, until) = self.calm_between;
+        if sent >= from && now < until {
             self.calm.push(millis);
             self.calm_waits.push(milliseconds(waited));
-        } else if sent >= begins && sent.0 < begins.0 + 3 * SECOND {
+        }
+        let real = || self.windows.iter().filter(|window| !window.prelude);
+        let Some(begins) = real().map(|window| window.from).min() else { return };
+        let ends = real().map(|window| window.until).max().unwrap_or(begins);
+        if sent >= begins && sent.0 < begins.0 + 3 * SECOND {
             self.onset.push(millis);
-        } else if sent >= begins && sent < until {
+        } else if sent >= begins && sent < ends {
             self.attack.push(millis);
         }
     }
@@ -366,12 +370,15 @@ impl Ledger {
     /// A second is over.
     pub(crate) fn second(&mut self, second: u32, busy: f64, memory: usize) {
         self.memory = self.memory.max(memory);
+        self.moment.busy = self.moment.busy.max(busy);
+        if !second.is_multiple_of(self.step) {
+            return;
+        }
         let gravest = self.postures.iter().copied().max_by_key(|posture| gravity(*posture)).unwrap_or_default();
         let mut latencies = std::mem::take(&mut self.second);
         let moment = Moment {
             second,
             p99_ms: quantile(&mut latencies, 0.99).unwrap_or(0.0),
-            busy,
             posture: gravest.name(),
             ..std::mem::take(&mut self.moment)
         };
@@ -424,6 +431,7 @@ impl Ledger {
             "challenged" => Some(100.0 * sum(|cohort| cohort.challenged) / sessions),
             "challenge_failed" => Some(100.0 * sum(|cohort| cohort.failed) / sessions),
             "delayed" => Some(100.0 * sum(|cohort| cohort.delayed) / sessions),
+            "unserved" => Some(100.0 * sum(|cohort| cohort.unserved) / sessions),
             "calm_added" => quantile(&mut self.calm_waits, 0.99),
             "calm_p50" => quantile(&mut self.calm, 0.5),
             "calm_p99" => quantile(&mut self.calm, 0.99),

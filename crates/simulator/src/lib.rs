@@ -11,6 +11,7 @@ mod figures;
 mod gate;
 mod ledger;
 mod origin;
+mod page;
 mod people;
 mod random;
 pub mod replay;
@@ -20,7 +21,7 @@ mod site;
 mod world;
 
 pub use figures::FIGURES;
-pub use report::{Cohort, Expectation, Figure, Moment, Report, render_html, render_json, render_text};
+pub use report::{Cohort, Expectation, Figure, Moment, Report, Span, render_html, render_json, render_text};
 pub use scenario::{Problem, Scenario, Wish};
 
 /// Plays a scenario once. The same scenario and seed give the same report, on any machine.
@@ -28,5 +29,6 @@ pub use scenario::{Problem, Scenario, Wish};
 pub fn rehearse(scenario: &Scenario, seed: u64) -> Report {
     let mut world = world::World::new(scenario, seed);
     world.run();
-    Report::of(scenario, seed, world.ledger)
+    let attacks = world.attacks();
+    Report::of(scenario, seed, attacks, world.ledger)
 }

@@ -78,7 +78,6 @@ pub(crate) enum Stride {
 
 /// One session.
 pub(crate) struct Visitor {
-    group: usize,
     /// The attacker that drives it.
     pub(crate) hostile: Option<usize>,
     pub(crate) protected: bool,
@@ -192,6 +191,11 @@ impl Group {
         let requests = requests as f64 / 200.0;
         group.requests = requests.max(1.0);
         group
+    }
+
+    /// When so many come at once that it is no longer calm.
+    pub(crate) fn crowds(&self) -> Option<u64> {
+        self.crowd.as_ref().filter(|(_, _, times)| *times > 2.0).map(|(_, [at, ..], _)| *at)
     }
 
     fn loads_assets(&self) -> bool {
@@ -397,7 +401,6 @@ impl World<'_> {
             _ => LANGUAGES[random.weighted(LANGUAGE_WEIGHTS.iter().copied())],
         };
         let visitor = Visitor {
-            group: position,
             hostile,
             protected,
             patience: group.patience,
@@ -537,8 +540,11 @@ impl World<'_> {
                 self.goes_on(now, number);
             }
             Reply::Failed => self.tries_again(now, number, 3 * SECOND, 2),
-            Reply::Refused { retry_after, .. } => {
+            Reply::Refused { retry_after, close, .. } => {
                 visitor.met.refused = true;
+                if close {
+                    visitor.permit = None;
+                }
                 let wait = retry_after.map_or(SECOND, |wait| u64::try_from(wait.as_nanos()).unwrap_or(SECOND));
                 self.tries_again(now, number, wait.max(SECOND), 2);
             }
@@ -645,6 +651,7 @@ impl World<'_> {
         let visitor = &mut self.visitors[number as usize];
         if !visitor.over {
             visitor.over = true;
+            visitor.met.unserved = visitor.at < visitor.steps.len();
             visitor.permit = None;
             if visitor.hostile.is_none() {
                 self.ledger.session(visitor.cohort, visitor.from, now, visitor.met);
@@ -666,6 +673,8 @@ impl World<'_> {
         for number in 0..self.visitors.len() {
             let visitor = &self.visitors[number];
             if !visitor.over && visitor.from < now {
+                // Whoever is still reading has not been sent away.
+                self.visitors[number].at = usize::MAX;
                 self.leaves(now, u32::try_from(number).unwrap_or(u32::MAX));
             }
         }

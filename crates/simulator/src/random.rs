@@ -158,10 +158,6 @@ mod tests {
     fn the_first_numbers_are_those_of_every_machine() {
         let mut random = Random::new(1);
         let first = [(); 3].map(|()| random.next());
-        assert_eq!(
-            first,
-            [0xB3F2_AF6D_0FC7_10C5, 0x853B_5596_47364_CEA & u64::MAX, 0x92F8_9756_082A_4514],
-            "{first:x?}"
-        );
+        assert_eq!(first, [0xB3F2_AF6D_0FC7_10C5, 0x853B_5596_4736_4CEA, 0x92F8_9756_082A_4514], "{first:x?}");
     }
 }

@@ -6,6 +6,7 @@ use portcullis_engine::Act;
 use serde::Serialize;
 
 use crate::ledger::Ledger;
+use crate::page;
 use crate::scenario::{Scenario, Wish};
 
 /// What one rehearsal found.
@@ -23,6 +24,8 @@ pub struct Report {
     pub expectations: Vec<Expectation>,
     /// Everything that was measured, whether expected or not.
     pub figures: Vec<Figure>,
+    /// What was done to it, and when.
+    pub attacks: Vec<Span>,
     /// Second by second.
     pub timeline: Vec<Moment>,
     /// What legitimate visitors met, by cohort.
@@ -31,6 +34,17 @@ pub struct Report {
     pub acts: Vec<Act>,
     /// SHA-256 over every decision and act in order, in hexadecimal.
     pub log_hash: String,
+}
+
+/// An attack's time.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Span {
+    /// The attack's name.
+    pub name: String,
+    /// Seconds since the world began.
+    pub from: f64,
+    /// Seconds since the world began.
+    pub until: f64,
 }
 
 /// One expectation and what came of it.
@@ -99,11 +113,13 @@ pub struct Cohort {
     pub failed: u64,
     /// Sessions of which a request waited for more than two seconds.
     pub delayed: u64,
+    /// Sessions that went away without what they came for.
+    pub unserved: u64,
 }
 
 impl Report {
     /// What the ledger of a world that has ended says.
-    pub(crate) fn of(scenario: &Scenario, seed: u64, mut ledger: Ledger) -> Self {
+    pub(crate) fn of(scenario: &Scenario, seed: u64, attacks: Vec<Span>, mut ledger: Ledger) -> Self {
         let figures = ledger.figures();
         let value = |name: &str| figures.iter().find(|figure| figure.name == name).and_then(|figure| figure.value);
         let expectations: Vec<Expectation> =
@@ -115,6 +131,7 @@ impl Report {
             passed: expectations.iter().all(|expectation| expectation.passed),
             expectations,
             figures,
+            attacks,
             cohorts: ledger.cohorts(),
             log_hash: ledger.seal(),
             timeline: ledger.timeline,
@@ -144,16 +161,69 @@ fn judge(wish: &Wish, value: Option<f64>) -> Vec<Expectation> {
 /// The report for a terminal.
 #[must_use]
 pub fn render_text(report: &Report) -> String {
-    let mut text = format!("{}: {} (seed {})\n", report.scenario, report.title, report.seed);
+    let verdict = if report.passed { "holds" } else { "DOES NOT HOLD" };
+    let mut text = format!("{} (seed {}): {verdict}\n{}\n\n", report.scenario, report.seed, report.title);
+    for attack in &report.attacks {
+        let [from, until] = [attack.from, attack.until].map(|seconds| clock(crate::scenario::whole(seconds * 1e9)));
+        let _ = writeln!(text, "  attack {} from {from} until {until}", attack.name);
+    }
     for expectation in &report.expectations {
         let mark = if expectation.passed { "pass" } else { "FAIL" };
+        let value = measured(expectation.value, expectation.unit);
+        let limit = measured(Some(expectation.limit), expectation.unit);
+        let _ = writeln!(text, "  {mark}  {:<24} {value:>12}   limit {limit}", expectation.name);
+    }
+    text.push_str("\nAlso measured\n");
+    let expected = |name: &str| report.expectations.iter().any(|expectation| expectation.name == name);
+    for figure in report.figures.iter().filter(|figure| figure.value.is_some() && !expected(&figure.name)) {
+        let _ = writeln!(text, "        {:<24} {:>12}", figure.name, measured(figure.value, figure.unit));
+    }
+    text.push_str("\nLegitimate sessions       all  refused  challenged  not passed  over 2 s  unserved\n");
+    for cohort in &report.cohorts {
+        let Cohort { name, protected, sessions, refused, challenged, failed, delayed, unserved } = cohort;
+        let name = format!("{name}{}", if *protected { " *" } else { "" });
         let _ = writeln!(
             text,
-            "  {mark}  {} {:?} limit {} {}",
-            expectation.name, expectation.value, expectation.limit, expectation.unit
+            "  {name:<22} {sessions:>6} {refused:>8} {challenged:>11} {failed:>11} {delayed:>9} {unserved:>9}"
         );
     }
+    text.push_str("  * may never be refused\n");
+    if !report.acts.is_empty() {
+        text.push_str("\nWhat the gate did\n");
+    }
+    for act in report.acts.iter().take(ACTS_SHOWN) {
+        let _ = writeln!(text, "  {:>9}  {}", clock(act.at_nanos), act.words);
+    }
+    if report.acts.len() > ACTS_SHOWN {
+        let _ = writeln!(text, "  and {} more", report.acts.len() - ACTS_SHOWN);
+    }
+    let _ = writeln!(text, "\nlog hash {}", report.log_hash);
     text
+}
+
+/// A person reads so many; the page has more.
+const ACTS_SHOWN: usize = 40;
+/// Even a page has an end.
+pub(crate) const ACTS_DRAWN: usize = 400;
+
+/// A value with its unit.
+pub(crate) fn measured(value: Option<f64>, unit: &str) -> String {
+    let Some(value) = value else { return "never".to_owned() };
+    let digits = if value.fract() == 0.0 {
+        0
+    } else if value < 10.0 {
+        3
+    } else {
+        1
+    };
+    let space = if matches!(unit, "" | "%" | "x" | "/s") { "" } else { " " };
+    format!("{value:.digits$}{space}{unit}")
+}
+
+/// Minutes, seconds and thousandths since the world began.
+pub(crate) fn clock(nanos: u64) -> String {
+    let millis = nanos / 1_000_000;
+    format!("{}:{:02}.{:03}", millis / 60_000, millis / 1000 % 60, millis % 1000)
 }
 
 /// One JSON object: scenario, seed, passed, expectations, `log_hash`.
@@ -180,5 +250,42 @@ pub fn render_json(report: &Report) -> String {
 /// One page that needs nothing else, with the timeline drawn.
 #[must_use]
 pub fn render_html(report: &Report) -> String {
-    format!("<!doctype html><meta charset=utf-8><title>{}</title>", report.scenario)
+    page::render(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_with_their_units() {
+        let table = [
+            (Some(1000.0), "ms", "1000 ms"),
+            (Some(0.25), "%", "0.250%"),
+            (Some(16.121), "x", "16.1x"),
+            (Some(3.0), "", "3"),
+            (None, "s", "never"),
+        ];
+        for (value, unit, words) in table {
+            assert_eq!(measured(value, unit), words);
+        }
+        assert_eq!(clock(247_412_000_000), "4:07.412");
+    }
+
+    #[test]
+    fn one_run_is_held_to_the_hard_limit_else_to_that_of_nearly_all() {
+        let wish =
+            |at_most, at_least, p95, median| Wish { figure: "f".to_owned(), unit: "", at_most, at_least, p95, median };
+        let judged =
+            |wish: &Wish, value| judge(wish, value).iter().map(|one| (one.limit, one.passed)).collect::<Vec<_>>();
+        assert_eq!(judged(&wish(Some(5.0), None, Some(4.0), Some(3.0)), Some(4.5)), [(5.0, true)]);
+        assert_eq!(judged(&wish(None, None, Some(4.0), Some(3.0)), Some(4.5)), [(4.0, false)]);
+        assert_eq!(judged(&wish(None, Some(2.0), None, None), Some(1.0)), [(2.0, false)]);
+        assert_eq!(judged(&wish(Some(5.0), Some(2.0), None, None), Some(3.0)), [(5.0, true), (2.0, true)]);
+        assert_eq!(
+            judged(&wish(Some(5.0), Some(0.0), None, None), None),
+            [(5.0, false), (0.0, false)],
+            "never is not good"
+        );
+    }
 }

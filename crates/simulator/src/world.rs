@@ -277,7 +277,12 @@ impl<'a> World<'a> {
         let off: Vec<&str> = file.engine.off.iter().map(|part| part.get_ref().as_str()).collect();
         let vouched = groups.iter().filter_map(vouched).collect();
         let gate = Gate::new(site, vouched, &off, file.engine.workers.unwrap_or(2), &mut random);
-        let ledger = Ledger::new(windows, site.platforms.len(), Tick((end.0 / 10).min(60 * SECOND)));
+        let begins = windows.iter().map(|window| window.from.0).chain(troubles.iter().map(|trouble| trouble.0));
+        let begins = begins.chain(groups.iter().filter_map(Group::crowds)).min().unwrap_or(end.0);
+        let calm = (Tick((begins / 4).min(60 * SECOND)), Tick(begins));
+        // A long world is drawn with fewer points.
+        let step = u32::try_from(end.0 / SECOND / 7200).unwrap_or(u32::MAX).max(1);
+        let ledger = Ledger::new(windows, site.platforms.len(), calm, step);
         Self {
             site,
             scenario,
@@ -330,6 +335,18 @@ impl<'a> World<'a> {
             self.happens(now, event);
         }
         self.everybody_leaves(self.end);
+    }
+
+    /// When which attack ran.
+    pub(crate) fn attacks(&self) -> Vec<crate::report::Span> {
+        #[expect(clippy::cast_precision_loss, reason = "seconds for a reader")]
+        let seconds = |tick: Tick| (tick.0 / MILLI) as f64 / 1000.0;
+        let span = |attacker: &Attacker| crate::report::Span {
+            name: attacker.name.clone(),
+            from: seconds(attacker.window.from),
+            until: seconds(attacker.window.until),
+        };
+        self.attackers.iter().map(span).collect()
     }
 
     fn happens(&mut self, now: Tick, event: Event) {

@@ -1,0 +1,200 @@
+//! Plays every scenario with many seeds and says which expectations hold: median and worst against their limits.
+//!
+//! `sweep [--seeds N] [--from-seed N|random] [--only NAME] [--off PART] [--threads N] [--runs] [DIRECTORY]`
+//!
+//! Exits with 1 when something does not hold. `--only` takes part of a name and may be given again; `month` is played only
+//! when it is named. `--off` switches a part of the engine off, to show which scenarios notice.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a tool that reads files, starts threads and prints"
+)]
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use portcullis_simulator::{Scenario, Wish, rehearse};
+
+struct Options {
+    seeds: u64,
+    from: u64,
+    only: Vec<String>,
+    off: Vec<String>,
+    threads: usize,
+    runs: bool,
+    directory: String,
+}
+
+/// By figure: its value with each seed.
+type Values = BTreeMap<String, Vec<(u64, Option<f64>)>>;
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(words) => {
+            eprintln!("{words}");
+            return ExitCode::from(2);
+        }
+    };
+    let scenarios = match scenarios(&options) {
+        Ok(scenarios) => scenarios,
+        Err(words) => {
+            eprintln!("{words}");
+            return ExitCode::from(2);
+        }
+    };
+    println!("seeds {} to {}", options.from, options.from + options.seeds - 1);
+    let mut failed = 0;
+    for scenario in &scenarios {
+        failed += usize::from(!play(scenario, &options));
+    }
+    println!("\n{} of {} scenarios hold", scenarios.len() - failed, scenarios.len());
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn options() -> Result<Options, String> {
+    let mut options = Options {
+        seeds: 4,
+        from: 1,
+        only: Vec::new(),
+        off: Vec::new(),
+        threads: 2,
+        runs: false,
+        directory: concat!(env!("CARGO_MANIFEST_DIR"), "/../../specs/scenarios").to_owned(),
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
+        let number = |text: String| text.parse::<u64>().map_err(|_| format!("`{text}` is not a number"));
+        match argument.as_str() {
+            "--seeds" => options.seeds = number(value()?)?.max(1),
+            "--from-seed" => {
+                let text = value()?;
+                options.from = if text == "random" { now() } else { number(text)? };
+            }
+            "--only" => options.only.push(value()?),
+            "--off" => options.off.push(value()?),
+            "--threads" => options.threads = usize::try_from(number(value()?)?).unwrap_or(1).max(1),
+            "--runs" => options.runs = true,
+            other if other.starts_with("--") => return Err(format!("there is no option {other}")),
+            directory => directory.clone_into(&mut options.directory),
+        }
+    }
+    Ok(options)
+}
+
+/// A seed that nobody chose.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::from(since.subsec_nanos()) << 20 ^ since.as_secs()
+}
+
+fn scenarios(options: &Options) -> Result<Vec<Scenario>, String> {
+    let directory = std::fs::read_dir(&options.directory).map_err(|why| format!("{}: {why}", options.directory))?;
+    let mut paths: Vec<_> = directory.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    let mut scenarios = Vec::new();
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {
+        let text = std::fs::read_to_string(path).map_err(|why| format!("{}: {why}", path.display()))?;
+        let scenario = Scenario::parse(&text, None).map_err(|problems| {
+            let lines = problems.iter().map(|problem| format!("{}: {problem}\n", path.display()));
+            lines.collect::<String>()
+        })?;
+        let wanted = options.only.iter().any(|only| scenario.name().contains(only.as_str()));
+        if wanted || (options.only.is_empty() && scenario.name() != "month") {
+            let off: Vec<&str> = options.off.iter().map(String::as_str).collect();
+            scenarios.push(if off.is_empty() { scenario } else { scenario.without(&off) });
+        }
+    }
+    if scenarios.is_empty() { Err("there is no such scenario".to_owned()) } else { Ok(scenarios) }
+}
+
+/// Plays one scenario with every seed and prints its table; whether everything holds.
+fn play(scenario: &Scenario, options: &Options) -> bool {
+    let started = Instant::now();
+    let (next, values) = (AtomicUsize::new(0), Mutex::new(Values::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..options.threads {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed) as u64;
+                    if at >= options.seeds {
+                        return;
+                    }
+                    let seed = options.from.wrapping_add(at);
+                    let report = rehearse(scenario, seed);
+                    let mut values = values.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    for figure in report.figures {
+                        values.entry(figure.name).or_default().push((seed, figure.value));
+                    }
+                }
+            });
+        }
+    });
+    let values = values.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let seconds = started.elapsed().as_secs_f64() / options.seeds as f64;
+    println!("\n{}: {} ({seconds:.1} s a run)", scenario.name(), scenario.title());
+    let mut holds = true;
+    for wish in scenario.wishes() {
+        let Some(measured) = values.get(&wish.figure) else { continue };
+        holds &= judge(&wish, measured, options);
+    }
+    holds
+}
+
+fn judge(wish: &Wish, measured: &[(u64, Option<f64>)], options: &Options) -> bool {
+    // What never happened is worse than anything that did.
+    let missing = if wish.at_least.is_some() { f64::NEG_INFINITY } else { f64::INFINITY };
+    let mut sorted: Vec<(f64, u64)> = measured.iter().map(|(seed, value)| (value.unwrap_or(missing), *seed)).collect();
+    sorted.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+    if wish.at_least.is_some() {
+        sorted.reverse();
+    }
+    let at = |share: f64| {
+        let rank = (share * (sorted.len() - 1) as f64).floor() as usize;
+        sorted.get(rank).copied().unwrap_or((missing, 0))
+    };
+    let ((median, _), (p95, _), (worst, seed)) = (at(0.5), at(0.95), at(1.0));
+    let mut limits = Vec::new();
+    let mut check = |name: &str, value: f64, limit: Option<f64>, least: bool| {
+        let Some(limit) = limit else { return true };
+        let sound = if least { value >= limit } else { value <= limit };
+        limits.push(format!("{name} {limit}{}", if sound { "" } else { " MISSED" }));
+        sound
+    };
+    let mut sound = check("median", median, wish.median, false);
+    sound &= check("p95", p95, wish.p95, false);
+    sound &= check("at most", worst, wish.at_most, false);
+    sound &= check("at least", worst, wish.at_least, true);
+    println!(
+        "  {} {:<18} median {:>9} p95 {:>9} worst {:>9} {:<3} {} (worst with seed {seed})",
+        if sound { "ok  " } else { "FAIL" },
+        wish.figure,
+        show(median),
+        show(p95),
+        show(worst),
+        wish.unit,
+        limits.join(", "),
+    );
+    if options.runs {
+        let runs: Vec<String> = measured
+            .iter()
+            .map(|(seed, value)| format!("{seed}: {}", value.map_or("never".to_owned(), show)))
+            .collect();
+        println!("         {}", runs.join(", "));
+    }
+    sound
+}
+
+fn show(value: f64) -> String {
+    if value.is_infinite() {
+        "never".to_owned()
+    } else {
+        format!("{:.5}", value).trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+}
