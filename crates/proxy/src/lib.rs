@@ -5,6 +5,7 @@
 //! on one screen. It never imports another shell.
 
 pub mod admin;
+pub mod challenge;
 pub mod control;
 mod http;
 pub mod journal;

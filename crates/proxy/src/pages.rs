@@ -236,7 +236,7 @@ fn write_wait(body: &mut String, seconds: u64) -> std::fmt::Result {
 }
 
 /// `0123-4567-89ABC`: groups are easier to read out.
-fn push_grouped(body: &mut String, word: [u8; portcullis_types::WORD_LEN]) {
+pub(crate) fn push_grouped(body: &mut String, word: [u8; portcullis_types::WORD_LEN]) {
     for (position, byte) in word.into_iter().enumerate() {
         if matches!(position, 4 | 8) {
             body.push('-');
@@ -245,7 +245,7 @@ fn push_grouped(body: &mut String, word: [u8; portcullis_types::WORD_LEN]) {
     }
 }
 
-fn push_escaped(body: &mut String, text: &str) {
+pub(crate) fn push_escaped(body: &mut String, text: &str) {
     for character in text.chars() {
         match character {
             '&' => body.push_str("&amp;"),

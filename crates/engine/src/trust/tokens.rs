@@ -192,12 +192,18 @@ impl Tokens {
         if self.spent.spend(token.id, wall / 1000) { Ok(()) } else { Err(PuzzleError::Spent) }
     }
 
+    /// How long a ticket of the manual way would take that was given out now.
+    #[must_use]
+    pub fn manual_wait(&self, wall: u64) -> Duration {
+        Duration::from_millis(manual_turn(self.manual.load(Ordering::Relaxed), wall) - wall)
+    }
+
     /// A ticket of the manual way, and how long it takes until it is called.
     #[must_use]
     pub fn manual(&self, binding: Binding, wall: u64) -> (TokenText, Duration) {
-        let turn = |due: u64| due.saturating_add(MANUAL_SPACING).clamp(wall + MANUAL_LEAST, wall + MANUAL_MOST);
-        let before = self.manual.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| Some(turn(due)));
-        let turn = turn(before.unwrap_or_else(|due| due));
+        let next = |due| Some(manual_turn(due, wall));
+        let before = self.manual.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        let turn = manual_turn(before.unwrap_or_else(|due| due), wall);
         let text = self.write(Kind::Manual, 0, turn, self.fresh_id(wall), Some(binding), wall);
         (text, Duration::from_millis(turn - wall))
     }
@@ -218,6 +224,11 @@ impl Tokens {
         let issued = u32::try_from(wall / 1000).unwrap_or(u32::MAX);
         self.keys.write(&Token { kind, class, issued, since, id }, binding)
     }
+}
+
+/// When the ticket is called that comes after the one of `due`.
+fn manual_turn(due: u64, wall: u64) -> u64 {
+    due.saturating_add(MANUAL_SPACING).clamp(wall.saturating_add(MANUAL_LEAST), wall.saturating_add(MANUAL_MOST))
 }
 
 #[cfg(test)]

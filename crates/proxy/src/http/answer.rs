@@ -14,7 +14,7 @@ use super::response::Cleared;
 use crate::pages;
 
 /// How long a page of the gate's own may take to leave; it is all there, so this never matters.
-const OWN_PAGE: Duration = Duration::from_secs(60);
+pub(crate) const OWN_PAGE: Duration = Duration::from_secs(60);
 
 /// What goes back to the client, and what must be held until it has gone.
 pub(crate) struct Answer {
