@@ -25,8 +25,18 @@ const PRESENT: usize = 3;
 const SLOW: f64 = 2.0;
 /// And they take so many microseconds longer: what nobody notices is no stress (DAGOR's 20 ms).
 const SLOW_US: f64 = 20_000.0;
-/// While a limit holds, so many times the time without load is as it should be.
+/// While a limit holds: up to so many times the time without load it grows, from there on it shrinks slowly, and from there
+/// on quickly.
+const GROWS: f64 = 1.1;
+const SHRINKS: f64 = 1.2;
 const TOLERATED: f64 = 1.3;
+/// While a limit holds, so many microseconds matter.
+const LATE_US: f64 = 4_000.0;
+/// A cut is judged when it has come to this; smaller ones drown in noise.
+const TELLING: f64 = 1.5;
+/// How much is cut to see whether the platform is crowded or slow, and how long until it is tried again, in ticks.
+const PROBE: f64 = 0.6;
+const PROBE_AFTER: (u32, u32) = (40, 600);
 /// More than the usual share of requests fails by so much: stress.
 const FAILING: f64 = 0.1;
 /// Fewer failures than this in a second prove nothing.
@@ -91,9 +101,15 @@ pub(crate) struct Controller {
     classes: [Class; CLASSES],
     /// Work that was completed in a second, in requests at once without load: the greatest of late.
     carried: f64,
+    /// Requests that end well in a second.
+    ending: f64,
     limit: Option<f64>,
-    /// Since the limit was changed.
+    /// Ticks since the limit was changed and what is under way has come down to it.
     settled: u32,
+    /// The slowdown of the last ticks.
+    past: [f64; PRESENT],
+    /// Ticks until the next probe, and how long the one after it will have to wait.
+    probe: (u32, u32),
     cut: Option<Cut>,
     stressed: u32,
     unused: u32,
@@ -157,6 +173,8 @@ struct Cut {
     to: f64,
     slowdown: f64,
     failing: f64,
+    /// Made to learn something, and taken back if it did not help.
+    probing: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -185,8 +203,11 @@ impl Controller {
             at: 0,
             classes: [Class::default(); CLASSES],
             carried: 0.0,
+            ending: 1.0,
             limit: None,
             settled: 0,
+            past: [1.0; PRESENT],
+            probe: PROBE_AFTER,
             cut: None,
             stressed: 0,
             unused: 0,
@@ -232,7 +253,7 @@ impl Controller {
         self.at = (self.at + 1) % WINDOW;
         let mut counts = [Counts::default(); CLASSES];
         for ((counts, tally), class) in counts.iter_mut().zip(&seen.classes).zip(&mut self.classes) {
-            let good = tally.completed.saturating_sub(tally.failed);
+            let good = tally.completed;
             *counts = Counts {
                 arrived: f64::from(tally.arrived),
                 admitted: f64::from(tally.admitted),
@@ -241,7 +262,7 @@ impl Controller {
                 origin_us: micros(tally.origin_us),
                 shed: f64::from(tally.shed),
             };
-            if good > 0 && tally.fastest_us != u32::MAX {
+            if good > 0 && !matches!(tally.fastest_us, 0 | u32::MAX) {
                 let fastest = f64::from(tally.fastest_us.max(1));
                 // It is forgotten within minutes, so that one lucky answer does not count for ever.
                 class.fastest = Some(class.fastest.map_or(fastest, |known| fastest.min(known * 1.0005)));
@@ -300,7 +321,7 @@ impl Controller {
         let (failed, ended) = (total(&second, |sum| sum.failed), good(&second) + total(&second, |sum| sum.failed));
         let failing = if ended > 0.0 { failed / ended } else { 0.0 };
         if failing < self.failing {
-            self.failing = failing;
+            self.failing += (failing - self.failing) * 0.02;
         }
         if slowdown < self.slow {
             self.slow = slowdown.max(1.0);
@@ -313,18 +334,19 @@ impl Controller {
         let under_way = f64::from(flow.under_way());
         let coming = self.work(&second, seconds, |sum| sum.admitted) * self.slow;
         let admitted = total(&second, |sum| sum.admitted);
-        let backing_up = good(&second) * 2.0 < admitted && admitted >= 10.0;
+        let backing_up = ended * 2.0 < admitted && admitted >= 10.0;
         let known = self.classes.iter().any(|class| class.no_load.is_some());
         let usual = 3.0 * coming + 6.0 * coming.sqrt() + if known { 8.0 } else { 64.0 };
         let piled = backing_up && under_way > usual;
 
-        let tolerated = if self.limit.is_some() { TOLERATED * 1.15 } else { SLOW };
-        let slow = slowdown > tolerated * self.slow && longer > SLOW_US;
+        let (tolerated, late) = if self.limit.is_some() { (TOLERATED, LATE_US) } else { (SLOW, SLOW_US) };
+        let slow = slowdown > tolerated * self.slow && longer > late;
         let fails = failing > self.failing + FAILING && failed >= FAILURES;
         let now = slow || fails || piled;
         self.stressed = if now { self.stressed + 1 } else { 0 };
 
         let ending = (good(&second) / seconds).max(1.0);
+        self.ending = ending;
         let weight = total(&second, |sum| sum.good);
         self.strain = Strain {
             stressed: now,
@@ -372,18 +394,28 @@ impl Controller {
                 // Where nothing has ever ended, half of what there is.
                 let first = if self.carried > 0.0 { first } else { (under_way / 2.0).max(FLOOR) };
                 let crowding = (under_way / self.carried.max(1.0)).max(slowdown);
-                self.cut = Some(Cut { from: under_way, to: first, slowdown: crowding, failing });
+                self.cut = Some(Cut { from: under_way, to: first, slowdown: crowding, failing, probing: false });
+                self.probe = PROBE_AFTER;
                 self.set(Some(first));
             }
             return;
         };
-        self.settled += 1;
-        // What was admitted before the last change must have ended before it tells anything.
-        let patience = (self.strain.no_load_ms * slowdown * 2.0 / 100.0).clamp(3.0, 30.0);
-        let settled = f64::from(self.settled) >= patience && under_way <= limit * 1.1 + 1.0;
+        // What was admitted before the last change must have ended, and fill the present, before it tells anything.
+        self.settled = if under_way <= limit * 1.1 + 1.0 { self.settled + 1 } else { 0 };
+        let slowest = (0..CLASSES).filter_map(|class| self.no_load(class)).fold(0.0, f64::max) / 1e6 * self.slow;
+        let sojourn = (under_way / self.ending.max(1.0)).max(2.0 * slowest) * WINDOW as f64;
+        let falling = slowdown < self.past[self.at % PRESENT] * 0.85;
+        self.past[self.at % PRESENT] = slowdown;
+        let patient = f64::from(self.settled) >= PRESENT as f64 + 1.0 + sojourn.ceil() && !falling;
+        let settled = patient || self.settled >= 40;
         let used = flow.waiting() > 0 || under_way >= limit * 0.8;
         self.unused = if self.stressed > 0 || used { 0 } else { self.unused + 1 };
-        if self.stressed > 0 {
+        self.probe.0 = self.probe.0.saturating_sub(1);
+        if self.cut.is_some_and(|cut| cut.probing) {
+            if settled {
+                self.probed(slowdown);
+            }
+        } else if self.stressed > 0 {
             if settled {
                 self.correct(limit, slowdown, failing);
             }
@@ -392,33 +424,57 @@ impl Controller {
                 let lifted = limit * 1.5 + 1.0;
                 self.set((lifted <= 4.0 * under_way + 256.0).then_some(lifted));
             }
+        } else if self.slow > TOLERATED && self.probe.0 == 0 && settled {
+            let to = (limit * PROBE).max(FLOOR);
+            self.cut = Some(Cut { from: limit, to, slowdown, failing, probing: true });
+            self.set(Some(to));
         } else if used && self.settled >= 3 {
             self.cut = None;
-            // Latency as it is without load: there may be room for more than the headroom.
-            let room = if slowdown <= self.slow * 1.1 { 0.06 } else { 0.03 };
-            self.set(Some(limit + (limit * room).max(0.5)));
+            if slowdown <= self.slow * GROWS {
+                self.set(Some(limit + (limit * 0.04).max(0.5)));
+            } else if slowdown > self.slow * SHRINKS {
+                self.set(Some((limit * 0.97).max(FLOOR)));
+            }
+        }
+    }
+
+    /// The probe has had its time: a platform that was crowded is faster now, one that is slow is not.
+    fn probed(&mut self, slowdown: f64) {
+        let Some(cut) = self.cut.take() else { return };
+        if cut.slowdown / slowdown >= (cut.from / cut.to).sqrt() {
+            self.slow = slowdown.max(1.0);
+            self.probe = PROBE_AFTER;
+        } else {
+            let wait = self.probe.1;
+            self.probe = (wait, (wait * 2).min(PROBE_AFTER.1));
+            self.set(Some(cut.from));
         }
     }
 
     /// There is still stress after the last change had its time.
     fn correct(&mut self, limit: f64, slowdown: f64, failing: f64) {
-        if let Some(cut) = self.cut.take() {
+        let cut = self.cut.take().unwrap_or(Cut { from: limit, to: limit, slowdown, failing, probing: false });
+        let fewer = cut.from / cut.to;
+        if fewer >= TELLING {
             let slower = slowdown > TOLERATED * self.slow;
-            let fewer = (cut.from / cut.to).max(1.0).sqrt();
-            if slower && cut.slowdown / slowdown < fewer {
+            if slower && cut.slowdown / slowdown < fewer.sqrt() {
                 // Fewer at once are served no faster: that is its own pace now.
                 self.slow = slowdown.min(SLOWEST);
-                return self.set(Some((self.carried * self.slow * HEADROOM).max(limit * HEADROOM)));
+                self.probe = PROBE_AFTER;
+                let carried = self.carried * self.slow * HEADROOM;
+                return self.set(Some(carried.clamp(limit * TELLING, limit * 2.0)));
             }
             if !slower && failing > cut.failing * 0.7 {
                 // Fewer at once fail just as often.
                 self.failing = failing;
-                return self.set(Some(limit * HEADROOM));
+                return self.set(Some(limit * TELLING));
             }
         }
-        let factor = (self.slow * TOLERATED / slowdown).clamp(0.5, 0.9);
+        let factor = (self.slow * TOLERATED / slowdown).clamp(0.5, 0.85);
         let to = (limit * factor).max(FLOOR);
-        self.cut = Some(Cut { from: limit, to, slowdown, failing });
+        // Small cuts are judged together. One that has been judged helped; from there it counts anew.
+        let since = if fewer >= TELLING { Cut { from: limit, slowdown, failing, ..cut } } else { cut };
+        self.cut = Some(Cut { to, ..since });
         self.set(Some(to));
     }
 
@@ -454,7 +510,7 @@ impl Controller {
                 let (coming, usual) = (coming.get(other).copied()?, usual.get(other).copied()?);
                 Some(if grown(other)? < 2.0 { coming } else { usual * self.slow })
             });
-            let left = limit - 1.5 * others.sum::<f64>() - 1.0;
+            let left = limit / HEADROOM - HEADROOM * others.sum::<f64>() - 1.0;
             let share = usual.get(class).copied().unwrap_or(0.0) / usual.iter().sum::<f64>().max(0.01) * limit;
             *bound = whole(left.max(share).clamp(FLOOR.max(limit * 0.1), limit.max(FLOOR)));
         }

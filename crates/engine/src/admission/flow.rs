@@ -80,6 +80,7 @@ impl Flow {
     }
 
     /// Requests of a class under way.
+    #[cfg(test)]
     pub(crate) fn class_under_way(&self, class: usize) -> u32 {
         self.classes.get(class).map_or(0, |now| now.load(Ordering::Relaxed))
     }

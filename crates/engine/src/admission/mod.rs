@@ -9,3 +9,5 @@ pub(crate) mod flow;
 pub(crate) mod priority;
 pub(crate) mod queue;
 pub(crate) mod room;
+#[cfg(test)]
+mod trial;

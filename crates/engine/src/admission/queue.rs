@@ -218,11 +218,6 @@ impl Queue {
         self.calls.drain(..).for_each(wake);
     }
 
-    /// Memory, for the record.
-    pub(crate) const fn bytes() -> usize {
-        QUEUE * size_of::<Slot>() + 2 * size_of::<[[u16; LANES]; CLASSES]>() + 2 * QUEUE * size_of::<u64>()
-    }
-
     fn sweep(&mut self, now: Tick) {
         self.swept = now;
         for at in 0..self.slots.len() {
