@@ -13,8 +13,10 @@ use portcullis_types::{Limits, ListAction, Mode, Prefix};
 use crate::World;
 use crate::draft::Draft;
 use crate::kind::Value;
+use crate::platform::per_second;
 use crate::policy::{
-    AddressList, Admin, Certificate, DecisionLog, ForwardedHeader, Listener, Policy, Server, TlsVersion, TrustedProxies,
+    AddressList, Admin, Certificate, DecisionLog, Defence, ForwardedHeader, Listener, Policy, Server, TlsVersion,
+    TrustedProxies, Vouched, VouchedKind,
 };
 use crate::problem::{Problems, either, nearest};
 use crate::schema::LIMITS;
@@ -33,7 +35,9 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
         trusted,
         limits: check.limits(root.table("limits")),
         log: check.log(root.table("log")),
+        defence: check.defence(root.table("defence")),
         lists: check.lists(root),
+        vouched: check.vouched(root),
         platforms: check.platforms(root, &listeners),
         certificates,
         listeners,
@@ -233,6 +237,57 @@ impl Check<'_> {
         }
     }
 
+    fn defence(&self, draft: &Draft) -> Defence {
+        let flag = |key| draft.flag(key).unwrap_or_default();
+        Defence {
+            mode: mode(draft),
+            rules: flag("rules"),
+            challenges: flag("challenges"),
+            admission: flag("admission"),
+            waiting_room: flag("waiting_room"),
+            state: self.path(draft, "state"),
+        }
+    }
+
+    fn vouched(&mut self, root: &Draft) -> Vec<Vouched> {
+        let keyed = root.tables("platform").iter().any(|platform| platform.given("api_key_header"));
+        let (mut names, mut all) = (Claims::new(), Vec::new());
+        for draft in root.tables("vouched") {
+            self.name(draft, "vouched", &mut names);
+            if !["file", "networks", "api_key_sha256"].iter().any(|key| draft.given(key)) {
+                self.problems
+                    .error("vouched-without-proof", &draft.span, "nothing proves that it is who it says")
+                    .hint("add `networks`, `file` or `api_key_sha256`");
+            }
+            if draft.given("api_key_sha256") && !keyed {
+                let message = "no platform says which header carries an API key";
+                self.problems
+                    .error("vouched-without-api-key-header", draft.at("api_key_sha256"), message)
+                    .hint("set `api_key_header` in a [[platform]]");
+            }
+            let declared = networks(draft, "networks");
+            let prefixes: BTreeSet<Prefix> = declared.iter().copied().chain(self.list_file(draft)).collect();
+            let Some(&Value::Rate { count, seconds }) = draft.value("rate") else { continue };
+            all.push(Vouched {
+                name: draft.string("name"),
+                kind: match draft.text("kind") {
+                    Some("staff") => VouchedKind::Staff,
+                    Some("crawler") => VouchedKind::Crawler,
+                    _ => VouchedKind::Partner,
+                },
+                file: self.path(draft, "file"),
+                networks: prefixes.into_iter().collect(),
+                declared,
+                api_key_sha256: draft.text("api_key_sha256").and_then(digest),
+                agent: draft.text("agent").map(str::to_owned),
+                per_second: per_second(count, seconds),
+                burst: draft.number("burst").unwrap_or(count).try_into().unwrap_or(u32::MAX),
+                concurrency: draft.count("concurrency"),
+            });
+        }
+        all
+    }
+
     fn lists(&mut self, root: &Draft) -> Vec<AddressList> {
         let (mut names, mut lists) = (Claims::new(), Vec::new());
         for draft in root.tables("list") {
@@ -312,6 +367,15 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// The bytes of hexadecimal digits, of which there are 64.
+fn digest(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// Reads an address list: the prefixes, and for each line that is none its number and why.

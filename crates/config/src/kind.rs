@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Name,
     /// An RFC 9110 token: a method, the name of a header or a cookie, a pseudonym in `Via`.
     Token(Case),
+    /// SHA-256 in hexadecimal digits.
+    Digest,
     /// A file, relative to the configuration.
     File,
     /// Address and port to listen on.
@@ -172,6 +174,7 @@ impl Kind {
             }
             Self::Name => name(text),
             Self::Token(case) => token(text, case),
+            Self::Digest => digest(text),
             Self::File if text.is_empty() => fault("bad-path", "an empty path names no file", None),
             Self::File => Ok(Value::Text(text.to_owned())),
             Self::Socket => socket(text),
@@ -223,6 +226,7 @@ impl Kind {
             Self::Choice(words) => either(&quoted(words)),
             Self::Name => "a name of lower-case letters, digits and hyphens".into(),
             Self::Token(_) => "a name as HTTP has them, without spaces".into(),
+            Self::Digest => "64 hexadecimal digits".into(),
             Self::File => "a path".into(),
             Self::Socket => "an address with a port".into(),
             Self::Network => "a network or an address".into(),
@@ -335,6 +339,14 @@ fn token(text: &str, case: Case) -> Result<Value, Fault> {
         }
         Case::Upper => Ok(Value::Text(text.to_owned())),
     }
+}
+
+fn digest(text: &str) -> Result<Value, Fault> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(Value::Text(text.to_ascii_lowercase()));
+    }
+    let hint = "write what `printf %s KEY | sha256sum` prints, never the key itself".to_owned();
+    fault("bad-digest", "a SHA-256 has 64 hexadecimal digits", Some(hint))
 }
 
 fn socket(text: &str) -> Result<Value, Fault> {

@@ -11,7 +11,8 @@ use crate::check::{Check, Claims, mode};
 use crate::draft::Draft;
 use crate::kind::{Url, Value};
 use crate::policy::{
-    Concurrency, HealthCheck, Listener, PathPattern, Platform, Rate, Route, Transport, Upstream, UpstreamTls,
+    ChallengeMode, Concurrency, HealthCheck, Listener, PathPattern, Platform, Rate, Route, Transport, Upstream,
+    UpstreamTls,
 };
 
 impl Check<'_> {
@@ -33,6 +34,7 @@ impl Check<'_> {
                 routes,
                 session_cookie: draft.text("session_cookie").map(str::to_owned),
                 api_key_header: draft.text("api_key_header").map(str::to_owned),
+                outcome_header: draft.string("outcome_header"),
             });
         }
         if platforms.is_empty() {
@@ -157,6 +159,10 @@ impl Check<'_> {
                 body_bytes: draft.number("body_size").unwrap_or(body_bytes),
                 first_byte_timeout: draft.duration("first_byte_timeout").unwrap_or(transport.first_byte_timeout),
                 upgrade: draft.flag("upgrade").unwrap_or_default(),
+                challenge: ChallengeMode::ALL
+                    .into_iter()
+                    .find(|mode| Some(mode.name()) == draft.text("challenge"))
+                    .unwrap_or_default(),
                 rates: self.rates(platform, draft),
             });
         }
@@ -169,6 +175,7 @@ impl Check<'_> {
             body_bytes,
             first_byte_timeout: transport.first_byte_timeout,
             upgrade: false,
+            challenge: ChallengeMode::Auto,
             rates: Vec::new(),
         }));
         routes

@@ -24,8 +24,12 @@ pub struct Policy {
     pub limits: Limits,
     /// Where decisions are written.
     pub log: DecisionLog,
+    /// What the gate does by itself.
+    pub defence: Defence,
     /// Addresses that are let through or refused before anything else.
     pub lists: Vec<AddressList>,
+    /// Those whom the organisation vouches for.
+    pub vouched: Vec<Vouched>,
     /// What stands behind the gate.
     pub platforms: Vec<Platform>,
 }
@@ -141,6 +145,71 @@ pub struct AddressList {
     pub declared: Vec<Prefix>,
 }
 
+/// What the gate does by itself when more comes than is normal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defence {
+    /// Whether it acts, or only judges and records.
+    pub mode: Mode,
+    /// Rules against what an attack has in common.
+    pub rules: bool,
+    /// Challenges for navigations.
+    pub challenges: bool,
+    /// Requests at once follow what a platform can carry.
+    pub admission: bool,
+    /// The waiting room.
+    pub waiting_room: bool,
+    /// Where the secret of tokens and what was learned outlive a restart.
+    pub state: Option<PathBuf>,
+}
+
+/// Somebody whom the organisation vouches for. All that is given holds; networks or a key are always given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vouched {
+    /// Name in records; unique.
+    pub name: String,
+    /// What it is to the organisation.
+    pub kind: VouchedKind,
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
+    /// What file and configuration together held when it was checked; ascending, without repetition.
+    pub networks: Vec<Prefix>,
+    /// Those that the configuration itself holds.
+    pub declared: Vec<Prefix>,
+    /// SHA-256 of its API key.
+    pub api_key_sha256: Option<[u8; 32]>,
+    /// What its `User-Agent` contains.
+    pub agent: Option<String>,
+    /// Sustained requests a second.
+    pub per_second: f64,
+    /// At most so many at once after a pause.
+    pub burst: u32,
+    /// At most so many under way.
+    pub concurrency: u32,
+}
+
+/// What somebody vouched for is to the organisation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VouchedKind {
+    /// Works there.
+    Staff,
+    /// Works with it.
+    Partner,
+    /// Reads it for a search engine.
+    Crawler,
+}
+
+impl VouchedKind {
+    /// The name used in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Staff => "staff",
+            Self::Partner => "partner",
+            Self::Crawler => "crawler",
+        }
+    }
+}
+
 /// An organisation's web platform.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Platform {
@@ -164,6 +233,8 @@ pub struct Platform {
     pub session_cookie: Option<String>,
     /// Which header carries an API key, for rates by key; lower case.
     pub api_key_header: Option<String>,
+    /// Which response header says what a login or a payment came to; lower case.
+    pub outcome_header: String,
 }
 
 /// One upstream server.
@@ -243,8 +314,40 @@ pub struct Route {
     pub first_byte_timeout: Duration,
     /// Whether WebSocket and other upgrades are carried.
     pub upgrade: bool,
+    /// When a navigation must pass a challenge.
+    pub challenge: ChallengeMode,
     /// Rates that apply here.
     pub rates: Vec<Rate>,
+}
+
+/// When a navigation must pass a challenge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ChallengeMode {
+    /// Where a rule asks for it.
+    #[default]
+    Auto,
+    /// Never.
+    Never,
+    /// Always, unless its bearer is known: a cookie that comes back.
+    Echo,
+    /// Always, unless its bearer is known: a puzzle, or the manual way.
+    Puzzle,
+}
+
+impl ChallengeMode {
+    /// Every mode.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Never, Self::Echo, Self::Puzzle];
+
+    /// The name used in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Never => "never",
+            Self::Echo => "echo",
+            Self::Puzzle => "puzzle",
+        }
+    }
 }
 
 /// Which paths a route holds. Paths are compared in the form of [`normal_path`](crate::normal_path), never as the client

@@ -9,9 +9,10 @@ use portcullis_types::{Limits, RateKey, RouteClass, Unit};
 
 use crate::kind::Case::{Kept, Lower, Upper};
 use crate::kind::Kind::{
-    self, Choice, Count, File, Flag, Host, List, Name, Network, Quantity, Rate, Route, ServerName, Socket, Token,
-    Upstream, UrlPath,
+    self, Choice, Count, Digest, File, Flag, Host, List, Name, Network, Quantity, Rate, Route, ServerName, Socket,
+    Token, Upstream, UrlPath,
 };
+use crate::policy::ChallengeMode;
 use crate::units::Dimension::{Duration, Percent, Size, Throughput};
 
 /// A table of the configuration.
@@ -96,7 +97,7 @@ macro_rules! section {
 
 section! {
     /// Everything lies in one file. Quantities are strings with a unit; paths are relative to the file's directory.
-    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG LIST PLATFORM] {}
+    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE LIST VOUCHED PLATFORM] {}
 }
 
 section! {
@@ -177,6 +178,25 @@ section! {
 }
 
 section! {
+    /// What the gate does by itself when more comes than is normal: it learns what normal is, finds what an attack has in
+    /// common, and says in the decision log and in `portcullis status` what it did and why.
+    DEFENCE = "defence", many: false, holds: [] {
+        /// `observe` judges and records everything and touches no visitor.
+        mode: Choice(MODES), is("enforce"), "\"observe\"";
+        /// Rules against what an attack has in common. Without them everything else still holds.
+        rules: Flag, is("true"), "false";
+        /// Whether a navigation may be asked to pass a challenge; otherwise it waits behind.
+        challenges: Flag, is("true"), "false";
+        /// Whether the requests at once follow what the platform can carry while it is under stress.
+        admission: Flag, is("true"), "false";
+        /// Whether visitors are sent to a waiting room while more come than the platform can carry.
+        waiting_room: Flag, is("true"), "false";
+        /// A directory for what outlives a restart: the secret of the tokens that visitors hold, and what was learned.
+        state: File, Or("a restart begins anew"), "\"/var/lib/portcullis\"";
+    }
+}
+
+section! {
     /// Addresses that are let through or refused before anything else.
     LIST = "list", many: true, holds: [] {
         /// Unique; in records.
@@ -189,6 +209,32 @@ section! {
         file: File, Or("`prefixes` alone"), "\"scanners.txt\"";
         /// Networks or addresses, beside those of the file.
         prefixes: List(&Network), is("[]"), "[\"192.0.2.0/24\"]";
+    }
+}
+
+section! {
+    /// Somebody whom the organisation vouches for: goes first when a platform is short, within a budget of its own.
+    /// Everything that is given must hold. What is beyond the budget is treated like anybody else's request.
+    VOUCHED = "vouched", many: true, holds: [] {
+        /// Unique; in records.
+        name: Name, Must, "\"newsroom\"";
+        /// `staff` of the organisation, a `partner`, or a `crawler` of a search engine.
+        kind: Choice(&["staff", "partner", "crawler"]), Must, "\"partner\"";
+        /// A file with one network or address a line; `#` begins a comment.
+        file: File, Or("`networks` alone"), "\"newsroom.txt\"";
+        /// Networks or addresses that it comes from, beside those of the file.
+        networks: List(&Network), is("[]"), "[\"192.0.2.0/24\"]";
+        /// SHA-256 of its API key, which it sends in the platform's `api_key_header`.
+        api_key_sha256: Digest, Or("no key is asked for"),
+            "\"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae\"";
+        /// What its `User-Agent` contains. Anybody can claim that, so it never stands alone.
+        agent: Token(Kept), Or("any"), "\"Googlebot\"";
+        /// Its budget.
+        rate: Rate, is("50/s"), "\"20/s\"";
+        /// At most so many at once after a pause.
+        burst: Count(1, 10_000_000), Or("the number in `rate`"), "100";
+        /// At most so many under way.
+        concurrency: Count(1, 10_000_000), is("50"), "20";
     }
 }
 
@@ -208,6 +254,9 @@ section! {
         session_cookie: Token(Kept), Or("no rate by session"), "\"session\"";
         /// The header that carries an API key, for rates with `key = "api-key"`.
         api_key_header: Token(Lower), Or("no rate by API key"), "\"x-api-key\"";
+        /// The response header in which the platform may say what a login or a payment came to: `done`, `failed` or
+        /// `code-sent`. It never leaves the gate. Without it the status speaks: 401, 402, 403 and 422 are failures.
+        outcome_header: Token(Lower), is("x-portcullis-outcome"), "\"x-outcome\"";
     }
 }
 
@@ -281,6 +330,9 @@ section! {
         first_byte_timeout: Quantity(Duration, 100 * MS, HOUR), Or("`transport.first_byte_timeout`"), "\"5s\"";
         /// Whether WebSocket and other upgrades are carried.
         upgrade: Flag, is("false"), "true";
+        /// Whether a navigation must pass a challenge: `auto` where a rule asks for it, `never`, or always first an `echo`
+        /// (a cookie that comes back) or a `puzzle`.
+        challenge: Choice(&CHALLENGES), is("auto"), "\"never\"";
     }
 }
 
@@ -328,6 +380,16 @@ fn is(default: &str) -> Fallback {
 }
 
 const MODES: &[&str] = &["enforce", "observe"];
+
+const CHALLENGES: [&str; ChallengeMode::ALL.len()] = {
+    let mut names = [""; ChallengeMode::ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = ChallengeMode::ALL[at].name();
+        at += 1;
+    }
+    names
+};
 
 const CLASSES: [&str; RouteClass::ALL.len()] = {
     let mut names = [""; RouteClass::ALL.len()];

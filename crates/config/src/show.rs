@@ -11,7 +11,7 @@ use portcullis_types::{Limits, Prefix};
 
 use crate::kind::{Url, Value};
 use crate::platform::per_second;
-use crate::policy::{Certificate, ForwardedHeader, Listener, Platform, Policy, Rate, Route, TlsVersion, Upstream};
+use crate::policy::{Certificate, ForwardedHeader, Listener, Platform, Policy, Route, TlsVersion, Upstream};
 use crate::schema::{self, Fallback, Section};
 use crate::units::Dimension;
 
@@ -19,7 +19,8 @@ use crate::units::Dimension;
 #[must_use]
 pub fn show(policy: &Policy) -> String {
     let mut out = String::new();
-    let Policy { server, admin, listeners, certificates, trusted, limits, log, lists, platforms } = policy;
+    let Policy { server, admin, listeners, certificates, trusted, limits, log, defence, lists, vouched, platforms } =
+        policy;
     table(&mut out, &schema::SERVER, |key| match key {
         "workers" => number(server.workers),
         "control" => path(&server.control),
@@ -45,6 +46,14 @@ pub fn show(policy: &Policy) -> String {
         "files" => number(log.files),
         _ => number(log.sample),
     });
+    table(&mut out, &schema::DEFENCE, |key| match key {
+        "mode" => text(defence.mode.name()),
+        "rules" => flag(defence.rules),
+        "challenges" => flag(defence.challenges),
+        "admission" => flag(defence.admission),
+        "waiting_room" => flag(defence.waiting_room),
+        _ => defence.state.as_deref().and_then(path),
+    });
     for list in lists {
         table(&mut out, &schema::LIST, |key| match key {
             "name" => text(&list.name),
@@ -52,6 +61,19 @@ pub fn show(policy: &Policy) -> String {
             "mode" => text(list.mode.name()),
             "file" => list.file.as_deref().and_then(path),
             _ => networks(&list.declared),
+        });
+    }
+    for vouched in vouched {
+        table(&mut out, &schema::VOUCHED, |key| match key {
+            "name" => text(&vouched.name),
+            "kind" => text(vouched.kind.name()),
+            "file" => vouched.file.as_deref().and_then(path),
+            "networks" => networks(&vouched.declared),
+            "api_key_sha256" => vouched.api_key_sha256.as_ref().and_then(|digest| text(&hexadecimal(digest))),
+            "agent" => vouched.agent.as_deref().and_then(text),
+            "rate" => Some(over_time(vouched.per_second)),
+            "burst" => number(vouched.burst),
+            _ => number(vouched.concurrency),
         });
     }
     platforms.iter().for_each(|platform| show_platform(&mut out, platform));
@@ -80,7 +102,8 @@ fn show_platform(out: &mut String, platform: &Platform) {
         "upstreams" => list(upstreams, upstream),
         "keep_host" => flag(platform.keep_host),
         "session_cookie" => platform.session_cookie.as_deref().and_then(text),
-        _ => platform.api_key_header.as_deref().and_then(text),
+        "api_key_header" => platform.api_key_header.as_deref().and_then(text),
+        _ => text(&platform.outcome_header),
     });
     let tls = upstreams.iter().filter_map(|upstream| Some((upstream, upstream.tls.as_ref()?)));
     let named = tls.clone().find(|(upstream, tls)| tls.server_name != upstream.host.trim_matches(['[', ']']));
@@ -121,12 +144,13 @@ fn show_route(out: &mut String, route: &Route) {
         "methods" => list(&route.methods, |method| Value::Text(method.clone())),
         "body_size" => number(route.body_bytes),
         "first_byte_timeout" => duration(route.first_byte_timeout),
-        _ => flag(route.upgrade),
+        "upgrade" => flag(route.upgrade),
+        _ => text(route.challenge.name()),
     });
     for rate in &route.rates {
         table(out, &schema::RATE, |key| match key {
             "key" => text(rate.key.name()),
-            "rate" => Some(over_time(rate)),
+            "rate" => Some(over_time(rate.per_second)),
             "burst" => number(rate.burst),
             _ => text(rate.mode.name()),
         });
@@ -146,16 +170,23 @@ fn table(out: &mut String, section: &Section, value: impl Fn(&str) -> Option<Val
 }
 
 /// The rate in the unit that gives a whole number again.
-fn over_time(rate: &Rate) -> Value {
+fn over_time(rate: f64) -> Value {
     let whole = |seconds: u64| {
         #[expect(clippy::cast_precision_loss, reason = "3600 at most")]
-        let count = (rate.per_second * seconds as f64).round();
+        let count = (rate * seconds as f64).round();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is compared below")]
         let count = count as u64;
-        (count > 0 && per_second(count, seconds).to_bits() == rate.per_second.to_bits()).then_some((count, seconds))
+        (count > 0 && per_second(count, seconds).to_bits() == rate.to_bits()).then_some((count, seconds))
     };
     let (count, seconds) = Dimension::Rate.units().iter().find_map(|(_, weight)| whole(*weight)).unwrap_or((1, 1));
     Value::Rate { count, seconds }
+}
+
+fn hexadecimal(digest: &[u8]) -> String {
+    digest.iter().fold(String::with_capacity(64), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 fn upstream(upstream: &Upstream) -> Value {
