@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use memchr::{memchr, memchr2};
 use portcullis_types::RouteClass;
 
 use super::hash::Keys;
@@ -54,7 +55,7 @@ fn family(keys: &Keys, agent: &[u8]) -> u32 {
     let mut comments = 0;
     while let [first, ..] = rest {
         if *first == b'(' {
-            let end = rest.iter().position(|byte| *byte == b')').map_or(rest.len(), |at| at + 1);
+            let end = memchr(b')', rest).map_or(rest.len(), |at| at + 1);
             let (comment, behind) = rest.split_at(end);
             if comments == 0 {
                 words(comment, &mut names);
@@ -62,9 +63,9 @@ fn family(keys: &Keys, agent: &[u8]) -> u32 {
             comments += 1;
             rest = behind;
         } else {
-            let end = rest.iter().position(|byte| matches!(byte, b' ' | b'(')).unwrap_or(rest.len());
+            let end = memchr2(b' ', b'(', rest).unwrap_or(rest.len());
             let (product, behind) = rest.split_at(end);
-            let name = product.iter().position(|byte| *byte == b'/').unwrap_or(product.len());
+            let name = memchr(b'/', product).unwrap_or(product.len());
             names.push(product.get(..name).unwrap_or(product));
             rest = behind.strip_prefix(b" ").unwrap_or(behind);
         }
@@ -85,7 +86,7 @@ fn words(comment: &[u8], names: &mut Names) {
     }
 }
 
-/// Names, one after another with a space between.
+/// Names, one after another with a zero between.
 struct Names {
     bytes: [u8; FAMILY_BYTES],
     length: usize,
@@ -93,11 +94,10 @@ struct Names {
 
 impl Names {
     fn push(&mut self, name: &[u8]) {
-        let Some(room) = self.bytes.get_mut(self.length..) else { return };
-        for (to, from) in room.iter_mut().zip(name.iter().chain(b" ")) {
-            *to = *from;
-            self.length += 1;
-        }
+        let room = self.bytes.get_mut(self.length..).unwrap_or_default();
+        room.iter_mut().zip(name).for_each(|(to, from)| *to = *from);
+        // The zero behind each name is there already.
+        self.length += name.len() + 1;
     }
 }
 

@@ -3,14 +3,16 @@
 //! A cache-buster writes `?a8f3k=91x7q`, then `?zz0q1=77b2p`; a person's browser writes `?q=petition`. Told by shape, the
 //! first is always the same, and the second is not the same as the first.
 
+use memchr::{memchr, memrchr};
+
 use super::hash::Keys;
 
 /// Of a name or value, so many bytes decide its shape.
-const LOOKED_AT: u32 = 48;
+const LOOKED_AT: usize = 48;
 /// A name or value of fewer bytes is never called made up: too little to tell.
-const SHORTEST_MADE_UP: u32 = 5;
+const SHORTEST_MADE_UP: usize = 5;
 /// Parameters of a query that are looked at; more of them are one more shape.
-const PARAMETERS: u32 = 16;
+const PARAMETERS: usize = 16;
 /// Of a query, so many bytes are looked at.
 const QUERY_BYTES: usize = 1024;
 /// Of a path, so many bytes are told apart.
@@ -91,86 +93,70 @@ const CLASSES: [u8; 256] = {
     classes
 };
 
-/// By what stands before: a bit for each class that is a pair with it.
-const PAIRS: [u32; 32] = {
-    let mut pairs = [0; 32];
-    let mut letter = 0;
-    while letter < 26 {
-        pairs[letter] = LETTERS | 1 << DIGIT;
-        letter += 1;
-    }
-    pairs[DIGIT as usize] = LETTERS;
-    pairs
-};
-
-/// The same for pairs that do not stand side by side in words; a letter beside a digit is one.
-const RARE: [u32; 32] = {
-    let mut rare = PAIRS;
-    let mut letter = 0;
-    while letter < 26 {
+/// By the class that stands before and the class of a byte: 1 if the two are a pair, and `ONE_RARE` more if they do not
+/// stand side by side in words. A letter beside a digit is such a pair.
+const PAIRS: [[u32; 32]; 32] = {
+    let mut pairs = [[0; 32]; 32];
+    let mut before = 0;
+    while before <= DIGIT as usize {
+        let mut class = 0;
+        while class <= DIGIT as usize {
+            if before != DIGIT as usize || class != DIGIT as usize {
+                pairs[before][class] = 1 + ONE_RARE;
+            }
+            class += 1;
+        }
         let mut at = 0;
-        while at < FOLLOWS[letter].len() {
-            rare[letter] &= !(1 << (FOLLOWS[letter][at] - b'a'));
+        while before < 26 && at < FOLLOWS[before].len() {
+            pairs[before][(FOLLOWS[before][at] - b'a') as usize] = 1;
             at += 1;
         }
-        letter += 1;
+        before += 1;
     }
-    rare
+    pairs
 };
-
-/// One look at a text, byte by byte.
-#[derive(Debug, Clone, Copy)]
-struct Look {
-    seen: u32,
-    length: u32,
-    pairs: u32,
-    rare: u32,
-    before: u8,
-    escaped: u8,
-}
-
-impl Look {
-    const BEGIN: Self = Self { seen: 0, length: 0, pairs: 0, rare: 0, before: JOINT, escaped: 0 };
-
-    fn take(&mut self, byte: u8) {
-        self.length += 1;
-        if self.escaped > 0 {
-            self.escaped -= 1;
-            return;
-        }
-        let class = CLASSES[usize::from(byte)];
-        if class == ESCAPE {
-            self.escaped = 2;
-        }
-        let before = usize::from(self.before & 31);
-        self.seen |= 1 << class;
-        self.pairs += PAIRS[before] >> class & 1;
-        self.rare += RARE[before] >> class & 1;
-        self.before = class;
-    }
-
-    const fn shape(&self) -> Shape {
-        const OTHERS: u32 = 1 << FOREIGN | 1 << ESCAPE;
-        if self.seen == 0 {
-            Shape::Empty
-        } else if self.seen & (LETTERS | OTHERS) == 0 {
-            if self.seen & 1 << DIGIT == 0 { Shape::Word } else { Shape::Number }
-        } else if self.length >= SHORTEST_MADE_UP && self.rare >= 2 && self.rare * 4 >= self.pairs {
-            // Two, and a quarter, of what stands side by side never does in words.
-            Shape::MadeUp
-        } else if self.seen & OTHERS != 0 {
-            Shape::Encoded
-        } else {
-            Shape::Word
-        }
-    }
-}
+const ONE_RARE: u32 = 1 << 16;
 
 /// The shape of a name or value.
 pub(crate) fn shape(text: &[u8]) -> Shape {
-    let mut look = Look::BEGIN;
-    text.iter().take(LOOKED_AT as usize).for_each(|byte| look.take(*byte));
-    look.shape()
+    const OTHERS: u32 = 1 << FOREIGN | 1 << ESCAPE;
+    let text = text.get(..LOOKED_AT).unwrap_or(text);
+    let (mut seen, pairs) = look(text.iter());
+    let mut pairs = pairs;
+    if seen & 1 << ESCAPE != 0 {
+        // The two digits behind it stand for a byte and are no pair.
+        let mut escaped = 0u8;
+        (seen, pairs) = look(text.iter().filter(|byte| {
+            let counts = escaped == 0;
+            escaped = if **byte == b'%' { 2 } else { escaped.saturating_sub(1) };
+            counts
+        }));
+    }
+    let (pairs, rare) = (pairs % ONE_RARE, pairs / ONE_RARE);
+    if seen == 0 {
+        Shape::Empty
+    } else if seen & (LETTERS | OTHERS) == 0 {
+        if seen & 1 << DIGIT == 0 { Shape::Word } else { Shape::Number }
+    } else if text.len() >= SHORTEST_MADE_UP && rare >= 2 && rare * 4 >= pairs {
+        // Two, and a quarter, of what stands side by side never does in words.
+        Shape::MadeUp
+    } else if seen & OTHERS != 0 {
+        Shape::Encoded
+    } else {
+        Shape::Word
+    }
+}
+
+/// A bit for each class that occurs, and the sum of the pairs.
+fn look<'a>(text: impl Iterator<Item = &'a u8>) -> (u32, u32) {
+    let (mut seen, mut pairs, mut before) = (0, 0, JOINT);
+    for byte in text {
+        let class = CLASSES[usize::from(*byte)] & 31;
+        seen |= 1u32 << class;
+        pairs += PAIRS[usize::from(before)][usize::from(class)];
+        before = class;
+    }
+    (seen, pairs)
 }
 
 /// Names that advertisers and mailers append to links that people share. They look made up and are not.
@@ -187,48 +173,33 @@ pub(crate) fn query(keys: &Keys, query: &[u8]) -> u32 {
     if query.is_empty() {
         return 0;
     }
-    let mut sum = Sum { keys, names: 0, made_up: 0, parameters: 0 };
-    let (mut name, mut start) = (None, 0);
-    let mut look = Look::BEGIN;
-    for (at, byte) in query.iter().enumerate().take(QUERY_BYTES) {
-        match byte {
-            b'&' => {
-                sum.add(name.unwrap_or((look, query.get(start..at))), look.shape(), name.is_some());
-                if sum.parameters == PARAMETERS {
-                    return mix(sum.names, sum.made_up | 1 << 31).max(1);
-                }
-                (name, start, look) = (None, at + 1, Look::BEGIN);
-            }
-            b'=' if name.is_none() => {
-                name = Some((look, query.get(start..at)));
-                look = Look::BEGIN;
-            }
-            _ if look.length < LOOKED_AT => look.take(*byte),
-            _ => {}
+    let mut rest = query.get(..QUERY_BYTES).unwrap_or(query);
+    let (mut names, mut made_up) = (0u32, 0u32);
+    for _ in 0..PARAMETERS {
+        let (pair, more) = split(rest, b'&');
+        let (name, value) = split(pair, b'=');
+        let value = value.map_or(Shape::Empty, shape);
+        if matches!(shape(name), Shape::MadeUp | Shape::Number | Shape::Encoded) && !KNOWN_NAMES.contains(&name) {
+            made_up = 1;
+        } else {
+            names = names.wrapping_add(mix(keys.short(name), value as u32));
+        }
+        match more {
+            Some(more) => rest = more,
+            None => return mix(names, made_up).max(1),
         }
     }
-    sum.add(name.unwrap_or((look, query.get(start..query.len().min(QUERY_BYTES)))), look.shape(), name.is_some());
-    mix(sum.names, sum.made_up).max(1)
+    mix(names, made_up | MORE).max(1)
 }
 
-/// What the parameters of a query come to.
-struct Sum<'a> {
-    keys: &'a Keys,
-    names: u32,
-    made_up: u32,
-    parameters: u32,
-}
+/// There were more parameters than are looked at.
+const MORE: u32 = 1 << 31;
 
-impl Sum<'_> {
-    fn add(&mut self, (look, name): (Look, Option<&[u8]>), value: Shape, has_value: bool) {
-        self.parameters += 1;
-        let name = name.unwrap_or_default();
-        let value = if has_value { value } else { Shape::Empty };
-        if matches!(look.shape(), Shape::MadeUp | Shape::Number | Shape::Encoded) && !KNOWN_NAMES.contains(&name) {
-            self.made_up = 1;
-        } else {
-            self.names = self.names.wrapping_add(mix(self.keys.short(name), value as u32));
-        }
+/// What stands before the first `byte`, and what behind it.
+fn split(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
+    match memchr(byte, text).and_then(|at| text.split_at_checked(at)) {
+        Some((before, from)) => (before, from.get(1..)),
+        None => (text, None),
     }
 }
 
@@ -242,10 +213,10 @@ const fn mix(name: u32, value: u32) -> u32 {
 /// have a path of their own.
 pub(crate) fn path(keys: &Keys, path: &[u8]) -> u32 {
     let cut = path.get(..PATH_BYTES).unwrap_or(path);
-    let start = cut.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+    let start = memrchr(b'/', cut).map_or(0, |at| at + 1);
     let (parents, part) = cut.split_at_checked(start).unwrap_or((cut, &[]));
     // A file is named by what stands before its ending.
-    let stem = part.iter().rposition(|byte| *byte == b'.').filter(|at| *at > 0).and_then(|at| part.get(..at));
+    let stem = memrchr(b'.', part).filter(|at| *at > 0).and_then(|at| part.get(..at));
     match shape(stem.unwrap_or(part)) {
         shape @ (Shape::Number | Shape::MadeUp) => mix(keys.short(parents), shape as u32).max(1),
         _ => keys.short(cut),
