@@ -200,6 +200,10 @@ mod tests {
         fn reload(&self) -> Result<Reloaded, String> {
             Err("not here".into())
         }
+        fn command(&self, command: portcullis_engine::Command) -> Result<String, String> {
+            Ok(format!("{command:?}"))
+        }
+
         fn status(&self) -> Value {
             Value::Null
         }

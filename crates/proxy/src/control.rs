@@ -1,4 +1,4 @@
-//! The control socket: `reload`, `status`, and the hand-over of the listening sockets to a new process.
+//! The control socket: `reload`, `status`, what operators ask of the brain, and the hand-over of the listening sockets to a new process.
 //!
 //! Never listens on the network, never serves another user but root, and never gives up the sockets before the new
 //! process says that it accepts. One line of JSON each way; one request for each connection.
@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use portcullis_engine::{Command, Posture, RuleId};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg, sockopt,
@@ -32,6 +33,8 @@ use crate::sockets::{Inherited, Named};
 const REQUEST_BYTES: usize = 4096;
 /// Longest answer that the client side reads: all problems of a configuration, rendered.
 const ANSWER_BYTES: usize = 1024 * 1024;
+/// What is said to a verb that does not exist.
+const VERBS: &str = "the verbs are `reload`, `status`, `rules`, `posture`, `event` and `takeover`";
 /// To send a request, and to take its answer. What the gate does in between has no deadline.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long the client side waits for an answer: a reload reads files and resolves names.
@@ -55,7 +58,13 @@ pub trait Operator: Send + Sync + 'static {
     /// The rendered problems; the policy in force stays.
     fn reload(&self) -> Result<Reloaded, String>;
 
-    /// What `portcullis status` and tests want to know. Quick.
+    /// Does what an operator asks of the brain, on a thread that may block. It is in the journal on return.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    fn command(&self, command: Command) -> Result<String, String>;
+
+    /// What `portcullis status` and tests want to know, on a thread that may block.
     fn status(&self) -> Value;
 
     /// Duplicates of every listening socket with its declared address
@@ -164,12 +173,21 @@ pub struct Answer {
     pub status: Option<Value>,
 }
 
-/// Sends one verb (`reload`, `status`) and waits for the answer. Blocks.
+/// Sends one verb without arguments (`reload`, `status`) and waits for the answer. Blocks.
 ///
 /// # Errors
 /// Nothing answers there, or what answers is not a gate.
 pub fn ask(socket: &Path, verb: &str) -> io::Result<Answer> {
-    Line::connect(socket)?.request(verb)?.read_answer()
+    ask_with(socket, verb, &Value::Null)
+}
+
+/// [`ask`] with arguments: `rules` (`do`: `list`, `pin`, `undo`; `id`), `posture` (`platform`, `posture`), `event` (`do`:
+/// `add`, `cancel`, `list`; `name`, `platform`, `from`, `until` in Unix milliseconds).
+///
+/// # Errors
+/// Nothing answers there, or what answers is not a gate.
+pub fn ask_with(socket: &Path, verb: &str, args: &Value) -> io::Result<Answer> {
+    Line::connect(socket)?.request_with(verb, args)?.read_answer()
 }
 
 /// Asks the process before for its listening sockets. Blocks.
@@ -282,8 +300,8 @@ async fn converse(
         return answer(&mut stream, &refusal("only the user that runs the gate, and root, may ask")).await;
     }
     let mut buffer = Vec::new();
-    let verb = match timeout(DEADLINE, read_verb(&mut stream, &mut buffer)).await {
-        Ok(Ok(verb)) => verb,
+    let (verb, args) = match timeout(DEADLINE, read_request(&mut stream, &mut buffer)).await {
+        Ok(Ok(request)) => request,
         Ok(Err(error)) => return answer(&mut stream, &refusal(&error.to_string())).await,
         Err(_) => return answer(&mut stream, &refusal("no whole line came in time")).await,
     };
@@ -297,8 +315,10 @@ async fn converse(
             };
             answer(&mut stream, &reply).await
         }
-        "status" => {
-            let reply = json!({"ok": true, "message": "", "status": operator.status()});
+        "status" | "rules" | "posture" | "event" => {
+            let operator = Arc::clone(operator);
+            let reply = tokio::task::spawn_blocking(move || operate(operator.as_ref(), &verb, &args));
+            let reply = reply.await.unwrap_or_else(|_| refusal("answering panicked; please report it"));
             answer(&mut stream, &reply).await
         }
         "takeover" => {
@@ -317,8 +337,52 @@ async fn converse(
             ended
         }
         "ready" => answer(&mut stream, &refusal("nothing was taken over on this connection")).await,
-        _ => answer(&mut stream, &refusal("the verbs are `reload`, `status` and `takeover`")).await,
+        _ => answer(&mut stream, &refusal(VERBS)).await,
     }
+}
+
+/// Answers what asks about the brain, or asks something of it.
+fn operate(operator: &dyn Operator, verb: &str, args: &Value) -> Value {
+    match command(verb, args) {
+        Ok(None) => json!({"ok": true, "message": "", "status": operator.status()}),
+        Ok(Some(command)) => match operator.command(command) {
+            Ok(words) => json!({"ok": true, "message": words}),
+            Err(words) => refusal(&words),
+        },
+        Err(words) => refusal(&words),
+    }
+}
+
+/// What is asked of the brain; nothing where its status is asked for.
+fn command(verb: &str, args: &Value) -> Result<Option<Command>, String> {
+    let text = |key: &str| args.get(key).and_then(Value::as_str).map(str::to_owned);
+    let need = |key: &str| text(key).ok_or_else(|| format!("`{verb}` needs `{key}`"));
+    let time = |key: &str| args.get(key).and_then(Value::as_u64).ok_or_else(|| format!("`{verb}` needs `{key}`"));
+    let rule = || {
+        let id = need("id")?;
+        let number = id.strip_prefix("r-").unwrap_or(&id).parse();
+        number.map(RuleId).map_err(|_| format!("`{id}` is not the name of a rule, such as r-81"))
+    };
+    let command = match (verb, text("do").as_deref()) {
+        ("status", _) | ("rules" | "event", None | Some("list")) => return Ok(None),
+        ("rules", Some("pin")) => Command::Pin(rule()?),
+        ("rules", Some("undo")) => Command::Undo(rule()?),
+        ("posture", _) => {
+            let name = need("posture")?;
+            let posture = match name.as_str() {
+                "auto" => None,
+                _ => Some(Posture::from_name(&name).ok_or_else(|| format!("there is no posture {name}"))?),
+            };
+            Command::Posture { platform: text("platform"), posture }
+        }
+        ("event", Some("add")) => {
+            let (from, until) = (time("from")?, time("until")?);
+            Command::AddEvent { name: need("name")?, platform: text("platform"), from, until }
+        }
+        ("event", Some("cancel")) => Command::CancelEvent { name: need("name")? },
+        (_, what) => return Err(format!("`{verb}` cannot {}", what.unwrap_or_default())),
+    };
+    Ok(Some(command))
 }
 
 /// Sends the sockets and waits for `ready`. Anything else that happens leaves this process in charge.
@@ -336,8 +400,8 @@ async fn hand_over(
     };
     timeout(DEADLINE, send_sockets(stream, &sockets)).await??;
     drop(sockets);
-    let verb = match timeout(HANDOVER_DEADLINE, read_verb(stream, buffer)).await {
-        Ok(verb) => verb?,
+    let (verb, _) = match timeout(HANDOVER_DEADLINE, read_request(stream, buffer)).await {
+        Ok(request) => request?,
         Err(_) => return answer(stream, &refusal("the new process was not ready in time")).await,
     };
     if verb != "ready" {
@@ -389,8 +453,8 @@ fn refusal(message: &str) -> Value {
     json!({"ok": false, "message": message})
 }
 
-/// The verb of the next line; what follows the line stays in the buffer.
-async fn read_verb(stream: &mut UnixStream, buffer: &mut Vec<u8>) -> io::Result<String> {
+/// The verb of the next line with its arguments; what follows the line stays in the buffer.
+async fn read_request(stream: &mut UnixStream, buffer: &mut Vec<u8>) -> io::Result<(String, Value)> {
     let end = loop {
         match buffer.iter().take(REQUEST_BYTES).position(|byte| *byte == b'\n') {
             Some(end) => break end,
@@ -404,9 +468,10 @@ async fn read_verb(stream: &mut UnixStream, buffer: &mut Vec<u8>) -> io::Result<
         }
     };
     let line: Vec<u8> = buffer.drain(..=end).collect();
-    let request: Value = serde_json::from_slice(&line).map_err(|_| invalid("a request is one line of JSON"))?;
-    let verb = request.get("verb").and_then(Value::as_str);
-    verb.map(str::to_owned).ok_or_else(|| invalid("a request has a `verb`"))
+    let mut request: Value = serde_json::from_slice(&line).map_err(|_| invalid("a request is one line of JSON"))?;
+    let verb = request.get("verb").and_then(Value::as_str).map(str::to_owned);
+    let verb = verb.ok_or_else(|| invalid("a request has a `verb`"))?;
+    Ok((verb, request.get_mut("args").map(Value::take).unwrap_or_default()))
 }
 
 fn invalid(what: &str) -> io::Error {
@@ -431,8 +496,15 @@ impl Line {
         Ok(Self { stream, bytes: Vec::new(), descriptors: Vec::new() })
     }
 
-    fn request(mut self, verb: &str) -> io::Result<Self> {
-        let mut line = json!({ "verb": verb }).to_string();
+    fn request(self, verb: &str) -> io::Result<Self> {
+        self.request_with(verb, &Value::Null)
+    }
+
+    fn request_with(mut self, verb: &str, args: &Value) -> io::Result<Self> {
+        let mut line = match args {
+            Value::Null => json!({ "verb": verb }).to_string(),
+            args => json!({ "verb": verb, "args": args }).to_string(),
+        };
         line.push('\n');
         match self.stream.write_all(line.as_bytes()) {
             // It refused before it read, and the reason can still be read.
@@ -545,6 +617,11 @@ mod tests {
                 None => Ok(Reloaded { message: "2 platforms".into(), generation: 2 }),
             }
         }
+
+        fn command(&self, command: Command) -> Result<String, String> {
+            Ok(format!("{command:?}"))
+        }
+
         fn status(&self) -> Value {
             json!({"sockets": self.sockets.len()})
         }
@@ -600,6 +677,34 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(path.parent().expect("a directory")), 0o700);
+    }
+
+    #[test]
+    fn what_operators_ask_of_the_brain_is_understood_or_refused_in_words() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("control.sock");
+        let _ended = served(&path, &Gate::with(0));
+        let table = [
+            ("rules", json!({"do": "undo", "id": "r-81"}), Ok("Undo(RuleId(81))")),
+            ("rules", json!({"do": "pin", "id": "81"}), Ok("Pin(RuleId(81))")),
+            ("rules", json!({"do": "list"}), Ok("")),
+            ("rules", json!({"do": "undo"}), Err("needs `id`")),
+            ("rules", json!({"do": "undo", "id": "all"}), Err("not the name of a rule")),
+            ("rules", json!({"do": "burn", "id": "r-1"}), Err("cannot burn")),
+            ("posture", json!({"posture": "attack"}), Ok("Posture { platform: None, posture: Some(Attack) }")),
+            ("posture", json!({"posture": "auto", "platform": "public"}), Ok("Some(\"public\"), posture: None")),
+            ("posture", json!({"posture": "panic"}), Err("no posture panic")),
+            ("posture", json!([]), Err("needs `posture`")),
+            ("event", json!({"do": "add", "name": "debate", "from": 1, "until": 2}), Ok("from: 1, until: 2")),
+            ("event", json!({"do": "add", "name": "debate", "from": -1, "until": 2}), Err("needs `from`")),
+            ("event", json!({"do": "cancel", "name": "debate"}), Ok("CancelEvent")),
+        ];
+        for (verb, args, expected) in table {
+            let answer = ask_with(&path, verb, &args).expect("served");
+            assert_eq!(answer.ok, expected.is_ok(), "{verb} {args}: {answer:?}");
+            let words = expected.unwrap_or_else(|words| words);
+            assert!(answer.message.contains(words), "{verb} {args}: {answer:?}");
+        }
     }
 
     #[test]

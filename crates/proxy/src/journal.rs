@@ -135,6 +135,10 @@ impl Journal {
 
     /// Queues a record. It never waits for the disk.
     pub fn record(&self, record: &Record<'_>) {
+        self.line(|out, node, lost| record.write(out, node, lost));
+    }
+
+    fn line(&self, write: impl FnOnce(&mut Vec<u8>, &str, u64)) {
         if !self.shared.enabled.load(Ordering::Relaxed) {
             return;
         }
@@ -149,7 +153,7 @@ impl Journal {
             0 => 0,
             _ => self.shared.lost.swap(0, Ordering::Relaxed),
         };
-        record.write(&mut lane.lines, &self.shared.node, lost);
+        write(&mut lane.lines, &self.shared.node, lost);
         if lost > 0 {
             let position = lane.records;
             lane.told.push((position, lost));
@@ -160,6 +164,11 @@ impl Journal {
         if full {
             self.wake();
         }
+    }
+
+    /// Queues the record of an act of the brain or of its operator.
+    pub fn record_act(&self, act: &portcullis_engine::Act, unix_millis: u64) {
+        self.line(|out, node, lost| record::write_act(out, act, unix_millis, node, lost));
     }
 
     /// What became of the records so far.

@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod challenge;
 pub mod control;
+mod coordinator;
 mod http;
 pub mod journal;
 pub mod metrics;
@@ -36,6 +37,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::admin::{AdminThread, Report};
 use crate::control::{Claim, ControlSocket, Operator, Reloaded, TakeoverHandle};
+use crate::coordinator::{Beginning, Coordinator};
 use crate::journal::Journal;
 use crate::metrics::Registry;
 use crate::sockets::{Inherited, Named};
@@ -102,6 +104,7 @@ pub(crate) struct Process {
     pub(crate) node: Arc<portcullis_engine::Node>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) coordinator: Arc<Coordinator>,
     secret: [u64; 2],
     upstream_tls: UpstreamSide,
     reload: Box<dyn Fn() -> Result<Policy, String> + Send + Sync>,
@@ -159,8 +162,9 @@ impl Gate {
             true => None,
         };
 
-        let secret = random_secret().map_err(other("the system's randomness"))?;
-        let node = Arc::new(portcullis_engine::Node::new(&policy.limits, secret));
+        let state = state::directory(&policy);
+        let (secret, master) = coordinator::secrets(state.as_deref()).map_err(other("the secrets of the node"))?;
+        let node = Arc::new(portcullis_engine::Node::with_keys(&policy.limits, secret, master));
         let registry = Registry::new(count, version);
         let journal = Journal::open(&policy.log, &policy.server.name).map_err(other("the decision log"))?;
         registry.watch(Arc::clone(&node), journal.counters());
@@ -178,8 +182,21 @@ impl Gate {
             deal(open, &mut doors);
         }
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
+        let epoch = Instant::now();
+        let coordinator = Coordinator::start(Beginning {
+            settings: state::settings(&snapshot.policy),
+            site: state::site(&snapshot.policy),
+            node: Arc::clone(&node),
+            seed: secret[1].rotate_left(23),
+            epoch,
+            journal: Arc::clone(&journal),
+            state,
+        })
+        .map_err(other("the brain's thread"))?;
+        registry.watch_brain(Arc::clone(&coordinator));
         let process = Arc::new(Process {
-            epoch: Instant::now(),
+            epoch,
+            coordinator,
             node,
             registry,
             journal,
@@ -253,6 +270,7 @@ impl Gate {
                 tracing::error!("a worker panicked");
             }
         }
+        self.process.coordinator.stop();
         self.process.journal.close();
         self.admin.stop();
     }
@@ -370,6 +388,7 @@ impl Process {
         }
         self.journal.reconfigure(&snapshot.policy.log).map_err(|error| format!("the decision log: {error}"))?;
         self.node.set_limits(&snapshot.policy.limits);
+        self.coordinator.replace(state::settings(&snapshot.policy), state::site(&snapshot.policy));
 
         let mut remarks = String::new();
         if changes.admin_moved {
@@ -454,7 +473,15 @@ impl Operator for Process {
         Self::reload(self)
     }
 
+    fn command(&self, command: portcullis_engine::Command) -> Result<String, String> {
+        self.coordinator.command(command)
+    }
+
     fn status(&self) -> serde_json::Value {
+        let defence = match self.coordinator.status() {
+            Ok(status) => serde_json::to_value(status).unwrap_or_default(),
+            Err(why) => serde_json::json!({ "error": why }),
+        };
         let current = self.lock();
         let policy = &current.snapshot.policy;
         serde_json::json!({
@@ -465,6 +492,7 @@ impl Operator for Process {
             "workers": current.workers.len(),
             "listeners": policy.listeners.iter().map(|listener| &listener.name).collect::<Vec<_>>(),
             "platforms": policy.platforms.iter().map(|platform| &platform.name).collect::<Vec<_>>(),
+            "defence": defence,
         })
     }
 
@@ -472,6 +500,8 @@ impl Operator for Process {
         if self.draining.load(Ordering::Relaxed) {
             return Err(io::Error::other("the gate is draining"));
         }
+        // The new process reads what was learned when it has the sockets.
+        self.coordinator.save();
         let duplicate =
             |known: &Named| Ok(Named { name: known.name.clone(), bind: known.bind, socket: known.socket.try_clone()? });
         self.lock().sockets.iter().map(duplicate).collect()
@@ -516,14 +546,4 @@ fn warn_of_descriptors(connections: u64) {
             "fewer descriptors than `limits.connections` may need: raise LimitNOFILE, or accepting may rest"
         );
     }
-}
-
-/// Sixteen bytes from the system: they keep an attacker from choosing keys that collide.
-fn random_secret() -> io::Result<[u64; 2]> {
-    use std::io::Read as _;
-    let mut bytes = [0_u8; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    let (low, high) = bytes.split_at(8);
-    let number = |half: &[u8]| half.iter().fold(0_u64, |value, byte| value << 8 | u64::from(*byte));
-    Ok([number(low), number(high)])
 }

@@ -9,9 +9,10 @@ use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use portcullis_engine::Node;
+use portcullis_engine::{Node, Posture};
 use portcullis_types::{Reason, RouteClass};
 
+use crate::coordinator::{Coordinator, Figures};
 use crate::journal::LogCounters;
 
 /// Platforms with series of their own; further names share the series `other`.
@@ -84,6 +85,7 @@ pub struct Registry {
     upstreams: Mutex<BTreeMap<String, Arc<Upstream>>>,
     node: OnceLock<Arc<Node>>,
     log: OnceLock<Arc<LogCounters>>,
+    brain: OnceLock<Arc<Coordinator>>,
     /// What happens too rarely for a block per worker.
     pub process: Process,
 }
@@ -117,6 +119,7 @@ impl Registry {
             upstreams: Mutex::default(),
             node: OnceLock::new(),
             log: OnceLock::new(),
+            brain: OnceLock::new(),
             process: Process::default(),
         })
     }
@@ -125,6 +128,11 @@ impl Registry {
     pub fn watch(&self, node: Arc<Node>, log: Arc<LogCounters>) {
         let _ = self.node.set(node);
         let _ = self.log.set(log);
+    }
+
+    /// Renders what the brain says of itself from now on.
+    pub(crate) fn watch_brain(&self, brain: Arc<Coordinator>) {
+        let _ = self.brain.set(brain);
     }
 
     /// The block of that worker. A number beyond the workers gets a block that nobody renders.
@@ -161,6 +169,7 @@ impl Registry {
         self.render_requests(&mut text);
         self.render_upstreams(&mut text);
         self.render_process(&mut text);
+        self.render_brain(&mut text);
         text.0
     }
 
@@ -257,6 +266,49 @@ impl Registry {
         for (url, upstream) in &upstreams {
             text.line("portcullis_upstream_ejections_total", &[("upstream", url)], upstream.ejections.get());
         }
+    }
+
+    fn render_brain(&self, text: &mut Text) {
+        let Some(brain) = self.brain.get() else { return };
+        let Figures { acts, status, judged, missed, restarts } = brain.told();
+        text.head("portcullis_posture", "gauge", "1 for the posture in which a platform stands.");
+        for platform in &status.platforms {
+            for posture in Posture::ALL {
+                let labels = [("platform", platform.name.as_str()), ("posture", posture.name())];
+                text.line("portcullis_posture", &labels, u8::from(posture.name() == platform.posture));
+            }
+        }
+        text.head("portcullis_rules", "gauge", "Rules of the brain by phase.");
+        for platform in &status.platforms {
+            let mut phases: BTreeMap<&str, u64> = BTreeMap::new();
+            platform.rules.iter().for_each(|rule| *phases.entry(&rule.phase).or_default() += 1);
+            for (phase, count) in phases {
+                text.line("portcullis_rules", &[("platform", platform.name.as_str()), ("phase", phase)], count);
+            }
+        }
+        text.head("portcullis_expected_requests_per_second", "gauge", "What the baseline expects now.");
+        for platform in &status.platforms {
+            let value = format_args!("{:.3}", platform.baseline.expected_rps);
+            text.line("portcullis_expected_requests_per_second", &[("platform", &platform.name)], value);
+        }
+        text.head("portcullis_acts_total", "counter", "Acts of the brain and of its operator, by kind.");
+        for (kind, count) in &acts {
+            text.line("portcullis_acts_total", &[("kind", kind)], count);
+        }
+        let judged = format_args!("{:.6}", judged.as_secs_f64());
+        text.one("portcullis_brain_seconds", "gauge", "How long one of the last judgements took.", judged);
+        text.one(
+            "portcullis_harvests_missed_total",
+            "counter",
+            "Times that the brain had no room for what a worker saw.",
+            missed,
+        );
+        text.one(
+            "portcullis_brain_restarts_total",
+            "counter",
+            "Times that the brain failed and was begun anew.",
+            restarts,
+        );
     }
 
     fn render_process(&self, text: &mut Text) {

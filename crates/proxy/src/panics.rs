@@ -25,7 +25,8 @@ pub(crate) async fn counted(task: impl Future<Output = ()>, count: impl FnOnce()
     }
 }
 
-fn words(cause: &(dyn Any + Send)) -> String {
+/// What a panic said.
+pub(crate) fn words(cause: &(dyn Any + Send)) -> String {
     cause
         .downcast_ref::<&str>()
         .map(|words| (*words).to_owned())

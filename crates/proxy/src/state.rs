@@ -128,6 +128,29 @@ impl Local {
     }
 }
 
+/// Where the secrets of the node and what was learned outlive a restart.
+pub(crate) fn directory(_policy: &Policy) -> Option<std::path::PathBuf> {
+    None
+}
+
+/// What of the brain is switched on.
+pub fn settings(_policy: &Policy) -> engine::Settings {
+    engine::Settings::default()
+}
+
+/// What there is to protect, by name.
+pub fn site(policy: &Policy) -> engine::Site {
+    let route = |route: &portcullis_config::policy::Route| engine::SiteRoute {
+        path: route_name(&route.path),
+        class: route.class,
+    };
+    let platform = |platform: &Platform| engine::SitePlatform {
+        name: platform.name.clone(),
+        routes: platform.routes.iter().map(route).collect(),
+    };
+    engine::Site { platforms: policy.platforms.iter().map(platform).collect() }
+}
+
 /// What the engine holds to, in its own words.
 fn declaration(policy: &Policy) -> Declaration {
     let list = |list: &AddressList| engine::List {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use portcullis_engine::{Admitted, Ask, ConnectionPermit, Detail, Refusal, Ruling, Shard};
+use portcullis_engine::{Admitted, Ask, ConnectionPermit, Detail, Orders, Refusal, Ruling, Shard};
 use portcullis_types::{ClientAddr, Limits, Reason, Reference, Tick};
 use portcullis_wire::http::RequestHead;
 use portcullis_wire::proxy_protocol;
@@ -29,7 +29,7 @@ use crate::sockets::reset;
 use crate::state::{Local, Snapshot};
 use crate::stream::{Stream, Wire};
 use crate::watch::{SWEEP, Watch, Watchers};
-use crate::{Process, panics, tls};
+use crate::{Process, coordinator, panics, tls};
 
 /// How long accepting rests when the process is out of descriptors or memory for sockets.
 const ACCEPT_REST: Duration = Duration::from_millis(20);
@@ -161,6 +161,10 @@ impl Worker {
                 }
             }
         });
+        let observer = tokio::task::spawn_local({
+            let worker = Rc::clone(self);
+            async move { worker.observe().await }
+        });
         let mut probes = self.start_probes();
         while let Some(command) = commands.recv().await {
             match command {
@@ -175,6 +179,30 @@ impl Worker {
         self.drain().await;
         probes.drain(..).for_each(|probe| probe.abort());
         sweeper.abort();
+        observer.abort();
+    }
+
+    /// Hands over what was seen, each beat, and takes what shall hold from now on.
+    async fn observe(&self) {
+        let (back, spares) = std::sync::mpsc::channel();
+        let mut held: Option<Arc<Orders>> = None;
+        let mut beat = tokio::time::interval(coordinator::BEAT);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            beat.tick().await;
+            let now = self.watchers.now();
+            let mut shard = self.shard.borrow_mut();
+            spares.try_iter().for_each(|harvest| shard.recycle(harvest));
+            let harvest = shard.harvest(now);
+            if let Err(harvest) = self.process.coordinator.offer(harvest, &back) {
+                shard.recycle(harvest);
+            }
+            let orders = self.process.coordinator.orders(now);
+            if held.as_ref().is_none_or(|held| !Arc::ptr_eq(held, &orders)) {
+                shard.obey(Arc::clone(&orders));
+                held = Some(orders);
+            }
+        }
     }
 
     /// Finishes what is under way, within the declared time.

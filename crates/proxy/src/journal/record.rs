@@ -20,6 +20,8 @@ const WORD_BYTES: usize = 32;
 const NAME_BYTES: usize = 128;
 /// Bytes of a host, a path, a print or a detail that are kept.
 const TEXT_BYTES: usize = 256;
+/// Characters of the words of an act that are kept where all of it would not fit.
+const ACT_CHARACTERS: usize = 2000;
 /// Observed measures that are kept.
 const OBSERVED: usize = 8;
 /// A byte becomes at most six characters of JSON (`\u0000`), and a broken one three bytes (U+FFFD).
@@ -177,6 +179,28 @@ impl Record<'_> {
         }
         out.raw("}\n", |_| ());
     }
+}
+
+/// Appends the line of an act: `{"t":…,"node":…,"kind":"act","act":{…}}`. The brain bounds what it says; where it does
+/// not, the words are cut.
+pub(super) fn write_act(out: &mut Vec<u8>, act: &portcullis_engine::Act, unix_millis: u64, node: &str, lost: u64) {
+    let before = out.len();
+    let mut told = serde_json::to_vec(act).unwrap_or_default();
+    if told.len() + FRAME_BYTES + NAME_BYTES * WORST_ESCAPE > LINE_BYTES {
+        let mut short = act.clone();
+        short.facts.clear();
+        short.words = short.words.chars().take(ACT_CHARACTERS).collect();
+        told = serde_json::to_vec(&short).unwrap_or_default();
+    }
+    let line = &mut Line(out);
+    line.raw("{\"t\":\"", |out| push_time(out, unix_millis));
+    line.text("\",\"node\":", Some(node.as_bytes()), NAME_BYTES);
+    line.raw(",\"kind\":\"act\",\"act\":", |out| out.extend_from_slice(&told));
+    if lost > 0 {
+        line.raw(",\"lost\":", |out| push_number(out, lost));
+    }
+    line.raw("}\n", |_| ());
+    debug_assert!(out.len() - before <= LINE_BYTES, "an act is cut to fit");
 }
 
 /// A line under way. What comes before a value is written as it stands: a flood of refusals is a flood of lines.

@@ -235,3 +235,32 @@ fn wait_until(mut done: impl FnMut() -> bool) {
     }
     panic!("it did not happen within ten seconds");
 }
+
+#[test]
+fn an_act_is_one_line_however_much_it_says() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("decisions.jsonl");
+    let log = DecisionLog { path: Some(path.clone()), file_bytes: 1 << 20, files: 2, sample: 0 };
+    let journal = Journal::open(&log, "node").expect("opened");
+    let act = |words: String| portcullis_engine::Act {
+        at_nanos: 7,
+        kind: "posture".to_owned(),
+        platform: "public".to_owned(),
+        rule: Some("r-81".to_owned()),
+        by: "gate".to_owned(),
+        words,
+        facts: vec![("times".to_owned(), "6.1".to_owned())],
+        undo: String::new(),
+    };
+    journal.record_act(&act("a \"word\"\nand another".to_owned()), 1_700_000_000_000);
+    journal.record_act(&act("\u{1b}".repeat(LINE_BYTES)), 1_700_000_000_000);
+    journal.close();
+    let text = fs::read_to_string(&path).expect("written");
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("one line of JSON")).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["kind"], "act");
+    assert_eq!(lines[0]["act"]["words"], "a \"word\"\nand another");
+    assert_eq!(lines[0]["act"]["rule"], "r-81");
+    assert!(lines[1]["act"]["words"].as_str().is_some_and(|words| !words.is_empty()));
+    assert!(text.lines().all(|line| line.len() < LINE_BYTES));
+}
