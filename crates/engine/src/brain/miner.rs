@@ -63,6 +63,10 @@ pub struct Ground<'a> {
     pub expected: f64,
     /// The same in microseconds of the platform.
     pub expected_cost: f64,
+    /// Fewer rows beyond the expected are the weather of any site, or a rest that is not worth a rule.
+    pub least: f64,
+    /// The same in microseconds of the platform.
+    pub least_cost: f64,
 }
 
 /// The patterns that explain the most of what is out of the ordinary, the best first.
@@ -151,9 +155,8 @@ impl Field {
         let cost: f64 = ground.window.iter().map(|row| f64::from(row.cost_us)).sum();
         let rows = ground.window.len() as f64;
         let (excess, excess_cost) = (rows - ground.expected, cost - ground.expected_cost);
-        // Less than a fifth more than usual is the weather of any site.
-        let excess = if excess > 0.2 * ground.expected && excess >= 8.0 { excess } else { 0.0 };
-        let excess_cost = if excess_cost > 0.2 * ground.expected_cost { excess_cost } else { 0.0 };
+        let excess = if excess > ground.least && excess >= 8.0 { excess } else { 0.0 };
+        let excess_cost = if excess_cost > ground.least_cost { excess_cost } else { 0.0 };
         if excess <= 0.0 && excess_cost <= 0.0 {
             return None;
         }
@@ -503,7 +506,15 @@ mod tests {
     }
 
     fn find(baseline: &[Row], window: &[Row], people: &[Row], expected: f64) -> Vec<Candidate> {
-        mine(&Ground { baseline, window, people, expected, expected_cost: expected * 5000.0 })
+        mine(&Ground {
+            baseline,
+            window,
+            people,
+            expected,
+            expected_cost: expected * 5000.0,
+            least: 0.2 * expected,
+            least_cost: 1000.0 * expected,
+        })
     }
 
     #[test]
@@ -627,6 +638,8 @@ mod tests {
                 people: &people,
                 expected: f64::from(dice.of(300)),
                 expected_cost: f64::from(dice.of(1 << 24)),
+                least: 10.0,
+                least_cost: 10_000.0,
             };
             let found = mine(&ground);
             prop_assert!(found.len() <= COVER);

@@ -121,6 +121,12 @@ const PASSED: f64 = 0.05;
 const EXPLAINED: f64 = 0.6;
 /// A clean rule in force that explains so much is one too, beside whatever else is going on.
 const EXPLAINED_IN_FORCE: f64 = 0.2;
+/// Less than this beside ordinary traffic, by requests or by cost, is not worth a rule.
+const MATTERS: f64 = 0.25;
+/// A rule that matches less than this of ordinary traffic's volume is not either.
+const MATCHES: f64 = 0.1;
+/// A clean rule that explains so much is enforced even where the rest stays unexplained and the platform does not suffer.
+const TELLING: f64 = 0.25;
 /// Steps of 100 ms that the window holds, and rows of each.
 const SLICES: usize = 25;
 /// Of them, those that go to the miner; the older ones serve to judge visitors that have had the time to show themselves.
@@ -161,7 +167,6 @@ pub(crate) struct Rules {
 /// The requests of one step.
 #[derive(Debug)]
 struct Slice {
-    at: Tick,
     rows: Vec<Row>,
     seen: u64,
 }
@@ -429,7 +434,7 @@ impl Rules {
         }
         let step = situation.fresh.len().div_ceil(SLICE).max(1);
         let rows: Vec<Row> = situation.fresh.iter().step_by(step).copied().collect();
-        self.slices.push_back(Slice { at: now, rows, seen: situation.fresh_seen });
+        self.slices.push_back(Slice { rows, seen: situation.fresh_seen });
         for outcome in situation.outcomes {
             if self.outcomes.len() >= OUTCOMES {
                 self.outcomes.pop_front();
@@ -487,8 +492,10 @@ impl Rules {
                 continue;
             }
             let test = BackTest::of(&dormant.pattern, situation.baseline, situation.protected);
-            let ordinary = test.share() * situation.expected_rate * SURGE as f64 / 10.0;
-            if test.rows > 0 && requests < 4.0 * ordinary {
+            let ordinary =
+                if test.rows == 0 { 0.0 } else { test.share() } * situation.expected_rate * SURGE as f64 / 10.0;
+            let least = if dormant.business { 0.0 } else { MATCHES * situation.expected_rate * SURGE as f64 / 10.0 };
+            if requests < (4.0 * ordinary).max(least) {
                 continue;
             }
             at -= 1;
@@ -648,6 +655,9 @@ impl Rules {
     /// Moves rules out of the shadow.
     fn advance(&mut self, situation: &Situation<'_>, acts: &mut Vec<Act>) {
         let now = situation.now;
+        // What explains little of the excess waits for more, unless the platform already suffers.
+        let told: f64 = self.live.iter().map(|rule| rule.explains).sum();
+        let grave = told >= EXPLAINED || situation.stress || situation.business;
         let may = may_enforce(situation) && self.pressed.is_some_and(|at| now.since(at) <= Duration::from_secs(2));
         let mut at = 0;
         while let Some(rule) = self.live.get(at) {
@@ -669,7 +679,9 @@ impl Rules {
                 self.fail(rule.pattern, now);
                 continue;
             }
-            if !may {
+            let telling =
+                judged.verdict == Verdict::Clean && self.live.get(at).is_some_and(|rule| rule.explains >= TELLING);
+            if !may || !(grave || telling) {
                 if age > IDLE && !situation.settings.watch_only {
                     let rule = self.live.remove(at);
                     self.fail(rule.pattern, now);
@@ -685,6 +697,17 @@ impl Rules {
             };
             let wanted = self.fit(at, wanted.min(ceiling), situation, acts);
             let waiting = judged.verdict == Verdict::Young && age < WAIT;
+            let matters = self.live.get(at).is_some_and(|rule| rule.matters(situation));
+            if !matters {
+                // It stays in the shadow for a while; what it was proposed for may have been a moment's.
+                if age >= Duration::from_secs(1) {
+                    let rule = self.live.remove(at);
+                    self.fail(rule.pattern, now);
+                } else {
+                    at += 1;
+                }
+                continue;
+            }
             if let Some(rule) = self.live.get_mut(at) {
                 if waiting && phase == Phase::Shadow {
                     rule.phase = Phase::Waiting;
@@ -746,7 +769,11 @@ impl Rules {
             self.explained = 0.0;
             return;
         }
-        let pause = if self.explained >= EXPLAINED { Duration::from_millis(500) } else { Duration::from_millis(100) };
+        let pause = match self.explained {
+            much if much >= 0.9 => Duration::from_secs(2),
+            most if most >= EXPLAINED => Duration::from_millis(500),
+            _ => Duration::from_millis(100),
+        };
         if self.mined.is_some_and(|at| now.since(at) < pause) {
             return;
         }
@@ -766,8 +793,20 @@ impl Rules {
         let expected_cost =
             (situation.expected_cost * seconds / weight * (1.0 - normal)).max(people_cost * (1.0 - normal) / normal);
         self.explained = self.explained_by_rules(&window, expected, expected_cost, situation);
-        let left: Vec<Row> = window.into_iter().filter(|row| !self.is_spoken_for(row)).collect();
-        let ground = Ground { baseline: situation.baseline, window: &left, people: &people, expected, expected_cost };
+        let left: Vec<Row> = window.iter().filter(|row| !self.is_spoken_for(row)).copied().collect();
+        // What is left must matter: beside ordinary traffic, and beside what rules explain already.
+        let cost: f64 = window.iter().map(|row| f64::from(row.cost_us)).sum();
+        let (ordinary, ordinary_cost) =
+            (situation.expected_rate * seconds / weight, situation.expected_cost * seconds / weight);
+        let ground = Ground {
+            baseline: situation.baseline,
+            window: &left,
+            people: &people,
+            expected,
+            expected_cost,
+            least: (MATTERS * ordinary).max(0.1 * (window.len() as f64 - expected)),
+            least_cost: (MATTERS * ordinary_cost).max(0.1 * (cost - expected_cost)),
+        };
         for candidate in miner::mine(&ground) {
             self.propose(&candidate.pattern, candidate.explains, None, &rows, situation, next, acts);
         }
@@ -792,8 +831,15 @@ impl Rules {
         let usual = failed_before / (baseline.len() as f64 - failed_before).max(1.0);
         let expected = usual.min(4.0) * done.len() as f64;
         let left: Vec<Row> = failing.iter().filter(|row| !self.is_spoken_for(row)).copied().collect();
-        let ground =
-            Ground { baseline: &baseline, window: &left, people: &done, expected, expected_cost: f64::INFINITY };
+        let ground = Ground {
+            baseline: &baseline,
+            window: &left,
+            people: &done,
+            expected,
+            expected_cost: f64::INFINITY,
+            least: 0.2 * expected,
+            least_cost: f64::INFINITY,
+        };
         for candidate in miner::mine(&ground) {
             let Some(pattern) = with_endpoint(&candidate.pattern, &left) else { continue };
             let test = BackTest::of(&pattern, &baseline, situation.protected);
@@ -1028,6 +1074,11 @@ impl Rules {
         if rule.phase == Phase::Shadow {
             return;
         }
+        if rule.action == Action::Deprioritise {
+            // It never proved itself; the next time it is looked at anew.
+            acts.push(words::ended(&rule, &self.gallery, situation, reason));
+            return;
+        }
         acts.push(words::withdrawn(&rule, &self.gallery, situation, reason));
         if self.dormant.len() >= DORMANT {
             self.dormant.remove(0);
@@ -1187,6 +1238,14 @@ impl Rule {
         quiet + quiet * ((spread % 8) as u32) / 100
     }
 
+    /// Whether it matches enough since it was proposed, by requests or by cost.
+    fn matters(&self, situation: &Situation<'_>) -> bool {
+        let seconds = situation.now.since(self.proposed).as_secs_f64().max(0.1);
+        let (rate, cost) = (self.total.matched as f64 / seconds, self.total.cost_us as f64 / seconds);
+        let least = MATCHES * situation.expected_rate;
+        self.business || rate >= least.max(1.0) || (cost > 0.0 && cost >= MATCHES * situation.expected_cost)
+    }
+
     /// It takes away next to nothing.
     fn useless(&self, situation: &Situation<'_>) -> bool {
         self.rate() < 0.05 * situation.expected_rate
@@ -1301,3 +1360,6 @@ fn from_numbers(numbers: &[(u8, u32)]) -> Option<Pattern> {
         .collect();
     pattern.filter(|pattern| !pattern.is_empty() && pattern.len() <= LITERALS)
 }
+
+#[cfg(test)]
+mod tests;

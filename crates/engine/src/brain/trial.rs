@@ -27,7 +27,7 @@ const OUTCOMES_CHALLENGED: f64 = 0.05;
 /// How long a visitor must be known before having shown nothing says anything.
 const RIPE: Duration = Duration::from_millis(1000);
 /// So many requests without an asset, a cookie or a referer say the same before that.
-const MANY: u32 = 4;
+const MANY: u32 = 8;
 /// One visitor counts as at most so many.
 const WEIGHT: u32 = 24;
 /// Where fewer than this share of ordinary visitors show to be people, nobody can be told by it.

@@ -178,7 +178,7 @@ pub(crate) fn enforced(rule: &Rule, gallery: &Gallery, situation: &Situation<'_>
 pub(crate) fn watched(rule: &Rule, gallery: &Gallery, situation: &Situation<'_>) -> Act {
     let words = format!(
         "Rule {} after {:.0} s: {}. It matched {} requests and acted upon {}; {} of them came from visitors who have \
-         shown who they are. {} {}",
+         shown who they are.{}{}",
         rule.id,
         situation.now.since(rule.since).as_secs_f64(),
         relief(rule, situation),
@@ -188,7 +188,7 @@ pub(crate) fn watched(rule: &Rule, gallery: &Gallery, situation: &Situation<'_>)
         hold_out(rule),
         challenges(rule),
     );
-    act("rule-watched", rule, situation, words.trim_end().to_owned(), facts(rule, gallery, situation))
+    act("rule-watched", rule, situation, words, facts(rule, gallery, situation))
 }
 
 pub(crate) fn harder(rule: &Rule, gallery: &Gallery, situation: &Situation<'_>, reason: &str) -> Act {
@@ -273,6 +273,15 @@ pub(crate) fn withdrawn(rule: &Rule, gallery: &Gallery, situation: &Situation<'_
         rule.id,
         number(rule.total.matched),
         gallery.pattern(&rule.pattern),
+    );
+    act("rule-withdrawn", rule, situation, words, facts(rule, gallery, situation))
+}
+
+pub(crate) fn ended(rule: &Rule, gallery: &Gallery, situation: &Situation<'_>, reason: &str) -> Act {
+    let words = format!(
+        "Rule {} is withdrawn: {reason}. It put {} requests behind and is not remembered.",
+        rule.id,
+        number(rule.total.matched),
     );
     act("rule-withdrawn", rule, situation, words, facts(rule, gallery, situation))
 }
@@ -393,7 +402,11 @@ fn why(rule: &Rule, situation: &Situation<'_>) -> String {
     if situation.stress {
         reasons.push(format!("requests wait {:.0} ms for the platform", situation.queue_ms));
     }
-    if reasons.is_empty() { String::new() } else { format!("Why: {}.", reasons.join(", and ")) }
+    if reasons.is_empty() {
+        "Why: something is out of the ordinary.".to_owned()
+    } else {
+        format!("Why: {}.", reasons.join(", and "))
+    }
 }
 
 fn explains(rule: &Rule, gallery: &Gallery) -> String {
@@ -471,7 +484,7 @@ fn hold_out(rule: &Rule) -> String {
     match rule.acted.held_out {
         0 => String::new(),
         held_out => format!(
-            "To learn what it changes, {} got the next milder action; {} of all that matched came from visitors that \
+            " To learn what it changes, {} got the next milder action; {} of all that matched came from visitors that \
              behave like people.",
             number(held_out),
             number(rule.acted.human),
@@ -482,7 +495,7 @@ fn hold_out(rule: &Rule) -> String {
 fn challenges(rule: &Rule) -> String {
     match rule.acted.challenged {
         0 => String::new(),
-        challenged => format!("{} of {} challenges were passed.", number(rule.acted.passed), number(challenged)),
+        challenged => format!(" {} of {} challenges were passed.", number(rule.acted.passed), number(challenged)),
     }
 }
 
