@@ -224,3 +224,199 @@ const fn high(hash: u64) -> u32 {
 fn narrow(position: usize) -> u16 {
     u16::try_from(position).unwrap_or(u16::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::sight::{Attribute, Sight};
+    use super::*;
+
+    const CHROME: &[u8] = b"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0";
+
+    fn ask<'a>(address: &str, path: &'a str, class: RouteClass) -> Ask<'a> {
+        let sight = Sight {
+            method: b"GET",
+            path: path.as_bytes(),
+            host: b"example.org",
+            agent: Some(CHROME),
+            accept: Some(b"text/html,*/*"),
+            tls: Some(b"t13d1516h2_8daaf6152771_02713d6af862"),
+            ..Sight::default()
+        };
+        let client = ClientAddr::new(address.parse().expect(address));
+        Ask { client, platform: 0, route: 2, class, session: None, api_key: None, sight, wall: 0 }
+    }
+
+    fn senses() -> Senses {
+        Senses::with_room([1, 2], 1 << 12)
+    }
+
+    /// Opens a page as a browser does: the document, then two of its images.
+    fn browse(senses: &Senses, address: &str, now: Tick) -> Seen {
+        let page = ask(address, "/news", RouteClass::Page);
+        let first = senses.perceive(&page, Trust::Fresh, 0, now);
+        let image = ask(address, "/logo.svg", RouteClass::Asset);
+        let sight = Sight { referer: Some(b"https://example.org/news"), accept: Some(b"image/*"), ..image.sight };
+        for _ in 0..2 {
+            let _ = senses.perceive(&Ask { sight, ..image }, Trust::Fresh, 0, now);
+        }
+        first
+    }
+
+    #[test]
+    fn a_request_becomes_sixteen_numbers() {
+        let senses = senses();
+        let page = ask("203.0.113.7", "/news", RouteClass::Page);
+        let seen = senses.perceive(&page, Trust::Fresh, 0, Tick::ZERO);
+        let get = |attribute| seen.attributes.get(attribute);
+        assert_eq!(get(Attribute::Endpoint), Attributes::endpoint(0, 2));
+        assert!(seen.navigation);
+        for there in [Attribute::Path, Attribute::Method, Attribute::Tls, Attribute::Agent, Attribute::Family] {
+            assert_ne!(get(there), 0, "{there:?}");
+        }
+        for missing in [Attribute::H2, Attribute::Order, Attribute::Query, Attribute::Language, Attribute::Referer] {
+            assert_eq!(get(missing), 0, "{missing:?}");
+        }
+        assert_eq!((get(Attribute::Token), get(Attribute::Session), get(Attribute::Evidence)), (0, 0, 0));
+        // Each change changes its own numbers and no others.
+        let table: &[(Ask<'_>, &[Attribute])] = &[
+            (Ask { route: 3, ..page }, &[Attribute::Endpoint]),
+            (Ask { session: Some(b"s"), ..page }, &[Attribute::Session]),
+            (ask("203.0.113.200", "/news", RouteClass::Page), &[]),
+            (ask("203.0.114.7", "/news", RouteClass::Page), &[Attribute::Network]),
+            (Ask { sight: Sight { path: b"/join", ..page.sight }, ..page }, &[Attribute::Path]),
+            (Ask { sight: Sight { method: b"POST", ..page.sight }, ..page }, &[Attribute::Method]),
+            (Ask { sight: Sight { tls: Some(b"t12"), ..page.sight }, ..page }, &[Attribute::Tls]),
+            (Ask { sight: Sight { h2: Some(b"1:65536"), ..page.sight }, ..page }, &[Attribute::H2]),
+            (Ask { sight: Sight { order: 9, ..page.sight }, ..page }, &[Attribute::Order]),
+            (
+                Ask { sight: Sight { agent: Some(b"curl/8.5"), ..page.sight }, ..page },
+                &[Attribute::Agent, Attribute::Family],
+            ),
+            (
+                Ask { sight: Sight { referer: Some(b"https://a.example/"), ..page.sight }, ..page },
+                &[Attribute::Referer],
+            ),
+            (Ask { sight: Sight { query: Some(b"q=1"), ..page.sight }, ..page }, &[Attribute::Query]),
+            (Ask { sight: Sight { accept: Some(b"*/*"), ..page.sight }, ..page }, &[Attribute::Accept]),
+            (Ask { sight: Sight { language: Some(b"de"), ..page.sight }, ..page }, &[Attribute::Language]),
+        ];
+        for (other, expected) in table {
+            let other = senses.perceive(other, Trust::Fresh, 0, Tick::ZERO);
+            let differs = |attribute: &Attribute| other.attributes.get(*attribute) != get(*attribute);
+            assert_eq!(Attribute::ALL.into_iter().filter(differs).collect::<Vec<_>>(), *expected);
+        }
+        let vouched = senses.perceive(&page, Trust::History, 5, Tick::ZERO);
+        assert_eq!(vouched.attributes.get(Attribute::Token), Trust::History as u32);
+        assert_eq!((vouched.trust, vouched.token), (Trust::History, 5));
+    }
+
+    #[test]
+    fn neither_a_new_agent_nor_a_new_order_is_a_new_visitor() {
+        let senses = senses();
+        let page = ask("2001:db8::1", "/news", RouteClass::Page);
+        let visitor = |ask: &Ask<'_>| senses.perceive(ask, Trust::Fresh, 0, Tick::ZERO).visitor;
+        let one = visitor(&page);
+        for number in 0..50u64 {
+            let agent = format!("agent-{number}");
+            let sight = Sight { agent: Some(agent.as_bytes()), order: number, ..page.sight };
+            assert_eq!(visitor(&Ask { sight, ..page }), one);
+        }
+        assert_eq!(visitor(&ask("2001:db8::ffff:1", "/news", RouteClass::Page)), one, "one household has a /64");
+        assert_ne!(visitor(&ask("2001:db8:0:1::1", "/news", RouteClass::Page)), one);
+        let other = Sight { tls: Some(b"t13d0000h1"), ..page.sight };
+        assert_ne!(visitor(&Ask { sight: other, ..page }), one, "another device behind the address");
+        assert_ne!(Senses::with_room([3, 4], 64).perceive(&page, Trust::Fresh, 0, Tick::ZERO).visitor, one);
+    }
+
+    #[test]
+    fn who_browses_is_human_from_then_on_and_a_flood_is_not() {
+        let senses = senses();
+        let first = browse(&senses, "203.0.113.7", Tick::ZERO);
+        assert_eq!((first.trust, first.attributes.get(Attribute::Evidence)), (Trust::Fresh, 0));
+        let next = senses.perceive(&ask("203.0.113.7", "/join", RouteClass::Page), Trust::Fresh, 0, Tick(9));
+        assert_eq!((next.trust, next.attributes.get(Attribute::Evidence)), (Trust::Human, 2));
+        let suspect = senses.perceive(&ask("203.0.113.7", "/join", RouteClass::Page), Trust::Suspect, 0, Tick(9));
+        assert_eq!(suspect.trust, Trust::Suspect, "evidence does not lift a suspicion");
+        for number in 0..100 {
+            let address = format!("198.51.100.{number}");
+            let page = ask(&address, "/news", RouteClass::Page);
+            // It says that it comes from our own page, at once and again.
+            let sight = Sight { referer: Some(b"https://example.org/"), ..page.sight };
+            for _ in 0..3 {
+                let seen = senses.perceive(&Ask { sight, ..page }, Trust::Fresh, 0, Tick::ZERO);
+                assert_eq!(seen.trust, Trust::Fresh);
+            }
+        }
+    }
+
+    #[test]
+    fn a_campus_is_a_crowd_and_a_header_randomiser_is_not() {
+        let senses = senses();
+        let client = |address: &str| ClientAddr::new(address.parse().expect(address));
+        for device in 0..6u64 {
+            let print = format!("t13d{device}");
+            let with =
+                |ask: Ask<'static>| Ask { sight: Sight { referer: Some(b"https://example.org/"), ..ask.sight }, ..ask };
+            for (path, class) in
+                [("/news", RouteClass::Page), ("/logo.svg", RouteClass::Asset), ("/join", RouteClass::Page)]
+            {
+                let ask = with(ask("192.0.2.1", path, class));
+                let sight = Sight { tls: Some(print.as_bytes()), ..ask.sight };
+                let now = Tick::from_millis(70_000 * (device + u64::from(path == "/join")));
+                let _ = senses.perceive(&Ask { sight, ..ask }, Trust::Fresh, 0, now);
+            }
+            let machine = ask("192.0.2.2", "/news", RouteClass::Page);
+            let sight = Sight { tls: Some(print.as_bytes()), order: device, ..machine.sight };
+            let _ = senses.perceive(&Ask { sight, ..machine }, Trust::Fresh, 0, Tick::ZERO);
+        }
+        let now = Tick::from_millis(500_000);
+        assert!(senses.crowd_behind(client("192.0.2.1"), now));
+        assert!(!senses.crowd_behind(client("192.0.2.2"), now), "nobody there did what browsers do");
+        for token in 1..3 {
+            let _ =
+                senses.perceive(&ask("192.0.2.3", "/news", RouteClass::Page), Trust::History, token, Tick(token << 38));
+        }
+        assert!(senses.crowd_behind(client("192.0.2.3"), Tick(3 << 38)), "two people with a history");
+    }
+
+    #[test]
+    fn costs_are_charged_to_visitor_and_route() {
+        let senses = senses();
+        let seen = browse(&senses, "203.0.113.7", Tick::ZERO);
+        let outcome =
+            Outcome { status: 200, bytes: 1_000_000, origin: 40_000_000, failed: false, business: Business::Failed };
+        senses.finished(&seen, &outcome, Tick(1));
+        let known = senses.known(seen.visitor, Tick(2));
+        assert_eq!((known.cost_us, known.failures), (50_000, 1), "40 ms, and 1 MB for 10 ms");
+        assert_eq!(senses.expected_cost_us(0, 2), 40_000);
+        senses.finished(&seen, &Outcome { origin: 0, ..outcome }, Tick(3));
+        assert_eq!(senses.expected_cost_us(0, 2), 40_000, "what was refused says nothing about the route");
+        senses.cookie_came_back(&seen);
+        assert_eq!(senses.known(seen.visitor, Tick(4)).evidence, 2);
+    }
+
+    #[test]
+    fn a_cache_buster_is_one_pattern_and_its_twin_is_many() {
+        let senses = senses();
+        let patterns = |queries: Vec<String>| {
+            let seen = |query: &String| {
+                let page = ask("203.0.113.7", "/", RouteClass::Page);
+                let sight = Sight { query: Some(query.as_bytes()), ..page.sight };
+                senses.perceive(&Ask { sight, ..page }, Trust::Fresh, 0, Tick::ZERO).attributes.get(Attribute::Query)
+            };
+            let mut counts = BTreeMap::<u32, usize>::new();
+            queries.iter().map(seen).for_each(|pattern| *counts.entry(pattern).or_default() += 1);
+            (counts.len(), counts.into_values().max().unwrap_or(0))
+        };
+        let mixed = |number: u64| format!("x{:x}", number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let attack = (1..2000).map(|number| format!("{}={}", mixed(number), mixed(number * 7))).collect();
+        let (_, most) = patterns(attack);
+        assert!(most > 1980, "{most} of 1999: those that are nearly all digits do not look made up");
+        let names = ["q", "page", "lang", "year", "topic", "sort", "campaign", "filter"];
+        let twin =
+            names.iter().map(|name| format!("{name}=climate")).chain([String::from("q=climate&page=2")]).collect();
+        assert_eq!(patterns(twin), (9, 1));
+    }
+}
