@@ -44,7 +44,7 @@ fn main() {
         ("list of 100,000 IPv6 prefixes", large(true), Vec::new(), Vec::new(), true, 1 << 16),
     ];
     for (name, lists, rates, concurrency, wide, clients) in cases {
-        let routes = vec![Route { path: "/search".to_owned(), class: RouteClass::Search, rates }];
+        let routes = vec![Route { path: "/search".to_owned(), class: RouteClass::Search, challenge: true, rates }];
         let platforms = vec![Platform { name: name.to_owned(), concurrency, routes }];
         let declared = Declared::compile(&Declaration { lists, platforms, ..Declaration::default() }, &node);
         let mut shard = Shard::new(Arc::clone(&node), Arc::new(declared), 7);

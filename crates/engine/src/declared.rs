@@ -76,6 +76,8 @@ pub struct Route {
     pub path: String,
     /// What it is for.
     pub class: RouteClass,
+    /// Whether a rule may challenge its navigations; otherwise they wait behind.
+    pub challenge: bool,
     /// All of them must hold.
     pub rates: Vec<Rate>,
 }
@@ -133,6 +135,11 @@ impl Declared {
         self.platforms.iter().map(|platform| &platform.flow)
     }
 
+    /// Whether navigations of that route may be challenged.
+    pub(crate) fn may_challenge(&self, platform: usize, route: usize) -> bool {
+        self.platforms.get(platform).and_then(|platform| platform.challenge.get(route)).is_some_and(|may| *may)
+    }
+
     /// How many routes there are, by position of the platform.
     pub(crate) fn routes(&self) -> Vec<usize> {
         self.platforms.iter().map(|platform| platform.routes.len()).collect()
@@ -149,6 +156,7 @@ impl Declared {
 struct CompiledPlatform {
     flow: Arc<Flow>,
     routes: Vec<Box<[CompiledRate]>>,
+    challenge: Vec<bool>,
     classes: [Option<Ceiling>; RouteClass::ALL.len()],
     whole: Option<Ceiling>,
 }
@@ -162,6 +170,7 @@ impl CompiledPlatform {
         Self {
             flow: node.flow(&platform.name),
             routes: routes.collect(),
+            challenge: platform.routes.iter().map(|route| route.challenge).collect(),
             classes: RouteClass::ALL.map(|class| Ceiling::new(platform, Some(class), node)),
             whole: Ceiling::new(platform, None, node),
         }

@@ -18,7 +18,7 @@ use crate::ruling::{Challenge, Grant, RoomPlace, Ruling};
 use crate::senses::recorder::{Matched, Recorder};
 use crate::senses::sight::{Attribute, Seen};
 use crate::shard::{Ask, write_address};
-use crate::trust::{Binding, Step, Ticket, Trust};
+use crate::trust::{Step, Ticket, Trust};
 
 /// How long visitors whom nobody knows wait in the queue.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -80,6 +80,8 @@ pub(crate) struct Visit {
     pub(crate) vouched: Option<Permit>,
     /// The step that was passed, by the token that it carries.
     step: Option<Step>,
+    /// Whether its route may be challenged.
+    may_challenge: bool,
     ticket: Option<Ticket>,
     cost_us: u32,
 }
@@ -147,8 +149,7 @@ impl Desk {
         }
         let (mut id, mut step, mut renew) = (0, None, None);
         let token = ask.sight.token.filter(|_| trust == Trust::Fresh);
-        if let Some(vouch) = token.and_then(|text| tokens.read(text, Binding::of(node.hasher(), &ask.sight), ask.wall))
-        {
+        if let Some(vouch) = token.and_then(|text| tokens.read(text, tokens.binding(&ask.sight), ask.wall)) {
             (id, step) = (vouch.id, vouch.step);
             trust = if self.charge(node, id, cost_us, now) { vouch.trust } else { Trust::Suspect };
             renew = (vouch.renew && trust == Trust::History).then_some(vouch.first_day);
@@ -167,7 +168,8 @@ impl Desk {
             None
         };
         self.recorder.arrived(&seen, &ask.sight, sample, cost_us);
-        Visit { seen, grant, vouched, step, ticket, cost_us }
+        let may_challenge = declared.may_challenge(ask.platform, ask.route);
+        Visit { seen, grant, vouched, step, may_challenge, ticket, cost_us }
     }
 
     /// Charges a token. A stolen one throttles itself: what is beyond the budget of one person is not vouched for.
@@ -373,7 +375,11 @@ fn judge(rule: &LiveRule, visit: &Visit, ladder: &Ladder, salt: u64) -> (Matched
     let action = if held_out { rule.action.milder() } else { Some(rule.action) };
     let action = action.map(|action| match action {
         // Programs cannot pass a challenge, and nobody comes between a payment and its end.
-        Action::Challenge if !seen.navigation || matches!(seen.class, RouteClass::Payment | RouteClass::Webhook) => {
+        Action::Challenge
+            if !seen.navigation
+                || !visit.may_challenge
+                || matches!(seen.class, RouteClass::Payment | RouteClass::Webhook) =>
+        {
             Action::Deprioritise
         }
         Action::Refuse | Action::Close if seen.class == RouteClass::Webhook => Action::Deprioritise,

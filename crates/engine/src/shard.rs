@@ -20,7 +20,8 @@ use crate::node::{Node, Permit};
 use crate::refusal::{Detail, Refusal};
 use crate::ruling::{Admitted, Claim, Held, Observed, Ruling, Waiting};
 use crate::senses::harvest::Harvest;
-use crate::senses::sight::{Outcome, Seen, Sight};
+use crate::senses::sight::{Attributes, Outcome, Seen, Sight};
+use crate::trust::Trust;
 
 /// Of a session or API key, so many bytes and its length are told apart; browsers cut cookies at 4096.
 const KEY_BYTES: usize = 4096;
@@ -108,6 +109,12 @@ impl Shard {
     /// Decides about a request. What is refused is charged to no rate and holds no place.
     pub fn admit(&mut self, ask: &Ask<'_>, now: Tick) -> Ruling {
         self.decide(ask, now).unwrap_or_else(|refusal| Ruling::Refused(refusal, false))
+    }
+
+    /// Decides by what the operator declared and by nothing else: for a shell that met a fault in the rest, because a fault
+    /// fails towards service.
+    pub fn admit_declared(&mut self, ask: &Ask<'_>, now: Tick) -> Ruling {
+        self.decide_declared(ask, now).unwrap_or_else(|refusal| Ruling::Refused(refusal, false))
     }
 
     /// Asks for the place of a request that waits. After anything but [`Claim::Stay`] it is over with this `waiting`.
@@ -220,6 +227,21 @@ impl Shard {
         }
     }
 
+    fn decide_declared(&self, ask: &Ask<'_>, now: Tick) -> Result<Ruling, Refusal> {
+        let mut observed = Observed::new();
+        let verdict = self.declared.lists.verdict(ask.client.ip());
+        let allowed = verdict.is_some_and(|verdict| verdict.allowed);
+        if let Some(verdict) = verdict.filter(|_| !allowed) {
+            deny(verdict, &mut observed)?;
+        }
+        let rates = if allowed { &[] } else { self.declared.rates(ask.platform, ask.route) };
+        let charges: Vec<_> = rates.iter().map(|rate| (self.rate_hash(rate, ask), rate)).collect();
+        let permits = enter_all(self.declared.ceilings(ask.platform, ask.class), &mut observed)?;
+        self.charge(&charges, now, &mut observed)?;
+        let held = Held { seen: unseen(ask, now), observed, grant: None, _vouched: None };
+        Ok(Ruling::Admitted(Admitted { _place: None, _permits: permits, held }))
+    }
+
     /// Places under the declared concurrency for a request that waited.
     fn ceilings(&self, platform: usize, waiting: &mut Waiting) -> Result<([Option<Permit>; 2], Held), Refusal> {
         let over = || Refusal::new(Reason::Overloaded, "its turn was told before");
@@ -267,6 +289,23 @@ impl Shard {
             None => write_address(&mut hasher, ask.client.ip()),
         }
         hasher.finish()
+    }
+}
+
+/// What is remembered of a request at which nobody looked.
+fn unseen(ask: &Ask<'_>, now: Tick) -> Seen {
+    Seen {
+        attributes: Attributes::default(),
+        visitor: 0,
+        token: 0,
+        platform: u16::try_from(ask.platform).unwrap_or(u16::MAX),
+        route: u16::try_from(ask.route).unwrap_or(u16::MAX),
+        class: ask.class,
+        trust: Trust::Fresh,
+        client: ask.client,
+        navigation: false,
+        rule: 0,
+        at: now,
     }
 }
 
@@ -359,7 +398,7 @@ mod tests {
             platforms: vec![Platform {
                 name: "public".to_owned(),
                 concurrency,
-                routes: vec![Route { path: "/search".to_owned(), class: RouteClass::Search, rates }],
+                routes: vec![Route { path: "/search".to_owned(), class: RouteClass::Search, challenge: true, rates }],
             }],
             ..Declaration::default()
         }
@@ -425,6 +464,33 @@ mod tests {
         ];
         for (address, expected) in table {
             assert_eq!(words(admit(&mut shard, &ask(address), Tick::ZERO)), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn after_a_fault_what_was_declared_still_holds() {
+        let node = node();
+        let rates = vec![rate(RateKey::Address, 1, Mode::Enforce)];
+        let limits = vec![Concurrency { class: None, limit: 2, mode: Mode::Enforce }];
+        let mut shard = shard(&node, &declaration(rates, limits));
+        let table = [
+            ("192.0.2.200", "denied-address: list scanners"),
+            ("203.0.113.1", "passed"),
+            ("203.0.113.1", "rate-limited: rate 1/s by address on /search"),
+            ("192.0.2.1", "passed"),
+            ("203.0.113.2", "concurrency-limit: 2 at once in public"),
+        ];
+        let mut held = Vec::new();
+        for (address, expected) in table {
+            let outcome = match shard.admit_declared(&ask(address), Tick::ZERO) {
+                Ruling::Admitted(admitted) => {
+                    held.push(admitted);
+                    "passed".to_owned()
+                }
+                Ruling::Refused(refusal, false) => refusal.to_string(),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(outcome, expected, "{address}");
         }
     }
 

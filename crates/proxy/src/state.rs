@@ -172,6 +172,7 @@ fn declaration(policy: &Policy) -> Declaration {
             .map(|route| engine::Route {
                 path: route_name(&route.path),
                 class: route.class,
+                challenge: route.challenge != portcullis_config::policy::ChallengeMode::Never,
                 rates: route
                     .rates
                     .iter()

@@ -186,7 +186,7 @@ impl RoutePlan {
     }
 
     fn declaration(&self) -> engine::Route {
-        engine::Route { path: self.path.clone(), class: self.class, rates: self.rates.clone() }
+        engine::Route { path: self.path.clone(), class: self.class, challenge: true, rates: self.rates.clone() }
     }
 }
 
