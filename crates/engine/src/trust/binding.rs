@@ -16,8 +16,8 @@ const AGENT_BYTES: usize = 256;
 pub struct Binding(u64);
 
 impl Binding {
-    /// Of a request, by a hasher that has taken in a secret.
-    pub(crate) fn of(mut hasher: SipHasher13, sight: &Sight<'_>) -> Self {
+    /// Of a request, by a hasher that has taken in the secret of all tokens: [`super::Tokens::binding`].
+    pub(super) fn of(mut hasher: SipHasher13, sight: &Sight<'_>) -> Self {
         let stack = sight.tls.unwrap_or_default();
         hasher.write_usize(stack.len());
         hasher.write(stack);
