@@ -38,8 +38,15 @@ fn main() {
             rows.into_iter().partition(|row| row.attributes.get(Attribute::Evidence) > 0);
         let newcomers = people.len() as f64 * 0.28 / 0.72;
         let cost: f64 = people.iter().map(|row| f64::from(row.cost_us)).sum::<f64>() * 0.28 / 0.72;
-        let ground =
-            Ground { baseline: &baseline, window: &window, people: &people, expected: newcomers, expected_cost: cost };
+        let ground = Ground {
+            baseline: &baseline,
+            window: &window,
+            people: &people,
+            expected: newcomers,
+            expected_cost: cost,
+            least: 0.2 * newcomers,
+            least_cost: 0.2 * cost,
+        };
         let mut fastest = Duration::MAX;
         let mut found = Vec::new();
         for _ in 0..10 {
