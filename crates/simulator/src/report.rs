@@ -191,18 +191,22 @@ pub fn render_text(report: &Report) -> String {
     if !report.acts.is_empty() {
         text.push_str("\nWhat the gate did\n");
     }
-    for act in report.acts.iter().take(ACTS_SHOWN) {
-        let _ = writeln!(text, "  {:>9}  {}", clock(act.at_nanos), act.words);
-    }
-    if report.acts.len() > ACTS_SHOWN {
-        let _ = writeln!(text, "  and {} more", report.acts.len() - ACTS_SHOWN);
+    let hidden = report.acts.len().saturating_sub(FIRST_ACTS + LAST_ACTS);
+    for (position, act) in report.acts.iter().enumerate() {
+        if hidden > 0 && position == FIRST_ACTS {
+            let _ = writeln!(text, "  … {hidden} more …");
+        }
+        if position < FIRST_ACTS || position >= FIRST_ACTS + hidden {
+            let _ = writeln!(text, "  {:>9}  {}", clock(act.at_nanos), act.words);
+        }
     }
     let _ = writeln!(text, "\nlog hash {}", report.log_hash);
     text
 }
 
-/// A person reads so many; the page has more.
-const ACTS_SHOWN: usize = 40;
+/// Of a long list a person reads the beginning and the end; the page has more.
+const FIRST_ACTS: usize = 24;
+const LAST_ACTS: usize = 16;
 /// Even a page has an end.
 pub(crate) const ACTS_DRAWN: usize = 400;
 
