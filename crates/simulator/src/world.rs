@@ -739,8 +739,9 @@ fn vouched(group: &Group) -> Option<Vouched> {
         prefixes: networks,
         api_key_hash: key,
         agent: (group.kind == Kind::Crawler).then(|| "googlebot".to_owned()),
-        per_second: group.rate * group.peak * 3.0,
-        burst: u32::try_from(whole(group.rate * group.peak * 20.0)).unwrap_or(u32::MAX).max(50),
+        // As an operator would who has seen their busiest day.
+        per_second: (group.rate * group.peak * 5.0).max(20.0),
+        burst: u32::try_from(whole(group.rate * group.peak * 40.0)).unwrap_or(u32::MAX).max(200),
         concurrency: 256,
     })
 }
