@@ -60,6 +60,15 @@ pub(crate) enum Who {
     Attacker { attacker: usize, stolen: u64 },
 }
 
+/// On which side somebody is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Legitimate,
+    Attack,
+    /// Teaches the gate wrong; no figure is about it.
+    Prelude,
+}
+
 /// What kind of request it is to its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Errand {
@@ -468,10 +477,10 @@ impl<'a> World<'a> {
             waiting: None,
             left: false,
         };
-        if self.hostile(who) {
-            self.ledger.attack_sent(now, cost);
-        } else {
-            self.ledger.legitimate_sent();
+        match self.side(who) {
+            Side::Attack => self.ledger.attack_sent(now, cost),
+            Side::Legitimate => self.ledger.legitimate_sent(),
+            Side::Prelude => {}
         }
         self.ruled(now, flight, ruling);
     }
@@ -483,11 +492,16 @@ impl<'a> World<'a> {
         self.cancelling = false;
     }
 
-    /// Whether the sender is an attacker, or a browser that one drives.
-    fn hostile(&self, who: Who) -> bool {
-        match who {
-            Who::Attacker { .. } => true,
-            Who::Visitor(visitor) => self.visitors[visitor as usize].hostile.is_some(),
+    /// On which side the sender is. A browser that an attacker drives is on the attacker's.
+    fn side(&self, who: Who) -> Side {
+        let attacker = match who {
+            Who::Attacker { attacker, .. } => Some(attacker),
+            Who::Visitor(visitor) => self.visitors[visitor as usize].hostile,
+        };
+        match attacker.map(|attacker| self.attackers[attacker].window.prelude) {
+            None => Side::Legitimate,
+            Some(true) => Side::Prelude,
+            Some(false) => Side::Attack,
         }
     }
 
@@ -541,7 +555,7 @@ impl<'a> World<'a> {
         flight.seen = Some(*admitted.seen());
         flight.admitted = Some(admitted);
         flight.forwarded = now;
-        if self.hostile(flight.who) {
+        if self.side(flight.who) == Side::Attack {
             self.ledger.attack_passed(flight.sent, flight.cost);
             if let Who::Attacker { stolen, .. } = flight.who
                 && stolen != 0
