@@ -286,6 +286,11 @@ impl Latency {
         self.learned >= 30
     }
 
+    /// Little is known yet of how it changes.
+    pub(crate) const fn is_young(&self) -> bool {
+        self.mean_us.age < YOUNG
+    }
+
     /// Learns from `count` requests that took `sum_us` together.
     pub(crate) fn learn(&mut self, count: u32, sum_us: u64, seconds: f64, clamped: bool) {
         if count == 0 {

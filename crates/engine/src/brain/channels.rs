@@ -116,6 +116,13 @@ impl Ordinary {
         }
     }
 
+    /// Gets used to a platform that has become slow for good.
+    pub(crate) fn learn_latency(&mut self, classes: &[ClassTally; CLASSES], seconds: f64) {
+        for (latency, tally) in self.latency.iter_mut().zip(classes) {
+            latency.learn(tally.completed, tally.origin_us, seconds, false);
+        }
+    }
+
     /// Follows a growth that has lasted and harmed nobody; `rates` by class.
     pub(crate) fn creep(&mut self, rates: &[f64; CLASSES], seconds: f64) {
         self.whole.creep(rates.iter().sum(), seconds);
@@ -437,12 +444,15 @@ impl Channels {
             }
             if latency.is_known() {
                 // A platform that was slow from the first request on is not fast because of that.
-                let most = least.least.map_or(f64::INFINITY, |least| 2.0 * least);
+                let most = least.least.filter(|_| latency.is_young()).map_or(f64::INFINITY, |least| 2.0 * least);
                 *base = Some((latency.mean_us().min(most), latency.variance()));
             }
         }
-        let late = |ticks| lateness(self.last(ticks), &bases);
-        let (soon, second) = (late(3), late(SECOND));
+        let late = |skip, ticks| lateness(self.last(SECOND).skip(skip).take(ticks), &bases);
+        let (soon, second) = (late(0, 3), late(0, SECOND));
+        // One slow answer is not a queue: the time before it was slow must have been slow too.
+        let keeps_on = [late(0, SECOND / 2), late(SECOND / 2, SECOND / 2)].iter().all(Lateness::is_behind);
+        let is_sudden = [late(0, 1), late(1, 2)].iter().all(Lateness::is_behind);
         let sum = |pick: fn(&Moment) -> f64, ticks| self.last(ticks).map(pick).sum::<f64>();
         let (failed, ended) = (sum(|moment| f64::from(moment.failed), SECOND), sum(|moment| moment.ended, SECOND));
         let failed_share = failed / ended.max(1.0);
@@ -459,12 +469,10 @@ impl Channels {
         let waited_us = sum(|moment| moment.queued_us as f64, SECOND);
         let held = (shed >= 3.0 && shed > arrived * 0.01) || (queued >= 5.0 && waited_us > queued * QUEUEING_US);
 
-        let weak = strain.stressed
-            || soon.is_queueing(5.0, 3.0)
-            || fails(5.0, 3.0, 0.1)
-            || stalls(20.0, 0.2)
-            || second.is_slow;
-        let strong = second.is_queueing(10.0, 4.0)
+        // The controller suspects sooner than this, and limits on its own account; what it holds back is told here.
+        let weak =
+            (is_sudden && soon.is_queueing(5.0, 3.0)) || fails(5.0, 3.0, 0.1) || stalls(20.0, 0.2) || second.is_slow;
+        let strong = (keeps_on && second.is_queueing(10.0, 4.0))
             || fails(10.0, 5.0, 0.2)
             || stalls(40.0, 0.1)
             || held
@@ -573,6 +581,10 @@ struct Lateness {
 impl Lateness {
     fn mean_us(&self) -> f64 {
         self.late_us / self.count.max(1.0)
+    }
+
+    fn is_behind(&self) -> bool {
+        self.mean_us() > QUEUEING_US / 2.0
     }
 
     fn is_queueing(&self, least: f64, times: f64) -> bool {

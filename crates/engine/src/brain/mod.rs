@@ -351,3 +351,6 @@ fn event_act(kind: &str, event: &Event, words: String, now: Tick) -> Act {
         undo: if kind == "event-added" { format!("portcullis event cancel {}", event.name) } else { String::new() },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,8 +35,8 @@ const OUTCOMES: usize = 4_096;
 const CAME: usize = 4 * ROWS;
 /// So many rows per second are enough while nothing is out of the ordinary.
 const ROWS_PER_SECOND: f64 = 200.0;
-/// An elevated platform where for so many seconds nothing but the rate is out of the ordinary has grown.
-const GROWN: f64 = 600.0;
+/// Seconds after which a change that comes with nothing else is what is ordinary.
+const USED_TO: f64 = 600.0;
 
 /// Adds what another shard saw.
 fn merge(sum: &mut PlatformHarvest, harvest: &PlatformHarvest) {
@@ -129,6 +129,8 @@ pub(crate) struct Platform {
     pinned_by: Option<String>,
     /// Seconds for which nothing but the rate has been out of the ordinary.
     grown_for: f64,
+    /// Seconds for which nothing but the platform's own time has been.
+    slow_for: f64,
     wall: u64,
 }
 
@@ -154,6 +156,7 @@ impl Platform {
             frozen: false,
             pinned_by: None,
             grown_for: 0.0,
+            slow_for: 0.0,
             wall: 0,
             site,
         }
@@ -411,21 +414,18 @@ impl Platform {
     fn learn(&mut self, around: &Around<'_>, signals: &Signals) {
         let Around { now, wall, seconds, settings, .. } = *around;
         let clamped = settings.switches.freeze;
-        let is_calm = self.stance.posture() == Posture::Normal && signals.loudest() == Alarm::Quiet;
+        let posture = self.stance.posture();
+        let is_calm = posture == Posture::Normal && signals.loudest() == Alarm::Quiet;
+        // Of the first minute nothing is known that could be kept from being poisoned.
+        let is_cold = !self.ordinary.is_warm() && signals.loudest() < Alarm::Strong;
         // What was announced pins what is known; while nothing is known there is nothing to pin.
         let pinned = around.events.pinning(&self.site.name, wall).filter(|_| self.is_ready());
         self.pinned_by = pinned.map(|event| event.name.clone());
-        self.frozen = clamped && (!is_calm || self.pinned_by.is_some());
-        let lonely = signals.stress.max(signals.protocol).max(signals.business) == Alarm::Quiet
-            && self.contrast == Alarm::Quiet
-            && self.stance.posture() == Posture::Elevated;
-        self.grown_for = if lonely { self.grown_for + seconds } else { 0.0 };
+        self.frozen = clamped && (!(is_calm || is_cold) || self.pinned_by.is_some());
         if self.frozen {
-            if self.grown_for >= GROWN && self.pinned_by.is_none() {
-                self.ordinary.creep(&self.channels.actual_over_ten(), seconds);
-            }
-            return;
+            return self.get_used_to(signals, posture, seconds);
         }
+        (self.grown_for, self.slow_for) = (0.0, 0.0);
         let interval =
             Interval { seconds, wall, classes: &self.came.classes, routes: &self.came.routes, abuse: self.came.abuse };
         self.ordinary.learn(&interval, clamped);
@@ -441,6 +441,23 @@ impl Platform {
             (usize::from(outcome.business != Business::Done), outcome.row.visitor)
         });
         self.outcomes.mature(now, seconds);
+    }
+
+    /// A platform that has more visitors, or has become slow, and where for a long time nothing else is out of the ordinary:
+    /// that is what is ordinary from now on.
+    fn get_used_to(&mut self, signals: &Signals, posture: Posture, seconds: f64) {
+        let alone = signals.protocol.max(signals.business).max(self.contrast) == Alarm::Quiet
+            && matches!(posture, Posture::Elevated | Posture::Overload)
+            && self.pinned_by.is_none();
+        let lasting = |since: f64, holds: bool| if holds { since + seconds } else { 0.0 };
+        self.grown_for = lasting(self.grown_for, alone && signals.stress == Alarm::Quiet);
+        self.slow_for = lasting(self.slow_for, alone && signals.rate == Alarm::Quiet && !signals.held);
+        if self.grown_for >= USED_TO {
+            self.ordinary.creep(&self.channels.actual_over_ten(), seconds);
+        }
+        if self.slow_for >= USED_TO {
+            self.ordinary.learn_latency(&self.came.classes, seconds);
+        }
     }
 
     pub(crate) fn bytes(&self) -> usize {
