@@ -191,7 +191,11 @@ mod tests {
             r#"{"level":"info","ts":1646861401.5241024,"logger":"http.log.access","msg":"handled request","request":{"remote_ip":"127.0.0.1","remote_port":"41342","client_ip":"192.0.2.7","proto":"HTTP/2.0","method":"GET","host":"Example.org:443","uri":"/a?b=c","headers":{"User-Agent":["curl/7.82.0"],"Accept-Language":["de"]},"tls":{"version":772}},"user_id":"","duration":0.25,"size":10900,"status":200}"#,
         );
         assert_eq!((entry.format, entry.client.to_string().as_str()), (Format::Caddy, "192.0.2.7"));
-        assert_eq!((entry.at / 1_000_000, entry.coarse), (1_646_861_401_274, false), "a log line is written at the end");
+        assert_eq!(
+            (entry.at / 1_000_000, entry.coarse),
+            (1_646_861_401_274, false),
+            "a log line is written at the end"
+        );
         assert_eq!((entry.host.as_deref(), &*entry.path), (Some(&b"example.org"[..]), &b"/a"[..]));
         assert_eq!((entry.query.as_deref(), entry.status, entry.bytes), (Some(&b"b=c"[..]), 200, 10900));
         assert_eq!((entry.agent.as_deref(), entry.language.as_deref()), (Some(&b"curl/7.82.0"[..]), Some(&b"de"[..])));

@@ -2,7 +2,8 @@
 //!
 //! Memory is bounded by looking at a fair sample of the keys: those whose hash ends in enough zeros.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt::Write as _;
 
 use portcullis_config::Policy;
@@ -13,9 +14,9 @@ use serde::Serialize;
 use super::time::SECOND;
 
 /// A suggested limit is this many times what nearly everybody stayed below.
-pub const HEADROOM: f64 = 2.0;
+pub(super) const HEADROOM: f64 = 2.0;
 /// Nearly everybody: of a thousand keys, all but one.
-pub const QUANTILE: f64 = 0.999;
+pub(super) const QUANTILE: f64 = 0.999;
 /// A route with fewer requests or keys says too little.
 const LEAST_REQUESTS: u64 = 100;
 const LEAST_KEYS: usize = 20;
@@ -106,7 +107,7 @@ const KINDS: [RateKey; 3] = [RateKey::Address, RateKey::Prefix, RateKey::Session
 
 /// One request, as far as limits are concerned.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct Asked {
     pub(crate) platform: usize,
     pub(crate) route: usize,
     pub(crate) class: RouteClass,
@@ -120,7 +121,6 @@ pub(crate) struct Asked<'a> {
     pub(crate) origin: Option<u64>,
     /// The gate would have refused or challenged it.
     pub(crate) hit: bool,
-    pub(crate) _log: std::marker::PhantomData<&'a ()>,
 }
 
 impl Needs {
@@ -128,7 +128,7 @@ impl Needs {
         Self { routes: BTreeMap::new(), classes: BTreeMap::new() }
     }
 
-    pub(crate) fn take(&mut self, asked: &Asked<'_>) {
+    pub(crate) fn take(&mut self, asked: &Asked) {
         let route = self.routes.entry((asked.platform, asked.route)).or_default();
         route.requests += 1;
         let [address, prefix, session] = &mut route.kinds;
@@ -150,10 +150,9 @@ impl Needs {
             let Some(declared) = platform.routes.get(*route) else { continue };
             let path = name(&declared.path);
             if needs.requests < LEAST_REQUESTS {
-                suggestions.silent.push(format!(
-                    "{} {path}: {} requests are too few to say anything",
-                    platform.name, needs.requests
-                ));
+                suggestions
+                    .silent
+                    .push(format!("{} {path}: {} requests are too few to say anything", platform.name, needs.requests));
                 continue;
             }
             let written = is_written(text, &platform.name, &path);
@@ -187,7 +186,8 @@ fn is_written(text: &str, platform: &str, path: &str) -> bool {
     let platforms = table.get("platform").and_then(toml::Value::as_array);
     let mut platforms = platforms.into_iter().flatten();
     let named = |value: &toml::Value, key: &str, name: &str| value.get(key).and_then(toml::Value::as_str) == Some(name);
-    let routes = platforms.find(|value| named(value, "name", platform)).and_then(|value| value.get("route")?.as_array());
+    let routes =
+        platforms.find(|value| named(value, "name", platform)).and_then(|value| value.get("route")?.as_array());
     routes.is_some_and(|routes| routes.iter().any(|route| named(route, "path", path)))
 }
 
@@ -214,7 +214,7 @@ struct Key {
 }
 
 impl Keys {
-    fn take(&mut self, hash: u64, label: impl FnOnce() -> String, asked: &Asked<'_>) {
+    fn take(&mut self, hash: u64, label: impl FnOnce() -> String, asked: &Asked) {
         if hash.trailing_zeros() < self.zeros {
             return;
         }
@@ -248,7 +248,7 @@ impl Keys {
         let needed = quantile(ordinary().map(|key| of(&key.bursts)));
         let burst = round_up((needed * HEADROOM).max(LEAST_BURST));
         let mut touched: Vec<&Key> = self.keys.values().filter(|key| of(&key.bursts) > f64::from(burst)).collect();
-        touched.sort_by_key(|key| std::cmp::Reverse(key.requests));
+        touched.sort_by_key(|key| Reverse(key.requests));
         let estimate = |count: usize| u64::try_from(count).unwrap_or(u64::MAX) << self.zeros;
         let rate = speak(*RATES.get(position)?);
         let mut toml = String::new();
@@ -270,14 +270,18 @@ impl Keys {
             keys: estimate(self.keys.len()),
             touched: estimate(touched.len()),
             touched_refused_anyway: estimate(touched.iter().filter(|key| key.hit).count()),
-            heaviest: touched.iter().take(NAMED).map(|key| format!("{} ({} requests)", key.label, key.requests)).collect(),
+            heaviest: touched
+                .iter()
+                .take(NAMED)
+                .map(|key| format!("{} ({} requests)", key.label, key.requests))
+                .collect(),
             toml,
         })
     }
 }
 
 impl Key {
-    fn take(&mut self, asked: &Asked<'_>) {
+    fn take(&mut self, asked: &Asked) {
         let passed = asked.at.saturating_sub(self.last) as f64 / SECOND as f64;
         self.last = asked.at.max(self.last);
         self.hit |= asked.hit;
@@ -301,8 +305,8 @@ impl Key {
 struct AtOnce {
     requests: u64,
     unknown: u64,
-    /// When those that are under way end, in no order.
-    ends: VecDeque<u64>,
+    /// When those that are under way end.
+    ends: BinaryHeap<Reverse<u64>>,
     found: BTreeMap<u32, u64>,
 }
 
@@ -313,11 +317,13 @@ impl AtOnce {
             self.unknown += 1;
             return;
         };
-        self.ends.retain(|end| *end > at);
+        while self.ends.peek().is_some_and(|Reverse(end)| *end <= at) {
+            self.ends.pop();
+        }
         let now = u32::try_from(self.ends.len()).unwrap_or(u32::MAX);
         *self.found.entry(now).or_default() += 1;
         if self.ends.len() < AT_ONCE {
-            self.ends.push_back(at.saturating_add(origin));
+            self.ends.push(Reverse(at.saturating_add(origin)));
         }
     }
 
@@ -326,7 +332,9 @@ impl AtOnce {
             return Err(format!("{} requests are too few to say how many at once are usual", self.requests));
         }
         if self.unknown * 10 > self.requests {
-            return Err("the log does not say how long the platform took, so nothing follows for requests at once".to_owned());
+            return Err(
+                "the log does not say how long the platform took, so nothing follows for requests at once".to_owned()
+            );
         }
         let all: u64 = self.found.values().sum();
         let rank = (all as f64 * QUANTILE).ceil() as u64;
@@ -382,9 +390,14 @@ pub(crate) fn hashes(client: ClientAddr, hash: impl Fn(&[u8]) -> u64) -> [u64; 2
 mod tests {
     use super::*;
 
-    fn asked(address: [u8; 4], at: f64) -> Asked<'static> {
+    fn asked(address: [u8; 4], at: f64) -> Asked {
         let client = ClientAddr::new(address.into());
-        let spread = |bytes: &[u8]| bytes.iter().fold(7_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x9E37_79B9_7F4A_7C15)).rotate_left(29);
+        let spread = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(7_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+                .rotate_left(29)
+        };
         Asked {
             platform: 0,
             route: 0,
@@ -395,11 +408,10 @@ mod tests {
             at: (at * SECOND as f64) as u64,
             origin: Some(SECOND / 10),
             hit: false,
-            _log: std::marker::PhantomData,
         }
     }
 
-    fn keys(requests: impl IntoIterator<Item = Asked<'static>>) -> Keys {
+    fn keys(requests: impl IntoIterator<Item = Asked>) -> Keys {
         let mut keys = Keys::default();
         for asked in requests {
             keys.take(asked.hashes[0], || asked.client.to_string(), &asked);
@@ -409,7 +421,9 @@ mod tests {
 
     #[test]
     fn a_limit_lies_above_everybody_and_below_the_one_that_floods() {
-        let people = (0..200_u8).flat_map(|person| (0..6).map(move |turn| asked([192, 0, 2, person], f64::from(turn) * 10.0 + f64::from(person) / 100.0)));
+        let people = (0..200_u8).flat_map(|person| {
+            (0..6).map(move |turn| asked([192, 0, 2, person], f64::from(turn) * 10.0 + f64::from(person) / 100.0))
+        });
         let mut flood: Vec<_> = (0..3_000).map(|turn| asked([203, 0, 113, 9], f64::from(turn) / 50.0)).collect();
         flood.iter_mut().for_each(|asked| asked.hit = true);
         let suggested = keys(people.chain(flood)).suggest("public", "/search", RateKey::Address, true).expect("enough");
