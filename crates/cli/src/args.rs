@@ -11,6 +11,8 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::moment::Moment;
+
 /// Where the configuration is looked for when nothing is said.
 pub(crate) const DEFAULT_CONFIG: &str = "/etc/portcullis/portcullis.toml";
 
@@ -21,13 +23,28 @@ Examples:
   portcullis check --config gate.toml     Everything wrong with a file, at once
   portcullis run --config gate.toml       Stand in front of the platforms
   portcullis reload --config gate.toml    Put the changed file in force
+  portcullis status                       How the running gate stands
+  portcullis rules undo r-81              Take a rule back, for good
+  portcullis posture public overload      Hold a platform in a posture
+  portcullis posture public auto          Let the gate decide again
+  portcullis event add debate --from 20:00 --until 22:30
+                                          Say that a crowd will come
+  portcullis rehearse crowd.toml          An attack that did not happen, yet
+  portcullis replay --config gate.toml access.log access.log.1.gz
+                                          What the gate would have done to it
   portcullis explain 5Z7Q0C2M4N8KT        Why this request was refused
+  portcullis explain r-81                 What a rule is, and why it came
   portcullis explain ambiguous-framing    What a reason means
+
+Times:
+  2026-05-17T20:00:00Z (RFC 3339), 20:00 (today, UTC) or +2h (from now).
+  Times are printed in UTC.
 
 Exit codes:
   0  Done
-  1  The thing asked about is not in order: check found problems, a reload was
-     refused, explain found nothing, run or demo could not start
+  1  The thing asked about is not in order: check found problems, a rehearsal
+     did not come out as expected, the gate refused what was asked, explain
+     found nothing, run or demo could not start
   2  The command line is wrong
 
 Environment:
@@ -62,7 +79,30 @@ pub(crate) enum Verb {
     ///
     /// When the new configuration is not in order the running one stays in force.
     Reload(Reload),
-    /// Say why a request was refused, from its reference; or what a reason means.
+    /// Say how the running gate stands: postures, rules, limits, announced events.
+    Status(Gate),
+    /// List the rules of the running gate, keep one in force, or take one back.
+    Rules(Rules),
+    /// Show the postures of the running gate, or hold a platform in one.
+    ///
+    /// Without a posture it shows them. Without a platform it is about all of them. A posture is normal, elevated, attack,
+    /// overload or recovery; auto lets the gate decide again.
+    Posture(PostureOf),
+    /// Announce a crowd that will come, so that it is not taken for an attack and an attack in it is.
+    ///
+    /// What is normal is pinned until the event is over, and the gate looks closely from its beginning on.
+    Event(Event),
+    /// Play a scenario against the real engine in a simulated world.
+    ///
+    /// Exits 0 only when every expectation of the scenario holds. The same file and seed give the same report on any
+    /// machine.
+    Rehearse(Rehearse),
+    /// Play access logs through the real engine: what it would have refused, whom it would have hit, which limits to set.
+    ///
+    /// Combined and common logs of Apache and nginx (with virtual host, with times), Caddy's JSON and other JSON are
+    /// read, plain or compressed by gzip or zstd. Nothing is sent anywhere, and no log is changed.
+    Replay(Replay),
+    /// Say why a request was refused, from its reference; what a rule is; or what a reason means.
     Explain(Explain),
     /// Run a gate, three sample platforms and their visitors on loopback.
     ///
@@ -115,11 +155,167 @@ pub(crate) struct Reload {
     pub(crate) control: Option<PathBuf>,
 }
 
+/// Which running gate, and how it is shown.
+#[derive(Debug, Args)]
+pub(crate) struct Gate {
+    /// The configuration file, which names the control socket.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// The control socket itself, instead of a configuration file.
+    #[arg(long, value_name = "SOCKET", conflicts_with = "config")]
+    pub(crate) control: Option<PathBuf>,
+    /// One JSON object, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is asked of `rules`.
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Rules {
+    #[command(subcommand)]
+    pub(crate) ask: AskRules,
+}
+
+/// Verbs of `rules`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AskRules {
+    /// List rules in force, on trial and dormant, with their patterns in words.
+    List(Gate),
+    /// Keep a rule in force until it is undone, whatever the gate thinks of it.
+    Pin(OneRule),
+    /// Take a rule back at once; the gate does not find it again by itself.
+    Undo(OneRule),
+}
+
+/// One rule of a running gate.
+#[derive(Debug, Args)]
+pub(crate) struct OneRule {
+    /// The rule, as the log and `rules list` name it: `r-81`.
+    #[arg(value_name = "RULE", value_parser = rule)]
+    pub(crate) rule: String,
+    #[command(flatten)]
+    pub(crate) gate: Gate,
+}
+
+/// What is asked of `posture`.
+#[derive(Debug, Args)]
+pub(crate) struct PostureOf {
+    /// A platform, a posture, or a platform and its posture.
+    #[arg(value_name = "PLATFORM|POSTURE", num_args = 0..=2)]
+    pub(crate) words: Vec<String>,
+    #[command(flatten)]
+    pub(crate) gate: Gate,
+}
+
+/// What is asked of `event`.
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Event {
+    #[command(subcommand)]
+    pub(crate) ask: AskEvent,
+}
+
+/// Verbs of `event`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AskEvent {
+    /// Announce an event.
+    Add(AddEvent),
+    /// List announced events.
+    List(Gate),
+    /// Take an announcement back.
+    Cancel(CancelEvent),
+}
+
+/// An event to announce.
+#[derive(Debug, Args)]
+pub(crate) struct AddEvent {
+    /// A name of your own: `debate`.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// When it begins: RFC 3339, `HH:MM` today (UTC), or `+2h` from now.
+    #[arg(long, value_name = "TIME", default_value = "+0s", value_parser = Moment::parse)]
+    pub(crate) from: Moment,
+    /// When it is over; `HH:MM` before its beginning is tomorrow, `+2h` is from its beginning.
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
+    pub(crate) until: Moment,
+    /// The platform it concerns; all of them without.
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    #[command(flatten)]
+    pub(crate) gate: Gate,
+}
+
+/// An announcement to take back.
+#[derive(Debug, Args)]
+pub(crate) struct CancelEvent {
+    /// Its name.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) gate: Gate,
+}
+
+/// Flags of `rehearse`.
+#[derive(Debug, Args)]
+pub(crate) struct Rehearse {
+    /// The scenario file.
+    #[arg(value_name = "FILE")]
+    pub(crate) scenario: PathBuf,
+    /// The seed that decides everything left to chance; `random` draws one and prints it.
+    #[arg(long, value_name = "NUMBER|random", default_value = "1", value_parser = Seed::parse)]
+    pub(crate) seed: Seed,
+    /// One JSON object, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write a page with the timeline drawn.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// A configuration whose platforms take the place of the scenario's own.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Flags of `replay`.
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// Access logs in any order; `-` is stdin.
+    #[arg(value_name = "LOG", required = true)]
+    pub(crate) logs: Vec<PathBuf>,
+    /// The configuration file, which says which platforms, routes and limits there are.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// The platform of requests whose host the log does not name, or that is of no platform.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) platform: Option<String>,
+    /// One JSON object, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A seed of a rehearsal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seed {
+    /// This one.
+    Fixed(u64),
+    /// One that the machine draws.
+    Random,
+}
+
+impl Seed {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "random" => Ok(Self::Random),
+            number => number.parse().map(Self::Fixed).map_err(|_| "expected a whole number, or `random`".to_owned()),
+        }
+    }
+}
+
 /// Flags of `explain`.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// A reference as a visitor quotes it (13 characters), or a reason such as `rate-limited`.
-    #[arg(value_name = "REFERENCE|REASON")]
+    /// A reference as a visitor quotes it (13 characters), a rule such as `r-81`, or a reason such as `rate-limited`.
+    #[arg(value_name = "REFERENCE|RULE|REASON")]
     pub(crate) subject: String,
     /// The configuration file, which names the decision log.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
@@ -194,8 +390,17 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     Err("the demo stays on loopback: give a port alone, or with 127.0.0.1 or [::1]".to_owned())
 }
 
+/// A rule as it is named everywhere.
+fn rule(text: &str) -> Result<String, String> {
+    let number = text.strip_prefix("r-").or_else(|| text.strip_prefix("R-")).unwrap_or(text);
+    match number.parse::<u32>() {
+        Ok(number) => Ok(format!("r-{number}")),
+        Err(_) => Err("expected a rule such as `r-81`; `portcullis rules list` names them".to_owned()),
+    }
+}
+
 /// A duration with its unit, as in the configuration.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let expected = || "expected a number with a unit: `500ms`, `10s`, `5m`, `1h`".to_owned();
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
     let (number, unit) = text.split_at(digits);
@@ -244,6 +449,19 @@ mod tests {
         ] {
             assert!(loopback(refused).is_err(), "{refused}");
         }
+    }
+
+    #[test]
+    fn rules_and_seeds_have_their_spellings() {
+        for text in ["r-81", "R-81", "81"] {
+            assert_eq!(rule(text).as_deref(), Ok("r-81"), "{text}");
+        }
+        for text in ["", "r-", "r81", "-1", "r--1", "rule"] {
+            assert!(rule(text).is_err(), "{text}");
+        }
+        assert_eq!(Seed::parse("7"), Ok(Seed::Fixed(7)));
+        assert_eq!(Seed::parse("random"), Ok(Seed::Random));
+        assert!(Seed::parse("-7").is_err());
     }
 
     #[test]

@@ -54,6 +54,11 @@ impl Read {
         self.outcome.policy.ok_or(Failure::Said)
     }
 
+    /// The text that was read.
+    pub(crate) fn as_written(&self) -> &str {
+        &self.text
+    }
+
     /// The policy, or every problem as text without colour: for whoever asked over the control socket.
     pub(crate) fn settle_quietly(self) -> Result<Policy, String> {
         let problems = self.render(false);

@@ -7,6 +7,10 @@ mod configuration;
 mod demo;
 mod diagnose;
 mod manual;
+mod moment;
+mod operate;
+mod rehearse;
+mod replay;
 mod talk;
 mod verbs;
 mod world;
@@ -46,6 +50,12 @@ fn main() -> ExitCode {
         Verb::Check(flags) => verbs::check(&flags.config),
         Verb::Show(flags) => verbs::show(&flags.file.config),
         Verb::Reload(flags) => verbs::reload(&flags),
+        Verb::Status(flags) => operate::status(&flags),
+        Verb::Rules(flags) => operate::rules(&flags.ask),
+        Verb::Posture(flags) => operate::posture(&flags),
+        Verb::Event(flags) => operate::event(&flags.ask),
+        Verb::Rehearse(flags) => rehearse::run(&flags),
+        Verb::Replay(flags) => replay::run(&flags),
         Verb::Explain(flags) => verbs::explain(&flags),
         Verb::Demo(flags) => flags.distinct().map_or_else(|error| error.exit(), |()| demo::run(&flags)),
         Verb::Version => verbs::version(),

@@ -31,8 +31,8 @@ pub(crate) fn man() -> Done {
         whole.render_synopsis_section(&mut page)?;
         whole.render_description_section(&mut page)?;
         page.extend_from_slice(b".SH VERBS\n");
-        for verb in command.get_subcommands() {
-            page.extend_from_slice(verb_section(verb).as_bytes());
+        for (name, verb) in verbs(&command) {
+            page.extend_from_slice(verb_section(&name, verb).as_bytes());
         }
         page.extend_from_slice(after_sections().as_bytes());
         whole.render_version_section(&mut page)
@@ -41,8 +41,21 @@ pub(crate) fn man() -> Done {
     talk::answer(&String::from_utf8_lossy(&page))
 }
 
-fn verb_section(verb: &Command) -> String {
-    let mut section = format!(".SS {}\n{}\n", roff(&usage(verb)), roff(&about(verb)));
+/// Every verb that does something, with its whole name: `rules list` rather than `rules`.
+fn verbs(command: &Command) -> Vec<(String, &Command)> {
+    let mut verbs = Vec::new();
+    for verb in command.get_subcommands() {
+        let name = verb.get_name();
+        match verb.has_subcommands() {
+            true => verbs.extend(verb.get_subcommands().map(|part| (format!("{name} {}", part.get_name()), part))),
+            false => verbs.push((name.to_owned(), verb)),
+        }
+    }
+    verbs
+}
+
+fn verb_section(name: &str, verb: &Command) -> String {
+    let mut section = format!(".SS {}\n{}\n", roff(&usage(name, verb)), roff(&about(verb)));
     for argument in shown(verb) {
         let _ = write!(section, ".TP\n\\fB{}\\fR\n{}\n", roff(&spelling(argument)), roff(&help(argument)));
     }
@@ -117,8 +130,8 @@ fn about(command: &Command) -> String {
     }
 }
 
-fn usage(command: &Command) -> String {
-    let usage = command.clone().render_usage().to_string();
+fn usage(name: &str, command: &Command) -> String {
+    let usage = command.clone().bin_name(format!("portcullis {name}")).render_usage().to_string();
     usage.trim_start_matches("Usage:").trim().to_owned()
 }
 
@@ -134,11 +147,11 @@ mod tests {
             "# The command line\n\n<!-- Generated from crates/cli/src/args.rs: UPDATE=1 cargo test -p portcullis reference -->\n\n",
         );
         let _ = writeln!(page, "{}\n\n| verb | what it does |\n|---|---|", about(&command));
-        for verb in command.get_subcommands() {
-            let _ = writeln!(page, "| [`{0}`](#{0}) | {1} |", verb.get_name(), short(verb));
+        for (name, verb) in verbs(&command) {
+            let _ = writeln!(page, "| [`{name}`](#{}) | {} |", name.replace(' ', "-"), short(verb));
         }
-        for verb in command.get_subcommands() {
-            let _ = write!(page, "\n## {}\n\n{}\n\n```text\n{}\n```\n", verb.get_name(), about(verb), usage(verb));
+        for (name, verb) in verbs(&command) {
+            let _ = write!(page, "\n## {name}\n\n{}\n\n```text\n{}\n```\n", about(verb), usage(&name, verb));
             let mut rows = String::new();
             for argument in shown(verb) {
                 let spelling = spelling(argument).replace('|', "\\|");
@@ -170,10 +183,10 @@ mod tests {
     fn every_verb_and_flag_explains_itself() {
         let mut command = Arguments::command();
         command.build();
-        for verb in command.get_subcommands() {
-            assert!(short(verb).len() > 10, "{}", verb.get_name());
+        for (name, verb) in verbs(&command) {
+            assert!(short(verb).len() > 10, "{name}");
             for argument in shown(verb) {
-                assert!(help(argument).len() > 10, "{} {}", verb.get_name(), argument.get_id());
+                assert!(help(argument).len() > 10, "{name} {}", argument.get_id());
             }
         }
     }

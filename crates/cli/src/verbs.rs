@@ -104,7 +104,7 @@ pub(crate) fn version() -> Done {
     ))
 }
 
-fn unanswered(socket: &Path, error: &io::Error) -> Failure {
+pub(crate) fn unanswered(socket: &Path, error: &io::Error) -> Failure {
     let why = match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "no gate is running there".to_owned(),
         io::ErrorKind::PermissionDenied => "only the user that runs the gate, and root, may ask".to_owned(),

@@ -427,7 +427,7 @@ mod tests {
         let mut flood: Vec<_> = (0..3_000).map(|turn| asked([203, 0, 113, 9], f64::from(turn) / 50.0)).collect();
         flood.iter_mut().for_each(|asked| asked.hit = true);
         let suggested = keys(people.chain(flood)).suggest("public", "/search", RateKey::Address, true).expect("enough");
-        assert_eq!((suggested.observed_per_minute, suggested.rate.as_str(), suggested.burst), (6, "20/min", 10));
+        assert_eq!((suggested.observed_per_minute, suggested.rate.as_str(), suggested.burst), (6, "20/min", 5));
         assert_eq!((suggested.keys, suggested.touched, suggested.touched_refused_anyway), (201, 1, 1));
         assert_eq!(suggested.heaviest, ["203.0.113.9 (3000 requests)"]);
     }

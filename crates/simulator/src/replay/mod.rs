@@ -2,6 +2,8 @@
 //!
 //! It opens no file: logs come as readers, and the policy as it was checked. The same logs give the same report.
 
+#[cfg(test)]
+mod cases;
 mod entry;
 mod json;
 mod limits;

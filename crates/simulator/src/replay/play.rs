@@ -25,6 +25,9 @@ use super::time::SECOND;
 
 /// Between two looks of the brain.
 const TICK: u64 = SECOND / 10;
+/// The same while nothing happens and nothing has for so long: nights are most of a log, and the brain knows of pauses.
+const QUIET_TICK: u64 = 2 * SECOND;
+const QUIET_AFTER: u64 = 60 * SECOND;
 /// Between two looks at the queue while anybody waits.
 const CALL: u64 = SECOND / 100;
 /// A log is replayed under one secret: two replays of one log give one answer.
@@ -57,7 +60,10 @@ pub(crate) struct Player<'a> {
     /// The moment at which the engine's clock stood at zero, in nanoseconds since 1970.
     epoch: u64,
     now: u64,
-    ticks: u64,
+    /// When the brain looks next.
+    next_tick: u64,
+    last_tick: u64,
+    last_arrival: u64,
     flights: BinaryHeap<Reverse<Flight>>,
     waiting: BTreeMap<u64, Queued>,
     tokens: BTreeMap<(ClientAddr, u64), Box<[u8]>>,
@@ -74,7 +80,7 @@ pub(crate) struct Played {
     pub(crate) acts_beyond: u64,
     /// Changes of posture: when, platform, to.
     pub(crate) changes: Vec<(u64, usize, Posture)>,
-    /// Ticks in each posture, by platform.
+    /// Nanoseconds in each posture, by platform.
     pub(crate) in_posture: Vec<[u64; Posture::ALL.len()]>,
     pub(crate) from: u64,
     pub(crate) until: u64,
@@ -147,7 +153,9 @@ impl<'a> Player<'a> {
             brain,
             epoch,
             now: epoch,
-            ticks: 0,
+            next_tick: epoch + TICK,
+            last_tick: epoch,
+            last_arrival: epoch,
             flights: BinaryHeap::new(),
             waiting: BTreeMap::new(),
             tokens: BTreeMap::new(),
@@ -196,6 +204,8 @@ impl<'a> Player<'a> {
         let at = entry.at.max(self.now);
         self.played.late += u64::from(entry.at < self.now);
         self.advance(at);
+        self.wake();
+        self.last_arrival = at;
         self.played.count(at);
 
         let client = self.client(entry);
@@ -273,7 +283,7 @@ impl<'a> Player<'a> {
     fn advance(&mut self, to: u64) {
         loop {
             let ends = self.flights.peek().map_or(u64::MAX, |Reverse(flight)| flight.ends);
-            let tick = self.epoch + (self.ticks + 1) * TICK;
+            let tick = self.next_tick;
             let call = if self.waiting.is_empty() { u64::MAX } else { self.now + CALL };
             let next = ends.min(tick).min(call);
             if next > to {
@@ -310,8 +320,19 @@ impl<'a> Player<'a> {
         self.shard.account(&seen, &flight.outcome, now);
     }
 
+    /// Whoever comes after a pause finds the brain looking every 100 ms again.
+    fn wake(&mut self) {
+        if self.next_tick > self.now + TICK {
+            self.think();
+            self.next_tick = self.now + TICK;
+        }
+    }
+
     fn think(&mut self) {
-        self.ticks += 1;
+        let calm = self.postures.iter().all(|posture| *posture == Posture::Normal);
+        let idle = self.flights.is_empty() && self.waiting.is_empty() && self.now - self.last_arrival >= QUIET_AFTER;
+        self.next_tick = self.now + if calm && idle { QUIET_TICK } else { TICK };
+        let passed = self.now - std::mem::replace(&mut self.last_tick, self.now);
         let now = self.tick();
         let harvest = self.shard.harvest(now);
         self.brain.absorb(&harvest);
@@ -326,10 +347,10 @@ impl<'a> Player<'a> {
             }
             self.shard.obey(orders);
         }
-        for (posture, ticks) in self.postures.iter().zip(&mut self.played.in_posture) {
+        for (posture, spent) in self.postures.iter().zip(&mut self.played.in_posture) {
             let position = Posture::ALL.iter().position(|known| known == posture).unwrap_or(0);
-            if let Some(ticks) = ticks.get_mut(position) {
-                *ticks += 1;
+            if let Some(spent) = spent.get_mut(position) {
+                *spent += passed;
             }
         }
         let room = ACTS.saturating_sub(self.played.acts.len());

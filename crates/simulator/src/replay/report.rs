@@ -361,9 +361,9 @@ impl Report {
             platform: name(*platform),
             posture: posture.name(),
         };
-        let seconds = |ticks: &[u64; Posture::ALL.len()]| {
-            let spent = Posture::ALL.iter().zip(ticks).filter(|(_, ticks)| **ticks > 0);
-            spent.map(|(posture, ticks)| (posture.name(), *ticks as f64 / 10.0)).collect()
+        let seconds = |spent: &[u64; Posture::ALL.len()]| {
+            let spent = Posture::ALL.iter().zip(spent).filter(|(_, nanos)| **nanos > 0);
+            spent.map(|(posture, nanos)| (posture.name(), (*nanos / (SECOND / 10)) as f64 / 10.0)).collect()
         };
         Self {
             from: show(played.from),
@@ -384,7 +384,7 @@ impl Report {
                 .in_posture
                 .iter()
                 .enumerate()
-                .map(|(platform, ticks)| (name(platform), seconds(ticks)))
+                .map(|(platform, spent)| (name(platform), seconds(spent)))
                 .collect(),
             acts: played.acts.iter().map(|act| Told { at: show(epoch + act.at_nanos), act: act.clone() }).collect(),
             acts_left_out: played.acts_beyond,
