@@ -75,11 +75,15 @@ pub(crate) fn explain(flags: &Explain) -> Done {
     if let Some(reason) = Reason::from_code(&subject.to_ascii_lowercase()) {
         return talk::answer(&meaning(reason));
     }
-    let Some(reference) = Reference::parse(subject) else { return Err(neither(subject)) };
-    let log = match &flags.log {
-        Some(log) => log.clone(),
-        None => log_of(&flags.config)?,
+    let log = || match &flags.log {
+        Some(log) => Ok(log.clone()),
+        None => log_of(&flags.config),
     };
+    if let Some(rule) = subject.strip_prefix("r-").filter(|number| number.parse::<u32>().is_ok()) {
+        return explain_rule(&log()?, &format!("r-{rule}"));
+    }
+    let Some(reference) = Reference::parse(subject) else { return Err(neither(subject)) };
+    let log = log()?;
     let found = journal::find(&log, reference)
         .map_err(|error| Failure::because(format!("cannot read {}: {}", log.display(), plain(&error))))?;
     match found {
@@ -89,6 +93,17 @@ pub(crate) fn explain(flags: &Explain) -> Done {
             log.display()
         ))),
     }
+}
+
+/// Says what was done about a rule, and why.
+fn explain_rule(log: &Path, rule: &str) -> Done {
+    let acts = journal::find_acts(log, rule)
+        .map_err(|error| Failure::because(format!("cannot read {}: {}", log.display(), plain(&error))))?;
+    if acts.is_empty() {
+        let log = log.display();
+        return Err(Failure::because(format!("{log} has no record of {rule}; old files are removed")));
+    }
+    talk::answer(&journal::explain_acts(&acts))
 }
 
 /// Version, compiler, target, features.
@@ -144,7 +159,9 @@ fn neither(subject: &str) -> Failure {
     Failure::because(match nearest {
         Some((_, code)) => format!("there is no reason `{subject}`, and it is no reference; did you mean `{code}`?"),
         None => {
-            format!("`{subject}` is neither a reference (13 letters and digits) nor a reason of the reference page")
+            format!(
+                "`{subject}` is neither a reference (13 letters and digits), nor a rule such as r-81, nor a reason of the reference page"
+            )
         }
     })
 }

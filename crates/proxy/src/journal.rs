@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use portcullis_config::policy::DecisionLog;
 
-pub use self::explain::{explain, find};
+pub use self::explain::{ACTS, explain, explain_acts, find, find_acts};
 use self::file::Files;
 pub use self::record::{LINE_BYTES, Record, Source, Verdict};
 

@@ -21,6 +21,8 @@ pub mod tls;
 mod watch;
 mod worker;
 
+pub use state::{declaration, settings};
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -184,7 +186,7 @@ impl Gate {
         let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::unbounded_channel()).unzip();
         let epoch = Instant::now();
         let coordinator = Coordinator::start(Beginning {
-            settings: state::settings(&snapshot.policy),
+            settings: settings(&snapshot.policy),
             site: state::site(&snapshot.policy),
             node: Arc::clone(&node),
             seed: secret[1].rotate_left(23),
@@ -388,7 +390,7 @@ impl Process {
         }
         self.journal.reconfigure(&snapshot.policy.log).map_err(|error| format!("the decision log: {error}"))?;
         self.node.set_limits(&snapshot.policy.limits);
-        self.coordinator.replace(state::settings(&snapshot.policy), state::site(&snapshot.policy));
+        self.coordinator.replace(settings(&snapshot.policy), state::site(&snapshot.policy));
 
         let mut remarks = String::new();
         if changes.admin_moved {

@@ -134,6 +134,7 @@ pub(crate) fn directory(_policy: &Policy) -> Option<std::path::PathBuf> {
 }
 
 /// What of the brain is switched on.
+#[must_use]
 pub fn settings(_policy: &Policy) -> engine::Settings {
     engine::Settings::default()
 }
@@ -152,7 +153,8 @@ pub fn site(policy: &Policy) -> engine::Site {
 }
 
 /// What the engine holds to, in its own words.
-fn declaration(policy: &Policy) -> Declaration {
+#[must_use]
+pub fn declaration(policy: &Policy) -> Declaration {
     let list = |list: &AddressList| engine::List {
         name: list.name.clone(),
         action: list.action,

@@ -2,6 +2,7 @@
 //!
 //! It never loads a file, only a line at a time, and never passes on a character that a terminal would obey.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
@@ -12,6 +13,8 @@ use serde_json::Value;
 use super::file::newest_first;
 use super::record::LINE_BYTES;
 
+/// Acts about one rule that are told.
+pub const ACTS: usize = 100;
 /// Read from the disk at once.
 const CHUNK_BYTES: usize = 256 * 1024;
 
@@ -30,25 +33,84 @@ pub fn find(path: &Path, reference: Reference) -> io::Result<Option<String>> {
     Ok(None)
 }
 
+/// The records of what was done about a rule, such as `r-81`: the oldest first, the last [`ACTS`] of them.
+///
+/// # Errors
+/// When the newest file does not exist, or a file cannot be read.
+pub fn find_acts(path: &Path, rule: &str) -> io::Result<Vec<String>> {
+    drop(std::fs::File::open(path)?);
+    let needle = format!("\"rule\":{}", Value::from(rule));
+    let mut acts = VecDeque::new();
+    for file in newest_first(path) {
+        let mut older = VecDeque::new();
+        each_with(file?, &needle, |line| {
+            let is_act = serde_json::from_slice::<Value>(line).is_ok_and(|record| record["act"]["rule"] == rule);
+            if is_act && let Ok(text) = String::from_utf8(line.trim_ascii_end().to_owned()) {
+                older.push_back(text);
+                older.drain(..older.len().saturating_sub(ACTS));
+            }
+        })?;
+        older.append(&mut acts);
+        acts = older;
+        if acts.len() >= ACTS {
+            break;
+        }
+    }
+    acts.drain(..acts.len().saturating_sub(ACTS));
+    Ok(acts.into())
+}
+
 /// The last whole record of that reference; a line cut short by a crash is passed over.
 fn find_in(file: impl Read, reference: Reference) -> io::Result<Option<String>> {
     // A quote inside a string is escaped, so nothing that a client sent can look like this.
     let needle = format!("\"ref\":\"{reference}\"");
-    let finder = memchr::memmem::Finder::new(&needle);
+    let mut found = None;
+    each_with(file, &needle, |line| {
+        if serde_json::from_slice::<Value>(line).is_ok() {
+            found = String::from_utf8(line.trim_ascii_end().to_owned()).ok().or(found.take());
+        }
+    })?;
+    Ok(found)
+}
+
+/// Shows every line that holds the needle.
+fn each_with(file: impl Read, needle: &str, mut show: impl FnMut(&[u8])) -> io::Result<()> {
+    let finder = memchr::memmem::Finder::new(needle);
     let mut reader = BufReader::with_capacity(CHUNK_BYTES, file);
     let mut line = Vec::new();
-    let mut found = None;
     let longest = u64::try_from(LINE_BYTES).unwrap_or(u64::MAX);
     loop {
         line.clear();
         if reader.by_ref().take(longest).read_until(b'\n', &mut line)? == 0 {
-            return Ok(found);
+            return Ok(());
         }
         // Of a line longer than any record, each piece is looked at and none is whole.
-        if finder.find(&line).is_some() && serde_json::from_slice::<Value>(&line).is_ok() {
-            found = String::from_utf8(line.trim_ascii_end().to_owned()).ok().or(found);
+        if finder.find(&line).is_some() {
+            show(&line);
         }
     }
+}
+
+/// What was done about a rule, in the words of that time: one paragraph for each act.
+#[must_use]
+pub fn explain_acts(lines: &[String]) -> String {
+    let acts = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let paragraphs = acts.map(|record| {
+        let text = |value: &Value| printable(value.as_str().unwrap_or_default());
+        let act = &record["act"];
+        let undo = match text(&act["undo"]) {
+            undo if undo.is_empty() => String::new(),
+            undo => format!("\n  Undo: {undo}"),
+        };
+        let who = if act["by"] == "operator" { ", by an operator" } else { "" };
+        format!("{}  {}{who}\n  {}{undo}\n", text(&record["t"]), text(&act["platform"]), text(&act["words"]))
+    });
+    paragraphs.collect()
+}
+
+/// Nothing that a terminal would obey.
+fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// What a record means, for the operator: what happened, why, what to do, who, where and when.

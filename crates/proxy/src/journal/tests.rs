@@ -263,4 +263,10 @@ fn an_act_is_one_line_however_much_it_says() {
     assert_eq!(lines[0]["act"]["rule"], "r-81");
     assert!(lines[1]["act"]["words"].as_str().is_some_and(|words| !words.is_empty()));
     assert!(text.lines().all(|line| line.len() < LINE_BYTES));
+    let acts = find_acts(&path, "r-81").expect("readable");
+    assert_eq!(acts.len(), 2);
+    let told = explain_acts(&acts);
+    assert!(told.starts_with("2023-11-14T22:13:20.000Z  public\n  a \"word\" and another\n"), "{told}");
+    assert!(!told.contains('\u{1b}'));
+    assert!(find_acts(&path, "r-8").expect("readable").is_empty(), "another rule");
 }
