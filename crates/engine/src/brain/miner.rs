@@ -97,11 +97,7 @@ pub(crate) fn may_become_rule(pattern: &[Literal]) -> bool {
     let mut new = false;
     for literal in pattern {
         match literal.attribute {
-            attribute if attribute.may_stand_alone() => {
-                if literal.value != 0 {
-                    return true;
-                }
-            }
+            attribute if attribute.may_stand_alone() && literal.value != 0 => return true,
             Attribute::Endpoint | Attribute::Path | Attribute::Method | Attribute::Referer => asked = true,
             Attribute::Network | Attribute::Language => who = true,
             Attribute::Agent | Attribute::Family | Attribute::Accept => client = true,
@@ -519,7 +515,8 @@ mod tests {
 
     #[test]
     fn planted_patterns_are_found() {
-        let cases: [(&str, &[(Attribute, u32)], Attribute); 4] = [
+        type Case<'a> = (&'a str, &'a [(Attribute, u32)], Attribute);
+        let cases: [Case<'_>; 4] = [
             ("a stack that nobody has", &[(Attribute::Tls, 0xbad)], Attribute::Tls),
             ("an order of headers that nobody has", &[(Attribute::Order, 0xbad)], Attribute::Order),
             ("a query that nobody asks", &[(Attribute::Query, 0xbad)], Attribute::Query),

@@ -71,8 +71,6 @@ pub(crate) struct Situation<'a> {
 pub(crate) struct RulesOutcome {
     /// For the shards, in the order of matching.
     pub(crate) live: Vec<LiveRule>,
-    /// Whether `live` is another than at the last step.
-    pub(crate) changed: bool,
     /// For the journal.
     pub(crate) acts: Vec<Act>,
     /// Share of the excess that the tested and unvetoed rules explain together.
@@ -122,7 +120,12 @@ const EXPLAINED: f64 = 0.6;
 /// A clean rule in force that explains so much is one too, beside whatever else is going on.
 const EXPLAINED_IN_FORCE: f64 = 0.2;
 /// Less than this beside ordinary traffic, by requests or by cost, is not worth a rule.
-const MATTERS: f64 = 0.25;
+const MATTERS: f64 = 0.3;
+/// Nor are fewer requests per second, and less of the platform's time: 5 % of one worker.
+const LEAST_RATE: f64 = 10.0;
+const LEAST_COST: f64 = 50_000.0;
+/// Nor is a rule that matched fewer requests while it was only watched.
+const LEAST_MATCHES: u64 = 20;
 /// A rule that matches less than this of ordinary traffic's volume is not either.
 const MATCHES: f64 = 0.1;
 /// A clean rule that explains so much is enforced even where the rest stays unexplained and the platform does not suffer.
@@ -161,7 +164,6 @@ pub(crate) struct Rules {
     pressed: Option<Tick>,
     vetoed: Option<Tick>,
     explained: f64,
-    last: Vec<LiveRule>,
 }
 
 /// The requests of one step.
@@ -804,8 +806,8 @@ impl Rules {
             people: &people,
             expected,
             expected_cost,
-            least: (MATTERS * ordinary).max(0.1 * (window.len() as f64 - expected)),
-            least_cost: (MATTERS * ordinary_cost).max(0.1 * (cost - expected_cost)),
+            least: (MATTERS * ordinary).max(LEAST_RATE * seconds / weight).max(0.15 * (window.len() as f64 - expected)),
+            least_cost: (MATTERS * ordinary_cost).max(LEAST_COST * seconds / weight).max(0.15 * (cost - expected_cost)),
         };
         for candidate in miner::mine(&ground) {
             self.propose(&candidate.pattern, candidate.explains, None, &rows, situation, next, acts);
@@ -1125,8 +1127,6 @@ impl Rules {
             (rule.phase == Phase::Shadow, std::cmp::Reverse(rule.share()), std::cmp::Reverse(rule.action), rule.id)
         });
         let live: Vec<LiveRule> = order.iter().map(|rule| rule.live(situation.settings)).collect();
-        let changed = live != self.last;
-        self.last.clone_from(&live);
         let acting = || self.live.iter().filter(|rule| rule.phase != Phase::Shadow);
         let strong = acting()
             .any(|rule| rule.action > Action::Deprioritise && now.since(rule.last_busy) < Duration::from_millis(500));
@@ -1135,7 +1135,6 @@ impl Rules {
             && (self.explained >= EXPLAINED || strong || (clean && self.explained >= EXPLAINED_IN_FORCE));
         RulesOutcome {
             live,
-            changed,
             acts,
             explained: self.explained as f32,
             contrast,
@@ -1243,7 +1242,8 @@ impl Rule {
         let seconds = situation.now.since(self.proposed).as_secs_f64().max(0.1);
         let (rate, cost) = (self.total.matched as f64 / seconds, self.total.cost_us as f64 / seconds);
         let least = MATCHES * situation.expected_rate;
-        self.business || rate >= least.max(1.0) || (cost > 0.0 && cost >= MATCHES * situation.expected_cost)
+        let much = rate >= least.max(1.0) || (cost >= LEAST_COST && cost >= MATCHES * situation.expected_cost);
+        self.business || (much && self.total.matched >= LEAST_MATCHES)
     }
 
     /// It takes away next to nothing.
