@@ -110,6 +110,9 @@ const RELAX_STEP: Duration = Duration::from_secs(5);
 const RELAX: [u8; 4] = [99, 90, 50, 0];
 /// Of the visitors that match, so many in a thousand get the next milder action.
 const HOLD_OUT: u16 = 20;
+/// And so many once enough of them were seen: the answer is known, and what is held out leaks.
+const HOLD_OUT_LATER: u16 = 5;
+const HELD_OUT_ENOUGH: u64 = 50;
 /// A pattern that failed is not tried again for this; each failure doubles it.
 const FAILED: Duration = Duration::from_secs(15);
 const FAILED_AT_MOST: Duration = Duration::from_secs(3600);
@@ -160,7 +163,6 @@ pub(crate) struct Rules {
     outcomes: VecDeque<(Tick, OutcomeRow)>,
     norms: Norms,
     gallery: Gallery,
-    mined: Option<Tick>,
     pressed: Option<Tick>,
     vetoed: Option<Tick>,
     explained: f64,
@@ -771,15 +773,6 @@ impl Rules {
             self.explained = 0.0;
             return;
         }
-        let pause = match self.explained {
-            much if much >= 0.9 => Duration::from_secs(2),
-            most if most >= EXPLAINED => Duration::from_millis(500),
-            _ => Duration::from_millis(100),
-        };
-        if self.mined.is_some_and(|at| now.since(at) < pause) {
-            return;
-        }
-        self.mined = Some(now);
         let (rows, weight) = self.window(MINED_SLICES);
         let seconds = self.slices.len().min(MINED_SLICES) as f64 / 10.0;
         let (people, window): (Vec<Row>, Vec<Row>) =
@@ -1246,9 +1239,9 @@ impl Rule {
         self.business || (much && self.total.matched >= LEAST_MATCHES)
     }
 
-    /// It takes away next to nothing.
+    /// It goes on matching, and what it takes away is next to nothing.
     fn useless(&self, situation: &Situation<'_>) -> bool {
-        self.rate() < 0.05 * situation.expected_rate
+        self.rate() > self.calm_rate(situation) && self.rate() < 0.05 * situation.expected_rate
     }
 
     /// Of the matches, so many in a hundred are acted upon.
@@ -1272,7 +1265,11 @@ impl Rule {
             literals: self.pattern.clone(),
             action: self.action,
             share: if settings.watch_only { 0 } else { self.share() },
-            hold_out: if holds_out { HOLD_OUT } else { 0 },
+            hold_out: match holds_out {
+                true if self.acted.held_out >= HELD_OUT_ENOUGH => HOLD_OUT_LATER,
+                true => HOLD_OUT,
+                false => 0,
+            },
         }
     }
 }
