@@ -41,7 +41,9 @@ fuzz_target!(|data: &[u8]| {
     if let Some(length) = data.chunks_exact(3).remainder().first() {
         forged.truncate(forged.len().saturating_sub(usize::from(*length)));
     }
-    if forged != ours {
+    // Not by `!=`: the fuzzer watches comparisons of memory and would learn a true token from it.
+    let differs = forged.iter().zip(ours).fold(0, |differs, (a, b)| differs | (a ^ b));
+    if differs != 0 || forged.len() != ours.len() {
         // A cycle may be walked from anywhere and in both directions; the fuzzer does not get there by single bytes.
         worthless(&forged);
     }
