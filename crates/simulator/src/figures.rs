@@ -43,7 +43,11 @@ pub const FIGURES: &[(&str, &str, &str)] = &[
     ("overload_postures", "", "times that a platform entered the posture overload"),
     ("false_attacks", "", "times that it entered attack while there was none"),
     ("memory", "MiB", "memory of the node's tables"),
-    ("token_rate", "/s", "requests a second that reached a platform on one stolen cookie, over the attack"),
+    (
+        "token_rate",
+        "/s",
+        "requests a second that one stolen cookie vouched for and that reached a platform, over the attack",
+    ),
     ("abusers_closed", "%", "connections that broke the protocol and were ended for it"),
     ("streams_wasted", "", "the most requests that one such connection got through"),
     ("connections_free", "%", "the least share of the node's connections that was free"),

@@ -552,13 +552,15 @@ impl<'a> World<'a> {
             drop(admitted);
             return self.gate.shards[flight.shard].account(&seen, &Outcome::default(), now);
         }
-        flight.seen = Some(*admitted.seen());
+        let seen = *admitted.seen();
+        flight.seen = Some(seen);
         flight.admitted = Some(admitted);
         flight.forwarded = now;
         if self.side(flight.who) == Side::Attack {
             self.ledger.attack_passed(flight.sent, flight.cost);
             if let Who::Attacker { stolen, .. } = flight.who
                 && stolen != 0
+                && seen.trust.is_protected()
             {
                 *self.ledger.stolen.entry(stolen).or_default() += 1;
             }
