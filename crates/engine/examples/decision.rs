@@ -9,16 +9,18 @@
     reason = "it measures time; the engine itself reads no clock"
 )]
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
 use portcullis_engine::{
-    Ask, Concurrency, Declaration, Declared, List, Node, Platform, Rate, Recorder, Route, Ruling, Shard, Sight, Trust,
+    Action, AdmissionOrders, Ask, Attribute, Concurrency, Declaration, Declared, List, Literal, LiveRule, Node, Orders,
+    Platform, PlatformOrders, Posture, Rate, Recorder, Route, RuleId, Ruling, Shard, Sight, Trust,
 };
 use portcullis_types::{ClientAddr, Limits, ListAction, Mode, Prefix, RateKey, RouteClass, Tick};
 
-const DECISIONS: u32 = 10_000_000;
+const DECISIONS: u32 = 2_000_000;
 const ROUNDS: u32 = 100;
 const PREFIXES: u32 = 100_000;
 
@@ -52,12 +54,77 @@ fn main() {
         println!("{name}: {mean:.1} ns a decision ({best:.1} in the calmest round), {refused} of {DECISIONS} refused");
     }
     perceptions(&node);
+    decisions(&node);
 }
 
-/// What it costs to look at a request and to note it, half of the addresses never seen before: each timed alone, less
-/// what the clock itself takes.
+/// What it costs to look at a request and to note it.
 fn perceptions(node: &Node) {
     let mut recorder = Recorder::new(&[4], 7, Tick::ZERO);
+    let times = timed(|number, ask, now| {
+        let seen = node.senses().perceive(ask, Trust::Fresh, 0, now);
+        recorder.arrived(std::hint::black_box(&seen), &ask.sight, 1, node.senses().expected_cost_us(0, 0));
+        if number % 4096 == 0 {
+            let harvest = recorder.take(now);
+            recorder.recycle(harvest);
+        }
+    });
+    println!("perceive and record: {times}");
+}
+
+/// The whole decision with everything that the brain may order: each request carries a cookie, 32 rules are in force.
+fn decisions(node: &Arc<Node>) {
+    let route = |path: &str| Route { path: path.to_owned(), class: RouteClass::Page, rates: Vec::new() };
+    let platforms = vec![Platform { name: "whole".to_owned(), concurrency: Vec::new(), routes: vec![route("/")] }];
+    let declared = Arc::new(Declared::compile(&Declaration { platforms, ..Declaration::default() }, node));
+    let literal = |attribute, value| Literal { attribute, value };
+    let rule = |id: u32| LiveRule {
+        id: RuleId(id),
+        literals: [literal(Attribute::Method, id % 2), literal(Attribute::Query, id), literal(Attribute::Evidence, 0)]
+            .into_iter()
+            .collect(),
+        action: Action::Challenge,
+        share: 100,
+        hold_out: 20,
+    };
+    let rules = |count: u32| (1..=count).map(rule).collect();
+    let limited = AdmissionOrders { whole: 64, cut: 40, ..AdmissionOrders::default() };
+    let calm = AdmissionOrders::default();
+    for (name, rules, admission) in [
+        ("the whole decision in calm", rules(0), calm),
+        ("the whole decision with 32 rules", rules(32), calm),
+        ("the whole decision with 32 rules, platform full, queue full", rules(32), limited),
+    ] {
+        let mut shard = Shard::new(Arc::clone(node), Arc::clone(&declared), 7);
+        let orders = PlatformOrders { posture: Posture::Attack, sample: 1, rules, admission };
+        shard.obey(Arc::new(Orders { revision: 1, platforms: vec![orders] }));
+        let mut under_way = VecDeque::with_capacity(128);
+        let mut waiting = VecDeque::with_capacity(2048);
+        let times = timed(|number, ask, now| {
+            match shard.admit(ask, now) {
+                Ruling::Admitted(admitted) => under_way.push_back(admitted),
+                Ruling::Waiting(place) => waiting.push_back(place),
+                _ => {}
+            }
+            if under_way.len() > 63 {
+                under_way.pop_front();
+            }
+            if waiting.len() > 1024
+                && let Some(place) = waiting.pop_front()
+            {
+                shard.leave(place);
+            }
+            if number % 4096 == 0 {
+                let harvest = shard.harvest(now);
+                shard.recycle(harvest);
+            }
+        });
+        println!("{name}: {times}");
+    }
+}
+
+/// Times each call alone, less what the clock itself takes. Half of the addresses were never seen before, one in four
+/// carries a history.
+fn timed(mut call: impl FnMut(u32, &Ask<'_>, Tick)) -> String {
     let agents = [CHROME, FIREFOX, SAFARI];
     let paths = ["/", "/news/climate-strike", "/search", "/members/10178", "/static/app.3f9a8c.js"];
     let queries = [
@@ -66,6 +133,8 @@ fn perceptions(node: &Node) {
         Some("_=17390021&zx81k=a8f31"),
         Some("utm_source=mail&fbclid=IwAR0x7Q"),
     ];
+    let other = Node::new(&Limits::DEFAULT, [0x5eed, 0xfeed]);
+    let tokens: Vec<_> = (0..4096).map(|id| other.tokens().history(20_000, 9, id + 1, WALL)).collect();
     let mut times = Vec::with_capacity(SAMPLES as usize);
     let mut clock = Vec::with_capacity(SAMPLES as usize);
     for number in 0..SAMPLES {
@@ -85,6 +154,7 @@ fn perceptions(node: &Node) {
             order: 0x1234_5678_9abc_def0,
             tls: Some(b"t13d1516h2_8daaf6152771_02713d6af862"),
             h2: Some(b"1:65536;2:0;4:6291456;6:262144|15663105|0|m,a,s,p"),
+            token: (number % 4 == 0).then(|| tokens[pick % tokens.len()].as_ref()),
             ..Sight::default()
         };
         let ask = Ask {
@@ -95,32 +165,23 @@ fn perceptions(node: &Node) {
             session: None,
             api_key: None,
             sight,
-            wall: 0,
+            wall: WALL,
         };
         let now = Tick(1_000_000_000 + u64::from(number) * 1000);
         let begun = Instant::now();
-        let seen = node.senses().perceive(&ask, Trust::Fresh, 0, now);
-        recorder.arrived(std::hint::black_box(&seen), &ask.sight, 1, node.senses().expected_cost_us(0, 0));
+        call(number, &ask, now);
         times.push(begun.elapsed());
         let begun = Instant::now();
         clock.push(begun.elapsed());
-        if number % 4096 == 0 {
-            let harvest = recorder.take(now);
-            recorder.recycle(harvest);
-        }
     }
     clock.sort_unstable();
     times.sort_unstable();
     let own = clock[clock.len() / 2];
     let at = |share: f64| times[(times.len() as f64 * share) as usize].saturating_sub(own).as_nanos();
-    println!(
-        "perceive and record, half of the addresses new: {} ns in half of the cases, {} ns in 99 %, {} ns in 99.9 %",
-        at(0.5),
-        at(0.99),
-        at(0.999)
-    );
+    format!("{} ns in half of the cases, {} ns in 99 %, {} ns in 99.9 %", at(0.5), at(0.99), at(0.999))
 }
 
+const WALL: u64 = 1_790_000_000_000;
 const SAMPLES: u32 = 2_000_000;
 const CHROME: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36";

@@ -241,10 +241,12 @@ impl Desk {
         let limits = self.limits(ask.platform);
         let Some(queue) = self.queues.get_mut(ask.platform) else { return Standing::Go(None) };
         let seen = &visit.seen;
-        let bound = limits.classes.get(seen.class.index()).copied().unwrap_or(u32::MAX);
-        if limits.whole == u32::MAX && bound == u32::MAX && limits.room.is_none() {
-            // Calm: nothing is asked, nothing is held back.
-            return Standing::Go(queue.flow().enter(seen.class, Priority(u8::MAX), &limits).ok());
+        if limits.room.is_none()
+            && queue.is_empty()
+            && let Ok(place) = queue.flow().enter(seen.class, Priority(0), &limits)
+        {
+            // There is room for anybody: nothing is asked.
+            return Standing::Go(Some(place));
         }
         let called = match (limits.room, visit.ticket) {
             (Some(room), Some(ticket)) => {

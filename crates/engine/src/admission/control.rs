@@ -17,8 +17,15 @@ use crate::brain::orders::{AdmissionOrders, RoomOrders};
 use crate::brain::posture::Posture;
 use crate::senses::harvest::{CLASSES, PlatformHarvest};
 
+/// Before there is any stress: so many times what was ever under way at once in calm, and at least so many. It touches nobody
+/// in calm, and keeps what comes in the first instants of a flood from filling the platform's own queue.
+const STANDING: (f64, f64) = (3.0, 24.0);
+/// Ticks of calm until that is known.
+const STANDING_AFTER: u32 = 600;
 /// Ticks that are remembered, a second of them.
 const WINDOW: usize = 10;
+/// Ticks after which calm is believed to have been calm.
+const BELIEVED: u32 = 30;
 /// Of these, so many are the present.
 const PRESENT: usize = 3;
 /// Requests take so many times what they take without load: stress.
@@ -101,6 +108,15 @@ pub(crate) struct Controller {
     classes: [Class; CLASSES],
     /// Work that was completed in a second, in requests at once without load: the greatest of late.
     carried: f64,
+    /// Requests at once in calm: the greatest of late, of how many ticks, and how far that is exceeded while all is well.
+    peak: f64,
+    /// The same of the last seconds, and of the seconds before.
+    latest: f64,
+    before: f64,
+    calm: u32,
+    raised: f64,
+    /// Ticks on which the bound was reached.
+    pressed: u32,
     /// Requests that end well in a second.
     ending: f64,
     limit: Option<f64>,
@@ -117,6 +133,8 @@ pub(crate) struct Controller {
     slow: f64,
     /// The share of failures that fewer requests do not change.
     failing: f64,
+    /// Of what others leave, so much is given to a class that has grown.
+    squeeze: f64,
     refused: Pid,
     asked: Box<[f64; PRIORITIES]>,
     room: Option<Open>,
@@ -203,6 +221,12 @@ impl Controller {
             at: 0,
             classes: [Class::default(); CLASSES],
             carried: 0.0,
+            peak: 0.0,
+            latest: 0.0,
+            before: 0.0,
+            calm: 0,
+            raised: 1.0,
+            pressed: 0,
             ending: 1.0,
             limit: None,
             settled: 0,
@@ -213,6 +237,7 @@ impl Controller {
             unused: 0,
             slow: 1.0,
             failing: 0.0,
+            squeeze: 1.0,
             refused: Pid::default(),
             asked: Box::new([0.0; PRIORITIES]),
             room: None,
@@ -239,13 +264,24 @@ impl Controller {
         let span = self.last.replace(now).map_or(0.1, |last| now.since(last).as_secs_f64()).clamp(0.01, 1.0);
         self.note(seen, span);
         self.feel(flow);
+        if self.strain.stressed {
+            (self.latest, self.before) = (0.0, 0.0);
+        }
         if posture == Posture::Normal && self.limit.is_none() && !self.strain.stressed {
             self.learn();
+            // Only what was followed by seconds of calm counts: a flood does not raise the bound that meets it.
+            self.latest = self.latest.max(f64::from(flow.under_way()));
+            self.calm = self.calm.saturating_add(1);
+            if self.calm.is_multiple_of(BELIEVED) {
+                self.peak = self.before.max(self.peak * 0.997);
+                self.before = std::mem::take(&mut self.latest);
+            }
         }
         self.limit(flow);
         let (cut, classes) = (self.refuse(flow, span), self.classes());
         let room = self.room(flow, span, wall);
-        let whole = self.limit.map_or(u32::MAX, whole);
+        let standing = self.standing(flow);
+        let whole = self.limit.or(standing).map_or(u32::MAX, whole);
         AdmissionOrders { whole, classes, cut, room }
     }
 
@@ -385,6 +421,30 @@ impl Controller {
         self.slow = 1.0 + (self.slow - 1.0) * 0.99;
     }
 
+    /// The bound while there is no stress; nothing before enough of calm is known.
+    fn standing(&mut self, flow: &Flow) -> Option<f64> {
+        if self.calm < STANDING_AFTER {
+            return None;
+        }
+        let (times, least) = STANDING;
+        let bound = (self.peak * times).max(least);
+        let under_way = f64::from(flow.under_way());
+        if flow.waiting() > 0 || under_way >= bound * self.raised * 0.8 {
+            // More than ever. What came since must have ended, and no later than usual: then the platform carries it.
+            self.pressed += 1;
+            let slowest = (0..CLASSES).filter_map(|class| self.no_load(class)).fold(0.0, f64::max) / 1e6;
+            let told = f64::from(self.pressed) > 1.0 + (2.0 * slowest * WINDOW as f64).ceil();
+            if told && self.stressed == 0 && self.strain.slowdown <= TOLERATED {
+                self.raised = (self.raised * 2.0).min(1e6);
+                self.pressed = 0;
+            }
+        } else {
+            self.raised = (self.raised * 0.995).max(1.0);
+            self.pressed = 0;
+        }
+        Some(bound * self.raised)
+    }
+
     fn limit(&mut self, flow: &Flow) {
         let under_way = f64::from(flow.under_way());
         let Strain { slowdown, failing, .. } = self.strain;
@@ -396,6 +456,7 @@ impl Controller {
                 let crowding = (under_way / self.carried.max(1.0)).max(slowdown);
                 self.cut = Some(Cut { from: under_way, to: first, slowdown: crowding, failing, probing: false });
                 self.probe = PROBE_AFTER;
+                self.raised = 1.0;
                 self.set(Some(first));
             }
             return;
@@ -485,9 +546,12 @@ impl Controller {
     }
 
     /// A class whose work has grown far beyond what is usual gets what the others leave, so that they do not notice.
-    fn classes(&self) -> [u32; CLASSES] {
+    fn classes(&mut self) -> [u32; CLASSES] {
         let mut bounds = [u32::MAX; CLASSES];
-        let Some(limit) = self.limit else { return bounds };
+        let Some(limit) = self.limit else {
+            self.squeeze = 1.0;
+            return bounds;
+        };
         let (second, seconds) = self.sum(WINDOW);
         let coming: [f64; CLASSES] = std::array::from_fn(|class| {
             let arrived = second.get(class).map_or(0.0, |sum| sum.arrived);
@@ -500,6 +564,19 @@ impl Controller {
             Some((coming - 1.5 * usual * self.slow).max(0.0))
         };
         let all: f64 = (0..CLASSES).filter_map(grown).sum();
+        // Whether the others notice.
+        let (mut taken, mut expected) = (0.0, 0.0);
+        for (class, sum) in
+            second.iter().enumerate().filter(|(class, _)| grown(*class).is_some_and(|growth| growth < 2.0))
+        {
+            taken += sum.origin_us;
+            expected += sum.good * self.no_load(class).unwrap_or(0.0) * self.slow;
+        }
+        let squeeze = match taken / expected {
+            others if others > SHRINKS => self.squeeze * 0.97,
+            others if others < GROWS => self.squeeze * 1.01,
+            _ => self.squeeze,
+        };
         for (class, bound) in bounds.iter_mut().enumerate() {
             let growth = grown(class).unwrap_or(0.0);
             if growth < 2.0 || growth < all * 0.25 {
@@ -510,10 +587,11 @@ impl Controller {
                 let (coming, usual) = (coming.get(other).copied()?, usual.get(other).copied()?);
                 Some(if grown(other)? < 2.0 { coming } else { usual * self.slow })
             });
-            let left = limit / HEADROOM - HEADROOM * others.sum::<f64>() - 1.0;
+            let left = (limit - HEADROOM * others.sum::<f64>() - 1.0) * squeeze;
             let share = usual.get(class).copied().unwrap_or(0.0) / usual.iter().sum::<f64>().max(0.01) * limit;
             *bound = whole(left.max(share).clamp(FLOOR.max(limit * 0.1), limit.max(FLOOR)));
         }
+        self.squeeze = squeeze.clamp(0.1, 1.0);
         bounds
     }
 

@@ -268,6 +268,7 @@ impl Platform {
     /// What admission shall hold to. The controller works in every posture and learns even where it is switched off.
     fn admit(&mut self, around: &Around<'_>, acts: &mut Vec<Act>) -> AdmissionOrders {
         let switches = &around.settings.switches;
+        let limited = self.controller.strain().limited && switches.admission;
         let mut orders = self.controller.step(&self.came, &self.flow, self.stance.posture(), around.now, around.wall);
         if !switches.admission {
             orders = AdmissionOrders::default();
@@ -276,8 +277,8 @@ impl Platform {
             orders.room = None;
         }
         let before = &self.orders.admission;
-        let limit = |orders: &AdmissionOrders| orders.whole != u32::MAX;
-        let Strain { slowdown, failing, no_load_ms, shed, drain_ms, .. } = self.controller.strain();
+        let strain = self.controller.strain();
+        let Strain { slowdown, failing, no_load_ms, shed, drain_ms, .. } = strain;
         let name = &self.site.name;
         let mut tell = |kind: &str, words: String| {
             let facts = [
@@ -299,7 +300,7 @@ impl Platform {
                 undo: String::new(),
             });
         };
-        match (limit(before), limit(&orders)) {
+        match (limited, strain.limited && switches.admission) {
             (false, true) => {
                 let failing = failing * 100.0;
                 let words = format!(
