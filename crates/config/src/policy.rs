@@ -162,6 +162,12 @@ pub struct Defence {
     pub state: Option<PathBuf>,
 }
 
+impl Default for Defence {
+    fn default() -> Self {
+        Self { mode: Mode::Enforce, rules: true, challenges: true, admission: true, waiting_room: true, state: None }
+    }
+}
+
 /// Somebody whom the organisation vouches for. All that is given holds; networks or a key are always given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vouched {

@@ -43,7 +43,7 @@ const BRAIN: &str = "brain";
 /// What workers, the control socket and the metrics know of the brain.
 pub(crate) struct Coordinator {
     sender: SyncSender<Message>,
-    orders: ArcSwap<Orders>,
+    edict: ArcSwap<Edict>,
     /// When it last judged.
     beat: AtomicU64,
     /// Harvests that it had no room for.
@@ -55,6 +55,13 @@ pub(crate) struct Coordinator {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Orders, and the generation of the policy whose platforms they speak of by position.
+#[derive(Debug, Default)]
+pub(crate) struct Edict {
+    pub(crate) generation: u64,
+    pub(crate) orders: Arc<Orders>,
+}
+
 #[derive(Default)]
 struct Told {
     acts: BTreeMap<String, u64>,
@@ -63,8 +70,8 @@ struct Told {
 }
 
 enum Message {
-    Harvest(Harvest, mpsc::Sender<Harvest>),
-    Replace(Settings, Site),
+    Harvest(u64, Harvest, mpsc::Sender<Harvest>),
+    Replace(Settings, Site, u64, mpsc::Sender<()>),
     Command(Command, mpsc::Sender<Result<String, String>>),
     Status(mpsc::Sender<DefenceStatus>),
     Save(mpsc::Sender<()>),
@@ -75,6 +82,8 @@ enum Message {
 pub(crate) struct Beginning {
     pub(crate) settings: Settings,
     pub(crate) site: Site,
+    /// Of the policy.
+    pub(crate) generation: u64,
     pub(crate) node: Arc<Node>,
     pub(crate) seed: u64,
     pub(crate) epoch: Instant,
@@ -92,7 +101,7 @@ impl Coordinator {
         let (sender, receiver) = mpsc::sync_channel(WAITING);
         let coordinator = Arc::new(Self {
             sender,
-            orders: ArcSwap::default(),
+            edict: ArcSwap::default(),
             beat: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
@@ -106,16 +115,16 @@ impl Coordinator {
         Ok(coordinator)
     }
 
-    /// Hands over what a worker saw. It comes back by `back`, or at once where there is no room.
+    /// Hands over what a worker saw under that policy. It comes back by `back`, or at once where there is no room.
     ///
     /// # Errors
     /// With the harvest, for the worker to use again.
-    pub(crate) fn offer(&self, harvest: Harvest, back: &mpsc::Sender<Harvest>) -> Result<(), Harvest> {
-        self.sender.try_send(Message::Harvest(harvest, back.clone())).map_err(|error| {
+    pub(crate) fn offer(&self, generation: u64, harvest: Harvest, back: &mpsc::Sender<Harvest>) -> Result<(), Harvest> {
+        self.sender.try_send(Message::Harvest(generation, harvest, back.clone())).map_err(|error| {
             self.missed.fetch_add(1, Ordering::Relaxed);
             match error {
                 TrySendError::Full(message) | TrySendError::Disconnected(message) => match message {
-                    Message::Harvest(harvest, _) => harvest,
+                    Message::Harvest(_, harvest, _) => harvest,
                     _ => Harvest::default(),
                 },
             }
@@ -123,24 +132,29 @@ impl Coordinator {
     }
 
     /// What holds now: the brain's last word, without its rules where that is too old.
-    pub(crate) fn orders(&self, now: Tick) -> Arc<Orders> {
-        let orders = self.orders.load_full();
-        let silent = now.since(Tick(self.beat.load(Ordering::Relaxed))) > SILENT;
-        if !silent || orders.platforms.iter().all(|platform| platform.rules.is_empty()) {
-            return orders;
+    pub(crate) fn edict(&self, now: Tick) -> Arc<Edict> {
+        let edict = self.edict.load_full();
+        if !self.is_silent(now) || edict.orders.platforms.iter().all(|platform| platform.rules.is_empty()) {
+            return edict;
         }
-        let mut expired = Orders::clone(&orders);
+        let mut expired = Orders::clone(&edict.orders);
         expired.platforms.iter_mut().for_each(|platform| platform.rules.clear());
         // Whichever worker comes first; the others find it done.
-        let expired = Arc::new(expired);
-        self.orders.store(Arc::clone(&expired));
+        let expired = Arc::new(Edict { generation: edict.generation, orders: Arc::new(expired) });
+        self.edict.store(Arc::clone(&expired));
         tracing::error!("the brain has been silent: its rules have expired");
         expired
     }
 
-    /// Goes on with another policy.
-    pub(crate) fn replace(&self, settings: Settings, site: Site) {
-        let _ = self.sender.send(Message::Replace(settings, site));
+    fn is_silent(&self, now: Tick) -> bool {
+        now.since(Tick(self.beat.load(Ordering::Relaxed))) > SILENT
+    }
+
+    /// Goes on with another policy. On return there are orders for it, unless the brain does not answer.
+    pub(crate) fn replace(&self, settings: Settings, site: Site, generation: u64) {
+        if let Err(why) = self.ask(|reply| Message::Replace(settings, site, generation, reply)) {
+            tracing::error!(why, "the brain has not heard of the new policy: rules and limits of its own rest");
+        }
     }
 
     /// Does what an operator asks; what was done is in the journal when this returns.
@@ -217,13 +231,24 @@ struct Life {
     saved: Instant,
     told: Instant,
     writer: Option<JoinHandle<()>>,
+    /// The last orders, to be given again after a silence.
+    orders: Arc<Orders>,
 }
 
 impl Life {
     fn new(coordinator: Arc<Coordinator>, beginning: Beginning) -> Self {
         let brain = beginning.brain();
         let now = Instant::now();
-        Self { coordinator, beginning, brain, next: now + BEAT, saved: now, told: now, writer: None }
+        Self {
+            coordinator,
+            beginning,
+            brain,
+            next: now + BEAT,
+            saved: now,
+            told: now,
+            writer: None,
+            orders: Arc::default(),
+        }
     }
 
     fn live(mut self, receiver: &Receiver<Message>) {
@@ -251,14 +276,20 @@ impl Life {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Harvest(harvest, back) => {
-                self.brain.absorb(&harvest);
+            Message::Harvest(generation, harvest, back) => {
+                // Under another policy the platforms had other places.
+                if generation == self.beginning.generation {
+                    self.brain.absorb(&harvest);
+                }
                 let _ = back.send(harvest);
             }
-            Message::Replace(settings, site) => {
+            Message::Replace(settings, site, generation, reply) => {
                 self.beginning.settings = settings.clone();
                 self.beginning.site = site.clone();
+                self.beginning.generation = generation;
                 self.brain.replace(settings, site);
+                self.judge();
+                let _ = reply.send(());
             }
             Message::Command(command, reply) => {
                 let answer = self.brain.command(command, self.now(), unix_millis());
@@ -266,6 +297,8 @@ impl Life {
                     self.tell(&acts);
                     words
                 });
+                // What the operator asked for holds now, not with the next beat.
+                self.judge();
                 let _ = reply.send(answer);
             }
             Message::Status(reply) => {
@@ -286,17 +319,11 @@ impl Life {
         let begun = Instant::now();
         // After a pause of the machine there is nothing to catch up on.
         self.next = (self.next + BEAT).max(begun + BEAT / 2);
-        let now = self.now();
-        let pulse = self.brain.tick(now, unix_millis());
-        if let Some(orders) = pulse.orders {
-            self.coordinator.orders.store(orders);
-        }
-        self.coordinator.beat.store(now.0, Ordering::Relaxed);
-        self.tell(&pulse.acts);
+        self.judge();
         let judged = begun.elapsed();
         if begun.duration_since(self.told) >= Duration::from_secs(1) {
             self.told = begun;
-            let status = self.brain.status(now);
+            let status = self.brain.status(self.now());
             let mut told = lock(&self.coordinator.told);
             told.status = status;
             told.judged = judged;
@@ -304,6 +331,20 @@ impl Life {
         if begun.duration_since(self.saved) >= SAVE_EVERY {
             self.save();
         }
+    }
+
+    fn judge(&mut self) {
+        let now = self.now();
+        let pulse = self.brain.tick(now, unix_millis());
+        // After a silence the workers have forgotten what still holds.
+        let again = self.coordinator.is_silent(now);
+        if pulse.orders.is_some() || again {
+            self.orders = pulse.orders.unwrap_or_else(|| Arc::clone(&self.orders));
+            let edict = Edict { generation: self.beginning.generation, orders: Arc::clone(&self.orders) };
+            self.coordinator.edict.store(Arc::new(edict));
+        }
+        self.coordinator.beat.store(now.0, Ordering::Relaxed);
+        self.tell(&pulse.acts);
     }
 
     fn now(&self) -> Tick {
@@ -321,7 +362,8 @@ impl Life {
     fn begin_anew(&mut self, cause: &str) {
         tracing::error!(cause, "the brain failed and begins anew with what was saved; please report it");
         self.coordinator.restarts.fetch_add(1, Ordering::Relaxed);
-        self.coordinator.orders.store(Arc::default());
+        self.orders = Arc::default();
+        self.coordinator.edict.store(Arc::default());
         self.brain = self.beginning.brain();
         self.next = Instant::now() + BEAT;
     }
@@ -365,10 +407,10 @@ impl Beginning {
 }
 
 /// The secrets of a node: one for what attackers could aim at, one for tokens. They outlive a restart where there is a
-/// directory for it, so that visitors keep what they have earned.
+/// directory for it, so that visitors keep what they have earned. A directory that cannot be used is said; the gate runs.
 ///
 /// # Errors
-/// The system has no randomness to give, or a directory was declared and cannot be used.
+/// The system has no randomness to give.
 pub(crate) fn secrets(state: Option<&Path>) -> io::Result<([u64; 2], [u8; 32])> {
     let Some(directory) = state else { return Ok(split(random()?)) };
     let path = directory.join(KEYS);
@@ -380,10 +422,12 @@ pub(crate) fn secrets(state: Option<&Path>) -> io::Result<([u64; 2], [u8; 32])> 
             }
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+        Err(error) => tracing::warn!(path = %path.display(), %error, "the keys cannot be read: there are new ones"),
     }
     let bytes = random()?;
-    replace_file(directory, KEYS, &bytes)?;
+    if let Err(error) = replace_file(directory, KEYS, &bytes) {
+        tracing::warn!(path = %path.display(), %error, "the keys cannot be kept: a restart ends the tokens of visitors");
+    }
     Ok(split(bytes))
 }
 
@@ -442,6 +486,7 @@ mod tests {
         assert_eq!((mode(&state), mode(&state.join(KEYS))), (0o700, 0o600));
         fs::write(state.join(KEYS), "short").expect("written");
         assert_ne!(secrets(Some(&state)).expect("made anew"), first);
+        assert!(secrets(Some(&state.join(KEYS))).is_ok(), "what is no directory costs the tokens, not the service");
     }
 
     #[test]
@@ -458,16 +503,16 @@ mod tests {
         });
         let coordinator = Coordinator {
             sender,
-            orders: ArcSwap::from_pointee(orders),
+            edict: ArcSwap::from_pointee(Edict { generation: 1, orders: Arc::new(orders) }),
             beat: AtomicU64::new(Tick::from_millis(1000).0),
             missed: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             told: Mutex::default(),
             thread: Mutex::default(),
         };
-        assert_eq!(coordinator.orders(Tick::from_millis(5900)).platforms[0].rules.len(), 1);
-        let expired = coordinator.orders(Tick::from_millis(6100));
-        assert!(expired.platforms[0].rules.is_empty());
-        assert_eq!(expired.platforms[0].admission.whole, 12);
+        assert_eq!(coordinator.edict(Tick::from_millis(5900)).orders.platforms[0].rules.len(), 1);
+        let expired = coordinator.edict(Tick::from_millis(6100));
+        assert!(expired.orders.platforms[0].rules.is_empty());
+        assert_eq!(expired.orders.platforms[0].admission.whole, 12);
     }
 }

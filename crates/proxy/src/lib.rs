@@ -21,7 +21,7 @@ pub mod tls;
 mod watch;
 mod worker;
 
-pub use state::{declaration, settings};
+pub use state::{declaration, settings, site};
 
 use std::fmt;
 use std::io;
@@ -187,7 +187,8 @@ impl Gate {
         let epoch = Instant::now();
         let coordinator = Coordinator::start(Beginning {
             settings: settings(&snapshot.policy),
-            site: state::site(&snapshot.policy),
+            site: site(&snapshot.policy),
+            generation: snapshot.generation,
             node: Arc::clone(&node),
             seed: secret[1].rotate_left(23),
             epoch,
@@ -390,7 +391,7 @@ impl Process {
         }
         self.journal.reconfigure(&snapshot.policy.log).map_err(|error| format!("the decision log: {error}"))?;
         self.node.set_limits(&snapshot.policy.limits);
-        self.coordinator.replace(settings(&snapshot.policy), state::site(&snapshot.policy));
+        self.coordinator.replace(settings(&snapshot.policy), site(&snapshot.policy), snapshot.generation);
 
         let mut remarks = String::new();
         if changes.admin_moved {
@@ -449,8 +450,10 @@ impl Process {
     fn file_times(&self) -> Vec<(PathBuf, Option<SystemTime>)> {
         let snapshot = Arc::clone(&self.lock().snapshot);
         let lists = snapshot.policy.lists.iter().filter_map(|list| list.file.clone());
+        let vouched = snapshot.policy.vouched.iter().filter_map(|vouched| vouched.file.clone());
         let certificates = snapshot.policy.certificates.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]);
         lists
+            .chain(vouched)
             .chain(certificates)
             .map(|path| {
                 let changed = std::fs::metadata(&path).and_then(|facts| facts.modified()).ok();

@@ -95,6 +95,8 @@ pub struct Registry {
 pub struct Process {
     /// Panics that ended one request or connection.
     pub panics: Counter,
+    /// Challenges that were passed.
+    pub challenges_passed: Counter,
     /// Requests that were sent to a second upstream.
     pub retries: Counter,
     /// Times that accepting paused because the node held all the connections it may.
@@ -335,6 +337,8 @@ impl Registry {
             "Panics, each of which ended one request.",
             process.panics.get(),
         );
+        let help = "Challenges that visitors passed.";
+        text.one("portcullis_challenges_passed_total", "counter", help, process.challenges_passed.get());
         let help = "Number of the policy in force.";
         text.one("portcullis_config_generation", "gauge", help, process.generation.get());
         text.head("portcullis_config_reloads_total", "counter", "Reloads, by result.");

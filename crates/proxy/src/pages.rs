@@ -78,6 +78,16 @@ pub fn redirect(status: u16, location: &str) -> Page {
     Page { status, content_type: HTML, body }
 }
 
+/// The page for a path of the gate's own that does not exist.
+#[must_use]
+pub fn absent() -> Page {
+    let title = "There is no such page";
+    let body = format!(
+        "{HEAD}{title}</title></head><body><main><h1>{title}</h1><p><a href=\"/\">Go to the front page</a></p></main></body></html>\n"
+    );
+    Page { status: 404, content_type: HTML, body }
+}
+
 /// Whole seconds for `Retry-After`: rounded up, at least one.
 #[must_use]
 pub fn retry_after_seconds(wait: Duration) -> u64 {

@@ -442,7 +442,9 @@ pub(crate) mod tests {
             trusted: TrustedProxies { networks: Vec::new(), header: ForwardedHeader::XForwardedFor },
             limits: Limits::DEFAULT,
             log: DecisionLog { path: None, file_bytes: 1, files: 1, sample: 0 },
+            defence: portcullis_config::policy::Defence::default(),
             lists: Vec::new(),
+            vouched: Vec::new(),
             platforms: Vec::new(),
         }
     }

@@ -1,9 +1,12 @@
 //! One policy, compiled: what every worker reads and nobody changes.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use portcullis_config::policy::{AddressList, PathPattern, Platform, Upstream};
+use portcullis_config::policy::{
+    AddressList, ChallengeMode, Mode, PathPattern, Platform, Upstream, Vouched, VouchedKind,
+};
 use portcullis_config::{Policy, Router};
 use portcullis_engine::{self as engine, Declaration, Declared};
 
@@ -129,17 +132,27 @@ impl Local {
 }
 
 /// Where the secrets of the node and what was learned outlive a restart.
-pub(crate) fn directory(_policy: &Policy) -> Option<std::path::PathBuf> {
-    None
+pub(crate) fn directory(policy: &Policy) -> Option<PathBuf> {
+    policy.defence.state.clone()
 }
 
 /// What of the brain is switched on.
 #[must_use]
-pub fn settings(_policy: &Policy) -> engine::Settings {
-    engine::Settings::default()
+pub fn settings(policy: &Policy) -> engine::Settings {
+    let defence = &policy.defence;
+    let acts = defence.mode == Mode::Enforce;
+    let switches = engine::Switches {
+        mining: defence.rules,
+        challenges: acts && defence.challenges,
+        admission: acts && defence.admission,
+        room: acts && defence.waiting_room,
+        ..engine::Switches::ALL
+    };
+    engine::Settings { watch_only: !acts, switches, ..engine::Settings::default() }
 }
 
 /// What there is to protect, by name.
+#[must_use]
 pub fn site(policy: &Policy) -> engine::Site {
     let route = |route: &portcullis_config::policy::Route| engine::SiteRoute {
         path: route_name(&route.path),
@@ -174,7 +187,7 @@ pub fn declaration(policy: &Policy) -> Declaration {
             .map(|route| engine::Route {
                 path: route_name(&route.path),
                 class: route.class,
-                challenge: route.challenge != portcullis_config::policy::ChallengeMode::Never,
+                challenge: route.challenge != ChallengeMode::Never,
                 rates: route
                     .rates
                     .iter()
@@ -188,10 +201,24 @@ pub fn declaration(policy: &Policy) -> Declaration {
             })
             .collect(),
     };
+    let vouched = |vouched: &Vouched| engine::Vouched {
+        name: vouched.name.clone(),
+        trust: match vouched.kind {
+            VouchedKind::Staff => engine::Trust::Staff,
+            VouchedKind::Partner => engine::Trust::Partner,
+            VouchedKind::Crawler => engine::Trust::Crawler,
+        },
+        prefixes: vouched.networks.clone(),
+        api_key_hash: vouched.api_key_sha256,
+        agent: vouched.agent.clone(),
+        per_second: vouched.per_second,
+        burst: vouched.burst,
+        concurrency: vouched.concurrency,
+    };
     Declaration {
         lists: policy.lists.iter().map(list).collect(),
         platforms: policy.platforms.iter().map(platform).collect(),
-        vouched: Vec::new(),
+        vouched: policy.vouched.iter().map(vouched).collect(),
     }
 }
 

@@ -1,16 +1,18 @@
 //! One worker: a thread with a runtime of its own, its listeners, its pools, its shard of the engine.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use portcullis_engine::{Admitted, Ask, ConnectionPermit, Detail, Orders, Refusal, Ruling, Shard};
+use portcullis_engine::{Ask, Claim, ConnectionPermit, Outcome, Ruling, Seen, Shard, Tokens, Waiting};
 use portcullis_types::{ClientAddr, Limits, Reason, Reference, Tick};
 use portcullis_wire::http::RequestHead;
 use portcullis_wire::proxy_protocol;
@@ -21,6 +23,7 @@ use tokio::io::{Interest, unix::AsyncFd};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
+use crate::coordinator::Edict;
 use crate::http::identity::{self, Connection, TlsFacts};
 use crate::http::{http1, http2, upstream};
 use crate::journal::{Journal, Record, Source, Verdict};
@@ -36,6 +39,12 @@ const ACCEPT_REST: Duration = Duration::from_millis(20);
 
 /// Records of refused connections that one worker writes in a second; a flood is told by its counters.
 const CONNECTION_RECORDS: u32 = 50;
+
+/// How often those who wait are looked at, while anybody does: other workers free places, too.
+const CALL_EVERY: Duration = Duration::from_millis(10);
+
+/// After so many looks everybody who waits asks for itself.
+const CALL_ALL: u32 = 50;
 
 /// Heads and buffers kept for the next request.
 const SPARES: usize = 64;
@@ -72,6 +81,10 @@ pub(crate) struct Worker {
     local: RefCell<Rc<Local>>,
     limits: Cell<Limits>,
     shard: RefCell<Shard>,
+    /// What the shard holds to.
+    edict: RefCell<Option<Arc<Edict>>>,
+    /// Whom [`Shard::called`] may call, by ticket.
+    waiting: RefCell<BTreeMap<u64, Rc<Notify>>>,
     watchers: Rc<Watchers>,
     counters: Arc<metrics::Worker>,
     references: Cell<u64>,
@@ -134,6 +147,8 @@ impl Worker {
             local: RefCell::new(Local::new(snapshot, None, seed)),
             limits: Cell::new(limits),
             shard: RefCell::new(shard),
+            edict: RefCell::default(),
+            waiting: RefCell::default(),
             watchers: Watchers::new(process.epoch),
             counters: process.registry.worker(number),
             // Twenty-four bits that differ between workers and starts, then a count.
@@ -185,22 +200,42 @@ impl Worker {
     /// Hands over what was seen, each beat, and takes what shall hold from now on.
     async fn observe(&self) {
         let (back, spares) = std::sync::mpsc::channel();
-        let mut held: Option<Arc<Orders>> = None;
         let mut beat = tokio::time::interval(coordinator::BEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             beat.tick().await;
             let now = self.watchers.now();
-            let mut shard = self.shard.borrow_mut();
-            spares.try_iter().for_each(|harvest| shard.recycle(harvest));
-            let harvest = shard.harvest(now);
-            if let Err(harvest) = self.process.coordinator.offer(harvest, &back) {
-                shard.recycle(harvest);
-            }
-            let orders = self.process.coordinator.orders(now);
-            if held.as_ref().is_none_or(|held| !Arc::ptr_eq(held, &orders)) {
-                shard.obey(Arc::clone(&orders));
-                held = Some(orders);
+            let generation = self.local().snapshot.generation;
+            self.guarded(|shard| {
+                spares.try_iter().for_each(|harvest| shard.recycle(harvest));
+                let harvest = shard.harvest(now);
+                if let Err(harvest) = self.process.coordinator.offer(generation, harvest, &back) {
+                    shard.recycle(harvest);
+                }
+            });
+            self.obey(now);
+        }
+    }
+
+    /// Holds to the brain's last word, if it speaks of the policy in force.
+    fn obey(&self, now: Tick) {
+        let edict = self.process.coordinator.edict(now);
+        let ours = edict.generation == self.local().snapshot.generation;
+        if ours && !self.edict.borrow().as_ref().is_some_and(|held| Arc::ptr_eq(held, &edict)) {
+            self.guarded(|shard| shard.obey(Arc::clone(&edict.orders)));
+            self.edict.replace(Some(edict));
+            self.call(now);
+        }
+    }
+
+    /// Asks the engine for something. A fault in it is counted, and costs the answer.
+    fn guarded<T>(&self, ask: impl FnOnce(&mut Shard) -> T) -> Option<T> {
+        match catch_unwind(AssertUnwindSafe(|| ask(&mut self.shard.borrow_mut()))) {
+            Ok(answer) => Some(answer),
+            Err(cause) => {
+                self.panicked();
+                tracing::error!(cause = panics::words(cause.as_ref()), "a fault in the engine; please report it");
+                None
             }
         }
     }
@@ -241,8 +276,14 @@ impl Worker {
         let NewPolicy { snapshot, kept, opened, done } = new;
         let local = Local::new(Arc::clone(&snapshot), Some(&self.local()), self.process.seed(self.number));
         self.limits.set(snapshot.policy.limits);
-        self.shard.borrow_mut().swap(Arc::clone(&snapshot.declared));
+        let now = self.watchers.now();
+        let mut shard = self.shard.borrow_mut();
+        shard.swap(Arc::clone(&snapshot.declared));
+        // The old orders speak of platforms by their old positions.
+        shard.obey(Arc::default());
+        drop(shard);
         *self.local.borrow_mut() = local;
+        self.obey(now);
         self.doors.borrow_mut().retain(|door| {
             let stays = door
                 .listener
@@ -301,19 +342,95 @@ impl Worker {
         Arc::clone(&self.process.node)
     }
 
-    pub(crate) fn admit(&self, ask: &Ask<'_>, now: Tick) -> Result<Admitted, Refusal> {
-        let refused = |reason| Err(Refusal::new(reason, Detail::Nothing));
-        let mut shard = self.shard.borrow_mut();
-        match shard.admit(ask, now) {
-            Ruling::Admitted(admitted) => Ok(admitted),
-            Ruling::Refused(refusal, _) => Err(refusal),
-            Ruling::Challenge(_) => refused(Reason::Challenge),
-            Ruling::Room(_) => refused(Reason::WaitingRoom),
-            Ruling::Waiting(waiting) => {
-                shard.leave(waiting);
-                refused(Reason::Overloaded)
+    /// Asks the engine. Where it has a fault, what the operator declared decides alone.
+    pub(crate) fn admit(&self, ask: &Ask<'_>, now: Tick) -> Ruling {
+        self.guarded(|shard| shard.admit(ask, now)).unwrap_or_else(|| self.admit_declared(ask, now))
+    }
+
+    /// What the operator declared decides.
+    pub(crate) fn admit_declared(&self, ask: &Ask<'_>, now: Tick) -> Ruling {
+        self.shard.borrow_mut().admit_declared(ask, now)
+    }
+
+    /// Waits for a place; nothing where the engine had a fault. Who is dropped while waiting leaves the queue.
+    pub(crate) async fn wait(self: &Rc<Self>, waiting: Waiting) -> Option<Ruling> {
+        let bell = Rc::new(Notify::new());
+        let ticket = waiting.ticket();
+        let first = self.waiting.borrow().is_empty();
+        self.waiting.borrow_mut().insert(ticket, Rc::clone(&bell));
+        if first {
+            tokio::task::spawn_local(Rc::clone(self).call_while_anybody_waits());
+        }
+        let mut queued = Queued { worker: self, ticket, waiting: Some(waiting) };
+        loop {
+            bell.notified().await;
+            let now = self.watchers.now();
+            let waiting = queued.waiting.as_mut()?;
+            match self.guarded(|shard| shard.claim(waiting, now)) {
+                Some(Claim::Stay) => {}
+                Some(Claim::Go(admitted)) => {
+                    queued.waiting = None;
+                    return Some(Ruling::Admitted(admitted));
+                }
+                Some(Claim::Give(ruling)) => {
+                    queued.waiting = None;
+                    return Some(ruling);
+                }
+                None => return None,
             }
         }
+    }
+
+    async fn call_while_anybody_waits(self: Rc<Self>) {
+        let mut rounds = 0_u32;
+        while !self.waiting.borrow().is_empty() {
+            tokio::time::sleep(CALL_EVERY).await;
+            rounds = rounds.wrapping_add(1);
+            if rounds.is_multiple_of(CALL_ALL) {
+                // Nobody waits for ever because one call was missed.
+                self.waiting.borrow().values().for_each(|bell| bell.notify_one());
+            }
+            self.call(self.watchers.now());
+        }
+    }
+
+    /// Wakes those whose turn it is.
+    fn call(&self, now: Tick) {
+        let waiting = self.waiting.borrow();
+        if !waiting.is_empty() {
+            let wake = |ticket: u64| {
+                if let Some(bell) = waiting.get(&ticket) {
+                    bell.notify_one();
+                }
+            };
+            self.guarded(|shard| shard.called(now, wake));
+        }
+    }
+
+    /// Tells the engine how an admitted request ended.
+    pub(crate) fn account(&self, seen: &Seen, outcome: &Outcome) {
+        let now = self.watchers.now();
+        self.guarded(|shard| shard.account(seen, outcome, now));
+        self.call(now);
+    }
+
+    /// Tells the engine that a client broke the protocol, if that is what the reason says.
+    pub(crate) fn note_abuse(&self, reason: Reason, platform: Option<usize>, client: ClientAddr) {
+        if is_abuse(reason) {
+            let now = self.watchers.now();
+            self.guarded(|shard| shard.abused(platform, client, now));
+        }
+    }
+
+    /// Tells the engine that a visitor passed its challenge.
+    pub(crate) fn challenge_passed(&self, seen: &Seen) {
+        let now = self.watchers.now();
+        self.process.registry.process.challenges_passed.add();
+        self.guarded(|shard| shard.challenge_passed(seen, now));
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        self.process.node.tokens()
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -376,6 +493,7 @@ impl Worker {
     /// A connection was refused: counted, and recorded unless a flood of them is.
     pub(crate) fn refuse_connection(&self, connection: &Connection, reason: Reason, detail: impl Display) {
         self.counters.connection_refused(reason);
+        self.note_abuse(reason, None, ClientAddr::new(connection.source.ip()));
         let now = self.watchers.now();
         let (since, written) = self.records.get();
         let (since, written) = if now.since(since) >= Duration::from_secs(1) { (now, 0) } else { (since, written) };
@@ -496,6 +614,45 @@ fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: OwnedFd, peer: So
             worker.refuse_connection(&connection, refusal.reason, &refusal.detail);
         }
     }
+}
+
+/// A request in the engine's queue.
+struct Queued<'a> {
+    worker: &'a Worker,
+    ticket: u64,
+    waiting: Option<Waiting>,
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.worker.waiting.borrow_mut().remove(&self.ticket);
+        if let Some(waiting) = self.waiting.take() {
+            self.worker.guarded(|shard| shard.leave(waiting));
+        }
+    }
+}
+
+/// What no honest client does, or only a broken one: channel P of the engine counts it.
+const fn is_abuse(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::HeadTimeout
+            | Reason::BodyTooSlow
+            | Reason::ReaderTooSlow
+            | Reason::AmbiguousFraming
+            | Reason::BadChunk
+            | Reason::MalformedRequest
+            | Reason::Http2Protocol
+            | Reason::Http2Resets
+            | Reason::Http2ProvokedResets
+            | Reason::Http2Continuations
+            | Reason::Http2Pings
+            | Reason::Http2Settings
+            | Reason::Http2WindowUpdates
+            | Reason::Http2EmptyFrames
+            | Reason::Http2OtherFrames
+            | Reason::Http2Stall
+    )
 }
 
 struct OpenConnection {

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use portcullis_config::policy::TlsVersion;
-use portcullis_engine::Refusal;
-use portcullis_types::{Reason, Reference, RouteClass, Tick};
+use portcullis_engine::{Admitted, Business, Outcome, Refusal, Seen};
+use portcullis_types::{Blame, Reason, Reference, RouteClass, Tick};
 use portcullis_wire::h2::SettingsPrint;
 use portcullis_wire::http::{RequestHead, Version};
 
@@ -29,6 +29,10 @@ pub(crate) struct Account {
     class: RouteClass,
     slot: Slot,
     snapshot: Option<Arc<Snapshot>>,
+    /// What the engine remembers of it, once it was admitted.
+    seen: Option<Seen>,
+    /// What the platform answered, and what that meant.
+    answered: (u16, Business),
     trace: Trace,
     observed: Vec<Refusal>,
     verdict: Option<(Reason, String)>,
@@ -50,6 +54,8 @@ impl Account {
             class: RouteClass::Page,
             slot: Slot::OTHER,
             snapshot: None,
+            seen: None,
+            answered: (0, Business::Nothing),
             trace: Trace::default(),
             observed: Vec::new(),
             verdict: None,
@@ -90,11 +96,22 @@ impl Account {
     }
 
     /// What measures in observe mode would have refused.
-    pub(crate) fn observed(&mut self, refusals: &[Refusal]) {
+    fn observed(&mut self, refusals: &[Refusal]) {
         for refusal in refusals {
             self.worker.counters().observed(refusal.reason);
         }
         self.observed.extend_from_slice(refusals);
+    }
+
+    /// The engine let it in.
+    pub(crate) fn admitted(&mut self, admitted: &Admitted) {
+        self.seen = Some(*admitted.seen());
+        self.observed(admitted.observed());
+    }
+
+    /// The platform answered.
+    pub(crate) fn platform_answered(&mut self, status: u16, business: Business) {
+        self.answered = (status, business);
     }
 
     /// Where it went.
@@ -130,6 +147,7 @@ impl Account {
         let took = worker.watchers().now().since(self.began);
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         worker.counters().request_ended();
+        self.tell_engine();
         worker.counters().request(self.slot, self.class, self.status, nanos, bytes_in, bytes_out);
         let served = self.verdict.is_none();
         let number = if served { worker.next_served() } else { 0 };
@@ -183,6 +201,20 @@ impl Account {
             took,
             upstream_took: (self.trace.attempts > 0).then_some(self.trace.took),
         });
+    }
+
+    /// What it cost and what came of it.
+    fn tell_engine(&self) {
+        let reason = self.verdict.as_ref().map(|(reason, _)| *reason);
+        if let Some((reason, client)) = reason.zip(self.client) {
+            self.worker.note_abuse(reason, self.place.map(|(platform, _)| platform), client.address);
+        }
+        if let Some(seen) = &self.seen {
+            let (status, business) = self.answered;
+            let failed = status >= 500 || reason.is_some_and(|reason| reason.blame() == Blame::Upstream);
+            let origin = u64::try_from(self.trace.took.as_nanos()).unwrap_or(u64::MAX);
+            self.worker.account(seen, &Outcome { status, bytes: self.carried, origin, failed, business });
+        }
     }
 
     /// The methods that its route takes.

@@ -27,6 +27,8 @@ pub(crate) struct Answer {
     pub(crate) idle: Duration,
     /// Whether the connection may carry another request.
     pub(crate) keeps_connection: bool,
+    /// Whether the engine wants the connection to end, whatever the protocol could still carry.
+    pub(crate) ends_connection: bool,
 }
 
 /// The answer of a listener that only sends visitors to HTTPS.
@@ -60,6 +62,11 @@ pub(crate) fn refuse(account: &mut Account, head: &RequestHead, refusal: &Refusa
     answer
 }
 
+/// The answer for a path of the gate's own that does not exist.
+pub(crate) fn absent(account: &Account) -> Answer {
+    own(account, &pages::absent())
+}
+
 /// The page for a request whose head was refused; the connection closes after it.
 pub(crate) fn refuse_unread(account: &mut Account, refused: Refused) -> Answer {
     account.fail(refused.reason, refused.detail);
@@ -76,5 +83,5 @@ fn own(account: &Account, page: &pages::Page) -> Answer {
     head.fields.push(b"x-portcullis-ref", &account.reference.word());
     let body = Body::Full(Bytes::copy_from_slice(page.body.as_bytes()));
     let cleared = Cleared { head, body, upgrade: None };
-    Answer { cleared, held: None, upgrade: None, idle: OWN_PAGE, keeps_connection: true }
+    Answer { cleared, held: None, upgrade: None, idle: OWN_PAGE, keeps_connection: true, ends_connection: false }
 }

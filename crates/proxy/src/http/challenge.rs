@@ -163,7 +163,7 @@ pub(crate) fn answer(account: &Account, reply: Reply) -> Answer {
     }
     let body = Body::Full(sheet.map_or_else(Bytes::new, |sheet| Bytes::from(sheet.body)));
     let cleared = Cleared { head, body, upgrade: None };
-    Answer { cleared, held: None, upgrade: None, idle: OWN_PAGE, keeps_connection: true }
+    Answer { cleared, held: None, upgrade: None, idle: OWN_PAGE, keeps_connection: true, ends_connection: false }
 }
 
 impl Caller<'_> {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use portcullis_types::{Limits, Reason};
+use portcullis_types::{ClientAddr, Limits, Reason};
 use portcullis_wire::h1::{self, Framing, HeadBounds, Message, Refused, Scan, encode};
 use portcullis_wire::http::{Name, RequestHead, Version};
 
@@ -45,7 +45,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, wire: Shar
     // What had moved on the connection when the request before was accounted for.
     let mut moved = (0, 0);
     loop {
-        if !wait_for_request(&worker, &wire, &watch, served).await {
+        if !wait_for_request(&worker, &connection, &wire, &watch, served).await {
             return;
         }
         // Everything that a request needs is made when its first byte has come and goes with it: an idle connection
@@ -62,7 +62,13 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, wire: Shar
 }
 
 /// Waits for the first byte of a request; false when the connection is over.
-async fn wait_for_request(worker: &Worker, wire: &SharedWire, watch: &Watch, served: u64) -> bool {
+async fn wait_for_request(
+    worker: &Worker,
+    connection: &Connection,
+    wire: &SharedWire,
+    watch: &Watch,
+    served: u64,
+) -> bool {
     if !wire.borrow().arrived.is_empty() {
         return true;
     }
@@ -80,6 +86,7 @@ async fn wait_for_request(worker: &Worker, wire: &SharedWire, watch: &Watch, ser
         Err(_) => {
             let reason = if served == 0 { Reason::HeadTimeout } else { Reason::IdleTimeout };
             worker.connection_refused(reason);
+            worker.note_abuse(reason, None, ClientAddr::new(connection.source.ip()));
             false
         }
     }
@@ -124,7 +131,7 @@ async fn one_request(
     let mut interim = if head.version == Version::Http11 { Interim::H1(wire) } else { Interim::Nowhere };
     let room = size(limits.head_bytes);
     let answer = {
-        let visit = Visit { worker, connection, head: &head, watch, upgrade: message.upgrade };
+        let visit = Visit { worker, connection, head: &head, h2: None, watch, upgrade: message.upgrade };
         let mut work = pin!(request::serve(visit, body, &mut interim, &mut account));
         poll_fn(|cx| match work.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
@@ -144,7 +151,8 @@ async fn one_request(
     };
 
     let more = limits.requests_per_connection > served + 1 && !worker.is_draining();
-    let close = !(message.keep_alive && more && answer.keeps_connection && wire.borrow().body_done);
+    let close =
+        !(message.keep_alive && more && answer.keeps_connection && !answer.ends_connection && wire.borrow().body_done);
     let after = respond(worker, wire, watch, &head, answer, &mut account, close).await;
     finish(account, connection, &head, wire, from);
     worker.keep_head(head);

@@ -43,13 +43,15 @@ struct Link {
     connection: Connection,
     meter: Rc<Metering>,
     streams: Cell<usize>,
+    /// A client that is to be rid of.
+    closing: Cell<bool>,
 }
 
 /// Serves a connection until it ends. `stream` has nothing read from it that is not in `ahead`.
 pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: Stream, ahead: Bytes, watch: Watch) {
     let limits = worker.limits();
     let meter = Metering::new(&limits);
-    let link = Rc::new(Link { connection, meter: Rc::clone(&meter), streams: Cell::new(0) });
+    let link = Rc::new(Link { connection, meter: Rc::clone(&meter), streams: Cell::new(0), closing: Cell::new(false) });
     let channel = Channel::new(stream, ahead, Rc::clone(&meter), Rc::clone(worker.watchers()));
     let handshake = h2::server::Builder::new()
         .initial_window_size(STREAM_WINDOW)
@@ -96,7 +98,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, connection: Connection, stream: St
     let mut idle_since = Some(watch.now());
     loop {
         let event = poll_fn(|cx| {
-            if !closing && (worker.is_draining() || served >= limits.requests_per_connection) {
+            if !closing && (worker.is_draining() || link.closing.get() || served >= limits.requests_per_connection) {
                 closing = true;
                 h2.graceful_shutdown();
             }
@@ -238,7 +240,8 @@ async fn one_stream(worker: &Rc<Worker>, link: &Link, request: Request<RecvStrea
     let watch = worker.watchers().watch();
     let connection = &link.connection;
     let mut account = Account::begin(worker, watch.now(), Version::Http2);
-    account.set_h2_print(link.meter.print());
+    let print = link.meter.print();
+    account.set_h2_print(print);
     let limits = worker.limits();
     let mut head = worker.spare_head();
     let (parts, incoming) = request.into_parts();
@@ -262,7 +265,8 @@ async fn one_stream(worker: &Rc<Worker>, link: &Link, request: Request<RecvStrea
                 Body::H2(Box::new(H2Body::new(incoming, declared, Rc::clone(&arrived))))
             };
             let mut interim = Interim::H2(&respond);
-            let visit = Visit { worker, connection, head: &head, watch: &watch, upgrade: false };
+            let h2 = print.as_ref().map(|print| print.as_ref().as_bytes());
+            let visit = Visit { worker, connection, head: &head, h2, watch: &watch, upgrade: false };
             let mut work = pin!(request::serve(visit, body, &mut interim, &mut account));
             poll_fn(|cx| match work.as_mut().poll(cx) {
                 Poll::Ready(answer) => Poll::Ready(Some(answer)),
@@ -273,7 +277,10 @@ async fn one_stream(worker: &Rc<Worker>, link: &Link, request: Request<RecvStrea
         }
     };
     match answer {
-        Some(answer) => send(&limits, &watch, &head, answer, respond.into_inner(), &mut account).await,
+        Some(answer) => {
+            link.closing.set(link.closing.get() || answer.ends_connection);
+            send(&limits, &watch, &head, answer, respond.into_inner(), &mut account).await;
+        }
         None => account.fail(Reason::ClientClosed, "the client reset the stream"),
     }
     let carried = account.carried_bytes();

@@ -69,6 +69,11 @@ pub(crate) fn resolve(connection: &Connection, head: &RequestHead, trusted: &Tru
 }
 
 impl Client {
+    /// Whether the visitor spoke HTTPS.
+    pub(crate) const fn is_secure(&self) -> bool {
+        self.secure
+    }
+
     /// `https` or `http`, as the visitor spoke it.
     pub(crate) const fn scheme(&self) -> &'static str {
         if self.secure { "https" } else { "http" }

@@ -15,5 +15,6 @@ pub(crate) mod pace;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod rules;
+pub(crate) mod sight;
 pub(crate) mod splice;
 pub(crate) mod upstream;

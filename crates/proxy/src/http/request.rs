@@ -3,32 +3,42 @@
 //! Each phase consumes the token of the one before: what the engine has not admitted is not inspected, what is not checked
 //! goes nowhere, what is not cleared does not leave.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use portcullis_engine::{Admitted, Ask, Detail, Refusal, Sight};
-use portcullis_types::Reason;
-use portcullis_wire::http::{Fields, Name, RequestHead};
+use portcullis_config::normal_path;
+use portcullis_config::policy::{ChallengeMode, Mode};
+use portcullis_engine::{Admitted, Ask, Challenge, Detail, Refusal, RoomPlace, Ruling, Seen, Step, Trust};
+use portcullis_types::{Reason, Tick};
+use portcullis_wire::http::RequestHead;
 
 use super::account::Account;
-use super::answer::{Answer, redirect, refuse};
+use super::answer::{Answer, absent, redirect, refuse};
 use super::body::Body;
+use super::challenge::{self, Caller};
 use super::identity::{self, Client, Connection};
 use super::response::{self, Interim};
 use super::rules;
+use super::sight;
 use super::upstream::{self, Failure, Surroundings};
 use crate::panics;
 use crate::state::{Local, Snapshot};
 use crate::watch::Watch;
 use crate::worker::Worker;
 
+/// How long a browser keeps the cookie of a visitor who is known: as long as its token is good for.
+const HISTORY_SECONDS: u64 = 45 * 86_400;
+
 /// A request that has come, and where.
 pub(crate) struct Visit<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) connection: &'a Connection,
     pub(crate) head: &'a RequestHead,
+    /// The settings print of its connection, where it is one of HTTP/2.
+    pub(crate) h2: Option<&'a [u8]>,
     /// The deadline of the task that serves it.
     pub(crate) watch: &'a Watch,
     /// Whether it asks for another protocol.
@@ -61,7 +71,7 @@ async fn phases(
     interim: &mut Interim<'_>,
     account: &mut Account,
 ) -> Result<Answer, Refusal> {
-    let Visit { worker, connection, head, watch, upgrade } = *visit;
+    let Visit { worker, connection, head, watch, upgrade, .. } = *visit;
     let snapshot = &local.snapshot;
     let client = identity::resolve(connection, head, &snapshot.policy.trusted);
     account.identified(client);
@@ -71,7 +81,14 @@ async fn phases(
         // Only for hosts of ours: a redirect to whatever `Host` says would be an open one.
         return Ok(redirect(account, head, port));
     }
-    let admitted = admit(worker, snapshot, head, client, place, account)?;
+    if challenge::is_ours(&normal_path(head.path())) {
+        return Ok(own_page(visit, snapshot, client, place, account));
+    }
+    let admitted = match admit(visit, snapshot, client, place, account).await {
+        Ok(admitted) => admitted,
+        Err(instead) => return Ok(*instead),
+    };
+    account.admitted(&admitted);
     let checked = rules::inspect(admitted, snapshot, place, head, &mut body, upgrade)?;
     // Asked for before the upstream is: one that has agreed to switch cannot be told that there is no room.
     let upgrade = if checked.upgrade() { Some(worker.engine_node().handle_upgrade()?) } else { None };
@@ -89,9 +106,18 @@ async fn phases(
     let sent = upstream::send(checked, head, body, &mut around).await;
     let mut reply = sent.map_err(|failure| failed(failure, account))?;
     account.traced(std::mem::take(&mut reply.trace));
+    let outcome = snapshot.policy.platforms[place.0].outcome_header.as_bytes();
+    let business = response::business(account.class(), head.method(), &reply.head, outcome);
+    account.platform_answered(reply.head.status, business);
     let held = reply.admitted.take();
-    let cleared = response::guard(reply, &snapshot.policy.server.name);
-    Ok(Answer { cleared, held, upgrade, idle, keeps_connection: true })
+    let mut cleared = response::guard(reply, &snapshot.policy.server.name, outcome);
+    let grant = held.as_ref().and_then(Admitted::grant).filter(|_| response::may_carry_cookie(&cleared.head));
+    if let Some(grant) = grant.filter(|_| snapshot.policy.defence.mode == Mode::Enforce) {
+        let cookie =
+            challenge::token_cookie(&String::from_utf8_lossy(grant.text()), client.is_secure(), HISTORY_SECONDS);
+        cleared.head.fields.push(b"set-cookie", cookie.as_bytes());
+    }
+    Ok(Answer { cleared, held, upgrade, idle, keeps_connection: true, ends_connection: false })
 }
 
 /// Finds the platform and the route.
@@ -104,39 +130,146 @@ fn find(snapshot: &Snapshot, head: &RequestHead) -> Result<(usize, usize), Refus
     Ok((platform, snapshot.router.route(platform, head.path()).unwrap_or_default()))
 }
 
-/// Asks the engine.
-fn admit(
-    worker: &Worker,
+/// Asks the engine, and waits where it says so. What is answered instead of the platform is the error.
+async fn admit(
+    visit: &Visit<'_>,
     snapshot: &Snapshot,
-    head: &RequestHead,
     client: Client,
-    (platform, route): (usize, usize),
+    place: (usize, usize),
     account: &mut Account,
-) -> Result<Admitted, Refusal> {
-    let declared = &snapshot.policy.platforms[platform];
-    let session = declared.session_cookie.as_ref().and_then(|name| cookie(&head.fields, name.as_bytes()));
-    let api_key = declared.api_key_header.as_ref().and_then(|name| head.fields.find(name.as_bytes()));
-    let ask = Ask {
-        client: client.address,
-        platform,
-        route,
-        class: account.class(),
-        session,
-        api_key,
-        sight: Sight::default(),
-        wall: 0,
-    };
-    let admitted = worker.admit(&ask, account.began)?;
-    account.observed(admitted.observed());
-    Ok(admitted)
+) -> Result<Admitted, Box<Answer>> {
+    let mut ruling = rule(visit, snapshot, client, place, account.began);
+    if let Ruling::Waiting(waiting) = ruling {
+        ruling = match visit.worker.wait(waiting).await {
+            Some(ruling) => ruling,
+            None => visit.worker.admit_declared(&ask(visit, snapshot, client, place), visit.watch.now()),
+        };
+    }
+    match ruling {
+        Ruling::Admitted(admitted) => match declared_step(visit, snapshot, client, place, admitted.seen()) {
+            None => Ok(admitted),
+            Some(step) => {
+                let seen = *admitted.seen();
+                drop(admitted);
+                Err(Box::new(challenged(
+                    visit,
+                    snapshot,
+                    client,
+                    (place, step, &seen),
+                    "declared for the route",
+                    account,
+                )))
+            }
+        },
+        Ruling::Challenge(Challenge { step, seen, rule }) => {
+            let detail = rule.map_or(Detail::Nothing, Detail::Rule);
+            Err(Box::new(challenged(visit, snapshot, client, (place, step, &seen), detail, account)))
+        }
+        Ruling::Room(RoomPlace { arrived, ahead, wait, .. }) => {
+            let ask = ask(visit, snapshot, client, place);
+            let reply = challenge::room(&caller(visit, &ask, client, account), arrived, ahead, wait);
+            account.fail(Reason::WaitingRoom, format_args!("{} ahead", ahead));
+            Err(Box::new(challenge::answer(account, reply)))
+        }
+        Ruling::Refused(refusal, close) => {
+            let answer = refuse(account, visit.head, &refusal);
+            Err(Box::new(Answer { ends_connection: close, ..answer }))
+        }
+        // A request waits once.
+        Ruling::Waiting(_) => {
+            Err(Box::new(refuse(account, visit.head, &Refusal::new(Reason::Overloaded, "its turn never came"))))
+        }
+    }
 }
 
-/// The value of a cookie.
-fn cookie<'a>(fields: &'a Fields, name: &[u8]) -> Option<&'a [u8]> {
-    fields.all(Name::Cookie).flat_map(|value| value.split(|byte| *byte == b';')).find_map(|pair| {
-        let pair = portcullis_wire::http::trim(pair);
-        pair.strip_prefix(name)?.strip_prefix(b"=")
-    })
+fn rule(visit: &Visit<'_>, snapshot: &Snapshot, client: Client, place: (usize, usize), now: Tick) -> Ruling {
+    visit.worker.admit(&ask(visit, snapshot, client, place), now)
+}
+
+fn ask<'a>(visit: &Visit<'a>, snapshot: &'a Snapshot, client: Client, place: (usize, usize)) -> Ask<'a> {
+    sight::ask(snapshot, visit.connection, visit.head, visit.h2, client, place)
+}
+
+/// The challenge that the operator has declared for the route, if this navigation has not passed it.
+fn declared_step(
+    visit: &Visit<'_>,
+    snapshot: &Snapshot,
+    client: Client,
+    place: (usize, usize),
+    seen: &Seen,
+) -> Option<Step> {
+    let step = match snapshot.policy.platforms[place.0].routes[place.1].challenge {
+        ChallengeMode::Auto | ChallengeMode::Never => return None,
+        ChallengeMode::Echo => Step::Echo,
+        ChallengeMode::Puzzle => Step::Puzzle,
+    };
+    let asked = seen.navigation && snapshot.policy.defence.mode == Mode::Enforce;
+    if !asked || seen.trust > Trust::Passed {
+        return None;
+    }
+    let ask = ask(visit, snapshot, client, place);
+    let tokens = visit.worker.tokens();
+    let vouch = ask.sight.token.and_then(|token| tokens.read(token, tokens.binding(&ask.sight), ask.wall));
+    let passed = vouch.and_then(|vouch| vouch.step).is_some_and(|passed| passed.satisfies(step));
+    (!passed).then_some(step)
+}
+
+/// The page of a challenge, or the way on for who has passed it.
+fn challenged(
+    visit: &Visit<'_>,
+    snapshot: &Snapshot,
+    client: Client,
+    (place, step, seen): ((usize, usize), Step, &Seen),
+    detail: impl Into<Detail>,
+    account: &mut Account,
+) -> Answer {
+    let ask = ask(visit, snapshot, client, place);
+    let reply = challenge::challenge(&caller(visit, &ask, client, account), step);
+    if reply.passed.is_some() {
+        visit.worker.challenge_passed(seen);
+    } else {
+        account.fail(Reason::Challenge, Asked(step, detail.into()));
+    }
+    challenge::answer(account, reply)
+}
+
+/// A page of the gate's own, behind its own path.
+fn own_page(
+    visit: &Visit<'_>,
+    snapshot: &Snapshot,
+    client: Client,
+    place: (usize, usize),
+    account: &Account,
+) -> Answer {
+    let ask = ask(visit, snapshot, client, place);
+    match challenge::own(&caller(visit, &ask, client, account)) {
+        Some(reply) => challenge::answer(account, reply),
+        None => absent(account),
+    }
+}
+
+fn caller<'a>(visit: &Visit<'a>, ask: &Ask<'_>, client: Client, account: &Account) -> Caller<'a> {
+    let tokens = visit.worker.tokens();
+    Caller {
+        head: visit.head,
+        tokens,
+        binding: tokens.binding(&ask.sight),
+        secure: client.is_secure(),
+        reference: account.reference,
+        wall: ask.wall,
+    }
+}
+
+/// Which step was asked for, and by whom.
+struct Asked(Step, Detail);
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.1 {
+            Detail::Nothing => write!(f, "{}", self.0),
+            detail => write!(f, "{}, {detail}", self.0),
+        }
+    }
 }
 
 fn redirect_port(snapshot: &Snapshot, connection: &Connection) -> Option<u16> {

@@ -26,6 +26,7 @@ use super::outflow::Outflow;
 use super::pace::Pace;
 use super::response::Interim;
 use super::rules::Checked;
+use super::sight;
 use crate::stream::SharedWire;
 use crate::watch::Watch;
 
@@ -190,6 +191,12 @@ pub(super) fn for_each_field(
             Name::Host | Name::Expect | Name::ContentLength | Name::XRequestId | Name::Via => {}
             Name::Other if listed.as_ref().is_some_and(|listed| listed.names(field.spelling)) => {}
             name if name.is_hop_by_hop() || name.is_client_claim() => {}
+            // What the gate and its visitors have with one another is nothing to the platform.
+            Name::Cookie => match sight::without_own(field.value) {
+                None => put(field.spelling, field.value),
+                Some(left) if left.is_empty() => {}
+                Some(left) => put(field.spelling, &left),
+            },
             _ => put(field.spelling, field.value),
         }
     }
