@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -50,6 +50,8 @@ pub(crate) struct Coordinator {
     missed: AtomicU64,
     /// Times that it was begun anew.
     restarts: AtomicU64,
+    /// What was learned is another process's to write down.
+    retired: AtomicBool,
     /// Acts by kind, and how everything stood a second ago.
     told: Mutex<Told>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -105,6 +107,7 @@ impl Coordinator {
             beat: AtomicU64::new(0),
             missed: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
             told: Mutex::default(),
             thread: Mutex::default(),
         });
@@ -176,6 +179,11 @@ impl Coordinator {
     /// Writes down what was learned, and waits until it is on disk.
     pub(crate) fn save(&self) {
         let _ = self.ask(Message::Save);
+    }
+
+    /// Another process has read what was saved and goes on from there: nothing is written over it.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
     }
 
     /// Saves and ends the thread.
@@ -268,7 +276,12 @@ impl Life {
                 beaten.unwrap_or_else(|cause| self.begin_anew(&panics::words(cause.as_ref())));
             }
         }
+        self.finish_writing();
         self.save();
+        self.finish_writing();
+    }
+
+    fn finish_writing(&mut self) {
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
@@ -305,10 +318,9 @@ impl Life {
                 let _ = reply.send(self.brain.status(self.now()));
             }
             Message::Save(reply) => {
+                self.finish_writing();
                 self.save();
-                if let Some(writer) = self.writer.take() {
-                    let _ = writer.join();
-                }
+                self.finish_writing();
                 let _ = reply.send(());
             }
             Message::Stop => {}
@@ -372,7 +384,8 @@ impl Life {
     fn save(&mut self) {
         self.saved = Instant::now();
         let Some(directory) = self.beginning.state.clone() else { return };
-        if self.writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
+        let retired = self.coordinator.retired.load(Ordering::Relaxed);
+        if retired || self.writer.as_ref().is_some_and(|writer| !writer.is_finished()) {
             return;
         }
         let bytes = self.brain.save();
@@ -507,6 +520,7 @@ mod tests {
             beat: AtomicU64::new(Tick::from_millis(1000).0),
             missed: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
             told: Mutex::default(),
             thread: Mutex::default(),
         };

@@ -513,6 +513,7 @@ impl Operator for Process {
     }
 
     fn handed_over(&self, successor: Option<u32>) {
+        self.coordinator.retire();
         if let Some(successor) = successor {
             systemd::main_process(successor);
         }
