@@ -247,9 +247,13 @@ impl Signals {
         self.rate.max(self.stress).max(self.protocol).max(self.business)
     }
 
-    /// Speaks of trouble that a rule can mend.
-    pub(crate) fn wants_rule(&self) -> bool {
-        self.rate.max(self.stress).max(self.business) > Alarm::Quiet
+    /// There is something beyond the ordinary that rules could explain: stress, business gone wrong, or requests in numbers
+    /// that matter. The sensitive threshold of rate alone does not.
+    pub(crate) fn is_beyond(&self) -> bool {
+        let much = |expected: f64, actual: f64, times: f64, more: f64| actual > expected * times + more;
+        let is_much = much(self.expected_rps, self.actual_rps, 1.2, 5.0)
+            || self.class.is_some_and(|(_, expected, actual)| much(expected, actual, 2.0, 3.0));
+        self.stress.max(self.business) > Alarm::Quiet || (self.rate > Alarm::Quiet && is_much)
     }
 }
 

@@ -13,6 +13,8 @@ const NOTHING_CAME: Duration = Duration::from_secs(10);
 const STRESSED: Duration = Duration::from_millis(1000);
 /// Stress that pauses no longer than that goes on.
 const STRESS_PAUSES: Duration = Duration::from_millis(500);
+/// Rules that explain what came must do so for so long: one tick may be chance.
+const EXPLAINED: Duration = Duration::from_millis(200);
 /// What recovering rules match has risen again when it has been high for so long.
 const RISEN: Duration = Duration::from_millis(300);
 /// Attack and overload end when it has been calm for so long, doubled with each return up to the most.
@@ -86,12 +88,15 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
+    /// Rules in force match twice what ordinary traffic would have, and not just a trickle beside all that is expected.
     fn still_matches(&self) -> bool {
-        self.in_force > 0 && self.matched_rate >= 2.0 * self.matched_expected.max(0.5)
+        let trickle = (0.05 * self.signals.expected_rps).max(1.0);
+        self.in_force > 0 && self.matched_rate >= 2.0 * self.matched_expected + trickle
     }
 
-    fn is_attack(&self) -> bool {
-        (self.contrast && self.signals.wants_rule()) || self.signals.protocol == Alarm::Strong
+    /// Contrast, with something beyond the ordinary that it explains, and rules that act upon it.
+    fn is_explained(&self) -> bool {
+        self.contrast && self.in_force > 0 && self.signals.is_beyond()
     }
 
     /// A crowd alone, however large, does not keep an attack from being over.
@@ -127,6 +132,8 @@ pub(crate) struct Stance {
     /// Since when the platform has been under stress with no more than short pauses, and when it last was.
     stressed_since: Option<Tick>,
     last_stress: Tick,
+    /// Since when rules explain what is beyond the ordinary.
+    explained_since: Option<Tick>,
     /// Since when what the rules match has risen again.
     risen_since: Option<Tick>,
     /// How often it came back from recovery, lately.
@@ -144,6 +151,7 @@ impl Stance {
             last_bad: now,
             stressed_since: None,
             last_stress: now,
+            explained_since: None,
             risen_since: None,
             returns: 0,
             last_return: now,
@@ -190,14 +198,23 @@ impl Stance {
         let is_stressed = signals.stress == Alarm::Strong
             || (self.stressed_since.is_some() && now.since(self.last_stress) <= STRESS_PAUSES);
         let stressed = lasting(&mut self.stressed_since, is_stressed);
+        let explained = lasting(&mut self.explained_since, evidence.is_explained());
         let risen = lasting(&mut self.risen_since, evidence.still_matches());
+        let lasts = |since: Option<Duration>, least| since.is_some_and(|lasted| lasted >= least);
+        let attack = match signals.protocol {
+            _ if lasts(explained, EXPLAINED) => Some(Cause::Contrast),
+            Alarm::Strong => Some(Cause::Protocol),
+            _ => None,
+        };
+        let risen = lasts(risen, RISEN) && signals.is_beyond();
+        let overloaded = lasts(stressed, STRESSED);
         if self.forced {
             return None;
         }
         if now.since(self.last_return) > FORGIVEN {
             self.returns = 0;
         }
-        let (next, cause) = self.next(evidence, stressed, risen, now)?;
+        let (next, cause) = self.next(evidence, attack, overloaded, risen, now)?;
         if self.posture == Posture::Recovery && matches!(next, Posture::Attack | Posture::Overload) {
             self.returns += 1;
             self.last_return = now;
@@ -210,33 +227,31 @@ impl Stance {
     fn next(
         &self,
         evidence: &Evidence,
-        stressed: Option<Duration>,
-        risen: Option<Duration>,
+        attack: Option<Cause>,
+        overloaded: bool,
+        risen: bool,
         now: Tick,
     ) -> Option<(Posture, Cause)> {
-        let signals = &evidence.signals;
-        let overloaded = stressed.is_some_and(|lasted| lasted >= STRESSED);
-        let attack = if evidence.contrast { Cause::Contrast } else { Cause::Protocol };
         let (calm, quiet) = (now.since(self.last_bad), now.since(self.last_weak));
-        match self.posture {
-            Posture::Normal => (signals.loudest() > Alarm::Quiet).then_some((Posture::Elevated, Cause::Signal)),
-            Posture::Elevated if evidence.is_attack() => Some((Posture::Attack, attack)),
-            Posture::Elevated if overloaded => Some((Posture::Overload, Cause::Stress)),
-            Posture::Elevated => (quiet >= NOTHING_CAME).then_some((Posture::Normal, Cause::Quiet(quiet.as_secs()))),
-            Posture::Overload if evidence.is_attack() => Some((Posture::Attack, attack)),
-            Posture::Attack if overloaded && evidence.in_force == 0 && !evidence.is_attack() => {
-                (now.since(self.since) >= DWELL).then_some((Posture::Overload, Cause::Stress))
+        let dwelt = now.since(self.since) >= DWELL;
+        match (self.posture, attack) {
+            (Posture::Normal, _) => {
+                (evidence.signals.loudest() > Alarm::Quiet).then_some((Posture::Elevated, Cause::Signal))
             }
-            Posture::Attack | Posture::Overload => {
-                let is_over = calm >= self.hold() && now.since(self.since) >= DWELL;
-                is_over.then_some((Posture::Recovery, Cause::Quiet(calm.as_secs())))
+            (Posture::Elevated | Posture::Overload | Posture::Recovery, Some(cause)) => Some((Posture::Attack, cause)),
+            (Posture::Elevated, None) if overloaded => Some((Posture::Overload, Cause::Stress)),
+            (Posture::Elevated, None) => {
+                (quiet >= NOTHING_CAME).then_some((Posture::Normal, Cause::Quiet(quiet.as_secs())))
             }
-            Posture::Recovery if evidence.is_attack() => Some((Posture::Attack, attack)),
-            Posture::Recovery if risen.is_some_and(|lasted| lasted >= RISEN) && signals.wants_rule() => {
-                Some((Posture::Attack, Cause::Contrast))
+            (Posture::Attack, None) if overloaded && evidence.in_force == 0 => {
+                dwelt.then_some((Posture::Overload, Cause::Stress))
             }
-            Posture::Recovery if overloaded => Some((Posture::Overload, Cause::Stress)),
-            Posture::Recovery => {
+            (Posture::Attack | Posture::Overload, _) => {
+                (calm >= self.hold() && dwelt).then_some((Posture::Recovery, Cause::Quiet(calm.as_secs())))
+            }
+            (Posture::Recovery, None) if risen => Some((Posture::Attack, Cause::Contrast)),
+            (Posture::Recovery, None) if overloaded => Some((Posture::Overload, Cause::Stress)),
+            (Posture::Recovery, None) => {
                 let long = now.since(self.since) >= RECOVERED || calm >= RECOVERED_AFTER;
                 let is_over = evidence.in_force == 0 && long && calm.min(quiet) >= NOTHING_CAME;
                 is_over.then_some((Posture::Normal, Cause::Quiet(calm.as_secs())))
