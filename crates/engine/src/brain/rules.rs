@@ -14,7 +14,7 @@ use super::miner::{self, Ground, Pattern, matches};
 use super::orders::{Action, LITERALS, Literal, LiveRule, RuleId};
 use super::posture::Posture;
 use super::status::RuleStatus;
-use super::trial::{self, BackTest, Judged, Norms, Verdict};
+use super::trial::{self, BackTest, Judged, Norms, Shown, Verdict};
 use super::words::{self, Gallery};
 use crate::senses::Known;
 use crate::senses::harvest::{OutcomeRow, Portrait, Row, RuleTally};
@@ -111,7 +111,7 @@ const RELAX: [u8; 4] = [99, 90, 50, 0];
 /// Of the visitors that match, so many in a thousand get the next milder action.
 const HOLD_OUT: u16 = 20;
 /// And so many once enough of them were seen: the answer is known, and what is held out leaks.
-const HOLD_OUT_LATER: u16 = 5;
+const HOLD_OUT_LATER: u16 = 2;
 const HELD_OUT_ENOUGH: u64 = 50;
 /// A pattern that failed is not tried again for this; each failure doubles it.
 const FAILED: Duration = Duration::from_secs(15);
@@ -199,8 +199,8 @@ pub(crate) struct Rule {
     pub(crate) acted: Totals,
     /// Of the last step.
     step: Totals,
-    /// Matches of the last ten steps.
-    recent: VecDeque<u32>,
+    /// Matches of the last ten steps, and what they cost.
+    recent: VecDeque<(u32, u64)>,
     peak: f64,
     last_busy: Tick,
     /// How often it came back.
@@ -464,7 +464,7 @@ impl Rules {
             if rule.recent.len() >= 10 {
                 rule.recent.pop_front();
             }
-            rule.recent.push_back(u32::try_from(step.matched).unwrap_or(u32::MAX));
+            rule.recent.push_back((u32::try_from(step.matched).unwrap_or(u32::MAX), step.cost_us));
             let rate = rule.rate();
             rule.peak = rule.peak.max(rate);
             rule.step = step;
@@ -517,7 +517,7 @@ impl Rules {
             let mut rule = Rule::from_dormant(&dormant, test, situation.now);
             rule.ceiling = ceiling;
             rule.action = rule.action.min(ceiling);
-            rule.judged.normal = self.norms.share(&rule.pattern);
+            rule.judged.normal = self.norms.share(&rule.pattern, Shown::Some);
             rule.queue_before = situation.queue_ms;
             rule.stress_before = situation.stress;
             acts.push(words::rearmed(&rule, &self.gallery, situation, requests));
@@ -573,8 +573,11 @@ impl Rules {
         let now = situation.now;
         let settings = situation.settings;
         let whole_second = now.since(Tick::ZERO).subsec_millis() < 100;
-        let judged = (whole_second && settings.switches.veto && !self.live[at].business)
-            .then(|| self.judge(&self.live[at].pattern, situation));
+        let rule = &self.live[at];
+        let touches = !matches!(rule.phase, Phase::Shadow | Phase::Waiting);
+        let shown = if rule.action == Action::Deprioritise { Shown::Some } else { Shown::Much };
+        let judged = (whole_second && touches && settings.switches.veto && !rule.business)
+            .then(|| self.judge(&rule.pattern, shown, situation));
         let rule = &mut self.live[at];
         if rule.pinned {
             return Finding::Fine;
@@ -601,7 +604,9 @@ impl Rules {
         if done.challenged >= 30 && done.passed >= 3 && done.passed as f64 > PASSED * done.challenged as f64 {
             return Finding::Wrong(format!("{} of {} challenges were passed", done.passed, done.challenged));
         }
+        // Who is refused shows little; who only waits behind shows whether people are among them.
         if settings.switches.veto
+            && rule.action == Action::Deprioritise
             && done.human >= 20
             && done.human as f64 > 0.3 * rule.judged.normal.max(0.2) * done.matched as f64
         {
@@ -780,7 +785,7 @@ impl Rules {
         if situation.baseline.len() < LITTLE && people.len() < LITTLE {
             return;
         }
-        let normal = self.norms.share(&Pattern::new()).clamp(0.05, 0.95);
+        let normal = self.norms.share(&Pattern::new(), Shown::Some).clamp(0.05, 0.95);
         // People bring newcomers with them; a crowd's newcomers are not out of the ordinary.
         let expected = (situation.expected_rate * seconds / weight * (1.0 - normal))
             .max(people.len() as f64 * (1.0 - normal) / normal);
@@ -913,17 +918,26 @@ impl Rules {
     fn verdict(&self, at: usize, situation: &Situation<'_>) -> Judged {
         let rule = &self.live[at];
         if !situation.settings.switches.veto {
-            return Judged { verdict: Verdict::Clean, people: 0, of: 0, normal: self.norms.share(&rule.pattern) };
+            return Judged {
+                verdict: Verdict::Clean,
+                people: 0,
+                of: 0,
+                normal: self.norms.share(&rule.pattern, Shown::Some),
+            };
         }
-        if rule.business { self.judge_outcomes(&rule.pattern, situation) } else { self.judge(&rule.pattern, situation) }
+        if rule.business {
+            self.judge_outcomes(&rule.pattern, situation)
+        } else {
+            self.judge(&rule.pattern, Shown::Some, situation)
+        }
     }
 
-    fn judge(&self, pattern: &Pattern, situation: &Situation<'_>) -> Judged {
+    fn judge(&self, pattern: &Pattern, shown: Shown, situation: &Situation<'_>) -> Judged {
         let (seen, kept) = self.slices.iter().fold((0, 0), |sum, one| (sum.0 + one.seen, sum.1 + one.rows.len()));
         let weight = seen as f64 / kept.max(1) as f64;
         let rows = self.slices.iter().flat_map(|slice| &slice.rows);
         let seconds = self.slices.len() as f64 / 10.0;
-        trial::judge(pattern, rows, situation.known, self.norms.share(pattern), seconds, weight)
+        trial::judge(pattern, rows, situation.known, shown, self.norms.share(pattern, shown), seconds, weight)
     }
 
     /// The same by what came of it: who logs in and pays is a person.
@@ -1121,8 +1135,7 @@ impl Rules {
         });
         let live: Vec<LiveRule> = order.iter().map(|rule| rule.live(situation.settings)).collect();
         let acting = || self.live.iter().filter(|rule| rule.phase != Phase::Shadow);
-        let strong = acting()
-            .any(|rule| rule.action > Action::Deprioritise && now.since(rule.last_busy) < Duration::from_millis(500));
+        let strong = acting().any(|rule| rule.action > Action::Deprioritise && rule.presses(situation));
         let clean = self.live.iter().any(|rule| rule.judged.verdict == Verdict::Clean);
         let contrast = situation.settings.switches.contrast
             && (self.explained >= EXPLAINED || strong || (clean && self.explained >= EXPLAINED_IN_FORCE));
@@ -1203,7 +1216,7 @@ impl Rule {
 
     /// Matches per second, over the last second.
     pub(crate) fn rate(&self) -> f64 {
-        let sum: u64 = self.recent.iter().map(|one| u64::from(*one)).sum();
+        let sum: u64 = self.recent.iter().map(|(matched, _)| u64::from(*matched)).sum();
         sum as f64 * 10.0 / self.recent.len().max(1) as f64
     }
 
@@ -1237,6 +1250,15 @@ impl Rule {
         let least = MATCHES * situation.expected_rate;
         let much = rate >= least.max(1.0) || (cost >= LEAST_COST && cost >= MATCHES * situation.expected_cost);
         self.business || (much && self.total.matched >= LEAST_MATCHES)
+    }
+
+    /// Whether what it matches now is an attack, and not the trickle that any pattern has.
+    fn presses(&self, situation: &Situation<'_>) -> bool {
+        let cost: u64 = self.recent.iter().map(|(_, cost)| *cost).sum();
+        let cost = cost as f64 * 10.0 / self.recent.len().max(1) as f64;
+        let much = self.rate() >= (MATCHES * situation.expected_rate).max(1.0);
+        let costly = cost >= (MATCHES * situation.expected_cost).max(LEAST_COST);
+        self.rate() > self.calm_rate(situation) && (self.business || much || costly)
     }
 
     /// It goes on matching, and what it takes away is next to nothing.

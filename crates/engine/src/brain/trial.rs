@@ -18,7 +18,7 @@ pub(crate) const REFUSED: f64 = 0.001;
 /// The same for a rule that challenges.
 pub(crate) const CHALLENGED: f64 = 0.005;
 /// The same for a rule that puts behind, by the estimate: nobody is refused by it.
-const PUT_BEHIND: f64 = 0.02;
+const PUT_BEHIND: f64 = 0.01;
 /// Of logins, payments and codes of ordinary days: the share that a rule of outcomes may refuse, and may challenge. They
 /// are few, so what can be shown of them is less.
 const OUTCOMES_REFUSED: f64 = 0.01;
@@ -137,12 +137,23 @@ impl Judged {
     }
 }
 
+/// How much a visitor must have shown to count as a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Anything at all, as long as a rule has touched nobody.
+    Some = 1,
+    /// Several kinds of things, once a rule is in force. Asking again and again, for one document after the other, is
+    /// what refused machines do as well.
+    Much = 2,
+}
+
 /// Looks up who is behind the rows that match. `seconds` is the time that the rows span, `weight` how many requests each
 /// stands for.
 pub(crate) fn judge<'a>(
     pattern: &[Literal],
     rows: impl Iterator<Item = &'a Row>,
     known: &dyn Fn(u64) -> Known,
+    shown: Shown,
     normal: f64,
     seconds: f64,
     weight: f64,
@@ -156,12 +167,13 @@ pub(crate) fn judge<'a>(
         distinct += 1;
         let known = known(*visitor);
         let times = (same.len() as u32).max(known.requests);
-        if known.age < RIPE && times < MANY && known.evidence == 0 {
+        let person = known.evidence >= shown as u8;
+        if known.age < RIPE && times < MANY && !person {
             continue;
         }
         let units = (times / MANY).clamp(1, WEIGHT);
         of += units;
-        people += if known.evidence > 0 { units } else { 0 };
+        people += if person { units } else { 0 };
     }
     let hammered = requests / f64::from(distinct.max(1)) / seconds.max(0.5) >= HAMMER;
     let judged = compare(people, of, normal);
@@ -194,7 +206,8 @@ pub(crate) struct Norms {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Share {
-    people: f64,
+    some: f64,
+    much: f64,
     of: f64,
 }
 
@@ -220,10 +233,10 @@ impl Norms {
                 break;
             }
             self.pending.pop_front();
-            let person = known(visitor).evidence > 0;
-            self.all.add(person);
+            let evidence = known(visitor).evidence;
+            self.all.add(evidence);
             if self.endpoints.len() < ENDPOINTS || self.endpoints.contains_key(&endpoint) {
-                self.endpoints.entry(endpoint).or_default().add(person);
+                self.endpoints.entry(endpoint).or_default().add(evidence);
             }
         }
     }
@@ -234,28 +247,32 @@ impl Norms {
     }
 
     /// The ordinary share of people where the pattern asks.
-    pub(crate) fn share(&self, pattern: &Pattern) -> f64 {
+    pub(crate) fn share(&self, pattern: &Pattern, shown: Shown) -> f64 {
         let endpoint = pattern.iter().find(|literal| literal.attribute == Attribute::Endpoint);
         endpoint
             .and_then(|literal| self.endpoints.get(&literal.value))
-            .and_then(Share::get)
-            .or_else(|| self.all.get())
+            .and_then(|share| share.get(shown))
+            .or_else(|| self.all.get(shown))
             .unwrap_or(ASSUMED)
     }
 }
 
 impl Share {
-    fn add(&mut self, person: bool) {
+    fn add(&mut self, evidence: u8) {
         if self.of >= 4000.0 {
-            self.of /= 2.0;
-            self.people /= 2.0;
+            *self = Self { some: self.some / 2.0, much: self.much / 2.0, of: self.of / 2.0 };
         }
         self.of += 1.0;
-        self.people += if person { 1.0 } else { 0.0 };
+        self.some += f64::from(u8::from(evidence >= Shown::Some as u8));
+        self.much += f64::from(u8::from(evidence >= Shown::Much as u8));
     }
 
-    fn get(&self) -> Option<f64> {
-        (self.of >= SHARE_FROM).then(|| self.people / self.of)
+    fn get(&self, shown: Shown) -> Option<f64> {
+        let people = match shown {
+            Shown::Some => self.some,
+            Shown::Much => self.much,
+        };
+        (self.of >= SHARE_FROM).then(|| people / self.of)
     }
 }
 
@@ -318,7 +335,7 @@ mod tests {
                 requests: 1,
                 ..Known::default()
             };
-            judge(&[], rows.iter(), &known, normal, 1.0, 1.0).verdict
+            judge(&[], rows.iter(), &known, Shown::Some, normal, 1.0, 1.0).verdict
         };
         assert_eq!(verdict(0, old, 0.72), Verdict::Clean);
         assert_eq!(verdict(5, old, 0.72), Verdict::Clean);
@@ -332,11 +349,15 @@ mod tests {
     fn few_visitors_with_many_requests_are_told_at_once() {
         let rows: Vec<Row> = (0..1000).map(|at| visitor(at % 5)).collect();
         let known = |_| Known { age: Duration::from_millis(200), requests: 200, ..Known::default() };
-        assert_eq!(judge(&[], rows.iter(), &known, 0.72, 0.5, 1.0).verdict, Verdict::Clean);
-        assert_eq!(judge(&[], rows.iter(), &known, 0.05, 0.5, 1.0).verdict, Verdict::Clean, "no person asks so often");
+        assert_eq!(judge(&[], rows.iter(), &known, Shown::Some, 0.72, 0.5, 1.0).verdict, Verdict::Clean);
+        assert_eq!(
+            judge(&[], rows.iter(), &known, Shown::Some, 0.05, 0.5, 1.0).verdict,
+            Verdict::Clean,
+            "no person asks so often"
+        );
         let few = rows.get(..10).expect("ten");
         let known = |_| Known { age: Duration::from_millis(200), requests: 2, ..Known::default() };
-        assert_eq!(judge(&[], few.iter(), &known, 0.72, 0.5, 1.0).verdict, Verdict::Young);
+        assert_eq!(judge(&[], few.iter(), &known, Shown::Some, 0.72, 0.5, 1.0).verdict, Verdict::Young);
     }
 
     #[test]
@@ -354,8 +375,8 @@ mod tests {
                 .collect();
             norms.learn(&rows, &known, Tick::from_millis(step * 100));
         }
-        let share = norms.share(&Pattern::new());
+        let share = norms.share(&Pattern::new(), Shown::Some);
         assert!((share - 0.8).abs() < 0.01, "{share}");
-        assert!((Norms::default().share(&Pattern::new()) - ASSUMED).abs() < f64::EPSILON);
+        assert!((Norms::default().share(&Pattern::new(), Shown::Some) - ASSUMED).abs() < f64::EPSILON);
     }
 }
