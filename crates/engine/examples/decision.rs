@@ -73,7 +73,8 @@ fn perceptions(node: &Node) {
 
 /// The whole decision with everything that the brain may order: each request carries a cookie, 32 rules are in force.
 fn decisions(node: &Arc<Node>) {
-    let route = |path: &str| Route { path: path.to_owned(), class: RouteClass::Page, challenge: true, rates: Vec::new() };
+    let route =
+        |path: &str| Route { path: path.to_owned(), class: RouteClass::Page, challenge: true, rates: Vec::new() };
     let platforms = vec![Platform { name: "whole".to_owned(), concurrency: Vec::new(), routes: vec![route("/")] }];
     let declared = Arc::new(Declared::compile(&Declaration { platforms, ..Declaration::default() }, node));
     let literal = |attribute, value| Literal { attribute, value };

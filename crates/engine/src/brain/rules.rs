@@ -129,6 +129,9 @@ const LEAST_RATE: f64 = 10.0;
 const LEAST_COST: f64 = 50_000.0;
 /// Nor is a rule that matched fewer requests while it was only watched.
 const LEAST_MATCHES: u64 = 20;
+/// Nor are fewer failures within a minute beyond the usual; nor is a rule of outcomes with fewer matches.
+const LEAST_OUTCOMES: f64 = 15.0;
+const LEAST_OUTCOME_MATCHES: u64 = 3;
 /// A rule that matches less than this of ordinary traffic's volume is not either.
 const MATCHES: f64 = 0.1;
 /// A clean rule that explains so much is enforced even where the rest stays unexplained and the platform does not suffer.
@@ -709,7 +712,7 @@ impl Rules {
             let matters = self.live.get(at).is_some_and(|rule| rule.matters(situation));
             if !matters {
                 // It stays in the shadow for a while; what it was proposed for may have been a moment's.
-                if age >= Duration::from_secs(1) {
+                if age >= WAIT {
                     let rule = self.live.remove(at);
                     self.fail(rule.pattern, now);
                 } else {
@@ -837,7 +840,7 @@ impl Rules {
             people: &done,
             expected,
             expected_cost: f64::INFINITY,
-            least: 0.2 * expected,
+            least: expected.max(0.3 * (failing.len() as f64 - expected)).max(LEAST_OUTCOMES),
             least_cost: f64::INFINITY,
         };
         for candidate in miner::mine(&ground) {
@@ -1249,7 +1252,8 @@ impl Rule {
         let (rate, cost) = (self.total.matched as f64 / seconds, self.total.cost_us as f64 / seconds);
         let least = MATCHES * situation.expected_rate;
         let much = rate >= least.max(1.0) || (cost >= LEAST_COST && cost >= MATCHES * situation.expected_cost);
-        self.business || (much && self.total.matched >= LEAST_MATCHES)
+        let least = if self.business { LEAST_OUTCOME_MATCHES } else { LEAST_MATCHES };
+        (self.business || much) && self.total.matched >= least
     }
 
     /// Whether what it matches now is an attack, and not the trickle that any pattern has.

@@ -398,7 +398,7 @@ fn a_crowd_is_never_stopped_because_people_veto() {
         world.settings.switches.veto = veto;
         world.stress = true;
         let mut blocked = 0;
-        for _ in 0..80 {
+        for _ in 0..60 {
             world.step(&crowd);
             blocked += u32::from(world.blocks());
         }
@@ -408,7 +408,7 @@ fn a_crowd_is_never_stopped_because_people_veto() {
         let (blocked, words) = run(true, seed);
         assert_eq!(blocked, 0, "{words}");
     }
-    assert!((7..12).any(|seed| run(false, seed).0 > 0), "the canary: without the veto, rules would touch the crowd");
+    assert!((7..10).any(|seed| run(false, seed).0 > 0), "the canary: without the veto, rules would touch the crowd");
 }
 
 #[test]
@@ -468,14 +468,14 @@ fn an_operator_has_the_last_word() {
 
     let id = world.live.first().expect("a rule").id;
     world.rules.pin(id, "shop", world.now).expect("known");
-    world.run(300_000, NOTHING);
+    world.run(100_000, NOTHING);
     assert!(world.live.iter().any(|rule| rule.id == id && rule.share == 100), "a pinned rule stays");
 }
 
 #[test]
 fn a_wave_finds_its_rule_in_place() {
     let mut world = World::calm(19);
-    for wave in 0..6 {
+    for wave in 0..4 {
         let took = world.until(10_000, &plain, World::blocks).expect("stopped");
         assert!(wave == 0 || took <= 200, "wave {wave}: {took} ms\n{}", world.words());
         world.run(10_000 - took, &plain);
@@ -492,7 +492,7 @@ fn however_often_the_attack_changes_there_are_four_rules_at_most() {
         let attack = move |world: &mut World| flood(world, 0xbad0 + vector, 100);
         let took = world.until(3000, &attack, |world| world.attacked > 0 && world.leaked * 10 < world.attacked);
         assert!(took.is_some(), "vector {vector}: {}", world.words());
-        world.run(87_000, &attack);
+        world.run(25_000, &attack);
     }
     assert!(world.most_live <= LIVE, "{} live", world.most_live);
     assert_eq!(world.harmed, 0);
@@ -592,7 +592,8 @@ fn failing_logins_have_something_in_common_and_donors_have_not() {
                 now.push(outcome(&mut world, true, if works { Business::Done } else { Business::Failed }));
             }
             world.outcomes = now;
-            let rows = world.ordinary();
+            let mut rows = world.ordinary();
+            rows.extend(world.outcomes.iter().map(|one| one.row));
             world.step_business(rows, &before);
         }
         (world.blocks(), world.words())
@@ -656,7 +657,7 @@ fn an_act_reads_like_a_sentence() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(5))]
 
     /// Whatever comes, all rules together stay within the caps on ordinary traffic, and there are never too many.
     #[test]
