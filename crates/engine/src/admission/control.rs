@@ -50,6 +50,8 @@ const FAILING: f64 = 0.1;
 const FAILURES: f64 = 5.0;
 /// Requests that end in the present; with fewer the second is looked at.
 const ENOUGH: f64 = 8.0;
+/// So many times the work of calm is nothing out of the ordinary.
+const ORDINARY: f64 = 1.25;
 /// Ticks of stress before a limit is set.
 const CONFIRM: u32 = 2;
 /// The smallest limit.
@@ -108,11 +110,16 @@ pub(crate) struct Controller {
     classes: [Class; CLASSES],
     /// Work that was completed in a second, in requests at once without load: the greatest of late.
     carried: f64,
+    /// The same of what was let in over the last second, and the greatest of it in calm.
+    offered: f64,
+    usual: f64,
     /// Requests at once in calm: the greatest of late, of how many ticks, and how far that is exceeded while all is well.
     peak: f64,
     /// The same of the last seconds, and of the seconds before.
     latest: f64,
     before: f64,
+    latest_work: f64,
+    before_work: f64,
     calm: u32,
     raised: f64,
     /// Ticks on which the bound was reached.
@@ -221,9 +228,13 @@ impl Controller {
             at: 0,
             classes: [Class::default(); CLASSES],
             carried: 0.0,
+            offered: 0.0,
+            usual: 0.0,
             peak: 0.0,
             latest: 0.0,
             before: 0.0,
+            latest_work: 0.0,
+            before_work: 0.0,
             calm: 0,
             raised: 1.0,
             pressed: 0,
@@ -266,15 +277,19 @@ impl Controller {
         self.feel(flow);
         if self.strain.stressed {
             (self.latest, self.before) = (0.0, 0.0);
+            (self.latest_work, self.before_work) = (0.0, 0.0);
         }
         if posture == Posture::Normal && self.limit.is_none() && !self.strain.stressed {
             self.learn();
             // Only what was followed by seconds of calm counts: a flood does not raise the bound that meets it.
             self.latest = self.latest.max(f64::from(flow.under_way()));
+            self.latest_work = self.latest_work.max(self.offered);
             self.calm = self.calm.saturating_add(1);
             if self.calm.is_multiple_of(BELIEVED) {
                 self.peak = self.before.max(self.peak * 0.997);
                 self.before = std::mem::take(&mut self.latest);
+                self.usual = self.before_work.max(self.usual * 0.997);
+                self.before_work = std::mem::take(&mut self.latest_work);
             }
         }
         self.limit(flow);
@@ -368,7 +383,8 @@ impl Controller {
 
         // What does not end is known before it ends late.
         let under_way = f64::from(flow.under_way());
-        let coming = self.work(&second, seconds, |sum| sum.admitted) * self.slow;
+        self.offered = self.work(&second, seconds, |sum| sum.admitted);
+        let coming = self.offered * self.slow;
         let admitted = total(&second, |sum| sum.admitted);
         let backing_up = ended * 2.0 < admitted && admitted >= 10.0;
         let known = self.classes.iter().any(|class| class.no_load.is_some());
@@ -450,6 +466,13 @@ impl Controller {
         let Strain { slowdown, failing, .. } = self.strain;
         let Some(limit) = self.limit else {
             if self.stressed >= CONFIRM && under_way > FLOOR {
+                if self.offered <= self.usual * ORDINARY && slowdown > SLOW && slowdown <= SLOWEST {
+                    // No more comes than in calm, and yet it is slow: its own pace. What is under way may stay.
+                    self.slow = slowdown;
+                    self.probe = PROBE_AFTER;
+                    let bound = (self.carried * self.slow * HEADROOM + 1.0).max(under_way).max(self.peak);
+                    return self.set(Some(bound));
+                }
                 let first = (self.carried * self.slow * HEADROOM + 1.0).clamp(FLOOR, under_way.max(FLOOR));
                 // Where nothing has ever ended, half of what there is.
                 let first = if self.carried > 0.0 { first } else { (under_way / 2.0).max(FLOOR) };
@@ -609,7 +632,14 @@ impl Controller {
             return 0;
         }
         let error = (self.strain.drain_ms / 1000.0 / DRAIN - 1.0).clamp(-1.0, 3.0);
-        let share = self.refused.step(error, span);
+        // Never more than there is too much: what comes to an end is known before the queue has told.
+        let (present, _) = self.sum(PRESENT);
+        let (admitted, shed) = present
+            .iter()
+            .fold((0.0, 0.0), |(admitted, shed), counts| (admitted + counts.admitted, shed + counts.shed));
+        let waiting = f64::from(flow.waiting());
+        let excess = (1.0 - HEADROOM * admitted / (admitted + shed + waiting).max(1.0)).max(0.0);
+        let share = self.refused.step(error, span, excess);
         let all: f64 = self.asked.iter().sum();
         let mut below = 0.0;
         for (priority, count) in self.asked.iter().enumerate() {
@@ -665,12 +695,12 @@ impl Open {
 impl Pid {
     /// The share to refuse, from an error of which 0 is as it should be and more is worse. In the velocity form, so that it
     /// never winds up.
-    fn step(&mut self, error: f64, span: f64) -> f64 {
+    fn step(&mut self, error: f64, span: f64, most: f64) -> f64 {
         let [p, i, d] = GAINS;
         let [last, first] = self.before;
         let change = p * (error - last) + i * error * (span / 0.1) + d * (error - 2.0 * last + first);
         self.before = [error, last];
-        self.share = (self.share + change).clamp(0.0, MOST_REFUSED);
+        self.share = (self.share + change).clamp(0.0, most.min(MOST_REFUSED));
         self.share
     }
 }

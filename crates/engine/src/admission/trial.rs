@@ -399,3 +399,17 @@ fn a_crowd_of_strangers_is_given_turns_in_the_waiting_room() {
     assert_eq!(trial.flow.room.backlog(), 0, "everybody was called");
     assert_eq!(trial.orders.room, None, "and the room is closed");
 }
+
+#[test]
+fn a_slow_database_that_still_carries_everybody_refuses_nobody() {
+    for seed in SEEDS {
+        let mut trial = Trial::new(SERVERS, seed);
+        let few = [Crowd { per_second: 100.0, ..PAGES }, Crowd { per_second: 50.0, trust: Trust::Fresh, ..PAGES }];
+        trial.run(90.0, &few);
+        // Thirty of forty servers are busy where six were.
+        trial.service_ms = 200.0;
+        let (fates, _) = trial.run(60.0, &few);
+        assert_eq!(fates.iter().map(|fate| fate.refused).sum::<u32>(), 0, "seed {seed}");
+        assert!(fates.iter().all(|fate| fate.percentile(0.99) < 600), "seed {seed}: {}", fates[1].percentile(0.99));
+    }
+}
