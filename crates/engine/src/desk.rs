@@ -270,7 +270,8 @@ impl Desk {
         }
         let patience = if trust > Trust::Fresh { PATIENCE_KNOWN } else { PATIENCE };
         self.queued += 1;
-        let may_queue = priority.0 >= limits.cut || trust.is_protected();
+        // Whoever goes before others who wait is not too much, whatever they are.
+        let may_queue = priority.0 >= limits.cut || trust.is_protected() || queue.outranks(priority);
         let ticket = may_queue.then(|| queue.enter(seen.class, trust, tie, now.after(patience), self.queued)).flatten();
         let Some(ticket) = ticket else { return Standing::Give(shed(&mut self.recorder, queue.flow(), seen)) };
         // There may be a place that nobody better waits for.

@@ -49,7 +49,7 @@ const FAILING: f64 = 0.1;
 /// Fewer failures than this in a second prove nothing.
 const FAILURES: f64 = 5.0;
 /// Requests that end in the present; with fewer the second is looked at.
-const ENOUGH: f64 = 8.0;
+const ENOUGH: f64 = 40.0;
 /// So many times the work of calm is nothing out of the ordinary.
 const ORDINARY: f64 = 1.25;
 /// Ticks of stress before a limit is set.
@@ -69,7 +69,7 @@ const OVER_FASTEST: f64 = 2.0;
 /// A platform is not believed to have become slower than that by itself.
 const SLOWEST: f64 = 50.0;
 /// The queue should need no longer to drain, in seconds.
-const DRAIN: f64 = 0.4;
+const DRAIN: f64 = 0.8;
 /// The PID controller's gains, per tick.
 const GAINS: [f64; 3] = [0.10, 0.02, 0.05];
 /// The greatest share of what comes that is refused at once.
@@ -129,7 +129,9 @@ pub(crate) struct Controller {
     limit: Option<f64>,
     /// Ticks since the limit was changed and what is under way has come down to it.
     settled: u32,
-    /// The slowdown of the last ticks.
+    /// The slowdown without its noise.
+    smooth: f64,
+    /// The same of the last ticks.
     past: [f64; PRESENT],
     /// Ticks until the next probe, and how long the one after it will have to wait.
     probe: (u32, u32),
@@ -241,6 +243,7 @@ impl Controller {
             ending: 1.0,
             limit: None,
             settled: 0,
+            smooth: 1.0,
             past: [1.0; PRESENT],
             probe: PROBE_AFTER,
             cut: None,
@@ -374,8 +377,11 @@ impl Controller {
         if failing < self.failing {
             self.failing += (failing - self.failing) * 0.02;
         }
-        if slowdown < self.slow {
-            self.slow = slowdown.max(1.0);
+        self.smooth += (slowdown - self.smooth) * if self.smooth > 2.0 * slowdown { 1.0 } else { 0.3 };
+        if self.smooth < self.slow {
+            // Slowly, so that noise does not pull it down; quickly where it was far off.
+            let speed = if self.smooth < self.slow * 0.7 { 0.3 } else { 0.02 };
+            self.slow = (self.slow + (self.smooth - self.slow) * speed).max(1.0);
         }
 
         let done = self.work(&present, present_seconds, |sum| sum.good);
@@ -392,7 +398,8 @@ impl Controller {
         let piled = backing_up && under_way > usual;
 
         let (tolerated, late) = if self.limit.is_some() { (TOLERATED, LATE_US) } else { (SLOW, SLOW_US) };
-        let slow = slowdown > tolerated * self.slow && longer > late;
+        let taken = if self.limit.is_some() { self.smooth } else { slowdown };
+        let slow = taken > tolerated * self.slow && longer > late;
         let fails = failing > self.failing + FAILING && failed >= FAILURES;
         let now = slow || fails || piled;
         self.stressed = if now { self.stressed + 1 } else { 0 };
@@ -464,6 +471,7 @@ impl Controller {
     fn limit(&mut self, flow: &Flow) {
         let under_way = f64::from(flow.under_way());
         let Strain { slowdown, failing, .. } = self.strain;
+        let smooth = self.smooth;
         let Some(limit) = self.limit else {
             if self.stressed >= CONFIRM && under_way > FLOOR {
                 if self.offered <= self.usual * ORDINARY && slowdown > SLOW && slowdown <= SLOWEST {
@@ -488,8 +496,8 @@ impl Controller {
         self.settled = if under_way <= limit * 1.1 + 1.0 { self.settled + 1 } else { 0 };
         let slowest = (0..CLASSES).filter_map(|class| self.no_load(class)).fold(0.0, f64::max) / 1e6 * self.slow;
         let sojourn = (under_way / self.ending.max(1.0)).max(2.0 * slowest) * WINDOW as f64;
-        let falling = slowdown < self.past[self.at % PRESENT] * 0.85;
-        self.past[self.at % PRESENT] = slowdown;
+        let falling = smooth < self.past[self.at % PRESENT] * 0.85;
+        self.past[self.at % PRESENT] = smooth;
         let patient = f64::from(self.settled) >= PRESENT as f64 + 1.0 + sojourn.ceil() && !falling;
         let settled = patient || self.settled >= 40;
         let used = flow.waiting() > 0 || under_way >= limit * 0.8;
@@ -497,11 +505,11 @@ impl Controller {
         self.probe.0 = self.probe.0.saturating_sub(1);
         if self.cut.is_some_and(|cut| cut.probing) {
             if settled {
-                self.probed(slowdown);
+                self.probed(smooth);
             }
         } else if self.stressed > 0 {
             if settled {
-                self.correct(limit, slowdown, failing);
+                self.correct(limit, smooth, failing);
             }
         } else if self.unused >= LIFT_AFTER {
             if self.unused.is_multiple_of(5) {
@@ -510,13 +518,13 @@ impl Controller {
             }
         } else if self.slow > TOLERATED && self.probe.0 == 0 && settled {
             let to = (limit * PROBE).max(FLOOR);
-            self.cut = Some(Cut { from: limit, to, slowdown, failing, probing: true });
+            self.cut = Some(Cut { from: limit, to, slowdown: smooth, failing, probing: true });
             self.set(Some(to));
         } else if used && self.settled >= 3 {
             self.cut = None;
-            if slowdown <= self.slow * GROWS {
+            if smooth <= self.slow * GROWS {
                 self.set(Some(limit + (limit * 0.04).max(0.5)));
-            } else if slowdown > self.slow * SHRINKS {
+            } else if smooth > self.slow * SHRINKS {
                 self.set(Some((limit * 0.97).max(FLOOR)));
             }
         }

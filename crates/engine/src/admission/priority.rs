@@ -23,14 +23,16 @@ impl Priority {
             // Behind everybody else, whatever it asks for; among themselves by what they ask for.
             return Self(criticality - 1);
         }
-        let rank = criticality * worth / 2;
+        // Those who have shown who they are have budgets of their own, and nobody comes between a payment and its end.
+        let above = trust.is_protected() || matches!(class, RouteClass::Payment | RouteClass::Webhook);
+        let rank = if above { RANKS / 2 + criticality * worth / 4 } else { criticality * worth / 2 };
         let rank = if rank >= RANKS { RANKS - 1 } else { rank };
         Self(rank << TIE_BITS | (tie & ((1 << TIE_BITS) - 1)) as u8)
     }
 
     /// Whether it may use the part of the limit that is kept for those who must not wait.
     pub(crate) const fn is_privileged(self) -> bool {
-        self.0 >= 10 << TIE_BITS
+        self.0 >= (RANKS / 2) << TIE_BITS
     }
 }
 
@@ -72,6 +74,8 @@ mod tests {
             of(RouteClass::Payment, Trust::History),
             of(RouteClass::Login, Trust::History),
             of(RouteClass::Payment, Trust::Fresh),
+            of(RouteClass::Search, Trust::History),
+            of(RouteClass::Login, Trust::Human),
             of(RouteClass::Page, Trust::Human),
             of(RouteClass::Page, Trust::Fresh),
             of(RouteClass::Search, Trust::Human),

@@ -116,6 +116,11 @@ impl Queue {
         self.taken == 0
     }
 
+    /// Whether somebody waits who is worth less.
+    pub(crate) fn outranks(&self, priority: Priority) -> bool {
+        self.lowest().is_some_and(|(_, lowest)| lowest < priority)
+    }
+
     /// Puts a request into the queue, which is the worker's `number`th; its ticket, or nothing when everybody there has at least its priority.
     pub(crate) fn enter(
         &mut self,

@@ -152,7 +152,7 @@ impl Trial {
         {
             return self.send(at, class, self.now, place);
         }
-        let may = priority.0 >= self.orders.cut || crowd.trust.is_protected();
+        let may = priority.0 >= self.orders.cut || crowd.trust.is_protected() || self.queue.outranks(priority);
         let patience = if crowd.trust > Trust::Fresh { 10_000 } else { 2_000 };
         self.queued += 1;
         let deadline = now.after(Duration::from_millis(patience));
