@@ -648,6 +648,9 @@ impl Controller {
         let waiting = f64::from(flow.waiting());
         let excess = (1.0 - HEADROOM * admitted / (admitted + shed + waiting).max(1.0)).max(0.0);
         let share = self.refused.step(error, span, excess);
+        if share <= 0.0 {
+            return 0;
+        }
         let all: f64 = self.asked.iter().sum();
         let mut below = 0.0;
         for (priority, count) in self.asked.iter().enumerate() {

@@ -413,3 +413,27 @@ fn a_slow_database_that_still_carries_everybody_refuses_nobody() {
         assert!(fates.iter().all(|fate| fate.percentile(0.99) < 600), "seed {seed}: {}", fates[1].percentile(0.99));
     }
 }
+
+#[test]
+fn a_flood_that_ends_at_once_leaves_no_limit_behind() {
+    for seed in SEEDS {
+        let mut trial = Trial::new(16, seed);
+        trial.service_ms = 20.0;
+        let flood = Crowd { per_second: 1900.0, ..FLOOD };
+        let over = Crowd { per_second: 0.0, ..FLOOD };
+        let few = Crowd { per_second: 150.0, ..PAGES };
+        let some = Crowd { per_second: 40.0, ..MEMBERS };
+        trial.run(90.0, &[few, some, over]);
+        for _ in 0..3 {
+            trial.run(0.5, &[few, some, flood]);
+            for _ in 0..30 {
+                let (fates, _) = trial.run(0.1, &[few, some, over]);
+                assert!(trial.orders.whole > 8, "seed {seed}");
+                let refused: u32 = fates.iter().map(|fate| fate.refused).sum();
+                assert_eq!(refused, 0, "seed {seed}");
+            }
+            trial.posture = Posture::Attack;
+            trial.run(40.0, &[few, some, over]);
+        }
+    }
+}
