@@ -148,7 +148,7 @@ pub fn settings(policy: &Policy) -> engine::Settings {
         room: acts && defence.waiting_room,
         ..engine::Switches::ALL
     };
-    engine::Settings { watch_only: !acts, switches, ..engine::Settings::default() }
+    engine::Settings { watch_only: !acts, switches }
 }
 
 /// What there is to protect, by name.

@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn the_platform_says_what_a_request_came_to_or_its_status_does() {
         use RouteClass::{Login, Page, Payment};
-        let table: [(RouteClass, &str, u16, &[(&str, &str)], Business); 9] = [
+        type Case = (RouteClass, &'static str, u16, &'static [(&'static str, &'static str)], Business);
+        let table: [Case; 9] = [
             (Login, "POST", 303, &[], Business::Done),
             (Login, "POST", 401, &[], Business::Failed),
             (Login, "POST", 500, &[], Business::Nothing),
