@@ -6,6 +6,7 @@
 //! Start at [`Plan`], which writes a configuration and starts a [`Gate`]; [`Origin`] is what stands behind it,
 //! [`Wire`] what speaks to it byte by byte.
 
+mod browser;
 mod bystander;
 mod certs;
 mod client;
@@ -23,6 +24,7 @@ mod process;
 mod python;
 mod tools;
 
+pub use browser::{Accessible, Browser};
 pub use bystander::{Bystander, Calm, Tally};
 pub use certs::{Authority, Leaf};
 pub use client::{Broken, Response, Wire, digest, eventually, pattern};

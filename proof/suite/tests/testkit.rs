@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use portcullis_suite::frames::{END_HEADERS, End, Frames, Kind, block};
 use portcullis_suite::{
-    Broken, Bystander, H2Origin, Next, Nginx, Origin, Python, Wire, digest, eventually, misbehaving, pattern, place,
-    respond, run,
+    Broken, Browser, Bystander, H2Origin, Next, Nginx, Origin, Python, Wire, digest, eventually, misbehaving, pattern,
+    place, respond, run,
 };
 
 #[test]
@@ -118,4 +118,28 @@ fn python_peers_understand_each_other() {
         assert!(output.success, "{client}: {}\n{}", output.stdout, output.stderr);
     }
     assert!(!run("false", &[], Duration::from_secs(5)).success, "failure is told");
+}
+
+#[test]
+fn a_browser_says_what_is_on_a_page_and_takes_keys() {
+    let place = place("testkit-browser");
+    let Some(mut browser) = Browser::start("the browser itself", &place, "") else { return };
+    browser.open(
+        "data:text/html,<title>t</title><h1>A page</h1><p role=status>calm</p>\
+         <button onclick=\"document.querySelector('p').textContent='pressed'\">Press me</button>",
+    );
+    let tree = browser.tree();
+    assert!(
+        tree.iter().any(|node| node.role == "heading" && node.name == "A page" && node.level == Some(1)),
+        "{tree:?}"
+    );
+    assert!(tree.iter().any(|node| node.role == "status" && node.live.as_deref() == Some("polite")), "{tree:?}");
+    browser.press("Tab");
+    assert!(browser.tree().iter().any(|node| node.role == "button" && node.focused));
+    browser.press("Enter");
+    assert!(browser.shows("pressed", Duration::from_secs(10)), "{}", browser.text());
+    assert_eq!(browser.evaluate("6 * 7"), 42);
+    let picture = place.join("page.png");
+    browser.picture(&picture);
+    assert!(std::fs::read(&picture).is_ok_and(|bytes| bytes.starts_with(b"\x89PNG")), "a picture");
 }
