@@ -63,13 +63,17 @@ pub enum ManualError {
     Spent,
 }
 
-/// The least that the manual way takes. A program can wait, too: what it cannot do is to pass often.
+/// The least that the manual way takes, in milliseconds. A program can wait, too: what it cannot do is to pass often.
 const MANUAL_LEAST: u64 = 20_000;
-/// The most that it takes, however many there are. Beyond this the spacing shrinks, and admission control carries the
-/// load.
+/// The most that it takes, however many there are: beyond this, admission control carries the load.
 const MANUAL_MOST: u64 = 300_000;
-/// One ticket is called in so many milliseconds, once there are enough that the least wait does not space them.
+/// One ticket lets through in so many milliseconds, on average. It is counted when it lets through and not when it is
+/// given out: tickets that nobody comes back with make nobody wait.
 const MANUAL_SPACING: u64 = 100;
+/// So much may be let through at once, in milliseconds of spacing: 100 tickets.
+const MANUAL_BURST: u64 = 100 * MANUAL_SPACING;
+/// Who is not let through although it is time asks again after so many milliseconds, and up to as many more.
+const MANUAL_AGAIN: u64 = 5_000;
 
 // Whoever holds a ticket has ten minutes from its turn on; and what is used once must not outlive the memory of it.
 const _: () =
@@ -83,7 +87,7 @@ pub struct Tokens {
     binding: SipHasher13,
     made: AtomicU64,
     spent: Spent,
-    /// Unix milliseconds: when the next ticket of the manual way is called.
+    /// Unix milliseconds: until when the manual way would be busy, if tickets were let through evenly.
     manual: AtomicU64,
 }
 
@@ -192,20 +196,18 @@ impl Tokens {
         if self.spent.spend(token.id, wall / 1000) { Ok(()) } else { Err(PuzzleError::Spent) }
     }
 
-    /// How long a ticket of the manual way would take that was given out now.
+    /// How long the manual way is likely to take.
     #[must_use]
     pub fn manual_wait(&self, wall: u64) -> Duration {
-        Duration::from_millis(manual_turn(self.manual.load(Ordering::Relaxed), wall) - wall)
+        let busy = self.manual.load(Ordering::Relaxed) + MANUAL_SPACING > wall.saturating_add(MANUAL_BURST);
+        Duration::from_millis(if busy { MANUAL_MOST } else { MANUAL_LEAST })
     }
 
-    /// A ticket of the manual way, and how long it takes until it is called.
+    /// A ticket of the manual way.
     #[must_use]
-    pub fn manual(&self, binding: Binding, wall: u64) -> (TokenText, Duration) {
-        let next = |due| Some(manual_turn(due, wall));
-        let before = self.manual.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        let turn = manual_turn(before.unwrap_or_else(|due| due), wall);
-        let text = self.write(Kind::Manual, 0, turn, self.fresh_id(wall), Some(binding), wall);
-        (text, Duration::from_millis(turn - wall))
+    pub fn manual(&self, binding: Binding, wall: u64) -> TokenText {
+        let turn = wall.saturating_add(MANUAL_LEAST);
+        self.write(Kind::Manual, 0, turn, self.fresh_id(wall), Some(binding), wall)
     }
 
     /// Whether that ticket's turn has come. It lets through once.
@@ -217,18 +219,28 @@ impl Tokens {
         if wall < token.since {
             return Err(ManualError::Early(Duration::from_millis(token.since - wall)));
         }
+        if self.spent.is_spent(token.id) {
+            return Err(ManualError::Spent);
+        }
+        if wall < token.since + (MANUAL_MOST - MANUAL_LEAST) && !self.let_through(wall) {
+            return Err(ManualError::Early(Duration::from_millis(MANUAL_AGAIN + token.id % MANUAL_AGAIN)));
+        }
         if self.spent.spend(token.id, wall / 1000) { Ok(()) } else { Err(ManualError::Spent) }
+    }
+
+    /// Takes one place among those whom the manual way lets through, if there is one.
+    fn let_through(&self, wall: u64) -> bool {
+        let next = |busy: u64| {
+            let busy = busy.max(wall) + MANUAL_SPACING;
+            (busy <= wall + MANUAL_BURST).then_some(busy)
+        };
+        self.manual.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
     }
 
     fn write(&self, kind: Kind, class: u8, since: u64, id: u64, binding: Option<Binding>, wall: u64) -> TokenText {
         let issued = u32::try_from(wall / 1000).unwrap_or(u32::MAX);
         self.keys.write(&Token { kind, class, issued, since, id }, binding)
     }
-}
-
-/// When the ticket is called that comes after the one of `due`.
-fn manual_turn(due: u64, wall: u64) -> u64 {
-    due.saturating_add(MANUAL_SPACING).clamp(wall.saturating_add(MANUAL_LEAST), wall.saturating_add(MANUAL_MOST))
 }
 
 #[cfg(test)]
@@ -302,7 +314,7 @@ mod tests {
             (tokens.ticket(WALL, 3, WALL), &room, 6 * HOUR),
             (tokens.echo(who, WALL), &echo, 120_000),
             (tokens.puzzle(who, WALL), &puzzle, 600_000),
-            (tokens.manual(who, WALL).0, &manual, 900_000),
+            (tokens.manual(who, WALL), &manual, 900_000),
         ];
         for (position, (text, read, life)) in kinds.iter().enumerate() {
             assert!(read(text, WALL) && read(text, WALL + life - 1_000), "{position}");
@@ -374,32 +386,45 @@ mod tests {
     fn the_manual_way_takes_a_while_and_lets_through_once() {
         let tokens = tokens();
         let who = binding(1, 2);
-        let (ticket, wait) = tokens.manual(who, WALL);
-        assert_eq!(wait, Duration::from_secs(20));
+        let ticket = tokens.manual(who, WALL);
+        assert_eq!(tokens.manual_wait(WALL), Duration::from_secs(20));
         let check = |wall| tokens.check_manual(ticket.as_ref(), who, wall);
         assert_eq!(check(WALL + 5_000), Err(ManualError::Early(Duration::from_secs(15))));
         assert_eq!(tokens.check_manual(ticket.as_ref(), binding(3, 3), WALL + 20_000), Err(ManualError::NotOurs));
         assert_eq!(check(WALL + 20_000), Ok(()));
         assert_eq!(check(WALL + 20_000), Err(ManualError::Spent));
-        let again = tokens.manual(who, WALL + 60_000).1;
-        assert_eq!(again, Duration::from_secs(20), "who comes when nobody waits does not wait for those before");
     }
 
     #[test]
-    fn many_tickets_wait_longer_but_never_beyond_five_minutes() {
-        let tokens = tokens();
-        let waits: Vec<Duration> = (0..5_000).map(|_| tokens.manual(binding(1, 2), WALL).1).collect();
-        assert_eq!(waits[0], Duration::from_secs(20));
-        assert_eq!(waits[100], Duration::from_secs(30));
-        assert!(waits.is_sorted());
-        assert_eq!(waits[4_999], Duration::from_secs(300));
-        let (ticket, wait) = tokens.manual(binding(1, 2), WALL);
-        let turn = WALL + u64::try_from(wait.as_millis()).expect("short");
-        assert_eq!(
-            tokens.check_manual(ticket.as_ref(), binding(1, 2), turn + 599_000),
-            Ok(()),
-            "ten minutes from its turn"
-        );
+    fn who_only_takes_tickets_makes_nobody_wait() {
+        let (tokens, who) = (tokens(), binding(1, 2));
+        let tickets: Vec<TokenText> = (0..5_000).map(|_| tokens.manual(who, WALL)).collect();
+        assert_eq!(tokens.manual_wait(WALL), Duration::from_secs(20));
+        assert_eq!(tokens.check_manual(tickets[4_999].as_ref(), who, WALL + 20_000), Ok(()));
+    }
+
+    #[test]
+    fn ten_a_second_are_let_through_and_nobody_waits_beyond_five_minutes() {
+        let (tokens, who) = (tokens(), binding(1, 2));
+        let mut tickets: Vec<TokenText> = (0..6_000).map(|_| tokens.manual(who, WALL)).collect();
+        let mut through = |wall: u64| {
+            let before = tickets.len();
+            tickets.retain(|ticket| match tokens.check_manual(ticket.as_ref(), who, wall) {
+                Ok(()) => false,
+                Err(ManualError::Early(again)) => {
+                    assert!((5_000..10_000).contains(&again.as_millis()), "{again:?}");
+                    true
+                }
+                Err(other) => panic!("{other:?}"),
+            });
+            before - tickets.len()
+        };
+        assert_eq!(through(WALL + 20_000), 100, "at once");
+        assert_eq!(through(WALL + 20_000), 0);
+        assert_eq!(through(WALL + 30_000), 100, "ten seconds later");
+        assert_eq!(tokens.manual_wait(WALL + 30_000), Duration::from_secs(300));
+        assert_eq!(through(WALL + 299_999), 100);
+        assert_eq!(through(WALL + 300_000), 5_700, "all who waited for five minutes");
     }
 
     proptest! {
@@ -412,7 +437,7 @@ mod tests {
                 tokens.ticket(WALL, id, WALL),
                 tokens.echo(who, WALL),
                 tokens.puzzle(who, WALL),
-                tokens.manual(who, WALL).0,
+                tokens.manual(who, WALL),
             ][kind];
             let mut forged = text.as_ref().to_vec();
             forged[byte] ^= 1 << bit;

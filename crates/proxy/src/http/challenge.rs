@@ -74,7 +74,7 @@ pub(crate) fn own(caller: &Caller<'_>) -> Option<Reply> {
             Some(Reply::page(503, challenge::manual(caller.reference, &to, caller.tokens.manual_wait(caller.wall))))
         }
         b"ticket" => {
-            let (ticket, _) = caller.tokens.manual(caller.binding, caller.wall);
+            let ticket = caller.tokens.manual(caller.binding, caller.wall);
             Some(Reply::see(to).with(caller.cookie(STEP, ticket.as_str(), 900)))
         }
         _ => None,
