@@ -18,7 +18,7 @@ pub const PAGE_BYTES: usize = 10_000;
 macro_rules! policy {
     ($script:literal) => {
         concat!(
-            "default-src 'none'; style-src 'sha256-YuJaOaIaOdDkjYgkptnt5xW/sDIozmklpSM/J7Jqo/g='; ",
+            "default-src 'none'; style-src 'sha256-QlE7kjuz1eNrA0zL4DQGIvkk4Fp+q9OlmUvCelosZvc='; ",
             $script,
             "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
         )
