@@ -101,7 +101,7 @@
     status.textContent = "That did not work in this browser. Please use the other way.";
     return;
   }
-  status.textContent = "Working on the puzzle.";
+  status.textContent = "Your browser is at it. Usually this takes a second or two, and then your page opens by itself.";
   progress.hidden = false;
   // In slices of a few milliseconds, so that the page stays usable meanwhile.
   const work = solve(), turn = new MessageChannel();
