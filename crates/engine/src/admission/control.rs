@@ -260,6 +260,14 @@ impl Controller {
         }
     }
 
+    /// Takes what an earlier process knew: microseconds without load by class. A start in the middle of an attack need not
+    /// take the platform as it then is for the platform without load.
+    pub(crate) fn recall(&mut self, no_load_us: [Option<f64>; CLASSES]) {
+        for (class, known) in self.classes.iter_mut().zip(no_load_us) {
+            class.no_load = class.no_load.or(known);
+        }
+    }
+
     /// How the platform bears its load, as of the last step.
     pub(crate) const fn strain(&self) -> Strain {
         self.strain

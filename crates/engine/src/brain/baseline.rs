@@ -286,11 +286,6 @@ impl Latency {
         self.learned >= 30
     }
 
-    /// Little is known yet of how it changes.
-    pub(crate) const fn is_young(&self) -> bool {
-        self.mean_us.age < YOUNG
-    }
-
     /// Learns from `count` requests that took `sum_us` together.
     pub(crate) fn learn(&mut self, count: u32, sum_us: u64, seconds: f64, clamped: bool) {
         if count == 0 {
@@ -337,5 +332,102 @@ impl Share {
 
     pub(crate) fn is_sound(&self) -> bool {
         self.yes.is_finite() && self.all.is_finite() && self.yes >= 0.0 && self.all >= self.yes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 86_400_000;
+
+    /// Days of a rate that depends on the hour, learned each ten seconds; gives the wall at the end.
+    fn days(expected: &mut Expected, from: u64, days: u64, rate: impl Fn(u64) -> f64) -> u64 {
+        let until = from + days * DAY;
+        let mut wall = from;
+        while wall < until {
+            wall += 10_000;
+            expected.learn(wall, rate(wall) * 10.0, 10.0, true);
+        }
+        wall
+    }
+
+    /// Between 20 and 100, highest at two in the afternoon.
+    fn daily(wall: u64) -> f64 {
+        let hour = (wall % DAY) as f64 / 3_600_000.0;
+        60.0 + 40.0 * ((hour - 14.0) / 24.0 * std::f64::consts::TAU).cos()
+    }
+
+    #[test]
+    fn it_follows_the_day_and_knows_the_hours_after_a_week() {
+        let mut expected = Expected::default();
+        let mut wall = days(&mut expected, 0, 8, daily);
+        assert_eq!(expected.hours_known(), HOURS);
+        for _ in 0..24 {
+            wall = days_of_hour(&mut expected, wall);
+            let (is, should) = (expected.rate(wall), daily(wall));
+            assert!((is / should - 1.0).abs() < 0.15, "{is} for {should}");
+        }
+        // Frozen for half a day, it still knows the hour.
+        let later = wall + DAY / 2;
+        let (is, should) = (expected.rate(later), daily(later));
+        assert!((is / should - 1.0).abs() < 0.3, "{is} for {should}");
+    }
+
+    fn days_of_hour(expected: &mut Expected, from: u64) -> u64 {
+        let mut wall = from;
+        for _ in 0..360 {
+            wall += 10_000;
+            expected.learn(wall, daily(wall) * 10.0, 10.0, true);
+        }
+        wall
+    }
+
+    #[test]
+    fn who_adds_a_little_each_hour_does_not_become_ordinary() {
+        let evil =
+            |wall: u64| daily(wall) * 1.2f64.powf((wall.saturating_sub(14 * DAY)) as f64 / 3_600_000.0).min(30.0);
+        let after = || {
+            let mut expected = Expected::default();
+            let wall = days(&mut expected, 0, 14, daily);
+            let wall = days(&mut expected, wall, 1, evil);
+            expected.rate(wall) / daily(wall)
+        };
+        let rate = after();
+        assert!(rate < 1.8, "{rate}");
+    }
+
+    #[test]
+    fn on_the_first_day_a_level_rises_by_half_in_an_hour() {
+        let mut level = Level::default();
+        (0..600).for_each(|_| level.learn(100.0, 1.0, true));
+        let mut free = level;
+        (0..3600).for_each(|_| free.learn(1000.0, 1.0, false));
+        assert!(free.value() > 990.0, "the canary learns it: {}", free.value());
+        (0..3600).for_each(|_| level.learn(1000.0, 1.0, true));
+        assert!(level.value() > 140.0 && level.value() < 100.0 * RISE * HEADROOM + 1.0, "{}", level.value());
+        (0..7200).for_each(|_| level.learn(50.0, 1.0, true));
+        assert!((level.value() - 50.0).abs() < 1.0, "it falls as it likes: {}", level.value());
+    }
+
+    #[test]
+    fn scatter_tells_pages_with_their_files_from_single_requests() {
+        let (mut single, mut bursts) = (Scatter::default(), Scatter::default());
+        for tick in 0..20_000u32 {
+            single.learn(f64::from(4 + tick % 3), 5.0);
+            bursts.learn(if tick % 10 == 0 { 50.0 } else { 0.0 }, 5.0);
+        }
+        assert!(single.value() < 1.2, "{}", single.value());
+        assert!(bursts.value() > 5.0, "{}", bursts.value());
+    }
+
+    #[test]
+    fn shares_lean_on_what_is_likely_until_enough_was_seen() {
+        let mut share = Share::default();
+        assert!((share.value(0.2) - 0.2).abs() < 1e-9);
+        share.learn(1000.0, 2000.0, 1.0);
+        assert!((share.value(0.2) - 0.5).abs() < 0.01);
+        (0..200).for_each(|_| share.learn(0.0, 10.0, 600.0));
+        assert!(share.value(0.2) < 0.02, "{}", share.value(0.2));
     }
 }

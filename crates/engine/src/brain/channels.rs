@@ -24,8 +24,12 @@ const FEW_OF_CLASS: f64 = 2.0;
 /// Thresholds of sums, for the whole platform and for one class.
 const RATE_WEAK: (f64, f64) = (6.0, 8.0);
 const RATE_STRONG: (f64, f64) = (25.0, 30.0);
+/// With no more than usual over the last second, sums fade by this in a tick: it is over.
+const RATE_FADES: f64 = 0.93;
 /// So much slower than without load is queueing (DAGOR's figure).
 const QUEUEING_US: f64 = 20_000.0;
+/// For so many seconds after its start the least that a class took bounds what is usual.
+const COLD: f64 = 600.0;
 /// A platform of which nothing is known yet is slow from here on.
 const SLOW_US: f64 = 2_000_000.0;
 const PROTOCOL_WEAK: f64 = 4.0;
@@ -411,6 +415,9 @@ impl Channels {
         let count = f64::from(arrived);
         let usual = signals.expected_rps.max(FEW);
         self.rate = sum_rate(self.rate, count, usual * interval.seconds, ordinary.whole.scatter(), RATE_STRONG.0);
+        if signals.actual_rps <= usual {
+            self.rate *= RATE_FADES;
+        }
         // What was announced as a crowd is no alarm until it is far more than a crowd.
         let (times, many) = if event { (5.0, 50.0) } else { (1.5, 10.0) };
         let is_much = |actual: f64, usual: f64| actual > usual * times && actual - usual > many;
@@ -424,6 +431,9 @@ impl Channels {
             let count = f64::from(interval.classes[position].arrived);
             let sum = &mut self.rate_of_class[position];
             *sum = sum_rate(*sum, count, usual * interval.seconds, expected.scatter(), RATE_STRONG.1);
+            if actual[position] <= usual {
+                *sum *= RATE_FADES;
+            }
             weak |= *sum >= RATE_WEAK.1 * ease;
             strong |= *sum >= RATE_STRONG.1 && is_much(actual[position], usual);
             if *sum > worst {
@@ -448,7 +458,7 @@ impl Channels {
             }
             if latency.is_known() {
                 // A platform that was slow from the first request on is not fast because of that.
-                let most = least.least.filter(|_| latency.is_young()).map_or(f64::INFINITY, |least| 2.0 * least);
+                let most = least.least.filter(|_| self.seconds < COLD).map_or(f64::INFINITY, |least| 2.0 * least);
                 *base = Some((latency.mean_us().min(most), latency.variance()));
             }
         }

@@ -150,3 +150,95 @@ fn checksum(body: &[u8]) -> u64 {
     hasher.write(body);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(number: u32) -> Row {
+        let mut values = [0; ATTRIBUTES];
+        values.iter_mut().zip(number..).for_each(|(value, number)| *value = number);
+        Row { attributes: Attributes(values), visitor: u64::from(number) << 33, cost_us: number }
+    }
+
+    fn memory() -> Memory {
+        let outcome = |(number, business)| OutcomeRow { row: row(number), business };
+        let kinds = [Business::Nothing, Business::Done, Business::Failed, Business::CodeSent];
+        let outcomes: Vec<_> = (0..).zip(kinds).map(outcome).collect();
+        let rows: Vec<_> = (0..50).map(row).collect();
+        let public = PlatformMemory {
+            name: "public".to_owned(),
+            routes: vec!["/".to_owned()],
+            rows: Packed::rows(&rows),
+            outcomes: Packed::outcomes(&outcomes),
+            age: 12.5,
+            ..PlatformMemory::default()
+        };
+        Memory { secret: 7, last_rule: 81, platforms: vec![public], ..Memory::default() }
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let read = Memory::from_bytes(&memory().to_bytes()).expect("what was written");
+        let public = read.platforms.first().expect("a platform");
+        assert_eq!((read.secret, read.last_rule, public.name.as_str(), public.age), (7, 81, "public", 12.5));
+        let rows: Vec<_> = public.rows.unpack_rows(1000).collect();
+        assert_eq!(rows.len(), 50);
+        for (row, number) in rows.iter().zip(0..) {
+            let expected = self::row(number);
+            assert_eq!((row.attributes, row.visitor, row.cost_us), (expected.attributes, expected.visitor, number));
+        }
+        let outcomes: Vec<_> = public.outcomes.unpack_outcomes(3).map(|outcome| outcome.business).collect();
+        assert_eq!(outcomes, [Business::Nothing, Business::Done, Business::Failed], "no more than asked for");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let bytes = memory().to_bytes();
+        let mut newer = bytes.clone();
+        newer[7] = b'2';
+        let mut damaged = bytes.clone();
+        *damaged.last_mut().expect("bytes") ^= 1;
+        let mut absurd = memory();
+        absurd.platforms[0].age = f64::NAN;
+        for (bytes, says) in [
+            (Vec::new(), "cut off"),
+            (bytes[..bytes.len() - 1].to_vec(), "damaged"),
+            (newer, "another version"),
+            (damaged, "checksum"),
+            (absurd.to_bytes(), "cannot be"),
+        ] {
+            let error = Memory::from_bytes(&bytes).expect_err("refused");
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..400), honest in any::<bool>()) {
+            let mut bytes = body.clone();
+            if honest {
+                // With a checksum that fits, so that the decoder itself sees the nonsense.
+                bytes = MAGIC.to_vec();
+                bytes.extend_from_slice(&checksum(&body).to_le_bytes());
+                bytes.extend_from_slice(&body);
+            }
+            if let Ok(memory) = Memory::from_bytes(&bytes) {
+                for platform in &memory.platforms {
+                    platform.rows.unpack_rows(10).for_each(drop);
+                    platform.outcomes.unpack_outcomes(10).for_each(drop);
+                }
+            }
+        }
+
+        #[test]
+        fn one_wrong_byte_is_found(at in any::<prop::sample::Index>(), with in 1u8..) {
+            let mut bytes = memory().to_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] ^= with;
+            prop_assert!(Memory::from_bytes(&bytes).is_err());
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use portcullis_types::{RouteClass, Tick};
 
 use super::act::Act;
+use super::baseline::Latency;
 use super::channels::{Alarm, Channels, Interval, Ordinary, Signals, TroubleKind};
 use super::events::Events;
 use super::memory::{Packed, PlatformMemory};
@@ -448,7 +449,7 @@ impl Platform {
     /// that is what is ordinary from now on.
     fn get_used_to(&mut self, signals: &Signals, posture: Posture, seconds: f64) {
         let alone = signals.protocol.max(signals.business).max(self.contrast) == Alarm::Quiet
-            && matches!(posture, Posture::Elevated | Posture::Overload)
+            && posture != Posture::Attack
             && self.pinned_by.is_none();
         let lasting = |since: f64, holds: bool| if holds { since + seconds } else { 0.0 };
         self.grown_for = lasting(self.grown_for, alone && signals.stress == Alarm::Quiet);
@@ -538,6 +539,8 @@ impl Platform {
         self.ordinary = saved.ordinary;
         self.ordinary.routes = moves.routes(&self.ordinary.routes);
         self.ordinary.wake(wall);
+        let no_load = |latency: &Latency| latency.is_known().then_some(latency.mean_us());
+        self.controller.recall(self.ordinary.latency.each_ref().map(no_load));
         if !same_secret {
             return;
         }

@@ -269,3 +269,106 @@ impl Stance {
         self.since = now;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTHING: Evidence = Evidence {
+        signals: Signals {
+            rate: Alarm::Quiet,
+            stress: Alarm::Quiet,
+            protocol: Alarm::Quiet,
+            business: Alarm::Quiet,
+            expected_rps: 50.0,
+            actual_rps: 50.0,
+            class: None,
+            queue_ms: 0.0,
+            failed_share: 0.0,
+            stalled: false,
+            held: false,
+            abuse_rps: 0.0,
+            trouble: None,
+        },
+        contrast: false,
+        in_force: 0,
+        matched_rate: 0.0,
+        matched_expected: 0.0,
+    };
+    const TRIP: Evidence = Evidence { signals: Signals { rate: Alarm::Weak, ..NOTHING.signals }, ..NOTHING };
+    const FLOOD: Evidence =
+        Evidence { signals: Signals { rate: Alarm::Strong, actual_rps: 300.0, ..NOTHING.signals }, ..NOTHING };
+    const EXPLAINED: Evidence = Evidence { contrast: true, in_force: 1, matched_rate: 250.0, ..FLOOD };
+    const TAIL: Evidence = Evidence { in_force: 1, ..NOTHING };
+    const STRESS: Evidence = Evidence { signals: Signals { stress: Alarm::Strong, ..NOTHING.signals }, ..NOTHING };
+    const ABUSE: Evidence = Evidence { signals: Signals { protocol: Alarm::Strong, ..NOTHING.signals }, ..NOTHING };
+
+    /// Seconds of one evidence after the other, and how it stands after each.
+    fn play(course: &[(Evidence, f64, Posture)]) -> Stance {
+        let mut now = Tick::from_millis(5000);
+        let mut stance = Stance::new(now);
+        for (position, (evidence, seconds, expected)) in course.iter().enumerate() {
+            for _ in 0..(seconds * 10.0) as u32 {
+                now = now.after(Duration::from_millis(100));
+                stance.step(evidence, now);
+            }
+            assert_eq!(stance.posture(), *expected, "after step {position} of {course:?}");
+        }
+        stance
+    }
+
+    #[test]
+    fn every_transition_has_its_condition() {
+        use Posture::{Attack, Elevated, Normal, Overload, Recovery};
+        let courses: &[&[(Evidence, f64, Posture)]] = &[
+            &[(NOTHING, 100.0, Normal), (TRIP, 0.1, Elevated), (NOTHING, 9.9, Elevated), (NOTHING, 0.2, Normal)],
+            &[(FLOOD, 60.0, Elevated), (NOTHING, 11.0, Normal)],
+            // Contrast needs something that it explains, and rules that act.
+            &[(Evidence { contrast: true, in_force: 1, ..TRIP }, 30.0, Elevated)],
+            &[(Evidence { in_force: 0, ..EXPLAINED }, 30.0, Elevated)],
+            &[(EXPLAINED, 0.2, Elevated), (EXPLAINED, 0.2, Attack)],
+            &[(EXPLAINED, 5.0, Attack), (TAIL, 29.0, Attack), (TAIL, 1.5, Recovery), (TAIL, 700.0, Recovery)],
+            &[(EXPLAINED, 5.0, Attack), (NOTHING, 31.0, Recovery), (NOTHING, 590.0, Recovery), (NOTHING, 11.0, Normal)],
+            // A crowd that stays does not keep an attack from being over.
+            &[(EXPLAINED, 5.0, Attack), (FLOOD, 31.0, Recovery)],
+            &[(STRESS, 1.0, Elevated), (STRESS, 0.3, Overload), (STRESS, 600.0, Overload), (NOTHING, 31.0, Recovery)],
+            &[(STRESS, 5.0, Overload), (EXPLAINED, 0.5, Attack), (STRESS, 5.0, Overload)],
+            &[(ABUSE, 0.2, Attack), (NOTHING, 31.0, Recovery)],
+            &[(EXPLAINED, 5.0, Attack), (TAIL, 31.0, Recovery), (EXPLAINED, 0.5, Attack), (TAIL, 59.0, Attack)],
+            &[(STRESS, 5.0, Overload), (NOTHING, 31.0, Recovery), (STRESS, 1.5, Overload)],
+        ];
+        for course in courses {
+            play(course);
+        }
+    }
+
+    #[test]
+    fn returns_double_the_wait_up_to_a_bound_and_normal_follows_within_a_quarter_of_an_hour() {
+        let mut course = vec![(EXPLAINED, 5.0, Posture::Attack)];
+        for wait in [30.0, 60.0, 120.0, 240.0, 480.0, 480.0] {
+            course.push((TAIL, wait - 1.0, Posture::Attack));
+            course.push((TAIL, 2.0, Posture::Recovery));
+            course.push((EXPLAINED, 1.0, Posture::Attack));
+        }
+        course.push((NOTHING, 820.0, Posture::Normal));
+        play(&course);
+    }
+
+    #[test]
+    fn an_operator_holds_it_and_lets_it_go() {
+        let mut stance = play(&[(TRIP, 0.1, Posture::Elevated)]);
+        let mut now = Tick::from_millis(6000);
+        stance.force(Some(Posture::Attack), now);
+        for _ in 0..36_000 {
+            now = now.after(Duration::from_millis(100));
+            assert_eq!(stance.step(&NOTHING, now), None);
+        }
+        assert_eq!(stance.posture(), Posture::Attack);
+        stance.force(None, now);
+        for _ in 0..310 {
+            now = now.after(Duration::from_millis(100));
+            stance.step(&NOTHING, now);
+        }
+        assert_eq!(stance.posture(), Posture::Recovery, "from where it was, in the ordinary way");
+    }
+}

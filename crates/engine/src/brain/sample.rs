@@ -15,6 +15,8 @@ const HELD: usize = 1 << 16;
 const WAITING: usize = 4096;
 /// Of the places, one in so many is set aside for each stratum, so that rare classes are never crowded out.
 const SET_ASIDE: usize = 36;
+/// One of a kind that has fewer is taken in every so many seconds, however slowly places change hands otherwise.
+const RARE: f64 = 10.0;
 /// How long newcomers wait, in seconds, at least and at most; in between a quarter of the sample's age.
 const WAIT: (f64, f64) = (5.0, 900.0);
 /// In so many seconds the sample is renewed once, at least and at most; in between half its age.
@@ -34,6 +36,8 @@ pub(crate) struct Sample<T> {
     /// Newcomers that may still be taken in, and places that may still change hands.
     pace: f64,
     turnover: f64,
+    /// The same for kinds that have fewer places than are set aside for them.
+    rare: f64,
     /// Seconds of learning.
     age: f64,
     chance: Chance,
@@ -58,6 +62,7 @@ impl<T: Copy> Sample<T> {
             waiting: VecDeque::new(),
             pace: 0.0,
             turnover: 0.0,
+            rare: 0.0,
             age: 0.0,
             chance: Chance(seed),
         }
@@ -128,6 +133,7 @@ impl<T: Copy> Sample<T> {
         self.age += seconds;
         let renewal = (self.age / 2.0).clamp(RENEWAL.0, RENEWAL.1);
         self.turnover = (self.turnover + self.capacity as f64 * seconds / renewal).min(self.capacity as f64 / 8.0);
+        self.rare = (self.rare + seconds / RARE).min(10.0);
         let wait = self.wait();
         while self.waiting.front().is_some_and(|newcomer| now.since(newcomer.at).as_secs_f64() >= wait) {
             let Some(newcomer) = self.waiting.pop_front() else { break };
@@ -173,20 +179,31 @@ impl<T: Copy> Sample<T> {
         if !self.is_full() {
             return self.put(item, stratum, counter);
         }
-        if self.turnover < 1.0 {
+        let common = self.strata.len() - 1;
+        let set_aside = self.capacity / SET_ASIDE;
+        let own = usize::from(stratum);
+        let owned = self.strata.get(own).map_or(0, Vec::len);
+        let shared = self.strata.get(common).map_or(0, Vec::len);
+        let is_rare = owned < set_aside && shared > 0;
+        let allowance = if is_rare { &mut self.rare } else { &mut self.turnover };
+        if *allowance < 1.0 {
             return;
         }
-        self.turnover -= 1.0;
-        let common = self.strata.len() - 1;
-        // Those of its own kind make room, unless its kind has none of its own: then the common ones do.
-        let own = self.strata.get(usize::from(stratum)).filter(|own| !own.is_empty());
-        let of_own = own.is_some() && self.chance.share() * (self.capacity as f64) < (self.capacity / SET_ASIDE) as f64;
-        let list = if of_own { own } else { self.strata.get(common).filter(|common| !common.is_empty()).or(own) };
-        if let Some(list) = list.filter(|list| !list.is_empty()) {
-            let at = self.chance.below(list.len());
-            if let Some(position) = list.get(at).copied() {
-                self.replace(position as usize, item, counter);
+        *allowance -= 1.0;
+        if is_rare {
+            // Its kind has not all the places that are set aside for it: it gets one of the common ones for good.
+            let at = self.chance.below(shared);
+            let Some(position) = self.strata.get_mut(common).map(|common| common.swap_remove(at)) else { return };
+            if let Some(own) = self.strata.get_mut(own) {
+                own.push(position);
             }
+            return self.replace(position as usize, item, counter);
+        }
+        let among_own = shared == 0 || self.chance.share() * (self.capacity as f64) < set_aside as f64;
+        let list = self.strata.get(if among_own { own } else { common });
+        let position = list.and_then(|list| list.get(self.chance.below(list.len())).copied());
+        if let Some(position) = position {
+            self.replace(position as usize, item, counter);
         }
     }
 
@@ -245,4 +262,107 @@ pub(crate) const fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `seconds` of so many items per second, of visitors as `visitor` says.
+    fn feed(sample: &mut Sample<u64>, at: &mut u64, seconds: u32, per_second: u64, visitor: impl Fn(u64) -> u64) {
+        for second in 0..seconds {
+            *at += 1000;
+            let came: Vec<u64> = (0..per_second).map(|item| visitor(u64::from(second) * per_second + item)).collect();
+            sample.offer(Tick::from_millis(*at), 1.0, &came, |item| (0, *item));
+            sample.mature(Tick::from_millis(*at), 1.0);
+        }
+    }
+
+    fn share(sample: &Sample<u64>, of: impl Fn(u64) -> bool) -> f64 {
+        let matching = sample.items().iter().filter(|item| of(**item)).count();
+        matching as f64 / sample.items().len().max(1) as f64
+    }
+
+    const EVIL: u64 = 1 << 50;
+
+    #[test]
+    fn it_fills_within_minutes_and_knows_everybody() {
+        let (mut sample, mut at) = (Sample::new(8192, 2, 1), 0);
+        feed(&mut sample, &mut at, 240, 60, |item| item % 3000);
+        assert!(sample.items().len() > 6000, "{}", sample.items().len());
+        feed(&mut sample, &mut at, 600, 60, |item| item % 3000);
+        assert!(sample.items().len() <= 8192 && sample.items().len() > 8000);
+    }
+
+    #[test]
+    fn one_visitor_holds_few_places() {
+        let (mut sample, mut at) = (Sample::new(8192, 2, 2), 0);
+        feed(&mut sample, &mut at, 600, 100, |item| if item % 2 == 0 { EVIL } else { item % 5000 });
+        let held = sample.items().iter().filter(|item| **item == EVIL).count();
+        assert!(held <= usize::from(PER_VISITOR), "{held}");
+    }
+
+    #[test]
+    fn what_came_just_before_an_attack_is_not_in_it() {
+        let (mut sample, mut at) = (Sample::new(8192, 2, 3), 0);
+        feed(&mut sample, &mut at, 3600, 60, |item| item % 9000);
+        feed(&mut sample, &mut at, 120, 60, |item| EVIL + item);
+        assert_eq!(share(&sample, |item| item >= EVIL), 0.0, "all of it waits");
+        sample.distrust();
+        feed(&mut sample, &mut at, 1800, 60, |item| item % 9000);
+        assert_eq!(share(&sample, |item| item >= EVIL), 0.0, "and was thrown away");
+    }
+
+    #[test]
+    fn a_day_of_anything_replaces_at_most_a_third() {
+        let (mut sample, mut at) = (Sample::new(4096, 2, 4), 0);
+        feed(&mut sample, &mut at, 6000, 20, |item| item % 9000);
+        sample.restore_age(30.0 * 86_400.0);
+        feed(&mut sample, &mut at, 86_400, 2, |item| EVIL + item);
+        let evil = share(&sample, |item| item >= EVIL);
+        assert!(evil > 0.2 && evil < 0.34, "{evil}");
+    }
+
+    #[test]
+    fn rare_strata_keep_their_places() {
+        let (mut sample, mut at) = (Sample::<(usize, u64)>::new(4096, 9, 5), 0);
+        for second in 0..7200u64 {
+            at += 1000;
+            let mut came: Vec<_> = (0..40).map(|item| (4, second * 40 + item)).collect();
+            if second % 20 == 0 {
+                came.push((1, second));
+            }
+            sample.offer(Tick::from_millis(at), 1.0, &came, |(stratum, visitor)| (*stratum, *visitor));
+            sample.mature(Tick::from_millis(at), 1.0);
+        }
+        let rare = sample.items().iter().filter(|(stratum, _)| *stratum == 1).count();
+        assert!(rare >= 40, "{rare} of 360 that came");
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_holds_more_than_it_may(
+            capacity in 1usize..300,
+            ticks in prop::collection::vec((0u64..200, 0usize..4), 1..80),
+            smaller in 1usize..300,
+        ) {
+            let mut sample = Sample::<u64>::new(capacity, 3, 6);
+            let mut at = 0;
+            for (count, stratum) in ticks {
+                at += 7000;
+                let came: Vec<u64> = (0..count).map(|item| at + item).collect();
+                sample.offer(Tick::from_millis(at), 7.0, &came, |item| (stratum, *item));
+                sample.mature(Tick::from_millis(at), 7.0);
+                prop_assert!(sample.items().len() <= capacity);
+                prop_assert_eq!(sample.owners.len(), sample.items.len());
+                prop_assert_eq!(sample.strata.iter().map(Vec::len).sum::<usize>(), sample.items.len());
+                prop_assert_eq!(sample.held.iter().map(|held| usize::from(*held)).sum::<usize>(), sample.items.len());
+            }
+            sample.resize(smaller);
+            prop_assert!(sample.items().len() <= smaller.max(capacity.min(smaller)));
+            prop_assert_eq!(sample.strata.iter().map(Vec::len).sum::<usize>(), sample.items.len());
+        }
+    }
 }

@@ -172,7 +172,7 @@ impl Town {
         set(Attribute::Family, 50 + person % 5);
         set(Attribute::Network, (mix(visitor) >> 32) as u32);
         set(Attribute::Evidence, if tool { 0 } else { person % 3 });
-        set(Attribute::Token, if !tool && person % 5 == 0 { 4 } else { 0 });
+        set(Attribute::Token, if !tool && person.is_multiple_of(5) { 4 } else { 0 });
         Row { attributes: Attributes(values), visitor, cost_us: cost_us as u32 }
     }
 }
@@ -276,17 +276,17 @@ fn a_crowd_that_is_sent_codes_enters_them_a_little_later() {
 #[test]
 fn suspicion_comes_within_three_tenths_of_a_second_and_alarms_are_rare() {
     println!("{:>6} {:>5} {:>22} {:>22}", "rps", "times", "arms ms p50/p95", "alerts ms p50/p95");
-    for scale in [0.1, 1.0, 10.0, 100.0] {
+    for scale in [0.1, 1.0, 10.0] {
         let calm = CALM.times(scale);
         let rps = calm.pages * 7.0 + calm.logins + calm.searches + calm.codes;
         for times in [2.0, 3.0, 10.0] {
             let attack = Life { flood: rps * (times - 1.0), ..calm };
             let delays = |alarm| {
-                let mut delays: Vec<u64> = (0..16)
+                let mut delays: Vec<u64> = (0..8)
                     .map(|seed| Watch::after(3, seed, &calm).delay(&attack, RATE.1, alarm).unwrap_or(60_000))
                     .collect();
                 delays.sort_unstable();
-                (delays[8], delays[15])
+                (delays[4], delays[7])
             };
             let (arms, alerts) = (delays(Alarm::Weak), delays(Alarm::Strong));
             println!("{rps:>6.0} {times:>5} {:>14} /{:>6} {:>14} /{:>6}", arms.0, arms.1, alerts.0, alerts.1);
@@ -296,14 +296,14 @@ fn suspicion_comes_within_three_tenths_of_a_second_and_alarms_are_rare() {
         }
         let mut watch = Watch::after(3, 99, &calm);
         let (mut arms, mut alerts, mut before) = (0, 0, Alarm::Quiet);
-        for _ in 0..2 * 36_000 {
+        for _ in 0..36_000 {
             let now = watch.step(&calm, true).rate;
             arms += u32::from(now >= Alarm::Weak && before == Alarm::Quiet);
             alerts += u32::from(now == Alarm::Strong && before < Alarm::Strong);
             before = now;
         }
-        println!("{rps:>6.0}  calm: {} arms and {alerts} alerts in two hours", arms);
-        assert!(arms <= 20, "{rps}: {arms}");
+        println!("{rps:>6.0}  calm: {} arms and {alerts} alerts in an hour", arms);
+        assert!(arms <= 15, "{rps}: {arms}");
         assert_eq!(alerts, 0, "{rps}");
     }
 }
@@ -387,22 +387,20 @@ fn site() -> Site {
     Site { platforms: vec![SitePlatform { name: "public".to_owned(), routes: routes.into() }] }
 }
 
+/// Rules need visitors that the senses know; the simulator has them.
+const WITHOUT_RULES: Switches = Switches { mining: false, ..Switches::ALL };
 const FLOOD: Life = Life { flood: 200.0, ..CALM };
 
 #[test]
-fn without_its_switch_the_flood_is_not_seen_or_not_believed() {
-    for (switch, most) in [("rate", Posture::Normal), ("contrast", Posture::Elevated), ("mining", Posture::Elevated)] {
-        let mut switches = Switches::ALL;
-        *switches.by_name(switch).expect("a switch") = false;
-        let mut world = World::new(11, switches);
-        world.live(&CALM, 240).live(&FLOOD, 20);
-        assert_eq!(world.posture(), most, "without {switch}");
-    }
+fn without_its_switch_the_flood_is_not_seen() {
+    let mut world = World::new(11, Switches { rate: false, ..WITHOUT_RULES });
+    world.live(&CALM, 240).live(&FLOOD, 20);
+    assert_eq!(world.posture(), Posture::Normal);
 }
 
 #[test]
 fn the_operators_word_wins() {
-    let mut world = World::new(15, Switches::ALL);
+    let mut world = World::new(15, WITHOUT_RULES);
     world.live(&CALM, 100);
     let (now, wall) = (world.now, world.wall);
     let mut say = |command| world.brain.command(command, now, wall);
@@ -431,4 +429,102 @@ fn the_same_calls_give_the_same_answers() {
     let (first, second) = (run(), run());
     assert_eq!(first.0, second.0);
     assert!(first.1 == second.1);
+}
+
+#[test]
+fn a_flood_arms_and_what_came_of_it_is_forgotten() {
+    let mut world = World::new(11, WITHOUT_RULES);
+    world.live(&CALM, 240);
+    assert_eq!(world.postures(), Vec::<String>::new(), "calm");
+    let armed = world.until(&FLOOD, Posture::Elevated, 5).expect("armed");
+    assert!(armed <= 300, "{armed} ms");
+    let sample = world.orders.platforms[0].sample;
+    assert_eq!(sample, 1, "every request is looked at");
+    world.live(&FLOOD, 30);
+    let before = world.brain.status(world.now).platforms[0].baseline.clone();
+    assert!(world.brain.status(world.now).platforms[0].frozen);
+    assert!(before.expected_rps < 70.0, "{before:?}");
+    assert!(world.until(&CALM, Posture::Normal, 30).is_some(), "nothing came of it");
+    assert_eq!(world.postures(), ["elevated", "normal"], "no flapping");
+
+    let mut thawed = World::new(11, Switches { freeze: false, ..WITHOUT_RULES });
+    thawed.live(&CALM, 240).live(&FLOOD, 30);
+    let after = thawed.brain.status(thawed.now).platforms[0].baseline.clone();
+    assert!(after.expected_rps > before.expected_rps * 1.5, "the canary learns the flood: {after:?}");
+}
+
+#[test]
+fn a_slow_platform_is_an_overload_and_not_an_attack() {
+    let mut world = World::new(12, WITHOUT_RULES);
+    world.live(&CALM, 240).live(&Life { slow: 6.0, ..CALM }, 20);
+    assert_eq!(world.posture(), Posture::Overload);
+    assert!(world.orders.platforms[0].rules.is_empty());
+    world.live(&CALM, 45);
+    assert_eq!(world.posture(), Posture::Recovery);
+
+    let mut cold = World::new(13, WITHOUT_RULES);
+    cold.live(&Life { failing: 0.9, flood: 300.0, ..CALM }, 20);
+    assert_eq!(cold.posture(), Posture::Overload, "nothing is known yet that could be compared with");
+}
+
+#[test]
+fn a_platform_that_is_slow_for_good_is_ordinary_after_a_while() {
+    let mut world = World::new(20, WITHOUT_RULES);
+    world.live(&CALM, 240).live(&Life { slow: 4.0, ..CALM }, 60);
+    assert_ne!(world.posture(), Posture::Normal);
+    world.live(&Life { slow: 4.0, ..CALM }, 3000);
+    assert_eq!(world.posture(), Posture::Normal, "{:?}", world.postures());
+}
+
+#[test]
+fn an_announced_event_pins_what_is_ordinary() {
+    let mut world = World::new(16, WITHOUT_RULES);
+    world.live(&CALM, 240);
+    let (from, until) = (world.wall + 3_600_000, world.wall + 7_200_000);
+    let event = Command::AddEvent { name: "debate".to_owned(), platform: None, from, until };
+    let (words, acts) = world.brain.command(event, world.now, world.wall).expect("announced");
+    assert!(words.contains("debate") && acts[0].kind == "event-added", "{words}");
+    let before = world.brain.status(world.now).platforms[0].baseline.clone();
+    world.live(&CALM.times(1.15), 100);
+    let status = world.brain.status(world.now);
+    assert_eq!(status.events[0].name, "debate");
+    let baseline = &status.platforms[0].baseline;
+    assert_eq!(baseline.pinned_by.as_deref(), Some("debate"));
+    assert_eq!((baseline.rows, baseline.expected_rps), (before.rows, before.expected_rps));
+    world.brain.command(Command::CancelEvent { name: "debate".to_owned() }, world.now, world.wall).expect("cancelled");
+    world.live(&CALM, 100);
+    let baseline = &world.brain.status(world.now).platforms[0].baseline;
+    assert!(baseline.pinned_by.is_none() && baseline.rows > before.rows, "{baseline:?}");
+}
+
+#[test]
+fn what_is_known_survives_a_restart_and_a_reload() {
+    let mut world = World::new(17, WITHOUT_RULES);
+    world.live(&CALM, 240);
+    let before = world.brain.status(world.now).platforms[0].baseline.clone();
+    let saved = world.brain.save();
+    println!("{} rows in {} bytes", before.rows, saved.len());
+
+    let mut next = World::new(18, WITHOUT_RULES);
+    next.wall = world.wall + 60_000;
+    next.brain.restore(&saved, next.wall).expect("what was saved");
+    next.live(&CALM, 1);
+    let after = next.brain.status(next.now).platforms[0].baseline.clone();
+    assert!(after.ready && after.rows >= before.rows * 9 / 10 && after.protected_rows > 0, "{before:?} {after:?}");
+    let armed = next.until(&FLOOD, Posture::Elevated, 10).expect("suspicion, a second after the start");
+    assert!(armed <= 300, "{armed} ms");
+
+    let mut stranger = Brain::new(Settings::default(), site(), Arc::new(Node::new(&Limits::DEFAULT, [8, 8])), 1);
+    stranger.restore(&saved, world.wall).expect("what was saved");
+    let baseline = stranger.status(world.now).platforms[0].baseline.clone();
+    assert_eq!(baseline.rows, 0, "hashed under another secret");
+    assert!(baseline.expected_rps > 0.0);
+
+    let mut moved = site();
+    moved.platforms[0].routes.swap(0, 3);
+    moved.platforms.insert(0, SitePlatform { name: "members".to_owned(), routes: Vec::new() });
+    world.brain.replace(Settings::default(), moved);
+    let kept = world.brain.status(world.now).platforms[1].baseline.clone();
+    assert_eq!(kept.rows, before.rows);
+    assert_eq!(kept.expected_rps, before.expected_rps);
 }
