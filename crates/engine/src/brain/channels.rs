@@ -24,6 +24,9 @@ const FEW_OF_CLASS: f64 = 2.0;
 /// Thresholds of sums, for the whole platform and for one class.
 const RATE_WEAK: (f64, f64) = (6.0, 8.0);
 const RATE_STRONG: (f64, f64) = (25.0, 30.0);
+/// Below so many requests per second sensitive thresholds rise, up to so many times: small sites have wild minutes.
+const BUSY: f64 = 50.0;
+const SMALL: f64 = 2.5;
 /// With no more than usual over the last second, sums fade by this in a tick: it is over.
 const RATE_FADES: f64 = 0.93;
 /// So much slower than without load is queueing (DAGOR's figure).
@@ -410,7 +413,9 @@ impl Channels {
         if !ordinary.is_warm() {
             return;
         }
-        let ease = if event { EVENT_EASE } else { 1.0 };
+        // Of a small site a handful of visitors is twice what is usual.
+        let small = (BUSY / signals.expected_rps.max(1.0)).clamp(1.0, SMALL);
+        let ease = if event { EVENT_EASE } else { small };
         let arrived: u32 = interval.classes.iter().map(|class| class.arrived).sum();
         let count = f64::from(arrived);
         let usual = signals.expected_rps.max(FEW);

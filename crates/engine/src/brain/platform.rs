@@ -699,6 +699,7 @@ fn contrast_words(is_ready: bool, vetoed: bool, explained: f32, matched: f64, in
     }
     if in_force > 0 || explained > 0.0 {
         let share = (explained * 100.0).clamp(0.0, 100.0);
+        let matched = matched.max(0.0) + 0.0;
         return format!("rules explain {share:.0} % of the excess and match {matched:.0} requests per second");
     }
     if vetoed { "a pattern was found, but people are behind it" } else { "no pattern stands out" }.to_owned()

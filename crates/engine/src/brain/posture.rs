@@ -96,7 +96,7 @@ impl Evidence {
 
     /// Contrast, with something beyond the ordinary that it explains, and rules that act upon it.
     fn is_explained(&self) -> bool {
-        self.contrast && self.in_force > 0 && self.signals.is_beyond()
+        self.contrast && self.still_matches() && self.signals.is_beyond()
     }
 
     /// A crowd alone, however large, does not keep an attack from being over.
@@ -323,7 +323,8 @@ mod tests {
         let courses: &[&[(Evidence, f64, Posture)]] = &[
             &[(NOTHING, 100.0, Normal), (TRIP, 0.1, Elevated), (NOTHING, 9.9, Elevated), (NOTHING, 0.2, Normal)],
             &[(FLOOD, 60.0, Elevated), (NOTHING, 11.0, Normal)],
-            // Contrast needs something that it explains, and rules that act.
+            // Contrast needs something that it explains, and rules that act and match it.
+            &[(Evidence { matched_rate: 1.0, ..EXPLAINED }, 30.0, Elevated)],
             &[(Evidence { contrast: true, in_force: 1, ..TRIP }, 30.0, Elevated)],
             &[(Evidence { in_force: 0, ..EXPLAINED }, 30.0, Elevated)],
             &[(EXPLAINED, 0.2, Elevated), (EXPLAINED, 0.2, Attack)],
