@@ -249,7 +249,7 @@ pub(crate) struct AddEvent {
 /// An announcement to take back.
 #[derive(Debug, Args)]
 pub(crate) struct CancelEvent {
-    /// Its name.
+    /// The name that it was announced under.
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
     #[command(flatten)]

@@ -155,9 +155,12 @@ impl Needs {
                     .push(format!("{} {path}: {} requests are too few to say anything", platform.name, needs.requests));
                 continue;
             }
-            let written = is_written(text, &platform.name, &path);
+            let mut written = is_written(text, &platform.name, &path);
             for (kind, keys) in KINDS.into_iter().zip(&needs.kinds) {
-                suggestions.rates.extend(keys.suggest(&platform.name, &path, kind, written));
+                let suggested = keys.suggest(&platform.name, &path, kind, written);
+                // The route is written once, whatever else is suggested for it.
+                written |= suggested.is_some();
+                suggestions.rates.extend(suggested);
             }
         }
         for ((platform, class), at_once) in &self.classes {
