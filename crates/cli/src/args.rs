@@ -7,10 +7,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::ArgPredicate;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::demo::attack::{self, Attack};
 use crate::moment::Moment;
 
 /// Where the configuration is looked for when nothing is said.
@@ -20,6 +22,7 @@ pub(crate) const DEFAULT_CONFIG: &str = "/etc/portcullis/portcullis.toml";
 pub(crate) const AFTER: &str = "\
 Examples:
   portcullis demo                         A gate and its visitors, on loopback
+  portcullis demo --attack botnet         The same, and then an attack on it
   portcullis check --config gate.toml     Everything wrong with a file, at once
   portcullis run --config gate.toml       Stand in front of the platforms
   portcullis reload --config gate.toml    Put the changed file in force
@@ -337,8 +340,8 @@ pub(crate) struct Demo {
     /// Where the gate answers its operator.
     #[arg(long, value_name = "PORT", default_value = "9180", value_parser = loopback)]
     pub(crate) admin: SocketAddr,
-    /// How many simulated supporters visit the platforms at once.
-    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    /// How many simulated supporters visit the platforms at once; with an attack, 150 unless said.
+    #[arg(long, value_name = "N", default_value_t = 40, default_value_if("attack", ArgPredicate::IsPresent, "150"), value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub(crate) supporters: u32,
     /// The seed that decides who the supporters are and what they do.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
@@ -346,6 +349,9 @@ pub(crate) struct Demo {
     /// End by itself after this long, such as `10s` or `5m`.
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
+    /// After a calm minute, play an attack against the demo and watch the gate act; `list` names the attacks.
+    #[arg(long, value_name = "NAME", value_parser = attack)]
+    pub(crate) attack: Option<Wanted>,
     /// Print the configuration that the gate of the demo runs with, and end.
     #[arg(long)]
     pub(crate) print_config: bool,
@@ -388,6 +394,25 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
         return Ok(address);
     }
     Err("the demo stays on loopback: give a port alone, or with 127.0.0.1 or [::1]".to_owned())
+}
+
+/// Which attack the demo plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// None: their names are asked for.
+    List,
+    /// This one.
+    Attack(&'static Attack),
+}
+
+fn attack(text: &str) -> Result<Wanted, String> {
+    if text == "list" {
+        return Ok(Wanted::List);
+    }
+    let names = || attack::ATTACKS.iter().map(|attack| attack.name).collect::<Vec<_>>().join(", ");
+    attack::named(text)
+        .map(Wanted::Attack)
+        .ok_or_else(|| format!("the attacks are: {} (`list` explains them)", names()))
 }
 
 /// A rule as it is named everywhere.

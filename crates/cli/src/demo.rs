@@ -2,12 +2,14 @@
 //!
 //! All of it is on loopback and ends with the command. Nothing here is used by `run`.
 
+pub(crate) mod attack;
 mod chance;
 mod client;
 mod figures;
 mod front;
 mod platforms;
 mod supporters;
+mod watch;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at, sleep};
 
-use crate::args::Demo;
+use crate::args::{Demo, Wanted};
 use crate::configuration::Read;
 use crate::{Done, Failure, talk};
 use client::Front;
@@ -40,8 +42,11 @@ const ENDING: Duration = Duration::from_millis(1_600);
 
 /// Runs the demo until it is interrupted, or for as long as was asked.
 pub(crate) fn run(flags: &Demo) -> Done {
+    if flags.attack == Some(Wanted::List) {
+        return talk::answer(&attack::list());
+    }
     talk::listen("warn")?;
-    let (platforms, behind) = Crew::begin("platforms", open_platforms(flags.seed))?;
+    let (platforms, behind) = Crew::begin("platforms", open_platforms(flags.seed, flags.attack.is_some()))?;
     let behind = behind.map_err(cannot("start the platforms"))?;
     let folder = Folder::new().map_err(cannot("make the demo's certificate"))?;
     let config = front::config(flags, &behind);
@@ -51,6 +56,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
     let path = folder.config();
     std::fs::write(&path, &config).map_err(cannot("write the demo's configuration"))?;
     let policy = Read::file(&path).and_then(Read::settle_quietly).map_err(Failure::Because)?;
+    let control = policy.server.control.clone();
     let reload = Box::new(move || Read::file(&path)?.settle_quietly());
     let version = env!("CARGO_PKG_VERSION");
     let setup = Setup { policy, reload, inherited: Inherited::none(), version, takeover: false };
@@ -72,7 +78,27 @@ pub(crate) fn run(flags: &Demo) -> Done {
 
     let started = Instant::now();
     let waiting = Builder::new_current_thread().enable_all().build().map_err(cannot("wait for signals"))?;
-    let why = waiting.block_on(watch(&front.figures, flags.duration)).map_err(cannot("wait for signals"))?;
+    let why = match flags.attack {
+        Some(Wanted::Attack(attack)) => {
+            // The attack comes the same way and is counted apart.
+            let way = Front {
+                figures: Figures::new(),
+                tls: Arc::clone(&front.tls),
+                tls_http2: Arc::clone(&front.tls_http2),
+                ..*front
+            };
+            waiting.block_on(watch::watch(watch::Watched {
+                attack,
+                seed: flags.seed,
+                supporters: &front.figures,
+                front: Arc::new(way),
+                control,
+                log: folder.log(),
+                duration: flags.duration,
+            }))?
+        }
+        _ => waiting.block_on(watch(&front.figures, flags.duration)).map_err(cannot("wait for signals"))?.to_owned(),
+    };
     talk::say(&format!("\n{why}"));
 
     // Visitors first, then the gate, then what it stands in front of: nobody sees a fault that is only the end.
@@ -116,10 +142,10 @@ impl Crew {
     }
 }
 
-async fn open_platforms(seed: u64) -> io::Result<Behind> {
+async fn open_platforms(seed: u64, small: bool) -> io::Result<Behind> {
     let no_randomness = || io::Error::other("the operating system has no randomness");
     let (public, forms, members) = (platforms::listen().await?, platforms::listen().await?, platforms::listen().await?);
-    tokio::spawn(platforms::serve(public.0, Arc::new(Public::new())));
+    tokio::spawn(platforms::serve(public.0, Arc::new(Public::new(small))));
     tokio::spawn(platforms::serve(forms.0, Arc::new(Forms::new().ok_or_else(no_randomness)?)));
     tokio::spawn(platforms::serve(members.0, Arc::new(Members::new(seed).ok_or_else(no_randomness)?)));
     Ok(Behind { public: public.1, forms: forms.1, members: members.1 })

@@ -18,15 +18,19 @@ use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::figures::{Ending, Figures};
 
 /// How long a visitor waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the gate's page lets a browser wait before it opens the other one.
+const REFRESH: Duration = Duration::from_secs(1);
 /// How much of an answer a visitor takes.
 const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// Where the gate's own pages lead.
+const OWN_PATHS: &[u8] = b"/.portcullis/";
 /// Cookies kept for one host.
 const COOKIES: usize = 16;
 
@@ -68,6 +72,8 @@ pub(crate) struct Got {
     pub(crate) status: StatusCode,
     /// The gate answered in the platform's place.
     pub(crate) refused: bool,
+    /// It asked for a challenge first.
+    pub(crate) challenged: bool,
     pub(crate) location: Option<String>,
     pub(crate) body: Bytes,
 }
@@ -152,7 +158,18 @@ impl Client {
 
     /// A page with everything that it needs and the cache does not hold.
     pub(crate) async fn visit(&mut self, host: &'static str, path: &str) -> Result<Got, NoAnswer> {
-        let page = self.get(host, path).await?;
+        let mut page = self.get(host, path).await?;
+        // A browser keeps the cookie of the gate's page and follows its refresh, as it asks.
+        if page.challenged
+            && let Some(back) = refresh_of(&page)
+        {
+            sleep(REFRESH).await;
+            let way = self.get(host, &back).await?;
+            page = match &way.location {
+                Some(path) => self.get(host, path).await?,
+                None => way,
+            };
+        }
         self.load_assets(host, &page).await;
         Ok(page)
     }
@@ -339,7 +356,8 @@ async fn take(response: Response<Incoming>) -> Option<Taken> {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
     let location = head.headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    Some((Got { status: head.status, refused: by_gate, location, body }, cookies))
+    let challenged = by_gate && body.windows(OWN_PATHS.len()).any(|window| window == OWN_PATHS);
+    Some((Got { status: head.status, refused: by_gate, challenged, location, body }, cookies))
 }
 
 async fn measured(figures: &Figures, exchange: impl Future<Output = Option<Taken>>) -> Option<Taken> {
@@ -354,6 +372,14 @@ async fn measured(figures: &Figures, exchange: impl Future<Output = Option<Taken
     };
     figures.count(ending, started.elapsed());
     taken
+}
+
+/// Where a page of the gate sends the browser after a moment, in the same place.
+fn refresh_of(page: &Got) -> Option<String> {
+    let html = String::from_utf8_lossy(&page.body);
+    let (_, rest) = html.split_once("url=/.portcullis/return")?;
+    let end = rest.find(['"', '\''])?;
+    Some(format!("/.portcullis/return{}", rest.get(..end)?.replace("&amp;", "&")))
 }
 
 /// The files that a page asks for: what stands in `src` and in the links of its head.

@@ -46,7 +46,7 @@ pub(crate) struct Supporter {
 }
 
 /// Headers of the browsers that people come with.
-const BROWSERS: [&[(&str, &str)]; 4] = [
+pub(crate) const BROWSERS: [&[(&str, &str)]; 4] = [
     &[
         (
             "user-agent",
@@ -127,6 +127,11 @@ impl Supporter {
         };
         let client = Client::new(front, address(number), speech, headers.copied().unwrap_or_default());
         Self { chance, client, errand, number }
+    }
+
+    /// Somebody who only reads, whatever the seed has for others.
+    pub(crate) fn reader(self) -> Self {
+        Self { errand: Errand::Read, ..self }
     }
 
     /// Comes and goes until the runtime ends.
@@ -278,7 +283,7 @@ fn address(number: u32) -> Ipv4Addr {
 }
 
 /// The hidden token of a form.
-fn token_of(page: &Got) -> String {
+pub(crate) fn token_of(page: &Got) -> String {
     let html = String::from_utf8_lossy(&page.body);
     html.split_once("name=\"token\" value=\"")
         .and_then(|(_, rest)| rest.split_once('"'))

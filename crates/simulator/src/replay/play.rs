@@ -397,11 +397,11 @@ impl<'a> Player<'a> {
         self.played.assumed += u64::from(entry.origin.is_none());
         let origin = entry.origin.unwrap_or_else(|| u64::try_from(assumed(class).as_nanos()).unwrap_or(0));
         let failed = entry.status >= 500;
-        let submitted = &*entry.method == b"POST";
-        let business = match (class, entry.status) {
-            (RouteClass::Login, 401 | 403 | 422) if submitted => Business::Failed,
-            (RouteClass::Payment, 402 | 422) if submitted => Business::Failed,
-            (RouteClass::Login | RouteClass::Payment, 200..=399) if submitted => Business::Done,
+        // As the gate reads statuses; a platform's own word about the outcome is in no log.
+        let counted = matches!(class, RouteClass::Login | RouteClass::Payment) && &*entry.method == b"POST";
+        let business = match entry.status {
+            401 | 402 | 403 | 422 if counted => Business::Failed,
+            200..=399 if counted => Business::Done,
             _ => Business::Nothing,
         };
         Outcome { status: entry.status, bytes: entry.bytes, origin, failed, business }

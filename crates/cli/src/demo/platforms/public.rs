@@ -13,6 +13,9 @@ use super::{Asked, Desks, Platform, Reply, text};
 /// What a page costs its server, and a search.
 const PAGE: Duration = Duration::from_millis(2);
 const SEARCH: Duration = Duration::from_millis(8);
+/// The same on the small machine that attacks are played against.
+const SMALL_PAGE: Duration = Duration::from_millis(15);
+const SMALL_SEARCH: Duration = Duration::from_millis(60);
 
 struct Issue {
     slug: &'static str,
@@ -172,14 +175,17 @@ const EVENTS: [Event; 9] = [
 pub(crate) struct Public {
     assets: Assets,
     desks: Desks,
+    page: Duration,
+    search: Duration,
     today: u64,
 }
 
 impl Public {
-    /// Events are laid around today.
-    pub(crate) fn new() -> Self {
+    /// Events are laid around today. A small site carries 400 pages or 100 searches a second and no more.
+    pub(crate) fn new(small: bool) -> Self {
         let today = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 86_400;
-        Self { assets: Assets::new(), desks: Desks::new(16), today }
+        let (desks, page, search) = if small { (6, SMALL_PAGE, SMALL_SEARCH) } else { (16, PAGE, SEARCH) };
+        Self { assets: Assets::new(), desks: Desks::new(desks), page, search, today }
     }
 }
 
@@ -195,7 +201,7 @@ impl Platform for Public {
         if asked.path == "/health" {
             return text(StatusCode::OK, "well");
         }
-        let cost = if asked.path == "/search" { SEARCH } else { PAGE };
+        let cost = if asked.path == "/search" { self.search } else { self.page };
         if let Err(overloaded) = self.desks.work(cost).await {
             return *overloaded;
         }
