@@ -107,7 +107,7 @@ pub(crate) fn parse(line: &[u8]) -> Result<Line, &'static str> {
 /// Method and target by name, or from a whole request line.
 fn target(object: &Map<String, Value>, entry: &mut Entry) -> Option<()> {
     if let (Some(method), Some(target)) = (bytes(object, METHOD), bytes(object, TARGET)) {
-        entry.method = method;
+        entry.method = Some(method).filter(|method| text::is_method(method))?;
         entry.set_target(&target)?;
         if entry.query.is_none() {
             entry.query = bytes(object, QUERY).map(|query| query.strip_prefix(b"?").unwrap_or(&query).into());
@@ -250,8 +250,10 @@ mod tests {
             let said = parse(line.as_bytes()).expect_err(line);
             assert!(said.contains(why), "{line}: {said}");
         }
-        let none = r#"{"ts":1646861401,"ip":"192.0.2.1"}"#;
-        assert_eq!(parse(none.as_bytes()), Ok(Line::NoRequest));
+        for none in ["", r#","method":"G ET","uri":"/""#, r#","method":"GET","uri":"example.org:443""#] {
+            let line = format!(r#"{{"ts":1646861401,"ip":"192.0.2.1"{none}}}"#);
+            assert_eq!(parse(line.as_bytes()), Ok(Line::NoRequest), "{line}");
+        }
     }
 
     #[test]

@@ -46,8 +46,7 @@ pub(crate) fn request_line(line: &[u8], entry: &mut Entry) -> Option<()> {
     let first = line.iter().position(|byte| *byte == b' ')?;
     let (method, rest) = line.split_at_checked(first)?;
     let rest = rest.get(1..)?;
-    let token = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if method.is_empty() || !method.iter().all(token) {
+    if !is_method(method) {
         return None;
     }
     let last = rest.iter().rposition(|byte| *byte == b' ');
@@ -57,6 +56,12 @@ pub(crate) fn request_line(line: &[u8], entry: &mut Entry) -> Option<()> {
     };
     entry.method = method.into();
     entry.set_target(target)
+}
+
+/// Letters, digits and hyphens: every method that is registered, and none of the noise that ports get.
+pub(crate) fn is_method(text: &[u8]) -> bool {
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    !text.is_empty() && text.iter().all(token)
 }
 
 /// What comes before the time, the time, and what comes behind it. A user's name may hold brackets of its own.
