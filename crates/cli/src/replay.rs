@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use portcullis_engine::Settings;
 use portcullis_simulator::replay::{Report, Setting, Source, replay};
 
 use crate::args;
@@ -24,7 +25,8 @@ fn report(config: &Path, platform: Option<&str>, logs: &[PathBuf]) -> Result<Rep
     let text = read.as_written().to_owned();
     let policy = read.settle()?;
     let declaration = portcullis_proxy::declaration(&policy);
-    let settings = portcullis_proxy::settings(&policy);
+    // A replay tells what the gate would do, also to somebody who only lets it observe.
+    let settings = Settings { watch_only: false, ..portcullis_proxy::settings(&policy) };
     let sources = logs.iter().map(|log| open(log)).collect::<Result<Vec<_>, _>>()?;
     let setting = Setting { policy: &policy, text: &text, declaration: &declaration, settings: &settings, platform };
     replay(setting, sources).map_err(Failure::Because)

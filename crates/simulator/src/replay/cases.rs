@@ -11,7 +11,7 @@ use portcullis_config::{CertificateFacts, Policy, World, load};
 use portcullis_engine::{self as engine, Declaration, Settings};
 use serde_json::Value;
 
-use super::{Report, Setting, Source, limits, replay};
+use super::{Report, Setting, Source, keys, limits, replay};
 
 /// Where the corpora are, if they are on this machine: a directory.
 const CORPORA: &str = "CORPORA";
@@ -173,6 +173,17 @@ fn what_is_suggested_can_be_pasted_and_the_same_log_gives_the_same_report() {
     let head = "hosts = [\"example.org\", \"www.example.org\"]\nupstreams = [\"http://127.0.0.1:9001\"]\n";
     assert!(text.contains(&format!("{name}{head}")));
     assert_eq!(policy(&text.replacen(head, &format!("{head}\n{}", at_once.toml), 1)).platforms[0].concurrency.len(), 1);
+}
+
+#[test]
+fn the_guide_names_every_key() {
+    let guide = specs().join("../../docs/guide/under-attack.md");
+    let guide = fs::read_to_string(guide).expect("the guide");
+    for (what, names) in keys() {
+        let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        let row = format!("| {what} | {} |", names.join(", "));
+        assert!(guide.contains(&row), "docs/guide/under-attack.md lacks: {row}");
+    }
 }
 
 #[test]

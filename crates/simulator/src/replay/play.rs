@@ -261,6 +261,9 @@ impl<'a> Player<'a> {
     fn ask(&mut self, ask: &Ask<'_>, outcome: Outcome, visitor: usize, agent: u64) -> Fate {
         match self.shard.admit(ask, self.tick()) {
             Ruling::Admitted(admitted) => {
+                for refusal in admitted.observed() {
+                    self.played.whom.observed(ask.platform, refusal.reason);
+                }
                 // A browser keeps the cookie that it has earned.
                 if let Some(grant) = admitted.grant() {
                     self.played.tokens += 1;

@@ -68,6 +68,8 @@ pub struct Fates {
     pub passed: u64,
     /// Refused, by reason.
     pub refused: BTreeMap<&'static str, u64>,
+    /// Passed, but measures in observe mode would have refused it, by reason.
+    pub observed: BTreeMap<&'static str, u64>,
     /// Navigations that would have been challenged.
     pub challenged: u64,
     /// Navigations that would have been sent to the waiting room.
@@ -249,6 +251,11 @@ impl Whom {
     /// What became of a request that had been in the queue.
     pub(crate) fn fate_of_queued(&mut self, visitor: usize, platform: Option<usize>, _at: u64, fate: Fate) {
         self.settle(visitor, platform, fate);
+    }
+
+    /// A measure in observe mode would have refused a request that passed.
+    pub(crate) fn observed(&mut self, platform: usize, reason: Reason) {
+        self.each(Some(platform), |fates| *fates.observed.entry(reason.code()).or_default() += 1);
     }
 
     /// A request left the queue admitted.
@@ -594,6 +601,9 @@ fn write_fates(text: &mut String, name: &str, fates: &Fates) {
     let _ = write!(text, "  {name:<10} {} requests: {} passed", grouped(fates.requests), share(fates.passed));
     for (reason, count) in &fates.refused {
         let _ = write!(text, ", {} refused {reason}", share(*count));
+    }
+    for (reason, count) in &fates.observed {
+        let _ = write!(text, ", {} would be {reason} if what observes enforced", share(*count));
     }
     for (count, what) in [
         (fates.challenged, "challenged"),
