@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::orders::{LITERALS, Literal};
 use crate::senses::harvest::Row;
-use crate::senses::sight::Attribute;
+use crate::senses::sight::{Attribute, OVERDRAWN};
 
 /// Patterns that one run finds at most.
 pub(crate) const COVER: usize = 4;
@@ -261,12 +261,14 @@ impl Field {
             beam.truncate(BEAM);
             let mut longer: Vec<State> = Vec::new();
             for state in &beam {
+                // What may not stand alone needs company even where that tells nothing more.
+                let least = if may_become_rule(&self.pattern(state)) { 1.02 } else { 0.9 };
                 for (at, literal) in self.literals.iter().enumerate() {
                     if self.asks_for(state.members, literal.attribute) || !tried.insert(state.members | 1 << at) {
                         continue;
                     }
                     if let Some(next) = self.join(state, at)
-                        && next.score > state.score * 1.02
+                        && next.score > state.score * least
                     {
                         longer.push(next);
                     }
@@ -416,9 +418,14 @@ fn frequent(window: &[&Row], by_cost: &[&Row]) -> Vec<Literal> {
     found
 }
 
-/// Nobody is picked out for the token or for the good signs that they have; only for having none.
+/// Nobody is picked out for the token or for the good signs that they have; only for having none, or for
+/// a token that asks for more than its holder could.
 fn may_be_asked(attribute: Attribute, value: u32) -> bool {
-    !matches!(attribute, Attribute::Token | Attribute::Evidence) || value == 0
+    match attribute {
+        Attribute::Token => matches!(value, 0 | OVERDRAWN),
+        Attribute::Evidence => value == 0,
+        _ => true,
+    }
 }
 
 /// The share of each value.
@@ -516,10 +523,11 @@ mod tests {
     #[test]
     fn planted_patterns_are_found() {
         type Case<'a> = (&'a str, &'a [(Attribute, u32)], Attribute);
-        let cases: [Case<'_>; 4] = [
+        let cases: [Case<'_>; 5] = [
             ("a stack that nobody has", &[(Attribute::Tls, 0xbad)], Attribute::Tls),
             ("an order of headers that nobody has", &[(Attribute::Order, 0xbad)], Attribute::Order),
             ("a query that nobody asks", &[(Attribute::Query, 0xbad)], Attribute::Query),
+            ("a browser that nobody has", &[(Attribute::Agent, 0xbad)], Attribute::Agent),
             ("one page and nothing to show", &[(Attribute::Endpoint, 7), (Attribute::Tls, 3)], Attribute::Endpoint),
         ];
         for (name, over, attribute) in cases {

@@ -18,7 +18,7 @@ use super::trial::{self, BackTest, Judged, Norms, Shown, Verdict};
 use super::words::{self, Gallery};
 use crate::senses::Known;
 use crate::senses::harvest::{OutcomeRow, Portrait, Row, RuleTally};
-use crate::senses::sight::{Attribute, Business};
+use crate::senses::sight::{Attribute, Business, OVERDRAWN};
 use crate::settings::Settings;
 
 /// What one platform looks like at one step, every 100 ms.
@@ -624,7 +624,10 @@ impl Rules {
         }
         let age = now.since(rule.since);
         let proven = rule.judged.verdict == Verdict::Clean;
-        let unmoved = situation.stress && rule.stress_before && situation.queue_ms > 0.7 * rule.queue_before;
+        let unmoved = situation.stress
+            && rule.presses(situation)
+            && rule.stress_before
+            && situation.queue_ms > 0.7 * rule.queue_before;
         match rule.action {
             Action::Deprioritise
                 if proven && rule.ceiling >= Action::Challenge && rule.rate() > rule.calm_rate(situation) =>
@@ -784,7 +787,7 @@ impl Rules {
         let (rows, weight) = self.window(MINED_SLICES);
         let seconds = self.slices.len().min(MINED_SLICES) as f64 / 10.0;
         let (people, window): (Vec<Row>, Vec<Row>) =
-            rows.iter().partition(|row| (situation.known)(row.visitor).evidence > 0);
+            rows.iter().partition(|row| (situation.known)(row.visitor).evidence > 0 && !is_overdrawn(row));
         if situation.baseline.len() < LITTLE && people.len() < LITTLE {
             return;
         }
@@ -865,7 +868,9 @@ impl Rules {
         let now = situation.now;
         let mut pattern = pattern.clone();
         let vouched = |pattern: &Pattern| {
-            rows.iter().filter(|row| row.attributes.get(Attribute::Token) != 0 && matches(pattern, row)).count() as u32
+            rows.iter()
+                .filter(|row| row.attributes.get(Attribute::Token) != 0 && !is_overdrawn(row) && matches(pattern, row))
+                .count() as u32
         };
         let test = |pattern: &Pattern| {
             let mut test = BackTest::of(pattern, situation.baseline, situation.protected);
@@ -939,6 +944,11 @@ impl Rules {
         let (seen, kept) = self.slices.iter().fold((0, 0), |sum, one| (sum.0 + one.seen, sum.1 + one.rows.len()));
         let weight = seen as f64 / kept.max(1) as f64;
         let rows = self.slices.iter().flat_map(|slice| &slice.rows);
+        if pattern.iter().any(|literal| literal.attribute == Attribute::Token && literal.value == OVERDRAWN) {
+            // Whatever its holders have shown, one person is not so many.
+            let of = rows.filter(|row| matches(pattern, row)).count() as u32;
+            return trial::compare(0, of, self.norms.share(pattern, shown));
+        }
         let seconds = self.slices.len() as f64 / 10.0;
         trial::judge(pattern, rows, situation.known, shown, self.norms.share(pattern, shown), seconds, weight)
     }
@@ -1337,6 +1347,11 @@ impl Totals {
 /// Something is wrong that a rule could mend.
 fn pressed(situation: &Situation<'_>) -> bool {
     situation.rate || situation.stress || situation.business
+}
+
+/// Its token asked for more than one person does.
+fn is_overdrawn(row: &Row) -> bool {
+    row.attributes.get(Attribute::Token) == OVERDRAWN
 }
 
 fn may_enforce(situation: &Situation<'_>) -> bool {

@@ -12,7 +12,7 @@ use super::orders::{Action, Literal, RuleId};
 use super::rules::{Rule, Situation};
 use super::trial::{BackTest, Judged, Verdict};
 use crate::senses::harvest::Portrait;
-use crate::senses::sight::Attribute;
+use crate::senses::sight::{Attribute, OVERDRAWN};
 
 /// Portraits that are kept, so that a value can be told by an example.
 const PORTRAITS: usize = 192;
@@ -84,6 +84,7 @@ fn told(literal: Literal, example: Option<&Portrait>) -> String {
         (Attribute::Family, _) => quoted("browsers like", example.map(|example| example.agent.text())),
         (Attribute::Network, _) => quoted("network", example.map(|example| network(example.client))),
         (Attribute::Token, 0) => "no token".to_owned(),
+        (Attribute::Token, OVERDRAWN) => "a token beyond its budget".to_owned(),
         (Attribute::Token, _) => format!("token of kind {value}"),
         (Attribute::Evidence, 0) => "no sign of a person yet".to_owned(),
         (Attribute::Evidence, _) => "signs of a person".to_owned(),

@@ -26,7 +26,7 @@ use self::claims::Families;
 use self::costs::Costs;
 use self::crowds::{CROWDS, Crowds};
 use self::hash::Keys;
-use self::sight::{Attributes, Business, Outcome, Seen};
+use self::sight::{Attributes, Business, OVERDRAWN, Outcome, Seen};
 use self::visitors::{Met, VISITORS, Visit, Visitors};
 use crate::shard::Ask;
 use crate::trust::Trust;
@@ -121,7 +121,11 @@ impl Senses {
             let token = if trust == Trust::History { token } else { 0 };
             self.crowds.note(self.address(ask.client), visitor, token, now);
         }
-        let vouched = if trust.is_protected() { u32::from(trust as u8) } else { 0 };
+        let vouched = match trust {
+            trust if trust.is_protected() => u32::from(trust as u8),
+            Trust::Suspect if token != 0 => OVERDRAWN,
+            _ => 0,
+        };
         let attributes = [
             Attributes::endpoint(platform, route),
             path,

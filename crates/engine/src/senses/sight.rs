@@ -7,6 +7,8 @@ use portcullis_types::{ClientAddr, RouteClass, Tick};
 
 use crate::trust::Trust;
 
+/// The value of [`Attribute::Token`] for a token that asked for more than one person does: it vouches for nobody.
+pub(crate) const OVERDRAWN: u32 = 255;
 /// How many attributes a request has.
 pub const ATTRIBUTES: usize = 16;
 
@@ -67,7 +69,7 @@ pub enum Attribute {
     Family,
     /// /24 or /48 of the address.
     Network,
-    /// The [`Trust`] of who vouches, as a number; 0 where nobody does.
+    /// The [`Trust`] of who vouches, as a number; 0 where nobody does, 255 for a token beyond its budget.
     Token,
     /// What the visitor had done before that people's browsers do: 0 nothing yet, 1 one kind of thing, 2 several kinds.
     Evidence,

@@ -245,7 +245,7 @@ impl World {
             tally.matched += 1;
             tally.cost_us += u64::from(row.cost_us);
             tally.human += u32::from(known(row.visitor).evidence > 0);
-            if row.attributes.get(Attribute::Token) != 0 {
+            if ![0, OVERDRAWN].contains(&row.attributes.get(Attribute::Token)) {
                 tally.protected += 1;
                 continue;
             }
@@ -449,6 +449,31 @@ fn who_behaves_like_people_is_left_to_admission() {
     world.run(10_000, mimic);
     assert!(!world.blocks(), "{}", world.words());
     assert!(world.count("rule-vetoed") > 0, "{}", world.words());
+}
+
+#[test]
+fn a_token_in_too_many_hands_is_stopped_and_its_holder_within_the_budget_is_not() {
+    // All of them behave like people: only what the token asks for tells.
+    let run = |token: u32| {
+        let mut world = World::calm(15);
+        world.stress = true;
+        let attack = move |world: &mut World| {
+            let mut rows = Vec::new();
+            for _ in 0..400 {
+                let visitor = world.person();
+                world.people.get_mut(&visitor).expect("a person").shows = Some(0);
+                let mut row = world.request(visitor, SEARCH);
+                row.attributes.0[Attribute::Token.index()] = token;
+                rows.push(row);
+            }
+            rows
+        };
+        (world.until(3000, &attack, World::blocks), world.words())
+    };
+    let (took, words) = run(OVERDRAWN);
+    assert!(took.is_some() && words.contains("a token beyond its budget"), "{words}");
+    let (took, words) = run(4);
+    assert_eq!(took, None, "{words}");
 }
 
 #[test]
