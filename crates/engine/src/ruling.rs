@@ -36,7 +36,7 @@ pub(crate) type Observed = SmallVec<[Refusal; 2]>;
 #[derive(Debug)]
 #[must_use = "dropping it gives its place to another request"]
 pub struct Admitted {
-    pub(crate) _place: Option<Place>,
+    pub(crate) place: Option<Place>,
     pub(crate) _permits: [Option<Permit>; 2],
     pub(crate) held: Held,
 }
@@ -56,6 +56,26 @@ impl Admitted {
     #[must_use]
     pub fn observed(&self) -> &[Refusal] {
         &self.held.observed
+    }
+
+    /// Its client has still to send its body, and may be slow to: until then it is no work of the platform's.
+    pub fn waits_for_client(&self) {
+        if let Some(place) = &self.place {
+            place.pause();
+        }
+    }
+
+    /// The platform has all of it.
+    pub fn has_arrived(&self) {
+        if let Some(place) = &self.place {
+            place.resume();
+        }
+    }
+
+    /// The platform has begun to answer: its place is another request's from now on, because a client that reads slowly is
+    /// no work of the platform's. The declared concurrency holds until it is dropped.
+    pub fn answered(&mut self) {
+        self.place = None;
     }
 
     /// What is remembered of the request, for its account.

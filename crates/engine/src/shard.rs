@@ -125,7 +125,7 @@ impl Shard {
             (Turn::Go(place), Some(_)) => match self.ceilings(platform, waiting) {
                 Ok((permits, held)) => {
                     self.desk.goes(&held.seen, now.since(waiting.since));
-                    Claim::Go(Admitted { _place: Some(place), _permits: permits, held })
+                    Claim::Go(Admitted { place: Some(place), _permits: permits, held })
                 }
                 Err(refusal) => Claim::Give(Ruling::Refused(refusal, false)),
             },
@@ -221,7 +221,7 @@ impl Shard {
             }
             (Standing::Go(place), Ok(())) => {
                 self.desk.goes(&seen, Duration::ZERO);
-                Ok(Ruling::Admitted(Admitted { _place: place, _permits: permits, held }))
+                Ok(Ruling::Admitted(Admitted { place, _permits: permits, held }))
             }
             (Standing::Give(ruling), Ok(())) => Ok(ruling),
         }
@@ -239,7 +239,7 @@ impl Shard {
         let permits = enter_all(self.declared.ceilings(ask.platform, ask.class), &mut observed)?;
         self.charge(&charges, now, &mut observed)?;
         let held = Held { seen: unseen(ask, now), observed, grant: None, _vouched: None };
-        Ok(Ruling::Admitted(Admitted { _place: None, _permits: permits, held }))
+        Ok(Ruling::Admitted(Admitted { place: None, _permits: permits, held }))
     }
 
     /// Places under the declared concurrency for a request that waited.

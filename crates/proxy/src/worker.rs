@@ -407,6 +407,13 @@ impl Worker {
         }
     }
 
+    /// A request that was under way is not any more.
+    pub(crate) fn place_is_free(&self) {
+        if !self.waiting.borrow().is_empty() {
+            self.call(self.watchers.now());
+        }
+    }
+
     /// Tells the engine how an admitted request ended.
     pub(crate) fn account(&self, seen: &Seen, outcome: &Outcome) {
         let now = self.watchers.now();

@@ -1,5 +1,6 @@
 //! What is under way on this node for one platform, counted by all workers in atomics.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -71,7 +72,7 @@ impl Flow {
             self.whole.fetch_sub(1, Ordering::Relaxed);
             return Err(Full::Class);
         }
-        Ok(Place { flow: Arc::clone(self), class })
+        Ok(Place { flow: Arc::clone(self), class, counted: Cell::new(true) })
     }
 
     /// Requests under way.
@@ -131,19 +132,39 @@ fn count(counter: &AtomicU32, limit: u32) -> bool {
     counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| (now < limit).then_some(now + 1)).is_ok()
 }
 
-/// One request under way. It counts until it is dropped.
+/// One request under way. It counts until it is dropped, except while it is [paused](Place::pause).
 #[derive(Debug)]
 pub(crate) struct Place {
     flow: Arc<Flow>,
     class: RouteClass,
+    counted: Cell<bool>,
+}
+
+impl Place {
+    /// Its client has still to send the rest of it: no work for the platform until then.
+    pub(crate) fn pause(&self) {
+        if self.counted.replace(false) {
+            self.flow.whole.fetch_sub(1, Ordering::Relaxed);
+            if let Some(now) = self.flow.classes.get(self.class.index()) {
+                now.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// It is whole now, and counts again; it was admitted before, so no limit is asked.
+    pub(crate) fn resume(&self) {
+        if !self.counted.replace(true) {
+            self.flow.whole.fetch_add(1, Ordering::Relaxed);
+            if let Some(now) = self.flow.classes.get(self.class.index()) {
+                now.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.flow.whole.fetch_sub(1, Ordering::Relaxed);
-        if let Some(now) = self.flow.classes.get(self.class.index()) {
-            now.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.pause();
     }
 }
 
@@ -153,6 +174,28 @@ mod tests {
 
     use super::*;
     use crate::trust::Trust;
+
+    #[test]
+    fn who_still_sends_is_no_work_yet() {
+        let flow = Arc::new(Flow::default());
+        let limits = AdmissionOrders { whole: 1, ..AdmissionOrders::default() };
+        let priority = Priority::of(RouteClass::Form, Trust::Staff, 0);
+        let slow = flow.enter(RouteClass::Form, priority, &limits).expect("room");
+        slow.pause();
+        slow.pause();
+        assert_eq!((flow.under_way(), flow.class_under_way(RouteClass::Form.index())), (0, 0));
+        let quick = flow.enter(RouteClass::Form, priority, &limits).expect("room");
+        slow.resume();
+        slow.resume();
+        assert_eq!(
+            (flow.under_way(), flow.class_under_way(RouteClass::Form.index())),
+            (2, 2),
+            "it was admitted before"
+        );
+        slow.pause();
+        drop((slow, quick));
+        assert_eq!((flow.under_way(), flow.class_under_way(RouteClass::Form.index())), (0, 0));
+    }
 
     proptest! {
         /// Whatever comes and goes, and however the limits move: never beyond them, and nothing leaks.

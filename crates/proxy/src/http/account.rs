@@ -212,7 +212,7 @@ impl Account {
         if let Some(seen) = &self.seen {
             let (status, business) = self.answered;
             let failed = status >= 500 || reason.is_some_and(|reason| reason.blame() == Blame::Upstream);
-            let origin = u64::try_from(self.trace.took.as_nanos()).unwrap_or(u64::MAX);
+            let origin = u64::try_from(self.trace.worked.as_nanos()).unwrap_or(u64::MAX);
             self.worker.account(seen, &Outcome { status, bytes: self.carried, origin, failed, business });
         }
     }

@@ -3,6 +3,7 @@
 //! Each phase consumes the token of the one before: what the engine has not admitted is not inspected, what is not checked
 //! goes nowhere, what is not cleared does not leave.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -102,6 +103,7 @@ async fn phases(
         node: &snapshot.policy.server.name,
         reference: &reference,
         interim,
+        uploaded: Cell::new(None),
     };
     let sent = upstream::send(checked, head, body, &mut around).await;
     let mut reply = sent.map_err(|failure| failed(failure, account))?;
@@ -109,7 +111,11 @@ async fn phases(
     let outcome = snapshot.policy.platforms[place.0].outcome_header.as_bytes();
     let business = response::business(account.class(), head.method(), &reply.head, outcome);
     account.platform_answered(reply.head.status, business);
-    let held = reply.admitted.take();
+    let mut held = reply.admitted.take();
+    if let Some(held) = &mut held {
+        held.answered();
+        worker.place_is_free();
+    }
     let mut cleared = response::guard(reply, &snapshot.policy.server.name, outcome);
     let grant = held.as_ref().and_then(Admitted::grant).filter(|_| response::may_carry_cookie(&cleared.head));
     if let Some(grant) = grant.filter(|_| snapshot.policy.defence.mode == Mode::Enforce) {

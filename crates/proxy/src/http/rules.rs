@@ -86,6 +86,11 @@ impl Checked {
         (!keep).then(|| server.shared().authority())
     }
 
+    /// The engine's token, for who learns how far the request is.
+    pub(crate) const fn admitted(&self) -> &Admitted {
+        &self.admitted
+    }
+
     /// Gives the engine's token back, to be held until the response is complete.
     pub(crate) fn into_admitted(self) -> Admitted {
         self.admitted

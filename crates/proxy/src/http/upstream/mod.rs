@@ -9,6 +9,7 @@ mod h2;
 mod health;
 mod pool;
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::rc::Rc;
@@ -16,7 +17,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use portcullis_engine::Admitted;
-use portcullis_types::{Limits, Reason};
+use portcullis_types::{Limits, Reason, Tick};
 use portcullis_wire::h1::encode;
 use portcullis_wire::http::{Name, RequestHead, ResponseHead, Version};
 
@@ -54,6 +55,8 @@ pub(crate) struct Trace {
     pub(crate) attempts: u32,
     /// Until the head of the response.
     pub(crate) took: Duration,
+    /// Of that, without the time in which the request's body came: what the platform itself took.
+    pub(crate) worked: Duration,
 }
 
 /// Why a platform gave no answer.
@@ -76,6 +79,8 @@ pub(crate) struct Surroundings<'a, 'b> {
     pub(crate) reference: &'a [u8],
     /// Where 1xx responses go.
     pub(crate) interim: &'a mut Interim<'b>,
+    /// How long the body of the request took, once all of it has gone.
+    pub(crate) uploaded: Cell<Option<Duration>>,
 }
 
 /// One attempt's outcome when it was not a reply.
@@ -130,8 +135,16 @@ pub(crate) async fn send(
             (false, true) => Freshness::Any,
             (false, false) => Freshness::Recent,
         };
+        let bodiless = body.as_ref().is_none_or(Body::is_empty);
+        around.uploaded.set(bodiless.then_some(Duration::ZERO));
         let outcome = attempt(&checked, server, head, &mut body, freshness, around).await;
         trace.took = around.watch.now().since(began);
+        // A client that sends slowly does not make the platform slow.
+        trace.worked = match around.uploaded.get() {
+            Some(uploaded) => trace.took.saturating_sub(uploaded),
+            None if outcome.is_ok() => trace.took,
+            None => Duration::ZERO,
+        };
         let failed = match outcome {
             Ok((head, body, upgrade)) => {
                 server.succeeded(trace.took, head.status);
@@ -249,11 +262,19 @@ impl Pump {
 pub(super) struct Upload {
     pump: Option<Pump>,
     pace: Pace,
+    began: Tick,
 }
 
 impl Upload {
     pub(super) fn new(pump: Pump, checked: &Checked, around: &Surroundings<'_, '_>) -> Self {
-        Self { pump: Some(pump), pace: Pace::new(checked.transport().idle_timeout, around.limits) }
+        if around.uploaded.get().is_none() {
+            checked.admitted().waits_for_client();
+        }
+        Self {
+            pump: Some(pump),
+            pace: Pace::new(checked.transport().idle_timeout, around.limits),
+            began: around.watch.now(),
+        }
     }
 
     /// Sends what can be sent, and sets the deadline for whoever is waited for.
@@ -268,7 +289,12 @@ impl Upload {
             // A server that does not take the rest may have answered before it closed: look before giving up.
             Poll::Ready(Ok(()) | Err(TransferError::Sink(_))) => {
                 self.pump = None;
-                around.watch.arm(around.watch.now().after(checked.first_byte_timeout()));
+                let now = around.watch.now();
+                if around.uploaded.get().is_none() {
+                    around.uploaded.set(Some(now.since(self.began)));
+                    checked.admitted().has_arrived();
+                }
+                around.watch.arm(now.after(checked.first_byte_timeout()));
                 Ok(())
             }
             Poll::Ready(Err(TransferError::Source(error))) => Err(Attempt::new(error.reason(true), error)),
