@@ -19,7 +19,7 @@ use crate::senses::harvest::{CLASSES, PlatformHarvest};
 
 /// Before there is any stress: so many times what was ever under way at once in calm, and at least so many. It touches nobody
 /// in calm, and keeps what comes in the first instants of a flood from filling the platform's own queue.
-const STANDING: (f64, f64) = (3.0, 24.0);
+const STANDING: (f64, f64) = (2.0, 16.0);
 /// Ticks of calm until that is known.
 const STANDING_AFTER: u32 = 600;
 /// Ticks that are remembered, a second of them.
@@ -408,6 +408,9 @@ impl Controller {
         let (tolerated, late) = if self.limit.is_some() { (TOLERATED, LATE_US) } else { (SLOW, SLOW_US) };
         let taken = if self.limit.is_some() { self.smooth } else { slowdown };
         let slow = taken > tolerated * self.slow && longer > late;
+        // More than ever, and slower than usual: no need to wait until it is slow.
+        let pressed = self.limit.is_none() && self.pressed >= CONFIRM && slowdown > TOLERATED * self.slow;
+        let slow = slow || (pressed && longer > LATE_US);
         let fails = failing > self.failing + FAILING && failed >= FAILURES;
         let now = slow || fails || piled;
         self.stressed = if now { self.stressed + 1 } else { 0 };
@@ -489,9 +492,16 @@ impl Controller {
                     let bound = (self.carried * self.slow * HEADROOM + 1.0).max(under_way).max(self.peak);
                     return self.set(Some(bound));
                 }
-                let first = (self.carried * self.slow * HEADROOM + 1.0).clamp(FLOOR, under_way.max(FLOOR));
                 // Where nothing has ever ended, half of what there is.
-                let first = if self.carried > 0.0 { first } else { (under_way / 2.0).max(FLOOR) };
+                let first = if self.carried > 0.0 {
+                    (self.carried * self.slow * HEADROOM + 1.0).max(FLOOR)
+                } else {
+                    (under_way / 2.0).max(FLOOR)
+                };
+                if under_way < first {
+                    // What ends late came long ago; there is nothing left to cut.
+                    return;
+                }
                 let crowding = (under_way / self.carried.max(1.0)).max(slowdown);
                 self.cut = Some(Cut { from: under_way, to: first, slowdown: crowding, failing, probing: false });
                 self.probe = PROBE_AFTER;
