@@ -50,6 +50,9 @@ const FAILING: f64 = 0.1;
 const FAILURES: f64 = 5.0;
 /// Requests that end in the present; with fewer the second is looked at.
 const ENOUGH: f64 = 40.0;
+/// Ticks of it before a platform to which no more comes than usual is believed to be slow by itself: its pace is known
+/// only when what came before has ended.
+const CONFIRM_SLOW: u32 = 8;
 /// So many times the work of calm is nothing out of the ordinary.
 const ORDINARY: f64 = 1.25;
 /// Ticks of stress before a limit is set.
@@ -110,8 +113,8 @@ pub(crate) struct Controller {
     classes: [Class; CLASSES],
     /// Work that was completed in a second, in requests at once without load: the greatest of late.
     carried: f64,
-    /// The same of what was let in over the last second, and the greatest of it in calm.
-    offered: f64,
+    /// The same of what came over the last second, and the greatest of it in calm.
+    wanted: f64,
     usual: f64,
     /// Requests at once in calm: the greatest of late, of how many ticks, and how far that is exceeded while all is well.
     peak: f64,
@@ -230,7 +233,7 @@ impl Controller {
             at: 0,
             classes: [Class::default(); CLASSES],
             carried: 0.0,
-            offered: 0.0,
+            wanted: 0.0,
             usual: 0.0,
             peak: 0.0,
             latest: 0.0,
@@ -294,7 +297,7 @@ impl Controller {
             self.learn();
             // Only what was followed by seconds of calm counts: a flood does not raise the bound that meets it.
             self.latest = self.latest.max(f64::from(flow.under_way()));
-            self.latest_work = self.latest_work.max(self.offered);
+            self.latest_work = self.latest_work.max(self.wanted);
             self.calm = self.calm.saturating_add(1);
             if self.calm.is_multiple_of(BELIEVED) {
                 self.peak = self.before.max(self.peak * 0.997);
@@ -397,8 +400,8 @@ impl Controller {
 
         // What does not end is known before it ends late.
         let under_way = f64::from(flow.under_way());
-        self.offered = self.work(&second, seconds, |sum| sum.admitted);
-        let coming = self.offered * self.slow;
+        self.wanted = self.work(&second, seconds, |sum| sum.arrived);
+        let coming = self.work(&second, seconds, |sum| sum.admitted) * self.slow;
         let admitted = total(&second, |sum| sum.admitted);
         let backing_up = ended * 2.0 < admitted && admitted >= 10.0;
         let known = self.classes.iter().any(|class| class.no_load.is_some());
@@ -409,7 +412,8 @@ impl Controller {
         let taken = if self.limit.is_some() { self.smooth } else { slowdown };
         let slow = taken > tolerated * self.slow && longer > late;
         // More than ever, and slower than usual: no need to wait until it is slow.
-        let pressed = self.limit.is_none() && self.pressed >= CONFIRM && slowdown > TOLERATED * self.slow;
+        let more = self.limit.is_none() && self.pressed >= CONFIRM && !self.is_ordinary();
+        let pressed = more && slowdown > TOLERATED * self.slow;
         let slow = slow || (pressed && longer > LATE_US);
         let fails = failing > self.failing + FAILING && failed >= FAILURES;
         let now = slow || fails || piled;
@@ -468,7 +472,8 @@ impl Controller {
             self.pressed += 1;
             let slowest = (0..CLASSES).filter_map(|class| self.no_load(class)).fold(0.0, f64::max) / 1e6;
             let told = f64::from(self.pressed) > 1.0 + (2.0 * slowest * WINDOW as f64).ceil();
-            if told && self.stressed == 0 && self.strain.slowdown <= TOLERATED {
+            let carried = told && self.stressed == 0 && self.strain.slowdown <= TOLERATED;
+            if carried || self.is_ordinary() {
                 self.raised = (self.raised * 2.0).min(1e6);
                 self.pressed = 0;
             }
@@ -479,17 +484,25 @@ impl Controller {
         Some(bound * self.raised)
     }
 
+    /// No more comes than in calm.
+    fn is_ordinary(&self) -> bool {
+        self.wanted <= self.usual * ORDINARY
+    }
+
     fn limit(&mut self, flow: &Flow) {
         let under_way = f64::from(flow.under_way());
         let Strain { slowdown, failing, .. } = self.strain;
         let smooth = self.smooth;
         let Some(limit) = self.limit else {
             if self.stressed >= CONFIRM && under_way > FLOOR {
-                if self.offered <= self.usual * ORDINARY && slowdown > SLOW && slowdown <= SLOWEST {
-                    // No more comes than in calm, and yet it is slow: its own pace. What is under way may stay.
+                if self.is_ordinary() && slowdown > SLOW && slowdown <= SLOWEST {
+                    if self.stressed < CONFIRM_SLOW {
+                        return;
+                    }
+                    // No more comes than in calm, and yet it is slow: its own pace.
                     self.slow = slowdown;
                     self.probe = PROBE_AFTER;
-                    let bound = (self.carried * self.slow * HEADROOM + 1.0).max(under_way).max(self.peak);
+                    let bound = (self.carried * self.slow * HEADROOM + 1.0).max(self.peak);
                     return self.set(Some(bound));
                 }
                 // Where nothing has ever ended, half of what there is.
@@ -534,7 +547,7 @@ impl Controller {
                 let lifted = limit * 1.5 + 1.0;
                 self.set((lifted <= 4.0 * under_way + 256.0).then_some(lifted));
             }
-        } else if self.slow > TOLERATED && self.probe.0 == 0 && settled {
+        } else if self.slow > TOLERATED && self.probe.0 == 0 && used {
             let to = (limit * PROBE).max(FLOOR);
             self.cut = Some(Cut { from: limit, to, slowdown: smooth, failing, probing: true });
             self.set(Some(to));
@@ -552,8 +565,9 @@ impl Controller {
     fn probed(&mut self, slowdown: f64) {
         let Some(cut) = self.cut.take() else { return };
         if cut.slowdown / slowdown >= (cut.from / cut.to).sqrt() {
+            // It was crowded, and may be still.
             self.slow = slowdown.max(1.0);
-            self.probe = PROBE_AFTER;
+            self.probe = (0, PROBE_AFTER.1.min(PROBE_AFTER.0 * 2));
         } else {
             let wait = self.probe.1;
             self.probe = (wait, (wait * 2).min(PROBE_AFTER.1));
