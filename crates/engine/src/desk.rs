@@ -111,8 +111,23 @@ impl Desk {
         }
     }
 
+    /// Holds to other orders. Who waits and would be refused by a rule now is not kept waiting, nor does it keep others.
     pub(crate) fn obey(&mut self, orders: Arc<Orders>) {
         self.orders = orders;
+        let salt = self.salt;
+        for (queue, orders) in self.queues.iter_mut().zip(&self.orders.platforms) {
+            let refuses = |rule: &&LiveRule| rule.share > 0 && rule.action >= Action::Refuse;
+            if orders.rules.iter().any(|rule| refuses(&rule)) {
+                queue.expel(|seen| {
+                    let mut matching =
+                        orders.rules.iter().filter(refuses).filter(|rule| rule.matches(&seen.attributes));
+                    matching.next().is_some_and(|rule| {
+                        let (_, action) = judge(rule, seen, None, false, &Ladder::default(), salt);
+                        action.is_some_and(|action| action >= Action::Refuse)
+                    })
+                });
+            }
+        }
     }
 
     pub(crate) const fn recorder(&mut self) -> &mut Recorder {
@@ -192,7 +207,7 @@ impl Desk {
                 continue;
             }
             let ladder = ladder(&mut self.ladders, rule.id);
-            let (became, action) = judge(rule, visit, ladder, self.salt);
+            let (became, action) = judge(rule, &visit.seen, visit.step, visit.may_challenge, ladder, self.salt);
             decided = Some(action.map(|action| (rule.id, action)));
             visit.seen.rule = rule.id.0;
             self.recorder.matched(&visit.seen, position, rule, became, visit.cost_us);
@@ -272,7 +287,7 @@ impl Desk {
         self.queued += 1;
         // Whoever goes before others who wait is not too much, whatever they are.
         let may_queue = priority.0 >= limits.cut || trust.is_protected() || queue.outranks(priority);
-        let ticket = may_queue.then(|| queue.enter(seen.class, trust, tie, now.after(patience), self.queued)).flatten();
+        let ticket = may_queue.then(|| queue.enter(seen, trust, tie, now.after(patience), self.queued)).flatten();
         let Some(ticket) = ticket else { return Standing::Give(shed(&mut self.recorder, queue.flow(), seen)) };
         // There may be a place that nobody better waits for.
         queue.serve(&limits, now);
@@ -363,10 +378,16 @@ fn place(flow: &Flow, room: RoomOrders, ticket: Option<Ticket>, wall: u64, seen:
 }
 
 /// What a rule does with a visitor, and what is noted of it.
-fn judge(rule: &LiveRule, visit: &Visit, ladder: &Ladder, salt: u64) -> (Matched, Option<Action>) {
-    let seen = &visit.seen;
+fn judge(
+    rule: &LiveRule,
+    seen: &Seen,
+    passed: Option<Step>,
+    may_challenge: bool,
+    ladder: &Ladder,
+    salt: u64,
+) -> (Matched, Option<Action>) {
     // Whoever passed only the easiest step has not passed this rule's challenge, where it asks for more.
-    let too_easy = ladder.harder && visit.step.is_some_and(|step| !step.satisfies(Step::Puzzle));
+    let too_easy = ladder.harder && passed.is_some_and(|step| !step.satisfies(Step::Puzzle));
     if seen.trust.is_protected() && !(seen.trust == Trust::Passed && too_easy) {
         return (Matched::Noted, None);
     }
@@ -380,7 +401,7 @@ fn judge(rule: &LiveRule, visit: &Visit, ladder: &Ladder, salt: u64) -> (Matched
         // Programs cannot pass a challenge, and nobody comes between a payment and its end.
         Action::Challenge
             if !seen.navigation
-                || !visit.may_challenge
+                || !may_challenge
                 || matches!(seen.class, RouteClass::Payment | RouteClass::Webhook) =>
         {
             Action::Deprioritise

@@ -28,6 +28,7 @@ const WINDOW: usize = 10;
 const BELIEVED: u32 = 30;
 /// Of these, so many are the present.
 const PRESENT: usize = 3;
+const PRESENT_TICKS: u32 = 3;
 /// Requests take so many times what they take without load: stress.
 const SLOW: f64 = 2.0;
 /// And they take so many microseconds longer: what nobody notices is no stress (DAGOR's 20 ms).
@@ -473,7 +474,8 @@ impl Controller {
             let slowest = (0..CLASSES).filter_map(|class| self.no_load(class)).fold(0.0, f64::max) / 1e6;
             let told = f64::from(self.pressed) > 1.0 + (2.0 * slowest * WINDOW as f64).ceil();
             let carried = told && self.stressed == 0 && self.strain.slowdown <= TOLERATED;
-            if carried || self.is_ordinary() {
+            // No more than usual, and it does not suffer: it is the bound that is wrong.
+            if carried || (self.stressed == 0 && self.pressed >= PRESENT_TICKS && self.is_ordinary()) {
                 self.raised = (self.raised * 2.0).min(1e6);
                 self.pressed = 0;
             }

@@ -13,6 +13,7 @@ use super::flow::{Flow, Full, Place};
 use super::priority::Priority;
 use crate::brain::orders::AdmissionOrders;
 use crate::senses::harvest::CLASSES;
+use crate::senses::sight::Seen;
 use crate::trust::Trust;
 
 /// Requests of one platform that wait in one worker, at most.
@@ -57,6 +58,7 @@ struct Slot {
     state: State,
     /// Since when it is in that state, or until when it waits.
     until: Tick,
+    seen: Option<Seen>,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +95,7 @@ impl Queue {
             priority: Priority(0),
             state: State::Free,
             until: Tick::ZERO,
+            seen: None,
         };
         Self {
             flow,
@@ -116,20 +119,29 @@ impl Queue {
         self.taken == 0
     }
 
+    /// Ends the waiting of those who would not be let in any more.
+    pub(crate) fn expel(&mut self, mut unwanted: impl FnMut(&Seen) -> bool) {
+        for at in 0..if self.taken == 0 { 0 } else { self.slots.len() } {
+            let slot = u16::try_from(at).unwrap_or(NONE);
+            let Some(entry) = self.slot(slot) else { return };
+            if matches!(entry.state, State::Waiting) && entry.seen.as_ref().is_some_and(&mut unwanted) {
+                self.unlink(slot);
+                if let Some(entry) = self.slot_mut(slot) {
+                    entry.state = State::Over;
+                }
+                self.call(self.ticket(slot));
+            }
+        }
+    }
+
     /// Whether somebody waits who is worth less.
     pub(crate) fn outranks(&self, priority: Priority) -> bool {
         self.lowest().is_some_and(|(_, lowest)| lowest < priority)
     }
 
     /// Puts a request into the queue, which is the worker's `number`th; its ticket, or nothing when everybody there has at least its priority.
-    pub(crate) fn enter(
-        &mut self,
-        class: RouteClass,
-        trust: Trust,
-        tie: u64,
-        deadline: Tick,
-        number: u64,
-    ) -> Option<u64> {
+    pub(crate) fn enter(&mut self, seen: &Seen, trust: Trust, tie: u64, deadline: Tick, number: u64) -> Option<u64> {
+        let class = seen.class;
         let priority = Priority::of(class, trust, tie);
         if self.free == NONE {
             let (slot, lowest) = self.lowest()?;
@@ -155,6 +167,7 @@ impl Queue {
             priority,
             state: State::Waiting,
             until: deadline,
+            seen: Some(*seen),
         };
         self.free = next;
         self.taken += 1;
@@ -369,7 +382,12 @@ fn set(table: &mut [[u16; LANES]; CLASSES], class: usize, lane: usize, value: u1
 mod tests {
     use proptest::prelude::*;
 
+    use std::net::Ipv4Addr;
+
+    use portcullis_types::ClientAddr;
+
     use super::*;
+    use crate::senses::sight::Attributes;
 
     fn limits(whole: u32) -> AdmissionOrders {
         AdmissionOrders { whole, ..AdmissionOrders::default() }
@@ -377,7 +395,35 @@ mod tests {
 
     fn enter(queue: &mut Queue, class: RouteClass, trust: Trust, tie: u64, deadline: Tick) -> Option<u64> {
         let number = queue.slots.iter().map(|slot| slot.generation).max().unwrap_or(0) + 1;
-        queue.enter(class, trust, tie, deadline, number)
+        queue.enter(&seen(class), trust, tie, deadline, number)
+    }
+
+    fn seen(class: RouteClass) -> Seen {
+        Seen {
+            attributes: Attributes::default(),
+            visitor: 0,
+            token: 0,
+            platform: 0,
+            route: 0,
+            class,
+            trust: Trust::Fresh,
+            client: ClientAddr::new(Ipv4Addr::LOCALHOST.into()),
+            navigation: false,
+            rule: 0,
+            at: Tick::ZERO,
+        }
+    }
+
+    #[test]
+    fn who_is_unwanted_now_waits_no_longer() {
+        let mut queue = queue();
+        let search = enter(&mut queue, RouteClass::Search, Trust::Fresh, 0, at(2000)).expect("room");
+        let page = enter(&mut queue, RouteClass::Page, Trust::Fresh, 0, at(2000)).expect("room");
+        queue.expel(|seen| seen.class == RouteClass::Search);
+        assert_eq!(called(&mut queue), [search]);
+        assert!(matches!(queue.claim(search, at(1)), Turn::Over));
+        assert!(matches!(queue.claim(page, at(1)), Turn::Stay));
+        assert_eq!(queue.flow.waiting(), 1);
     }
 
     fn queue() -> Queue {

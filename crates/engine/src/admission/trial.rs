@@ -1,10 +1,11 @@
 //! The controller, the queue and the counts together, against a platform with so many servers and one line before them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use portcullis_types::{RouteClass, Tick};
+use portcullis_types::{ClientAddr, RouteClass, Tick};
 
 use super::control::Controller;
 use super::flow::{Flow, Place};
@@ -13,6 +14,7 @@ use super::queue::{Queue, Turn};
 use crate::brain::orders::AdmissionOrders;
 use crate::brain::posture::Posture;
 use crate::senses::harvest::{ClassTally, PlatformHarvest};
+use crate::senses::sight::{Attributes, Seen};
 use crate::trust::Trust;
 
 /// Visitors of one kind.
@@ -156,7 +158,7 @@ impl Trial {
         let patience = if crowd.trust > Trust::Fresh { 10_000 } else { 2_000 };
         self.queued += 1;
         let deadline = now.after(Duration::from_millis(patience));
-        match may.then(|| self.queue.enter(class, crowd.trust, tie, deadline, self.queued)).flatten() {
+        match may.then(|| self.queue.enter(&seen(class), crowd.trust, tie, deadline, self.queued)).flatten() {
             Some(ticket) => {
                 fate.queued += 1;
                 self.of(class).queued += 1;
@@ -225,6 +227,22 @@ impl Trial {
             }
             drop(request.place);
         }
+    }
+}
+
+fn seen(class: RouteClass) -> Seen {
+    Seen {
+        attributes: Attributes::default(),
+        visitor: 0,
+        token: 0,
+        platform: 0,
+        route: 0,
+        class,
+        trust: Trust::Fresh,
+        client: ClientAddr::new(Ipv4Addr::LOCALHOST.into()),
+        navigation: false,
+        rule: 0,
+        at: Tick::ZERO,
     }
 }
 
