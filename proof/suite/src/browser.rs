@@ -100,7 +100,7 @@ impl Browser {
         self.serial += 1;
         let id = self.serial;
         let mut message = json!({ "id": id, "method": method, "params": parameters });
-        if !self.session.is_empty() && !method.starts_with("Target.") {
+        if !self.session.is_empty() && !["Target.", "SystemInfo."].iter().any(|domain| method.starts_with(domain)) {
             message["sessionId"] = json!(self.session);
         }
         let mut bytes = message.to_string().into_bytes();
@@ -205,6 +205,16 @@ impl Browser {
     pub fn evaluate(&mut self, expression: &str) -> Value {
         let answer = self.call("Runtime.evaluate", json!({ "expression": expression, "returnByValue": true }));
         answer["result"]["value"].clone()
+    }
+
+    /// Seconds of processor time that pages have used so far: other programs on the machine do not change it much.
+    pub fn cpu(&mut self) -> f64 {
+        let told = self.call("SystemInfo.getProcessInfo", json!({}));
+        let processes = told["processInfo"].as_array().into_iter().flatten();
+        processes
+            .filter(|process| process["type"] == "renderer")
+            .filter_map(|process| process["cpuTime"].as_f64())
+            .sum()
     }
 
     /// A picture of the page, into a file.

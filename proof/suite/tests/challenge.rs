@@ -279,18 +279,30 @@ fn a_token_outlives_the_process() {
 }
 
 #[test]
-fn a_slow_device_solves_the_puzzle_in_time() {
+fn a_slow_device_solves_the_puzzle_too() {
     let site = Site::new("challenge-slow");
     let Some(mut browser) = site.browser("a slow device") else { return };
-    // Figures only: this machine is shared, and a phone of 2019 is five to eight times slower than a good one.
-    for (rate, name) in [(1, "puzzle, browser"), (6, "puzzle, browser slowed down six times")] {
+    let mut solve = |rate: u32| {
+        // As somebody who was never here: after three puzzles in two minutes the page tries no more.
         browser.call("Network.clearBrowserCookies", json!({}));
+        browser.evaluate("sessionStorage.clear()");
         browser.call("Emulation.setCPUThrottlingRate", json!({ "rate": rate }));
-        let began = Instant::now();
+        let before = browser.cpu();
         browser.open(&site.url("/puzzle/a"));
         assert!(browser.shows("Welcome inside", 2 * MINUTE), "{}", browser.text());
-        let asked = site.gate.journal().find(|record| record["reason"] == "challenge");
-        assert!(asked.is_some(), "its puzzle was asked");
-        figure(name, began.elapsed().as_secs_f64(), "s");
-    }
+        browser.cpu() - before
+    };
+    assert!(solve(6) > 0.0, "slowed down six times");
+    // Figures only, for this machine is shared; processor time, the pages' own included. A phone of 2019 is five to eight
+    // times slower than a desktop.
+    let mut seconds: Vec<f64> = (0..9).map(|_| solve(1)).collect();
+    seconds.sort_by(f64::total_cmp);
+    figure("puzzle in a browser, median", seconds[4], "s of processor time");
+    figure("puzzle in a browser, longest of nine", seconds[8], "s of processor time");
+    let before = browser.cpu();
+    browser.open(&site.url("/puzzle/a"));
+    assert!(browser.shows("Welcome inside", MINUTE), "{}", browser.text());
+    figure("the same page without a puzzle", browser.cpu() - before, "s of processor time");
+    let asked = site.gate.journal().find(|record| record["reason"] == "challenge");
+    assert!(asked.is_some(), "a puzzle was asked");
 }
