@@ -25,7 +25,7 @@ macro_rules! policy {
     };
 }
 const PLAIN_POLICY: &str = policy!("");
-const SCRIPT_POLICY: &str = policy!("script-src 'sha256-XMSV+IhhX9VLjspIOkc1clsJUPHOmnffpulqrkJUK9s='; ");
+const SCRIPT_POLICY: &str = policy!("script-src 'sha256-k0Eo7bvAc/rzh5p60lZGJnF8w2wYIEk5tzxqwqWryPQ='; ");
 
 const STYLE: &str = include_str!("challenge/style.css");
 const SCRIPT: &str = include_str!("challenge/puzzle.js");

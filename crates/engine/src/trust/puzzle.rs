@@ -1,9 +1,9 @@
 //! The puzzle: Cuckoo Cycle (Tromp, "Cuckoo Cycle: a memory bound graph-theoretic proof-of-work", 2014).
 //!
-//! A nonce under the puzzle's MAC makes the key of a random bipartite graph: 2^17 nodes on each side and as many edges,
+//! A nonce under the puzzle's MAC makes the key of a random bipartite graph: 2^16 nodes on each side and as many edges,
 //! the ends of an edge being the two halves of its HalfSipHash-2-4. Who finds a cycle of 12 to 42 edges has solved that
 //! graph; about half of all graphs have one. [`CYCLES`] graphs must be solved: several small ones make the time more
-//! even than one large one. Looking for a cycle takes random accesses to 2 MiB, more than the inner caches of a phone
+//! even than one large one. Looking for a cycle takes random accesses to 1 MiB, more than the inner caches of a phone
 //! hold; checking one takes 2 to 42 hashes and no memory. That is why it is not Argon2id or scrypt: there a wrong
 //! answer costs the gate as much memory and time as a right one costs the visitor, and whoever sends wrong answers has
 //! found a new attack.
@@ -23,7 +23,7 @@ pub(crate) const CYCLES: usize = 4;
 /// Nonces are below this: two characters of base64url.
 const NONCES: u32 = 1 << 12;
 /// Nodes on each side, and edges: just where cycles begin to be likely. An edge fits in three characters.
-const EDGES: u32 = 1 << 17;
+const EDGES: u32 = 1 << 16;
 /// Shorter cycles could be found with less memory; longer ones only make answers long.
 const SHORTEST: usize = 12;
 const LONGEST: usize = 42;
