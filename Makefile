@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup bench soak fuzz reference build release
+.PHONY: help demo test check setup bench soak fuzz sweep reference build release
 
 # Debian's nginx and haproxy live in sbin.
 export PATH := $(PATH):/usr/sbin:/sbin:$(HOME)/.cargo/bin
@@ -49,6 +49,10 @@ soak: ## full load with a reload and a take-over every 10 s; ARGS="--seconds 300
 fuzz: ## every fuzz target; SECONDS_EACH=60
 	@scripts/setup.sh
 	@proof/fuzz/run.sh $(or $(SECONDS_EACH),60)
+
+sweep: ## every scenario with many seeds, in virtual time; ARGS="--seeds 32 --only NAME --off PART"
+	@scripts/setup.sh build
+	@cargo run --quiet --locked --profile quick -p portcullis-simulator --example sweep -- $(or $(ARGS),--seeds 32)
 
 reference: ## check the generated reference pages; UPDATE=1 writes them
 	@scripts/reference.sh

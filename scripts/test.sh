@@ -101,6 +101,8 @@ dependencies() {
 units() { cargo test --locked --workspace --exclude portcullis-suite --exclude portcullis-tidy --no-fail-fast; }
 tidiness() { cargo test --locked -p portcullis-tidy --no-fail-fast; }
 suite() { cargo test --locked -p portcullis-suite --no-fail-fast; }
+# The wide sweep has a target of its own (make sweep); here every scenario is played once, with a seed that nobody chose.
+rehearsals() { cargo run --locked --profile quick -p portcullis-simulator --example sweep -- --seeds 1 --from-seed random; }
 soak() { cargo run --locked -p portcullis-suite --bin soak -- --seconds 20; }
 
 stage "setup" scripts/setup.sh
@@ -112,6 +114,7 @@ if [ -z "$fast" ]; then
     stage "dependencies" dependencies
     stage "documentation" documentation
     stage "build the gate" cargo build --locked --profile quick -p portcullis
+    stage "rehearsals: every scenario" rehearsals
     stage "suite: real clients, attacks" suite
     stage "fuzz smoke, 10 s a target" proof/fuzz/run.sh 10
     stage "soak, 20 s" soak
