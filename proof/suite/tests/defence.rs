@@ -384,6 +384,40 @@ fn a_challenge_that_is_declared_is_passed_once_and_kept() {
 }
 
 #[test]
+fn whom_the_organisation_vouches_for_is_not_asked() {
+    let origin = Origin::echo();
+    let table = format!(
+        "{TRUST}\n[[vouched]]\nname = \"newsroom\"\nkind = \"staff\"\nnetworks = [\"198.51.100.0/24\"]\n\
+         [[vouched]]\nname = \"agency\"\nkind = \"partner\"\n\
+         api_key_sha256 = \"d7ecdf25eaf3deba0f2628771dbdd22d4138ab6cf38f91ed02a2ca0dec7c8ab7\"\n\
+         [[vouched]]\nname = \"crawler\"\nkind = \"crawler\"\nnetworks = [\"192.0.2.0/24\"]\nagent = \"Firefox\"\n"
+    );
+    let routes = "api_key_header = \"x-api-key\"\n\
+                  [[platform.route]]\npath = \"/**\"\nchallenge = \"echo\"\n\
+                  [[platform.route]]\npath = \"/open\"\nchallenge = \"never\"\n";
+    let gate = Plan::new("defence-vouched").table(&table).upstream(&[origin.url()], routes).start();
+    let mut wire = Wire::plain(gate.http());
+    let anybody = 0xCB00_7101;
+    for (address, agent, key, path, expected) in [
+        (anybody, 0, "", "/", 503),
+        (anybody, 0, "", "/open", 200),
+        (0xC633_6407, 0, "", "/", 200),
+        (0xC633_6507, 0, "", "/", 503),
+        (anybody, 0, "open-sesame", "/", 200),
+        (anybody, 0, "open-sesam", "/", 503),
+        (0xC000_0207, 0, "", "/", 200),
+        // The network is right and the agent is not.
+        (0xC000_0207, 1, "", "/", 503),
+        (anybody, 0, "", "/", 503),
+    ] {
+        let head = Person::new(address, agent).head(path, None, true);
+        let head = head.replace("\r\n\r\n", &format!("\r\nX-API-Key: {key}\r\n\r\n"));
+        let response = wire.ask(head).expect("an answer");
+        assert_eq!(response.status, expected, "{address:x} {agent} {key} {path}: {}", response.text());
+    }
+}
+
+#[test]
 fn what_gate_and_platform_tell_one_another_goes_no_further() {
     let origin = Origin::start(|_, stream| {
         let fields = "Content-Type: text/html\r\nX-Portcullis-Outcome: failed\r\nSet-Cookie: portcullis=forged\r\n\
