@@ -86,22 +86,27 @@ impl Graph {
     }
 }
 
-/// Checks the part of an answer behind the token.
-pub(crate) fn check(mac: &[u8; 16], answer: &[u8]) -> Result<(), PuzzleError> {
+/// Checks the part of an answer behind the token. Where it is refused, also says how many graphs were solved before that:
+/// each took as long to check as it would in a right answer.
+pub(crate) fn check(mac: &[u8; 16], answer: &[u8]) -> Result<(), (PuzzleError, usize)> {
     let mut parts = answer.split(|byte| *byte == b'.');
     let mut least = 0;
-    for _ in 0..CYCLES {
-        let part = parts.next().ok_or(PuzzleError::Malformed)?;
-        let (nonce, edges) = part.split_at_checked(2).ok_or(PuzzleError::Malformed)?;
-        let nonce = number(nonce)?;
-        // In ascending order: none counts twice.
-        if nonce < least || edges.len() % 6 != 0 || !(SHORTEST..=LONGEST).contains(&(edges.len() / 3)) {
-            return Err(PuzzleError::Malformed);
-        }
-        least = nonce + 1;
-        check_cycle(Graph::new(mac, nonce), edges)?;
+    for solved in 0..CYCLES {
+        let part = parts.next().ok_or((PuzzleError::Malformed, solved))?;
+        least = check_part(mac, part, least).map_err(|error| (error, solved))? + 1;
     }
-    if parts.next().is_none() { Ok(()) } else { Err(PuzzleError::Malformed) }
+    if parts.next().is_none() { Ok(()) } else { Err((PuzzleError::Malformed, CYCLES)) }
+}
+
+/// One solved graph: its nonce, which must not be below `least`, since none counts twice.
+fn check_part(mac: &[u8; 16], part: &[u8], least: u32) -> Result<u32, PuzzleError> {
+    let (nonce, edges) = part.split_at_checked(2).ok_or(PuzzleError::Malformed)?;
+    let nonce = number(nonce)?;
+    if nonce < least || edges.len() % 6 != 0 || !(SHORTEST..=LONGEST).contains(&(edges.len() / 3)) {
+        return Err(PuzzleError::Malformed);
+    }
+    check_cycle(Graph::new(mac, nonce), edges)?;
+    Ok(nonce)
 }
 
 /// Walks the cycle: an edge there, an edge back. It is one if the way closes and no node is met twice.

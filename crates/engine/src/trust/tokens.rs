@@ -177,8 +177,8 @@ impl Tokens {
 
     /// Whether that answer solves a puzzle of ours that nobody has solved yet.
     ///
-    /// A wrong answer costs 2 microseconds at most, whatever is in it: first the MAC, then whether it was used, then
-    /// the form, then edge by edge until the first wrong one.
+    /// A wrong answer costs 2 microseconds at most: first the MAC, then whether it was used, then the form, then edge by
+    /// edge until the first wrong one. One that solves some of the graphs costs more, once: its puzzle is used up.
     ///
     /// # Errors
     /// With what is wrong; the visitor is not told.
@@ -192,7 +192,13 @@ impl Tokens {
             return Err(PuzzleError::Spent);
         }
         let cycles = rest.strip_prefix(b".").ok_or(PuzzleError::Malformed)?;
-        puzzle::check(&token::mac_of(text).ok_or(PuzzleError::Malformed)?, cycles)?;
+        if let Err((error, solved)) = puzzle::check(&token::mac_of(text).ok_or(PuzzleError::Malformed)?, cycles) {
+            if solved > 0 {
+                // Half right takes us longer than all wrong: it is looked at once.
+                self.spent.spend(token.id, wall / 1000);
+            }
+            return Err(error);
+        }
         if self.spent.spend(token.id, wall / 1000) { Ok(()) } else { Err(PuzzleError::Spent) }
     }
 
@@ -383,6 +389,20 @@ mod tests {
     }
 
     #[test]
+    fn who_is_wrong_after_being_right_may_not_try_again() {
+        let (tokens, who) = (tokens(), binding(1, 2));
+        let (right, last) = SOLVED.rsplit_once('.').expect("several cycles");
+        let (puzzle, _) = right.split_once('.').expect("a puzzle");
+        let nonsense = format!("{puzzle}.{last}x");
+        for _ in 0..2 {
+            assert_eq!(tokens.check_puzzle(nonsense.as_bytes(), who, WALL), Err(PuzzleError::Malformed), "cheap");
+        }
+        assert_eq!(tokens.check_puzzle(right.as_bytes(), who, WALL), Err(PuzzleError::Malformed));
+        assert_eq!(tokens.check_puzzle(right.as_bytes(), who, WALL), Err(PuzzleError::Spent));
+        assert_eq!(tokens.check_puzzle(SOLVED.as_bytes(), who, WALL), Err(PuzzleError::Spent));
+    }
+
+    #[test]
     fn the_manual_way_takes_a_while_and_lets_through_once() {
         let tokens = tokens();
         let who = binding(1, 2);
@@ -460,7 +480,7 @@ mod tests {
             let at = at.index(answer.len());
             if let Some(value) = token::value(answer[at]) {
                 answer[at] = token::character(u32::from(value) + by);
-                prop_assert!(TOKENS.check_puzzle(&answer, binding(1, 2), WALL).is_err());
+                prop_assert!(tokens().check_puzzle(&answer, binding(1, 2), WALL).is_err());
             }
         }
     }
