@@ -88,6 +88,10 @@ pub(crate) struct Visit {
 
 /// Where a request stands after admission.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a few lines; a box would allocate once per request of a flood"
+)]
 pub(crate) enum Standing {
     /// At the platform's door. No place is held where the platform is not known.
     Go(Option<Place>),
@@ -475,4 +479,257 @@ const fn draw(visitor: u64, number: u64, salt: u64) -> u64 {
 
 fn narrow(position: usize) -> u16 {
     u16::try_from(position).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use portcullis_types::{ClientAddr, Limits};
+    use proptest::prelude::*;
+    use smallvec::smallvec;
+
+    use super::*;
+    use crate::brain::orders::{Literal, PlatformOrders};
+    use crate::declared::{Declaration, Platform, Route, Vouched};
+    use crate::ruling::Claim;
+    use crate::senses::sight::Sight;
+    use crate::shard::Shard;
+
+    const WALL: u64 = 1_790_000_000_000;
+
+    fn node() -> Arc<Node> {
+        Arc::new(Node::new(&Limits { rate_keys: 1024, ..Limits::DEFAULT }, [3, 4]))
+    }
+
+    fn shard(node: &Arc<Node>, orders: PlatformOrders) -> Shard {
+        let route = |path: &str, class| Route { path: path.to_owned(), class, challenge: true, rates: Vec::new() };
+        let routes = RouteClass::ALL.map(|class| route(class.name(), class)).into();
+        let platforms = vec![Platform { name: "public".to_owned(), concurrency: Vec::new(), routes }];
+        let partner = Vouched {
+            name: "partner".to_owned(),
+            trust: Trust::Partner,
+            agent: Some("partner".to_owned()),
+            ..Vouched::default()
+        };
+        let declaration = Declaration { lists: Vec::new(), platforms, vouched: vec![partner] };
+        let mut shard = Shard::new(Arc::clone(node), Arc::new(Declared::compile(&declaration, node)), 7);
+        shard.obey(Arc::new(Orders { revision: 1, platforms: vec![orders] }));
+        shard
+    }
+
+    fn ask(visitor: u32, class: RouteClass, sight: Sight<'_>) -> Ask<'_> {
+        let client = ClientAddr::new(Ipv4Addr::from_bits(0x0B00_0000 + visitor).into());
+        let route = class.index();
+        Ask { client, platform: 0, route, class, session: None, api_key: None, sight, wall: WALL }
+    }
+
+    /// What a browser says when a person opens a page.
+    fn navigation() -> Sight<'static> {
+        Sight {
+            method: b"GET",
+            path: b"/page",
+            host: b"example.org",
+            agent: Some(b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+            accept: Some(b"text/html,application/xhtml+xml"),
+            fetch_mode: Some(b"navigate"),
+            tls: Some(b"t13d1717h2_5b57614c22b0_3cbfd9057e0d"),
+            ..Sight::default()
+        }
+    }
+
+    /// A rule that matches every request without a token.
+    fn rule(action: Action, share: u8, hold_out: u16) -> PlatformOrders {
+        let literals = smallvec![Literal { attribute: Attribute::Token, value: 0 }];
+        let rule = LiveRule { id: RuleId(81), literals, action, share, hold_out };
+        PlatformOrders { posture: Posture::Attack, rules: vec![rule], ..PlatformOrders::default() }
+    }
+
+    fn name(ruling: &Ruling) -> &'static str {
+        match ruling {
+            Ruling::Admitted(_) => "admitted",
+            Ruling::Waiting(_) => "waiting",
+            Ruling::Challenge(_) => "challenge",
+            Ruling::Room(_) => "room",
+            Ruling::Refused(_, true) => "closed",
+            Ruling::Refused(..) => "refused",
+        }
+    }
+
+    #[test]
+    fn each_action_does_what_it_says_and_payments_are_never_challenged() {
+        let node = node();
+        let program = || Sight { fetch_mode: None, accept: Some(b"*/*"), ..navigation() };
+        type Case<'a> = (Action, RouteClass, Sight<'a>, &'a str);
+        let table: [Case<'_>; 9] = [
+            (Action::Deprioritise, RouteClass::Page, navigation(), "admitted"),
+            (Action::Challenge, RouteClass::Page, navigation(), "challenge"),
+            (Action::Challenge, RouteClass::Page, program(), "admitted"),
+            (Action::Challenge, RouteClass::Payment, navigation(), "admitted"),
+            (Action::Challenge, RouteClass::Webhook, navigation(), "admitted"),
+            (Action::Refuse, RouteClass::Page, navigation(), "refused"),
+            (Action::Refuse, RouteClass::Webhook, program(), "admitted"),
+            (Action::Close, RouteClass::Search, program(), "closed"),
+            (Action::Close, RouteClass::Webhook, program(), "admitted"),
+        ];
+        for (action, class, sight, expected) in table {
+            let mut shard = shard(&node, rule(action, 100, 0));
+            let ruling = shard.admit(&ask(1, class, sight), Tick::ZERO);
+            assert_eq!(name(&ruling), expected, "{action:?} {class}");
+        }
+    }
+
+    #[test]
+    fn shadow_touches_nobody_and_the_shares_are_what_was_ordered() {
+        let node = node();
+        let count = |action, share, hold_out, expected: &str| {
+            let mut shard = shard(&node, rule(action, share, hold_out));
+            let rulings =
+                (0..20_000).map(|visitor| shard.admit(&ask(visitor, RouteClass::Page, navigation()), Tick(1)));
+            rulings.filter(|ruling| name(ruling) == expected).count()
+        };
+        assert_eq!(count(Action::Close, 0, 20, "admitted"), 20_000, "in shadow");
+        let held_out = count(Action::Refuse, 100, 20, "challenge");
+        assert!((300..500).contains(&held_out), "2 % of 20,000 get the milder action, not {held_out}");
+        let relaxed = count(Action::Refuse, 10, 0, "refused");
+        assert!((1_800..2_200).contains(&relaxed), "10 % of 20,000, not {relaxed}");
+    }
+
+    #[test]
+    fn who_is_known_is_never_acted_upon_and_counts() {
+        let node = node();
+        let orders = PlatformOrders {
+            rules: vec![LiveRule { literals: smallvec![], ..rule(Action::Close, 100, 0).rules[0].clone() }],
+            ..PlatformOrders::default()
+        };
+        let mut shard = shard(&node, orders);
+        let history = node.tokens().history(20_000, 3, 77, WALL);
+        let known = Sight { token: Some(history.as_ref()), ..navigation() };
+        let partner = Sight { agent: Some(b"Partner/1.0"), ..navigation() };
+        for sight in [known, partner] {
+            assert_eq!(name(&shard.admit(&ask(1, RouteClass::Page, sight), Tick(1))), "admitted");
+        }
+        assert_eq!(name(&shard.admit(&ask(2, RouteClass::Page, navigation()), Tick(1))), "closed");
+        let harvest = shard.harvest(Tick::from_millis(100));
+        let tally = harvest.platforms[0].rules[0];
+        assert_eq!((tally.matched, tally.protected, tally.acted), (3, 2, 1));
+    }
+
+    #[test]
+    fn a_stolen_token_throttles_itself() {
+        let node = node();
+        let mut orders = rule(Action::Refuse, 100, 0);
+        orders.rules[0].literals.clear();
+        let mut shard = shard(&node, orders);
+        let history = node.tokens().history(20_000, 3, 77, WALL);
+        let known = Sight { token: Some(history.as_ref()), ..navigation() };
+        let mut passes =
+            |millis| name(&shard.admit(&ask(1, RouteClass::Page, known), Tick::from_millis(millis))) == "admitted";
+        let burst = (0..2_000).filter(|_| passes(0)).count();
+        assert!((60..1_000).contains(&burst), "{burst} at once");
+        let sustained = (0..10_000).filter(|at| passes(1_000 + at)).count();
+        assert!((50..400).contains(&sustained), "{sustained} in ten seconds");
+    }
+
+    #[test]
+    fn history_is_earned_by_ordinary_use_in_calm() {
+        let node = node();
+        let mut shard = shard(&node, PlatformOrders::default());
+        let asset =
+            Sight { path: b"/style.css", fetch_mode: Some(b"no-cors"), accept: Some(b"text/css"), ..navigation() };
+        let own = Some(&b"https://example.org/page"[..]);
+        let mut granted = Vec::new();
+        for minute in 0..15u64 {
+            let now = Tick::from_millis(minute * 60_000);
+            let wall = WALL + minute * 60_000;
+            let page = Sight { referer: own, ..navigation() };
+            let Ruling::Admitted(admitted) = shard.admit(&Ask { wall, ..ask(1, RouteClass::Page, page) }, now) else {
+                panic!("in calm everybody is admitted")
+            };
+            if let Some(grant) = admitted.grant() {
+                granted.push((minute, grant));
+            }
+            let later = now.after(Duration::from_millis(400));
+            let asset = Sight { referer: own, ..asset };
+            drop(shard.admit(&Ask { wall, ..ask(1, RouteClass::Asset, asset) }, later));
+        }
+        let (minute, grant) = granted.first().expect("fifteen minutes of ordinary use");
+        assert!(*minute >= 10, "not before ten minutes: {minute}");
+        let known = Sight { token: Some(grant.text()), ..navigation() };
+        let later = Ask { wall: WALL + 3_600_000, ..ask(9, RouteClass::Page, known) };
+        let Ruling::Admitted(admitted) = shard.admit(&later, Tick(1)) else { panic!("calm") };
+        assert_eq!(admitted.seen().trust, Trust::History, "from another address, too");
+    }
+
+    #[test]
+    fn strangers_go_to_the_room_and_go_in_when_they_are_called() {
+        let node = node();
+        let room = |until| Some(RoomOrders { admitted_until: until, speed: 0.5 });
+        let orders = |until| PlatformOrders {
+            admission: AdmissionOrders { whole: 100, room: room(until), ..AdmissionOrders::default() },
+            ..PlatformOrders::default()
+        };
+        let mut shard = shard(&node, orders(WALL - 10_000));
+        let Ruling::Room(place) = shard.admit(&ask(1, RouteClass::Page, navigation()), Tick(1)) else { panic!("room") };
+        assert_eq!((place.arrived, place.ahead, place.wait), (WALL, 0, Duration::from_secs(20)));
+        let ticket = node.tokens().ticket(place.arrived, 5, WALL);
+        let back = Sight { ticket: Some(ticket.as_ref()), ..navigation() };
+        let Ruling::Room(again) = shard.admit(&Ask { wall: WALL + 9_000, ..ask(1, RouteClass::Page, back) }, Tick(2))
+        else {
+            panic!("not called yet")
+        };
+        assert_eq!(again.arrived, WALL, "the place is kept");
+        assert_eq!(name(&shard.admit(&ask(1, RouteClass::Payment, navigation()), Tick(3))), "admitted");
+        shard.obey(Arc::new(Orders { revision: 2, platforms: vec![orders(WALL + 1)] }));
+        assert_eq!(name(&shard.admit(&ask(1, RouteClass::Page, back), Tick(4))), "admitted");
+    }
+
+    #[test]
+    fn a_place_that_is_free_goes_to_the_best_who_waits() {
+        let node = node();
+        let orders = PlatformOrders {
+            admission: AdmissionOrders { whole: 2, ..AdmissionOrders::default() },
+            ..PlatformOrders::default()
+        };
+        let mut shard = shard(&node, orders);
+        let admit = |shard: &mut Shard, visitor, class, sight| shard.admit(&ask(visitor, class, sight), Tick(1));
+        let held: Vec<Ruling> =
+            (0..2).map(|visitor| admit(&mut shard, visitor, RouteClass::Page, navigation())).collect();
+        assert!(held.iter().all(|ruling| name(ruling) == "admitted"));
+        let history = node.tokens().history(20_000, 3, 77, WALL);
+        let known = Sight { token: Some(history.as_ref()), ..navigation() };
+        let Ruling::Waiting(mut stranger) = admit(&mut shard, 7, RouteClass::Page, navigation()) else {
+            panic!("full")
+        };
+        let Ruling::Waiting(mut member) = admit(&mut shard, 8, RouteClass::Page, known) else { panic!("full") };
+        drop(held.into_iter().next());
+        let mut called = Vec::new();
+        shard.called(Tick(2), |ticket| called.push(ticket));
+        assert_eq!(called, [member.ticket(), stranger.ticket()]);
+        assert!(matches!(shard.claim(&mut member, Tick(2)), Claim::Go(_)));
+        assert!(matches!(shard.claim(&mut stranger, Tick(2)), Claim::Go(_)));
+        assert!(matches!(shard.claim(&mut stranger, Tick(2)), Claim::Give(Ruling::Refused(..))), "told once");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        /// Without orders that bound anything, everybody is admitted at once, whoever they are and however many.
+        #[test]
+        fn in_calm_nobody_waits(asks in prop::collection::vec((any::<u16>(), 0..9usize, any::<bool>()), 1..200)) {
+            let node = Arc::new(Node::new(&Limits { rate_keys: 64, ..Limits::DEFAULT }, [3, 4]));
+            let mut shard = shard(&node, PlatformOrders::default());
+            let mut held = Vec::new();
+            for (visitor, class, person) in asks {
+                let sight = if person { navigation() } else { Sight::default() };
+                let ruling = shard.admit(&ask(u32::from(visitor), RouteClass::ALL[class], sight), Tick(1));
+                prop_assert_eq!(name(&ruling), "admitted");
+                held.push(ruling);
+            }
+            let flow = node.flow("public");
+            prop_assert_eq!(flow.under_way() as usize, held.len());
+            drop(held);
+            prop_assert_eq!(flow.under_way(), 0);
+        }
+    }
 }
