@@ -37,6 +37,8 @@ use supporters::{FORMS, MEMBERS, Supporter};
 
 /// Between two lines about how it goes.
 const REPORT: Duration = Duration::from_secs(5);
+/// Within this time the supporters come where an attack will follow.
+const GATHERING: Duration = Duration::from_secs(20);
 /// What the gate may take to end; whoever pressed Ctrl-C is waiting.
 const ENDING: Duration = Duration::from_millis(1_600);
 
@@ -72,7 +74,13 @@ pub(crate) fn run(flags: &Demo) -> Done {
     });
     let (supporters, ()) = Crew::begin("supporters", async {})?;
     for number in 0..flags.supporters {
-        supporters.handle.spawn(Supporter::new(flags.seed, number, Arc::clone(&front)).live());
+        let supporter = Supporter::new(flags.seed, number, Arc::clone(&front));
+        // Where the gate is to learn what is ordinary, they do not all come at once.
+        let late = if flags.attack.is_some() { GATHERING * number / flags.supporters } else { Duration::ZERO };
+        supporters.handle.spawn(async move {
+            sleep(late).await;
+            supporter.live().await;
+        });
     }
     welcome(flags, &front, gate.admin(), &folder)?;
 
@@ -80,6 +88,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
     let waiting = Builder::new_current_thread().enable_all().build().map_err(cannot("wait for signals"))?;
     let why = match flags.attack {
         Some(Wanted::Attack(attack)) => {
+            let (hands, ()) = Crew::begin("attack", async {})?;
             // The attack comes the same way and is counted apart.
             let way = Front {
                 figures: Figures::new(),
@@ -87,15 +96,18 @@ pub(crate) fn run(flags: &Demo) -> Done {
                 tls_http2: Arc::clone(&front.tls_http2),
                 ..*front
             };
-            waiting.block_on(watch::watch(watch::Watched {
+            let told = waiting.block_on(watch::watch(watch::Watched {
                 attack,
                 seed: flags.seed,
                 supporters: &front.figures,
                 front: Arc::new(way),
+                hands: hands.handle.clone(),
                 control,
                 log: folder.log(),
                 duration: flags.duration,
-            }))?
+            }));
+            hands.leave();
+            told?
         }
         _ => waiting.block_on(watch(&front.figures, flags.duration)).map_err(cannot("wait for signals"))?.to_owned(),
     };

@@ -14,13 +14,14 @@ use portcullis_engine::Status;
 use portcullis_proxy::control;
 use portcullis_simulator::replay::rfc3339;
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at};
 
 use super::attack::{Attack, Count, LASTS, Tally};
+use super::cannot;
 use super::client::Front;
 use super::figures::{Figures, Snapshot, readable, thousands};
-use super::{Crew, cannot};
 use crate::{Failure, moment, talk};
 
 /// How long the gate may learn before the attack comes whether or not it has learned enough.
@@ -29,6 +30,9 @@ const LEARNING: Duration = Duration::from_secs(180);
 const AFTER: Duration = Duration::from_secs(60);
 /// A line of the log is never longer.
 const LINE_BYTES: usize = 64 * 1024;
+/// Acts stand this far from the left and go to this column.
+const INDENT: usize = 7;
+const COLUMNS: usize = 116;
 /// Of the log, so much is read in a second at most.
 const READ_BYTES: u64 = 32 * 1024 * 1024;
 
@@ -39,6 +43,8 @@ pub(super) struct Watched<'a> {
     /// The supporters' way in, and the attack's: the same gate, counted apart.
     pub(super) supporters: &'a Figures,
     pub(super) front: Arc<Front>,
+    /// The thread that the attack is played on.
+    pub(super) hands: Handle,
     pub(super) control: PathBuf,
     pub(super) log: PathBuf,
     /// Ends it all, whatever happens.
@@ -57,11 +63,10 @@ pub(super) async fn watch(watched: Watched<'_>) -> Result<String, Failure> {
     let cannot_wait = || cannot::<io::Error>("wait for signals");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait())?;
-    let (crew, ()) = Crew::begin("attack", async {})?;
     let tally = Arc::new(Tally::default());
     let mut story = Story::new(&watched);
     let mut beat = interval_at(Moment::now() + Duration::from_secs(1), Duration::from_secs(1));
-    beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (begun, mut phase, mut turned) = (Instant::now(), Phase::Calm, Instant::now());
     talk::say(&format!(
         "First it is calm, and the gate learns what is ordinary. Then comes `{}`:\n{}.\n",
@@ -81,7 +86,7 @@ pub(super) async fn watch(watched: Watched<'_>) -> Result<String, Failure> {
                 talk::say(&format!("\nNow comes `{}`.", watched.attack.name));
                 (phase, turned) = (Phase::Attack, Instant::now());
                 story.attacked(moment::now());
-                crew.handle.spawn(watched.attack.play(watched.seed, Arc::clone(&watched.front), Arc::clone(&tally)));
+                watched.hands.spawn(watched.attack.play(watched.seed, Arc::clone(&watched.front), Arc::clone(&tally)));
             }
             Phase::Attack if turned.elapsed() >= LASTS => {
                 talk::say("\nIt is over.");
@@ -93,7 +98,6 @@ pub(super) async fn watch(watched: Watched<'_>) -> Result<String, Failure> {
             _ => {}
         }
     }
-    crew.leave();
     Ok(story.summary(&tally.now()))
 }
 
@@ -279,9 +283,20 @@ struct Act {
     words: String,
 }
 
+/// `20:00:00.250  public: …`, in lines that fit a terminal.
 fn told(act: &Act) -> String {
     let time = act.time.get(11..23).unwrap_or(&act.time);
-    format!("       {time}  {}: {}", act.platform, act.words)
+    let mut lines = vec![format!("{:INDENT$}{time}  {}:", "", act.platform)];
+    for word in act.words.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= COLUMNS => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(format!("{:1$}{word}", "", INDENT + 2)),
+        }
+    }
+    lines.join("\n")
 }
 
 /// The decision log, read as it grows; when it is rotated, the old file to its end and then the new one.
@@ -371,5 +386,7 @@ mod tests {
         assert_eq!(words(&mut tail), ["three", "four"]);
         let read = super::act(act("x").trim_end().as_bytes()).expect("an act");
         assert_eq!((read.at, told(&read).trim()), (1_779_048_000_250, "20:00:00.250  public: x"));
+        let long = told(&Act { words: "word ".repeat(60), ..read });
+        assert!(long.lines().count() > 2 && long.lines().all(|line| line.len() <= COLUMNS), "{long}");
     }
 }
