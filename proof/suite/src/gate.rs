@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
@@ -37,6 +37,7 @@ pub struct Plan {
     platforms: String,
     environment: Vec<(String, String)>,
     ports: Option<Ports>,
+    bind: IpAddr,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +66,15 @@ impl Plan {
             platforms: String::new(),
             environment: Vec::new(),
             ports: None,
+            bind: Ipv4Addr::LOCALHOST.into(),
         }
+    }
+
+    /// Another address than loopback for all listeners but the admin's; only inside a namespace of the test's own.
+    #[must_use]
+    pub fn bind(mut self, address: IpAddr) -> Self {
+        self.bind = address;
+        self
     }
 
     /// The directory of its files.
@@ -169,7 +178,7 @@ impl Plan {
         let mut said = String::new();
         // A port that was free a moment ago can be taken by a neighbour; that is no fault of the gate.
         for _ in 0..4 {
-            let ports = *self.ports.insert(Ports::free());
+            let ports = *self.ports.insert(Ports::free(self.bind));
             let config = self.write();
             let mut process = Running::start(self.command(&config, false), &self.place.join("gate.log"));
             if became_ready(&mut process, ports.admin) {
@@ -188,7 +197,7 @@ impl Plan {
     /// # Panics
     /// When the disk does not do its part.
     pub fn write(&mut self) -> PathBuf {
-        let ports = *self.ports.get_or_insert_with(Ports::free);
+        let ports = *self.ports.get_or_insert_with(|| Ports::free(self.bind));
         let config = self.place.join("gate.toml");
         fs::write(&config, self.render(ports)).expect("the configuration can be written");
         config
@@ -251,13 +260,21 @@ impl Plan {
 }
 
 impl Ports {
-    fn free() -> Self {
+    fn free(bind: IpAddr) -> Self {
         // All are held until all are known, so that they differ.
         let held: Vec<TcpListener> =
             (0..5).map(|_| TcpListener::bind("127.0.0.1:0").expect("loopback has a free port")).collect();
         let mut addresses = held.iter().map(|socket| socket.local_addr().expect("a bound socket has an address"));
         let mut next = || addresses.next().expect("five were bound");
-        Self { http: next(), https: next(), proxied: next(), redirect: next(), admin: next() }
+        let (http, https, proxied, redirect, admin) = (next(), next(), next(), next(), next());
+        let visible = |address: SocketAddr| SocketAddr::new(bind, address.port());
+        Self {
+            http: visible(http),
+            https: visible(https),
+            proxied: visible(proxied),
+            redirect: visible(redirect),
+            admin,
+        }
     }
 }
 

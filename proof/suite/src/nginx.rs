@@ -29,6 +29,25 @@ impl Nginx {
     /// When nginx is there but does not come up.
     #[must_use]
     pub fn start(place: &Path, test: &str) -> Option<Self> {
+        Self::start_with(place, test, free_port(), configuration)
+    }
+
+    /// nginx with a fixed capacity: so many requests a second, half a second's worth in its queue, 503 beyond. Each is
+    /// written to [`Nginx::accesses`].
+    ///
+    /// # Panics
+    /// When nginx is there but does not come up.
+    #[must_use]
+    pub fn limited(place: &Path, test: &str, address: SocketAddr, per_second: u32) -> Option<Self> {
+        Self::start_with(place, test, address, |home, site, address| limited(home, site, address, per_second))
+    }
+
+    fn start_with(
+        place: &Path,
+        test: &str,
+        address: SocketAddr,
+        configuration: impl FnOnce(&Path, &Path, SocketAddr) -> String,
+    ) -> Option<Self> {
         if !tools::have("nginx", "nginx-light", test) {
             return None;
         }
@@ -36,7 +55,6 @@ impl Nginx {
         let site = home.join("site");
         fs::create_dir_all(&site).expect("the site's directory can be made");
         write_site(&site);
-        let address = free_port();
         let config = home.join("nginx.conf");
         fs::write(&config, configuration(&home, &site, address)).expect("the configuration can be written");
         let mut command = Command::new(tools::find("nginx")?);
@@ -57,6 +75,17 @@ impl Nginx {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Of a [`Nginx::limited`] one, each request: seconds since 1970, the visitor that the gate named, status.
+    #[must_use]
+    pub fn accesses(&self) -> Vec<(f64, String, u16)> {
+        let text = fs::read_to_string(self.site.with_file_name("access.log")).unwrap_or_default();
+        let line = |line: &str| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?.parse().ok()?, words.next()?.to_owned(), words.next()?.parse().ok()?))
+        };
+        text.lines().filter_map(line).collect()
     }
 
     /// The directory that it serves.
@@ -99,6 +128,27 @@ fn write_site(site: &Path) {
     for (name, bytes) in files {
         fs::write(site.join(name), bytes).expect("the site can be written");
     }
+}
+
+fn limited(home: &Path, site: &Path, address: SocketAddr, per_second: u32) -> String {
+    let (home, site, burst) = (home.display(), site.display(), per_second / 2);
+    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+    format!(
+        "daemon off; worker_processes 1; pid {home}/nginx.pid; {user}\n\
+         events {{ worker_connections 4096; }}\n\
+         http {{\n\
+           types {{ text/html html; text/css css; application/javascript js; image/svg+xml svg; }}\n\
+           default_type text/html; keepalive_requests 1000000;\n\
+           log_format line '$msec $http_x_forwarded_for $status'; access_log {home}/access.log line;\n\
+           client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;\n\
+           uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;\n\
+           limit_req_zone $server_name zone=capacity:1m rate={per_second}r/s;\n\
+           server {{\n\
+             listen {address}; root {site}; limit_req zone=capacity burst={burst};\n\
+             location / {{ try_files $uri /index.html; }}\n\
+           }}\n\
+         }}\n"
+    )
 }
 
 fn configuration(home: &Path, site: &Path, address: SocketAddr) -> String {
