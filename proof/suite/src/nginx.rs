@@ -142,7 +142,7 @@ fn limited(home: &Path, site: &Path, address: SocketAddr, per_second: u32) -> St
            log_format line '$msec $http_x_forwarded_for $status'; access_log {home}/access.log line;\n\
            client_body_temp_path {home}/body; proxy_temp_path {home}/proxy; fastcgi_temp_path {home}/fastcgi;\n\
            uwsgi_temp_path {home}/uwsgi; scgi_temp_path {home}/scgi;\n\
-           limit_req_zone $server_name zone=capacity:1m rate={per_second}r/s;\n\
+           limit_req_zone $server_port zone=capacity:1m rate={per_second}r/s;\n\
            server {{\n\
              listen {address}; root {site}; limit_req zone=capacity burst={burst};\n\
              location / {{ try_files $uri /index.html; }}\n\
