@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use portcullis_suite::{Gate, HOST, Namespace, Nginx, Plan, Response, Running, Wire, figure, have};
 
 /// What nginx serves in a second; half a second's worth waits, the rest gets 503.
-const CAPACITY: u32 = 400;
+const CAPACITY: u32 = 600;
 /// People at a time: most at home with an address each, some on a campus behind one address.
 const AT_HOME: u32 = 24;
 const ON_CAMPUS: u32 = 8;
@@ -186,7 +186,7 @@ impl World {
         );
         std::fs::write(&script, lua).expect("the script can be written");
         let mut wrk = self.bots.command("wrk");
-        wrk.args(["-t1", "-c24", &format!("-d{}s", FLOOD.as_secs()), "--timeout", "2s", "-s"]).arg(&script);
+        wrk.args(["-t1", "-c48", &format!("-d{}s", FLOOD.as_secs()), "--timeout", "2s", "-s"]).arg(&script);
         wrk.arg(format!("http://10.77.2.1:{}/search", self.gate.http().port()));
         self.run(wrk, "flood-h1.log");
     }
@@ -194,7 +194,7 @@ impl World {
     /// Kept connections, several streams at once, one page.
     fn flood_h2(&self) {
         let mut h2load = self.bots.command("h2load");
-        h2load.args(["-c24", "-m4", "--rps", "60", "-D", &FLOOD.as_secs().to_string()]);
+        h2load.args(["-c32", "-m4", "--rps", "60", "-D", &FLOOD.as_secs().to_string()]);
         h2load.args(["-H", &format!(":authority: {HOST}"), "-H", "accept: text/html", "-H", "user-agent: Mozilla/5.0"]);
         h2load.arg(format!("http://10.77.2.1:{}/", self.gate.http().port()));
         self.run(h2load, "flood-h2.log");
@@ -309,6 +309,8 @@ fn person(number: u32, network: u8, port: u16, stop: &AtomicBool, visits: &Mutex
         chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (chance >> 33) % below
     };
+    // People do not arrive all at once.
+    std::thread::sleep(Duration::from_millis(draw(2000)));
     while !stop.load(Ordering::Relaxed) {
         let low = u8::try_from(1 + draw(250)).unwrap_or(1);
         let source = Ipv4Addr::new(10, network, u8::try_from(number).unwrap_or(0), low);
@@ -329,7 +331,7 @@ fn person(number: u32, network: u8, port: u16, stop: &AtomicBool, visits: &Mutex
             let (served, challenged) = reader.visit(&path, page > 0);
             let visit = Visit { at, took: begun.elapsed(), served, challenged };
             visits.lock().expect("nobody panics here").push(visit);
-            std::thread::sleep(Duration::from_millis(200 + draw(500)));
+            std::thread::sleep(Duration::from_millis(400 + draw(800)));
             if stop.load(Ordering::Relaxed) {
                 return;
             }
