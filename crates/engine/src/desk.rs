@@ -279,7 +279,8 @@ impl Desk {
             self.recorder.shed(seen);
             return Standing::Give(Ruling::Room(place(queue.flow(), room, visit.ticket, ask.wall, seen)));
         }
-        let tie = tie(node, ask);
+        // Among those who are known it is first come, first served: there is room for all of them, in turn.
+        let tie = if trust.is_protected() { 0 } else { tie(node, ask) };
         let priority = Priority::of(seen.class, trust, tie);
         queue.flow().asked(priority);
         if queue.is_empty()

@@ -114,6 +114,8 @@ pub(crate) struct Controller {
     classes: [Class; CLASSES],
     /// Work that was completed in a second, in requests at once without load: the greatest of late.
     carried: f64,
+    /// The same of what was completed without delay, remembered for minutes.
+    proven: f64,
     /// The same of what came over the last second, and the greatest of it in calm.
     wanted: f64,
     usual: f64,
@@ -157,12 +159,19 @@ pub(crate) struct Controller {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
-    arrived: f64,
     admitted: f64,
+    queued: f64,
     good: f64,
     failed: f64,
     origin_us: f64,
     shed: f64,
+}
+
+impl Counts {
+    /// What asked for a place; what a rule refused did not.
+    fn wanted(&self) -> f64 {
+        (self.admitted + self.shed).max(self.queued)
+    }
 }
 
 /// What is known of one class.
@@ -234,6 +243,7 @@ impl Controller {
             at: 0,
             classes: [Class::default(); CLASSES],
             carried: 0.0,
+            proven: 0.0,
             wanted: 0.0,
             usual: 0.0,
             peak: 0.0,
@@ -321,8 +331,8 @@ impl Controller {
         for ((counts, tally), class) in counts.iter_mut().zip(&seen.classes).zip(&mut self.classes) {
             let good = tally.completed;
             *counts = Counts {
-                arrived: f64::from(tally.arrived),
                 admitted: f64::from(tally.admitted),
+                queued: f64::from(tally.queued),
                 good: f64::from(good),
                 failed: f64::from(tally.failed),
                 origin_us: micros(tally.origin_us),
@@ -348,8 +358,8 @@ impl Controller {
             let (Some(window), Some(span)) = (self.window.get(at), self.spans.get(at)) else { continue };
             seconds += span;
             for (sum, counts) in sums.iter_mut().zip(window) {
-                sum.arrived += counts.arrived;
                 sum.admitted += counts.admitted;
+                sum.queued += counts.queued;
                 sum.good += counts.good;
                 sum.failed += counts.failed;
                 sum.origin_us += counts.origin_us;
@@ -398,10 +408,12 @@ impl Controller {
 
         let done = self.work(&present, present_seconds, |sum| sum.good);
         self.carried = done.max(self.carried * 0.995);
+        let well = if slowdown <= TOLERATED { done } else { 0.0 };
+        self.proven = well.max(self.proven * 0.9999);
 
         // What does not end is known before it ends late.
         let under_way = f64::from(flow.under_way());
-        self.wanted = self.work(&second, seconds, |sum| sum.arrived);
+        self.wanted = self.work(&second, seconds, Counts::wanted);
         let coming = self.work(&second, seconds, |sum| sum.admitted) * self.slow;
         let admitted = total(&second, |sum| sum.admitted);
         let backing_up = ended * 2.0 < admitted && admitted >= 10.0;
@@ -462,7 +474,7 @@ impl Controller {
 
     /// The bound while there is no stress; nothing before enough of calm is known.
     fn standing(&mut self, flow: &Flow) -> Option<f64> {
-        if self.calm < STANDING_AFTER {
+        if self.calm < STANDING_AFTER || self.limit.is_some() {
             return None;
         }
         let (times, least) = STANDING;
@@ -484,6 +496,11 @@ impl Controller {
             self.pressed = 0;
         }
         Some(bound * self.raised)
+    }
+
+    /// What the platform is known to bear: a limit below it would blame it for what comes.
+    fn least(&self) -> f64 {
+        self.peak.max(self.proven).max(FLOOR)
     }
 
     /// No more comes than in calm.
@@ -555,10 +572,12 @@ impl Controller {
             self.set(Some(to));
         } else if used && self.settled >= 3 {
             self.cut = None;
-            if smooth <= self.slow * GROWS {
+            // With no more than usual the rest is noise: dearer requests than yesterday's look like slowness.
+            let grows = if self.is_ordinary() { TOLERATED } else { GROWS };
+            if smooth <= self.slow * grows {
                 self.set(Some(limit + (limit * 0.04).max(0.5)));
             } else if smooth > self.slow * SHRINKS {
-                self.set(Some((limit * 0.97).max(FLOOR)));
+                self.set(Some((limit * 0.97).max(self.least().min(limit))));
             }
         }
     }
@@ -597,7 +616,7 @@ impl Controller {
             }
         }
         let factor = (self.slow * TOLERATED / slowdown).clamp(0.5, 0.85);
-        let to = (limit * factor).max(FLOOR);
+        let to = (limit * factor).max(self.least().min(limit));
         // Small cuts are judged together. One that has been judged helped; from there it counts anew.
         let since = if fewer >= TELLING { Cut { from: limit, slowdown, failing, ..cut } } else { cut };
         self.cut = Some(Cut { to, ..since });
@@ -613,20 +632,20 @@ impl Controller {
     /// A class whose work has grown far beyond what is usual gets what the others leave, so that they do not notice.
     fn classes(&mut self) -> [u32; CLASSES] {
         let mut bounds = [u32::MAX; CLASSES];
-        let Some(limit) = self.limit else {
+        let Some(limit) = self.limit.filter(|_| !self.is_ordinary()) else {
             self.squeeze = 1.0;
             return bounds;
         };
         let (second, seconds) = self.sum(WINDOW);
         let coming: [f64; CLASSES] = std::array::from_fn(|class| {
-            let arrived = second.get(class).map_or(0.0, |sum| sum.arrived);
-            arrived * self.no_load(class).unwrap_or(0.0) * self.slow / seconds / 1e6
+            let wanted = second.get(class).map_or(0.0, Counts::wanted);
+            wanted * self.no_load(class).unwrap_or(0.0) / seconds / 1e6
         });
         let usual: [f64; CLASSES] =
             std::array::from_fn(|class| self.classes.get(class).map_or(0.0, |class| class.usual));
         let grown = |class: usize| {
             let (coming, usual) = (coming.get(class).copied()?, usual.get(class).copied()?);
-            Some((coming - 1.5 * usual * self.slow).max(0.0))
+            Some((coming - 1.5 * usual).max(0.0))
         };
         let all: f64 = (0..CLASSES).filter_map(grown).sum();
         // Whether the others notice.
@@ -650,7 +669,7 @@ impl Controller {
             // Of the others, what they need; of those that have grown themselves, what is usual.
             let others = (0..CLASSES).filter(|other| *other != class).filter_map(|other| {
                 let (coming, usual) = (coming.get(other).copied()?, usual.get(other).copied()?);
-                Some(if grown(other)? < 2.0 { coming } else { usual * self.slow })
+                Some(self.slow * if grown(other)? < 2.0 { coming } else { usual })
             });
             let left = (limit - HEADROOM * others.sum::<f64>() - 1.0) * squeeze;
             let share = usual.get(class).copied().unwrap_or(0.0) / usual.iter().sum::<f64>().max(0.01) * limit;
