@@ -22,7 +22,8 @@ fn main() {
     let mut dice = Dice(0x5eed_5eed);
     let baseline: Vec<Row> = (0..BASELINE).map(|_| ordinary(&mut dice)).collect();
     let unseen: Vec<Row> = (0..BASELINE).map(|_| ordinary(&mut dice)).collect();
-    let attacks: [(&str, fn(&mut Dice) -> Row); 6] = [
+    type Attack = (&'static str, fn(&mut Dice) -> Row);
+    let attacks: [Attack; 6] = [
         ("plain flood from 5 networks", plain),
         ("random browsers from homes, busting caches", buster),
         ("browser's stack and agent, POST search", mimic),

@@ -104,9 +104,13 @@ fn shortfalls(scenarios: &[Scenario]) -> Result<Vec<Shortfall>, String> {
     let known: Shortfalls = toml::from_str(&text).map_err(|why| format!("{PATH}: {why}"))?;
     for shortfall in &known.shortfall {
         let scenario = scenarios.iter().find(|scenario| scenario.name() == shortfall.scenario);
-        let expected = scenario.is_none_or(|scenario| scenario.wishes().iter().any(|wish| wish.figure == shortfall.figure));
+        let expected =
+            scenario.is_none_or(|scenario| scenario.wishes().iter().any(|wish| wish.figure == shortfall.figure));
         if !expected || shortfall.why.is_empty() {
-            return Err(format!("{PATH}: {} of {} is not expected, or has no reason", shortfall.figure, shortfall.scenario));
+            return Err(format!(
+                "{PATH}: {} of {} is not expected, or has no reason",
+                shortfall.figure, shortfall.scenario
+            ));
         }
     }
     Ok(known.shortfall)

@@ -203,7 +203,7 @@ pub(crate) fn seconds(text: &[u8]) -> Option<u64> {
 
 /// Seconds as nanoseconds, where that is a time that a request can take.
 pub(crate) fn duration(seconds: f64) -> Option<u64> {
-    (0.0..86_400.0).contains(&seconds).then(|| (seconds * 1e9) as u64)
+    (0.0..86_400.0).contains(&seconds).then_some((seconds * 1e9) as u64)
 }
 
 fn split_absolute(target: &[u8]) -> (Option<&[u8]>, &[u8]) {

@@ -118,7 +118,7 @@ fn target(object: &Map<String, Value>, entry: &mut Entry) -> Option<()> {
 }
 
 /// The first of the names that is there and is not null or empty.
-fn find<'a>(object: &'a Map<String, Value>, names: Names) -> Option<&'a Value> {
+fn find(object: &Map<String, Value>, names: Names) -> Option<&Value> {
     names.iter().find_map(|name| {
         let whole = object.get(*name);
         let value = whole.or_else(|| {

@@ -185,10 +185,8 @@ impl<'a> Player<'a> {
     pub(crate) fn play(&mut self, mut batch: Vec<Entry>) {
         let coarse = batch.iter().filter(|entry| entry.coarse).count() as u64;
         self.played.coarse += coarse;
-        let mut turn = 0;
-        for entry in batch.iter_mut().filter(|entry| entry.coarse) {
+        for (turn, entry) in (0..).zip(batch.iter_mut().filter(|entry| entry.coarse)) {
             entry.at = entry.at / SECOND * SECOND + (2 * turn + 1) * SECOND / (2 * coarse);
-            turn += 1;
         }
         batch.sort_by_key(|entry| entry.at);
         batch.iter().for_each(|entry| self.arrive(entry));
