@@ -139,6 +139,8 @@ reasons! {
     RuleRefused = "rule-refused", 429, Client, "`portcullis explain` tells the rule's reason; `portcullis rules undo` takes it back.";
     /// A rule that the gate made by itself closes the connections of what looks like the attack.
     RuleClosed = "rule-closed", 0, Client, "`portcullis explain` tells the rule's reason; `portcullis rules undo` takes it back.";
+    // 429 and not 403 or 503: crawlers take 403 for a page that is gone for them and 503 for a site that is down, while 429 makes
+    // them come back later and keeps caches from storing it; browsers show the body of each.
     /// The visitor must show that a browser and a person's patience stand behind it.
     Challenge = "challenge", 429, Client, "Ordinary during an attack: people pass it in about a second.";
     /// The platform is full and the visitor waits for its turn.
