@@ -187,7 +187,7 @@ pub(crate) enum AskRules {
     List(Gate),
     /// Keep a rule in force until it is undone, whatever the gate thinks of it.
     Pin(OneRule),
-    /// Take a rule back at once; the gate does not find it again by itself.
+    /// Take a rule back at once; nothing like it is proposed again for an hour.
     Undo(OneRule),
 }
 

@@ -175,17 +175,17 @@ impl<'a> Story<'a> {
         let mut text = String::new();
         if self.attack.is_benign() {
             let crowd = self.others.figures.snapshot();
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "Of the crowd's requests {} were served, {} refused and {} not answered.\n",
+                "Of the crowd's requests {} were served, {} refused and {} not answered.",
                 thousands(crowd.served),
                 thousands(crowd.refused),
                 thousands(crowd.failed),
             );
         } else {
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "The attack sent {} requests: {} were served at once, {} slowly; {} were challenged, {} refused, {} not answered.\n",
+                "The attack sent {} requests: {} were served at once, {} slowly; {} were challenged, {} refused, {} not answered.",
                 thousands(count.sent),
                 thousands(count.served),
                 thousands(count.slowed),
@@ -194,9 +194,9 @@ impl<'a> Story<'a> {
                 thousands(count.failed),
             );
         }
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "{} of {} requests of supporters were served meanwhile ({:.2} %), 99 of 100 of them within {}; before it was {}.\n",
+            "{} of {} requests of supporters were served meanwhile ({:.2} %), 99 of 100 of them within {}; before it was {}.",
             thousands(during.served),
             thousands(all),
             share(during.served, all),
