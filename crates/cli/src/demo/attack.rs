@@ -194,7 +194,7 @@ impl Attack {
         let mut hands = JoinSet::new();
         if self.is_benign() {
             for number in 0..CROWD {
-                let person = Supporter::new(seed, 100_000 + number, Arc::clone(&front)).reader();
+                let person = Supporter::reader(seed, 100_000 + number, Arc::clone(&front));
                 hands.spawn(async move {
                     sleep(GATHERING * number / CROWD).await;
                     person.live().await;

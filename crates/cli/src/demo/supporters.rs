@@ -115,6 +115,15 @@ impl Supporter {
             81..90 => Errand::SignIn,
             _ => Errand::Program,
         };
+        Self::on(errand, chance, number, front)
+    }
+
+    /// One of a crowd that comes to read.
+    pub(crate) fn reader(seed: u64, number: u32, front: Arc<Front>) -> Self {
+        Self::on(Errand::Read, Chance::new(seed, u64::from(number) + 1), number, front)
+    }
+
+    fn on(errand: Errand, mut chance: Chance, number: u32, front: Arc<Front>) -> Self {
         let (headers, speech) = if errand == Errand::Program {
             (chance.pick(&PROGRAMS), if chance.percent(50) { Speech::Tls } else { Speech::Plain })
         } else {
@@ -127,11 +136,6 @@ impl Supporter {
         };
         let client = Client::new(front, address(number), speech, headers.copied().unwrap_or_default());
         Self { chance, client, errand, number }
-    }
-
-    /// Somebody who only reads, whatever the seed has for others.
-    pub(crate) fn reader(self) -> Self {
-        Self { errand: Errand::Read, ..self }
     }
 
     /// Comes and goes until the runtime ends.
