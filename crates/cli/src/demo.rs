@@ -39,6 +39,8 @@ use supporters::{FORMS, MEMBERS, Supporter};
 const REPORT: Duration = Duration::from_secs(5);
 /// Within this time the supporters come where an attack will follow.
 const GATHERING: Duration = Duration::from_secs(20);
+/// Numbers of those who only sign in, beyond every other supporter's.
+const MEMBERS_FROM: u32 = 20_000;
 /// What the gate may take to end; whoever pressed Ctrl-C is waiting.
 const ENDING: Duration = Duration::from_millis(1_600);
 
@@ -74,13 +76,19 @@ pub(crate) fn run(flags: &Demo) -> Done {
     });
     let (supporters, ()) = Crew::begin("supporters", async {})?;
     for number in 0..flags.supporters {
-        let supporter = Supporter::new(flags.seed, number, Arc::clone(&front));
         // Where the gate is to learn what is ordinary, they do not all come at once.
         let late = if flags.attack.is_some() { GATHERING * number / flags.supporters } else { Duration::ZERO };
-        supporters.handle.spawn(async move {
-            sleep(late).await;
-            supporter.live().await;
-        });
+        let mut people = vec![Supporter::new(flags.seed, number, Arc::clone(&front))];
+        if matches!(flags.attack, Some(Wanted::Attack(attack)) if attack.platform == "join") {
+            // Few join or sign in at any time; to learn what is ordinary there within a minute takes more of them.
+            people.push(Supporter::member(flags.seed, MEMBERS_FROM + number, Arc::clone(&front)));
+        }
+        for person in people {
+            supporters.handle.spawn(async move {
+                sleep(late).await;
+                person.live().await;
+            });
+        }
     }
     welcome(flags, &front, gate.admin(), &folder)?;
 

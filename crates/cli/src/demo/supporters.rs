@@ -123,6 +123,11 @@ impl Supporter {
         Self::on(Errand::Read, Chance::new(seed, u64::from(number) + 1), number, front)
     }
 
+    /// One of many members who sign in.
+    pub(crate) fn member(seed: u64, number: u32, front: Arc<Front>) -> Self {
+        Self::on(Errand::SignIn, Chance::new(seed, u64::from(number) + 1), number, front)
+    }
+
     fn on(errand: Errand, mut chance: Chance, number: u32, front: Arc<Front>) -> Self {
         let (headers, speech) = if errand == Errand::Program {
             (chance.pick(&PROGRAMS), if chance.percent(50) { Speech::Tls } else { Speech::Plain })
