@@ -317,9 +317,11 @@ impl Hand {
     }
 }
 
-/// Addresses of attackers, from 127.64.0.1 on: none is a supporter's.
+/// Addresses of attackers, from 127.64.0.1 on, each in a network of its own for long: none is a supporter's.
 fn address(number: u32) -> Ipv4Addr {
-    let [_, high, middle, low] = (number % 0x3F_0000).to_be_bytes();
+    // A prime that does not divide the range goes over all of it before it comes back.
+    let place = u64::from(number) * 7_919 % 0x3F_0000;
+    let [.., high, middle, low] = place.to_be_bytes();
     // The last part is never 0 or 255, which some systems keep for networks.
     Ipv4Addr::new(127, 64 + high, middle, low.clamp(1, 254))
 }
@@ -340,6 +342,9 @@ mod tests {
             let address = address(number);
             assert!(address.is_loopback() && address.octets()[1] >= 64, "{address}");
         }
+        let networks: std::collections::HashSet<_> =
+            (0..240).map(|number| address(number).octets()[..3].to_vec()).collect();
+        assert!(networks.len() > 200, "{}", networks.len());
         let searches = f64::from(named("search").expect("there").rate) / 240.0;
         assert!(searches < 5.0, "each stays below the declared rate");
     }
