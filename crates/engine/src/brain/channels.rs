@@ -37,6 +37,10 @@ const COLD: f64 = 600.0;
 const SLOW_US: f64 = 2_000_000.0;
 const PROTOCOL_WEAK: f64 = 4.0;
 const PROTOCOL_STRONG: f64 = 15.0;
+/// Requests that a client may begin and take back before its connection ends, as `limits.h2_resets` has it by default.
+const SPENT_BY_ABUSER: f64 = 200.0;
+/// Of the expected, what may remain beside them and is not worth a rule.
+const REST: f64 = 0.3;
 const FAILURES_WEAK: f64 = 6.0;
 const FAILURES_STRONG: f64 = 16.0;
 const MISSING_WEAK: f64 = 12.0;
@@ -222,8 +226,13 @@ pub(crate) struct Signals {
     pub(crate) stalled: bool,
     /// Admission makes requests wait or refuses them.
     pub(crate) held: bool,
+    /// The stress is strong, and that it ends nothing is not all that speaks for it: what a client takes back never ends.
+    pub(crate) suffers: bool,
     /// Clients that broke the protocol, per second.
     pub(crate) abuse_rps: f64,
+    /// They alone account for the requests beyond the expected. The budgets of their connections meet them; what they
+    /// asked for before is no pattern of a flood.
+    pub(crate) is_only_abuse: bool,
     pub(crate) trouble: Option<Trouble>,
 }
 
@@ -491,15 +500,15 @@ impl Channels {
         // The controller suspects sooner than this, and limits on its own account; what it holds back is told here.
         let weak =
             (is_sudden && soon.is_queueing(5.0, 3.0)) || fails(5.0, 3.0, 0.1) || stalls(20.0, 0.2) || second.is_slow;
-        let strong = (keeps_on && second.is_queueing(10.0, 4.0))
+        let suffers = (keeps_on && second.is_queueing(10.0, 4.0))
             || fails(10.0, 5.0, 0.2)
-            || stalls(40.0, 0.1)
             || held
             || (strain.limited && strain.stressed);
+        let strong = suffers || stalls(40.0, 0.1);
         let stalled = stalls(20.0, 0.2);
         let signals = &mut self.signals;
         (signals.queue_ms, signals.failed_share) = (second.mean_us().max(0.0) / 1000.0, failed_share);
-        (signals.stalled, signals.held) = (stalled, held);
+        (signals.stalled, signals.held, signals.suffers) = (stalled, held, suffers);
         signals.stress = Alarm::of(weak, strong);
     }
 
@@ -510,7 +519,11 @@ impl Channels {
         let seconds: f64 = self.last(SECOND).map(|moment| moment.seconds).sum();
         let abuse: f64 = self.last(SECOND).map(|moment| f64::from(moment.abuse)).sum();
         self.signals.abuse_rps = abuse / seconds.max(0.05);
-        self.signals.protocol = Alarm::of(self.protocol >= PROTOCOL_WEAK, self.protocol >= PROTOCOL_STRONG);
+        let signals = &mut self.signals;
+        signals.protocol = Alarm::of(self.protocol >= PROTOCOL_WEAK, self.protocol >= PROTOCOL_STRONG);
+        let spent = (signals.abuse_rps - ordinary.abuse.value()).max(0.0) * SPENT_BY_ABUSER;
+        let rest = signals.actual_rps - signals.expected_rps - spent;
+        signals.is_only_abuse = spent > 0.0 && rest < REST * signals.expected_rps && !signals.suffers;
     }
 
     fn watch_business(&mut self, interval: &Interval<'_>, ordinary: &Ordinary, event: bool) {

@@ -32,9 +32,9 @@ pub(crate) struct Situation<'a> {
     pub(crate) platform: &'a str,
     /// As it stands.
     pub(crate) posture: Posture,
-    /// Whether the channel of the rate speaks now.
+    /// Whether the channel of the rate speaks now, of more than clients that break the protocol.
     pub(crate) rate: bool,
-    /// Whether the platform is under stress now.
+    /// Whether the platform is under stress now, of more than them.
     pub(crate) stress: bool,
     /// Whether logins, payments or codes go wrong now.
     pub(crate) business: bool,

@@ -263,6 +263,28 @@ fn every_channel_hears_its_attack_and_not_its_twin_and_is_deaf_when_off() {
     }
 }
 
+/// A client that takes back what it asks for is met by the budget of its connection; there is nothing left to explain.
+#[test]
+fn what_broken_clients_asked_for_is_no_flood_until_the_platform_suffers() {
+    let broken = Life { abuse: 40.0, flood: 2500.0, ..CALM };
+    let cases = [
+        ("nothing but broken clients", broken, Switches::ALL, true),
+        ("a flood beside few of them", Life { abuse: 2.0, ..broken }, Switches::ALL, false),
+        ("a flood and none of them", Life { abuse: 0.0, ..broken }, Switches::ALL, false),
+        ("the platform suffers", Life { slow: 3.0, ..broken }, Switches::ALL, false),
+        ("the channel is off", broken, Switches { protocol: false, ..Switches::ALL }, false),
+    ];
+    for (what, life, switches, expected) in cases {
+        let mut watch = Watch::after(10, 7, &CALM);
+        watch.switches = switches;
+        // The first second tells of before, too.
+        let signals = (0..20).map(|_| watch.step(&life, false)).last().expect("some");
+        assert_eq!(signals.rate, Alarm::Strong, "{what}");
+        assert_eq!(signals.is_only_abuse, expected, "{what}: {signals:?}");
+    }
+    assert!(!Watch::after(10, 7, &CALM).step(&CALM, false).is_only_abuse);
+}
+
 #[test]
 fn a_crowd_that_is_sent_codes_enters_them_a_little_later() {
     let mut watch = Watch::after(10, 9, &CALM);
