@@ -706,7 +706,7 @@ impl Rules {
                 continue;
             }
             let wanted = match judged.verdict {
-                Verdict::Clean if self.gallery.is_navigation(&self.matched_methods(at)) => Action::Challenge,
+                Verdict::Clean if self.gallery.is_navigation(&self.asked_for(at)) => Action::Challenge,
                 Verdict::Clean => Action::Refuse,
                 _ => Action::Deprioritise,
             };
@@ -1020,13 +1020,13 @@ impl Rules {
         })
     }
 
-    /// Methods of what a rule matches, the newest first.
-    fn matched_methods(&self, at: usize) -> SmallVec<[u32; 16]> {
+    /// Method and `Accept` of what a rule matches, the newest first.
+    fn asked_for(&self, at: usize) -> SmallVec<[(u32, u32); 16]> {
         let Some(rule) = self.live.get(at) else { return SmallVec::new() };
         let rows = self.slices.iter().rev().flat_map(|slice| &slice.rows);
         rows.filter(|row| matches(&rule.pattern, row))
             .take(16)
-            .map(|row| row.attributes.get(Attribute::Method))
+            .map(|row| (row.attributes.get(Attribute::Method), row.attributes.get(Attribute::Accept)))
             .collect()
     }
 

@@ -48,14 +48,20 @@ impl Gallery {
         told.join(" & ")
     }
 
-    /// Whether these are the methods of navigations. Where no example tells, they are taken for it.
-    pub(crate) fn is_navigation(&self, methods: &[u32]) -> bool {
-        let is_other = |value: &u32| {
-            let literal = [Literal { attribute: Attribute::Method, value: *value }];
-            let example = self.portraits.iter().rev().find(|portrait| has(portrait, &literal));
-            example.is_some_and(|portrait| !matches!(portrait.method.text().as_str(), "GET" | "HEAD"))
+    /// Whether what was asked for, by method and `Accept`, are documents for people. Where no example tells, they are taken
+    /// for it.
+    pub(crate) fn is_navigation(&self, asked: &[(u32, u32)]) -> bool {
+        let example = |attribute, value| {
+            let literal = [Literal { attribute, value }];
+            self.portraits.iter().rev().find(|portrait| has(portrait, &literal))
         };
-        methods.iter().filter(|method| is_other(method)).count() * 2 <= methods.len()
+        let is_other = |(method, accept): &(u32, u32)| {
+            let method = example(Attribute::Method, *method).map(|portrait| portrait.method.text());
+            let accept = example(Attribute::Accept, *accept).map(|portrait| portrait.accept);
+            method.is_some_and(|method| !matches!(method.as_str(), "GET" | "HEAD"))
+                || accept.is_some_and(|accept| accept.is_whole() && !accept.text().contains("text/html"))
+        };
+        asked.iter().filter(|asked| is_other(asked)).count() * 2 <= asked.len()
     }
 }
 
@@ -523,4 +529,50 @@ fn percent(share: f64) -> String {
     };
     let _ = write!(told, "{:.digits$}", share * 100.0);
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_types::ClientAddr;
+
+    use super::*;
+    use crate::senses::harvest::Excerpt;
+    use crate::senses::sight::{ATTRIBUTES, Attributes};
+
+    #[test]
+    fn a_document_is_told_by_what_is_asked_for() {
+        let text = |text: &str| text.as_bytes().to_vec();
+        let hang = |number: u32, method: &str, accept: &str| {
+            let mut values = [0; ATTRIBUTES];
+            values[Attribute::Method.index()] = number;
+            values[Attribute::Accept.index()] = number;
+            Portrait {
+                attributes: Attributes(values),
+                client: ClientAddr::new([192, 0, 2, 1].into()),
+                method: Excerpt::new(&text(method)),
+                path: Excerpt::new(b"/"),
+                query: Excerpt::new(b""),
+                agent: Excerpt::new(b""),
+                tls: Excerpt::new(b""),
+                h2: Excerpt::new(b""),
+                accept: Excerpt::new(&text(accept)),
+                language: Excerpt::new(b""),
+            }
+        };
+        let cases = [
+            (1, "GET", "text/html,application/xhtml+xml,*/*", true),
+            (2, "GET", "*/*", false),
+            (3, "GET", "", false),
+            (4, "POST", "text/html", false),
+            (5, "GET", "application/json,application/xml;q=0.9,text/html", true),
+        ];
+        let mut gallery = Gallery::default();
+        gallery.hang(&cases.map(|(number, method, accept, _)| hang(number, method, accept)));
+        for (number, method, accept, expected) in cases {
+            assert_eq!(gallery.is_navigation(&[(number, number)]), expected, "{method} {accept}");
+        }
+        assert!(gallery.is_navigation(&[(9, 9)]), "nothing tells");
+        assert!(gallery.is_navigation(&[(1, 1), (2, 2)]), "half of them");
+        assert!(!gallery.is_navigation(&[(1, 1), (2, 2), (4, 4)]), "most are none");
+    }
 }

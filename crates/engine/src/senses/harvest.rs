@@ -194,6 +194,11 @@ impl<const N: usize> Excerpt<N> {
         Self { bytes, length: u8::try_from(length).unwrap_or(0) }
     }
 
+    /// Whether nothing was cut off.
+    pub(crate) fn is_whole(&self) -> bool {
+        usize::from(self.length) < N
+    }
+
     /// Fit to be shown on a terminal and in a page.
     #[must_use]
     pub fn text(&self) -> String {
