@@ -44,7 +44,8 @@ impl Origin {
     }
 
     pub(crate) fn offer(&mut self, flight: u32, now: Tick) -> Offer {
-        if self.busy < self.available() {
+        // A worker that has just become free belongs to whoever waits, not to whoever comes in the same instant.
+        if self.busy < self.available() && self.queue.is_empty() {
             self.work(now);
             self.busy += 1;
             Offer::Works
@@ -102,6 +103,7 @@ mod tests {
         assert_eq!(offers, [Offer::Works, Offer::Works, Offer::Waits, Offer::Full]);
         assert_eq!(origin.next(Tick(5)), None, "nobody is free");
         origin.finished(Tick(5));
+        assert_eq!(origin.offer(7, Tick(5)), Offer::Full, "the place belongs to the one that waits");
         assert_eq!(origin.next(Tick(5)), Some(2));
         origin.finished(Tick(10));
         assert_eq!(origin.next(Tick(10)), None);
