@@ -1,8 +1,9 @@
 //! How many requests at once a platform gets, and who may queue: decided each 100 ms from what it achieved.
 //!
-//! In calm there is no limit but one far above what calm ever needed, and on the first day not even that. Stress is known by three signs: requests take a multiple of their time without load,
-//! they fail, or they pile up faster than they end. Then the first limit is what the platform is known to carry: the
-//! work it completes in a second, in units of its own time without load (Little's law), with some headroom. From there it is
+//! In calm there is no limit but one far above what calm ever needed, and on the first day not even that. Stress is known
+//! by three signs: requests take a multiple of their time without load, they fail, or they pile up faster than they end.
+//! Then the first limit is what the platform is known to carry: the work it completes in a second, in units of its own
+//! time without load (Little's law), with some headroom. From there it is
 //! corrected by the gradient of latency: down quickly, up slowly. After each cut we look whether it helped: where fewer
 //! requests at once are served no faster, the platform is not crowded but slow, and the limit goes back up. So a slow
 //! database is shed fairly and not choked to death.
