@@ -191,7 +191,7 @@ impl Senders {
     }
 
     /// A botnet: one request from each address, agents that rotate, and nobody waits long for an answer.
-    fn flood(gate: SocketAddr, count: u64, each: Duration) -> Self {
+    fn flood(gate: SocketAddr, count: u64, each: Duration, patience: Duration) -> Self {
         Self::new(count, move |number, told| {
             let mut chance = Chance(number ^ 0xF10D);
             std::thread::sleep(each.mul_f64(chance.below(1000) as f64 / 1000.0));
@@ -210,7 +210,7 @@ impl Senders {
                     Err(_) if told(0) => continue,
                     Err(_) => return,
                 };
-                open.patience(Duration::from_millis(400));
+                open.patience(patience);
                 let status = open.ask(request).map_or(0, |response| response.status);
                 wire = (status != 0).then_some(open);
                 if !told(status) {
@@ -276,7 +276,7 @@ fn a_flood_from_many_addresses_gets_a_rule_and_people_do_not_notice() {
     let begun = Instant::now();
     let already =
         people.told.lock().unwrap_or_else(PoisonError::into_inner).last().map_or(Duration::ZERO, |told| told.at);
-    let flood = Senders::flood(gate.http(), 160, Duration::from_millis(200));
+    let flood = Senders::flood(gate.http(), 160, Duration::from_millis(200), Duration::from_millis(400));
     let enforced = || gate.metrics().sum("portcullis_acts_total", &[("kind", "rule-enforced")]) >= 1.0;
     let found = eventually(Duration::from_secs(30), enforced);
     let took = begun.elapsed();
@@ -330,9 +330,9 @@ fn in_observe_mode_nobody_is_touched() {
     assert!(seen.header("set-cookie").is_none(), "{seen:?}");
     assert_eq!(visit(&acting).status, 503, "its twin that acts asks first");
 
-    // Twice what the platform can do, for a while.
+    // More at once than can wait two seconds for their turn; fewer would all be served, one after the other.
     for (gate, touched) in [(&watching, false), (&acting, true)] {
-        let flood = Senders::flood(gate.http(), 80, Duration::from_millis(200));
+        let flood = Senders::flood(gate.http(), 700, Duration::from_millis(200), Duration::from_secs(5));
         let shed = || gate.metrics().refused("overloaded") + gate.metrics().refused("waiting-room") > 0.0;
         let was = eventually(Duration::from_secs(if touched { 30 } else { 8 }), shed);
         flood.stop();
