@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 use portcullis_engine::{Act, Brain, Command, Harvest, Node, Orders, Settings, Site, Status as DefenceStatus};
 use portcullis_types::Tick;
 
-use crate::journal::Journal;
+use crate::journal::{Journal, lock};
 use crate::panics;
 use crate::worker::unix_millis;
 
@@ -476,11 +476,6 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("it is larger than {STATE_BYTES} bytes")));
     }
     fs::read(path)
-}
-
-/// What is under these locks is whole after every statement.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

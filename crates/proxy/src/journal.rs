@@ -232,8 +232,9 @@ fn open_files(log: &DecisionLog) -> io::Result<Option<Files>> {
     log.path.as_ref().map(|path| Files::open(path, log.file_bytes, log.files)).transpose()
 }
 
-/// A lane is whole after every statement under its lock, so a panic elsewhere does not spoil it.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// For what is whole after every statement under its lock (a lane, what the brain told), so that a panic elsewhere does not
+/// spoil it.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

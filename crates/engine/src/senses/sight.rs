@@ -39,7 +39,7 @@ pub struct Sight<'a> {
     pub tls: Option<&'a [u8]>,
     /// The settings print of the HTTP/2 connection.
     pub h2: Option<&'a [u8]>,
-    /// The value of the gate's own cookie, see [`crate::trust`].
+    /// The value of the gate's own cookie: the token that [`crate::Trust`] issued.
     pub token: Option<&'a [u8]>,
     /// The value of the cookie with a place in the waiting room.
     pub ticket: Option<&'a [u8]>,
