@@ -20,7 +20,7 @@ demo: ## three sample platforms, their supporters and the gate on loopback; ARGS
 test: ## everything: formats, lints, licences, docs, units, the suite with real clients, fuzz smoke, a short soak
 	@scripts/test.sh
 
-check: ## the fast part of it: format, lints, unit tests
+check: ## the fast part of it: format, lints, documentation, unit tests
 	@scripts/test.sh --fast
 
 setup: ## install what is missing; says nothing when all is there

@@ -3,7 +3,7 @@
 # Never stops at the first failure: one run tells all of it. The last line is the total, alone: `N passed, N failed`.
 #
 #   scripts/test.sh             everything (make test)
-#   scripts/test.sh --fast      format, lints, unit tests (make check)
+#   scripts/test.sh --fast      format, lints, documentation, unit tests (make check)
 #   scripts/test.sh --only S    stages whose name contains S
 #   VERBOSE=1                   show the output of stages that pass, too
 set -uo pipefail
@@ -109,10 +109,10 @@ stage "setup" scripts/setup.sh
 stage "format" formats
 stage "tidy: rooms, files, promises" tidiness
 stage "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
+stage "documentation" documentation
 stage "unit tests" units
 if [ -z "$fast" ]; then
     stage "dependencies" dependencies
-    stage "documentation" documentation
     stage "build the gate" cargo build --locked --profile quick -p portcullis
     stage "rehearsals: every scenario" rehearsals
     stage "suite: real clients, attacks" suite
