@@ -1,10 +1,14 @@
 //! Plays every scenario with many seeds and says which expectations hold: median and worst against their limits.
 //!
-//! `sweep [--seeds N] [--from-seed N|random] [--only NAME] [--off PART] [--threads N] [--runs] [DIRECTORY]`
+//! `sweep [--seeds N] [--from-seed N|random] [--confirm N] [--only NAME] [--off PART] [--threads N] [--runs] [DIRECTORY]`
 //!
 //! What is known to fall short stands in `specs/shortfalls.toml`, with its reason, and in PROMISES.md; it is measured and
-//! told like everything else. Exits with 1 when something does not hold that is not listed there. `--only` takes part of a name and may be given again; `month` is played only
-//! when it is named. `--off` switches a part of the engine off, to show which scenarios notice.
+//! told like everything else. Exits with 1 when something does not hold that is not listed there. `--only` takes part of a
+//! name and may be given again; `month` is played only when it is named. `--off` switches a part of the engine off, to show
+//! which scenarios notice.
+//!
+//! One seed that nobody chose cannot tell a scenario that broke from the worst of many runs. With `--confirm N` a scenario
+//! that fails is played with N seeds more; what at most one seed in eight misses is told as RARE and fails nothing.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -25,6 +29,7 @@ use serde::Deserialize;
 struct Options {
     seeds: u64,
     from: u64,
+    confirm: u64,
     only: Vec<String>,
     off: Vec<String>,
     threads: usize,
@@ -53,6 +58,8 @@ struct Shortfall {
 enum Outcome {
     Holds,
     FallsShort,
+    /// Missed by one seed in eight at most, where that is asked for.
+    Rare,
     Fails,
 }
 
@@ -84,16 +91,19 @@ fn main() -> ExitCode {
     println!("seeds {} to {}", options.from, options.from.wrapping_add(options.seeds - 1));
     let (mut hold, mut short, mut fail) = (0, 0, 0);
     for scenario in &scenarios {
-        let outcomes = play(scenario, &options, &known);
+        let mut outcomes = play(scenario, &options, &known, options.seeds, false);
+        if options.confirm > 0 && outcomes.contains(&Outcome::Fails) {
+            outcomes = play(scenario, &options, &known, options.seeds + options.confirm, true);
+        }
         if outcomes.contains(&Outcome::Fails) {
             fail += 1;
-        } else if outcomes.contains(&Outcome::FallsShort) {
+        } else if outcomes.iter().any(|outcome| matches!(outcome, Outcome::FallsShort | Outcome::Rare)) {
             short += 1;
         } else {
             hold += 1;
         }
     }
-    println!("\n{hold} of {} scenarios hold, {short} fall short as known, {fail} fail", scenarios.len());
+    println!("\n{hold} of {} scenarios hold, {short} fall short as known or rarely, {fail} fail", scenarios.len());
     if fail == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -120,6 +130,7 @@ fn options() -> Result<Options, String> {
     let mut options = Options {
         seeds: 4,
         from: 1,
+        confirm: 0,
         only: Vec::new(),
         off: Vec::new(),
         threads: 2,
@@ -136,6 +147,7 @@ fn options() -> Result<Options, String> {
                 let text = value()?;
                 options.from = if text == "random" { now() } else { number(text)? };
             }
+            "--confirm" => options.confirm = number(value()?)?,
             "--only" => options.only.push(value()?),
             "--off" => options.off.push(value()?),
             "--threads" => options.threads = usize::try_from(number(value()?)?).unwrap_or(1).max(1),
@@ -173,8 +185,8 @@ fn scenarios(options: &Options) -> Result<Vec<Scenario>, String> {
     if scenarios.is_empty() { Err("there is no such scenario".to_owned()) } else { Ok(scenarios) }
 }
 
-/// Plays one scenario with every seed and prints its table.
-fn play(scenario: &Scenario, options: &Options, known: &[Shortfall]) -> Vec<Outcome> {
+/// Plays one scenario with so many seeds and prints its table.
+fn play(scenario: &Scenario, options: &Options, known: &[Shortfall], seeds: u64, rarely: bool) -> Vec<Outcome> {
     let started = Instant::now();
     let (next, values) = (AtomicUsize::new(0), Mutex::new(Values::new()));
     std::thread::scope(|scope| {
@@ -182,7 +194,7 @@ fn play(scenario: &Scenario, options: &Options, known: &[Shortfall]) -> Vec<Outc
             scope.spawn(|| {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed) as u64;
-                    if at >= options.seeds {
+                    if at >= seeds {
                         return;
                     }
                     let seed = options.from.wrapping_add(at);
@@ -196,18 +208,18 @@ fn play(scenario: &Scenario, options: &Options, known: &[Shortfall]) -> Vec<Outc
         }
     });
     let values = values.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let seconds = started.elapsed().as_secs_f64() / options.seeds as f64;
-    println!("\n{}: {} ({seconds:.1} s a run)", scenario.name(), scenario.title());
+    let seconds = started.elapsed().as_secs_f64() / seeds as f64;
+    println!("\n{}: {} ({seeds} seeds, {seconds:.1} s a run)", scenario.name(), scenario.title());
     let mut outcomes = Vec::new();
     for wish in scenario.wishes() {
         let Some(measured) = values.get(&wish.figure) else { continue };
         let known = known.iter().any(|known| known.scenario == scenario.name() && known.figure == wish.figure);
-        outcomes.push(judge(&wish, measured, options, known));
+        outcomes.push(judge(&wish, measured, options.runs, known, rarely));
     }
     outcomes
 }
 
-fn judge(wish: &Wish, measured: &[(u64, Option<f64>)], options: &Options, known: bool) -> Outcome {
+fn judge(wish: &Wish, measured: &[(u64, Option<f64>)], runs: bool, known: bool, rarely: bool) -> Outcome {
     // What never happened is worse than anything that did.
     let missing = if wish.at_least.is_some() { f64::NEG_INFINITY } else { f64::INFINITY };
     let mut sorted: Vec<(f64, u64)> = measured.iter().map(|(seed, value)| (value.unwrap_or(missing), *seed)).collect();
@@ -231,16 +243,24 @@ fn judge(wish: &Wish, measured: &[(u64, Option<f64>)], options: &Options, known:
     sound &= check("p95", p95, wish.p95, false);
     sound &= check("at most", worst, wish.at_most, false);
     sound &= check("at least", worst, wish.at_least, true);
-    let outcome = match (sound, known) {
-        (true, _) => Outcome::Holds,
-        (false, true) => Outcome::FallsShort,
-        (false, false) => Outcome::Fails,
+    // A median is not one seed's affair.
+    let misses = sorted.iter().filter(|(value, _)| {
+        let most = wish.at_most.or(wish.p95).is_some_and(|limit| *value > limit);
+        most || wish.at_least.is_some_and(|limit| *value < limit)
+    });
+    let rare = rarely && wish.median.is_none_or(|limit| median <= limit) && misses.count() * 8 <= sorted.len();
+    let outcome = match (sound, known, rare) {
+        (true, _, _) => Outcome::Holds,
+        (false, true, _) => Outcome::FallsShort,
+        (false, false, true) => Outcome::Rare,
+        (false, false, false) => Outcome::Fails,
     };
     println!(
         "  {} {:<18} median {:>9} p95 {:>9} worst {:>9} {:<3} {} (worst with seed {seed})",
         match outcome {
             Outcome::Holds => "ok   ",
             Outcome::FallsShort => "SHORT",
+            Outcome::Rare => "RARE ",
             Outcome::Fails => "FAIL ",
         },
         wish.figure,
@@ -250,7 +270,7 @@ fn judge(wish: &Wish, measured: &[(u64, Option<f64>)], options: &Options, known:
         wish.unit,
         limits.join(", "),
     );
-    if options.runs {
+    if runs {
         let runs: Vec<String> = measured
             .iter()
             .map(|(seed, value)| format!("{seed}: {}", value.map_or("never".to_owned(), show)))
