@@ -1,5 +1,6 @@
 //! What the operator declared, checked and complete: nothing optional is left to be guessed by whoever reads it.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -364,6 +365,16 @@ pub enum PathPattern {
     Exact(String),
     /// This path and all below it; no trailing slash; empty for everything.
     Below(String),
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(path) => f.write_str(path),
+            Self::Below(path) => write!(f, "{path}/**"),
+        }
+    }
 }
 
 /// Requests at once.

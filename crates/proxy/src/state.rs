@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use portcullis_config::policy::{
-    AddressList, ChallengeMode, Mode, PathPattern, Platform, Upstream, Vouched, VouchedKind,
-};
+use portcullis_config::policy::{AddressList, ChallengeMode, Mode, Platform, Upstream, Vouched, VouchedKind};
 use portcullis_config::{Policy, Router};
 use portcullis_engine::{self as engine, Declaration, Declared};
 
@@ -155,7 +153,7 @@ pub fn settings(policy: &Policy) -> engine::Settings {
 #[must_use]
 pub fn site(policy: &Policy) -> engine::Site {
     let route = |route: &portcullis_config::policy::Route| engine::SiteRoute {
-        path: route_name(&route.path),
+        path: route.path.to_string(),
         class: route.class,
     };
     let platform = |platform: &Platform| engine::SitePlatform {
@@ -185,7 +183,7 @@ pub fn declaration(policy: &Policy) -> Declaration {
             .routes
             .iter()
             .map(|route| engine::Route {
-                path: route_name(&route.path),
+                path: route.path.to_string(),
                 class: route.class,
                 challenge: route.challenge != ChallengeMode::Never,
                 rates: route
@@ -219,13 +217,5 @@ pub fn declaration(policy: &Policy) -> Declaration {
         lists: policy.lists.iter().map(list).collect(),
         platforms: policy.platforms.iter().map(platform).collect(),
         vouched: policy.vouched.iter().map(vouched).collect(),
-    }
-}
-
-/// A route as it is written in the configuration.
-pub(crate) fn route_name(path: &PathPattern) -> String {
-    match path {
-        PathPattern::Exact(path) => path.clone(),
-        PathPattern::Below(path) => format!("{path}/**"),
     }
 }

@@ -1,7 +1,6 @@
 //! What stands behind the gate: the scenario's platforms, or the operator's own with the scenario's workers behind them.
 
 use portcullis_config::Policy;
-use portcullis_config::policy::PathPattern;
 use portcullis_engine as engine;
 use portcullis_types::{Limits, RouteClass};
 
@@ -125,10 +124,7 @@ impl PlatformPlan {
     fn declared(platform: &portcullis_config::policy::Platform, draft: &PlatformDraft) -> Self {
         let drafted = |path: &str| draft.routes.iter().find(|route| route.path == path);
         let route = |route: &portcullis_config::policy::Route| {
-            let path = match &route.path {
-                PathPattern::Exact(path) => path.clone(),
-                PathPattern::Below(path) => format!("{path}/**"),
-            };
+            let path = route.path.to_string();
             let rate = |rate: &portcullis_config::policy::Rate| engine::Rate {
                 key: rate.key,
                 per_second: rate.per_second,

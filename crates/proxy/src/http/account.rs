@@ -16,7 +16,7 @@ use super::identity::{Client, Connection};
 use super::upstream::Trace;
 use crate::journal::{Record, Verdict};
 use crate::metrics::Slot;
-use crate::state::{Snapshot, route_name};
+use crate::state::Snapshot;
 use crate::worker::{Worker, unix_millis};
 
 /// What is told of a request when it is over.
@@ -157,7 +157,7 @@ impl Account {
         let local = worker.local();
         let platform = self.place.and_then(|(platform, _)| self.snapshot.as_ref()?.policy.platforms.get(platform));
         let route = platform.zip(self.place).and_then(|(platform, (_, route))| platform.routes.get(route));
-        let path = route.map(|route| route_name(&route.path));
+        let path = route.map(|route| route.path.to_string());
         let order = (!head.fields.is_empty()).then(|| format!("{:016x}", head.fields.order_print()));
         let (reason, detail) = match &self.verdict {
             Some((reason, detail)) => (Some(*reason), Some(detail as &dyn Display)),

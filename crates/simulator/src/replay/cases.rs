@@ -11,7 +11,7 @@ use portcullis_config::{CertificateFacts, Policy, World, load};
 use portcullis_engine::{self as engine, Declaration, Settings};
 use serde_json::Value;
 
-use super::{Report, Setting, Source, keys, limits, replay};
+use super::{Report, Setting, Source, keys, replay};
 
 /// Where the corpora are, if they are on this machine: a directory.
 const CORPORA: &str = "CORPORA";
@@ -51,7 +51,7 @@ fn declaration(policy: &Policy) -> Declaration {
             .routes
             .iter()
             .map(|route| engine::Route {
-                path: limits::name(&route.path),
+                path: route.path.to_string(),
                 class: route.class,
                 challenge: true,
                 rates: route

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt::Write as _;
 
 use portcullis_config::Policy;
-use portcullis_config::policy::PathPattern;
 use portcullis_types::{ClientAddr, Prefix, RateKey, RouteClass};
 use serde::Serialize;
 
@@ -148,7 +147,7 @@ impl Needs {
         for ((platform, route), needs) in &self.routes {
             let Some(platform) = policy.platforms.get(*platform) else { continue };
             let Some(declared) = platform.routes.get(*route) else { continue };
-            let path = name(&declared.path);
+            let path = declared.path.to_string();
             if needs.requests < LEAST_REQUESTS {
                 suggestions
                     .silent
@@ -172,14 +171,6 @@ impl Needs {
             }
         }
         suggestions
-    }
-}
-
-/// A route as it is written in the configuration.
-pub(crate) fn name(path: &PathPattern) -> String {
-    match path {
-        PathPattern::Exact(path) => path.clone(),
-        PathPattern::Below(path) => format!("{path}/**"),
     }
 }
 
