@@ -7,6 +7,9 @@ use crate::report::{Moment, Report};
 /// The drawing's width, and the height of each of its bands.
 const WIDTH: f64 = 960.0;
 const BAND: f64 = 120.0;
+/// Seconds between two ticks of the axis of time, and how many there may be.
+const STEPS: [u32; 11] = [1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 21_600];
+const MOST_TICKS: u32 = 16;
 
 pub(crate) fn render(report: &Report) -> String {
     let mut page = String::from(HEAD);
@@ -24,23 +27,34 @@ pub(crate) fn render(report: &Report) -> String {
 }
 
 const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
-content=\"width=device-width\"><style>body{font:16px/1.5 system-ui,sans-serif;margin:0;color:#1a1a1a;background:#fff}\
-main{max-width:64rem;margin:0 auto;padding:1rem}table{border-collapse:collapse;margin:1rem 0}th,td{text-align:left;\
-padding:.25rem .75rem;border-bottom:1px solid #ccc}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\
-svg{width:100%;height:auto}.fail{font-weight:bold;color:#a00}.hash{font-size:.8rem;overflow-wrap:anywhere}\
-ol{padding-left:1rem;list-style:none}time{font-variant-numeric:tabular-nums;color:#555}</style>";
+content=\"width=device-width\"><style>:root{color-scheme:light dark;--ink:#1a1a1a;--quiet:#555;--line:#ccc;--ground:#fff;\
+--good:#064;--bad:#b00;--hurt:#a85b00;--elevated:#e4e4e4;--attack:#fbd5d5;--overload:#d5e3fb;--recovery:#fbf3d0}\
+@media(prefers-color-scheme:dark){:root{--ink:#e8e8e8;--quiet:#aaa;--line:#444;--ground:#161616;--good:#5c9;--bad:#f77;\
+--hurt:#fb4;--elevated:#333;--attack:#4a1d1d;--overload:#1d2f4a;--recovery:#3d3614}}\
+body{font:16px/1.5 system-ui,sans-serif;margin:0;color:var(--ink);background:var(--ground)}\
+main{max-width:64rem;margin:0 auto;padding:1rem;overflow-wrap:anywhere}h1{font-size:1.6rem}.wide{overflow-x:auto}\
+table{border-collapse:collapse;margin:1rem 0}th,td{text-align:left;padding:.25rem .75rem .25rem 0;\
+border-bottom:1px solid var(--line);overflow-wrap:normal;vertical-align:top}td.n,th.n{text-align:right;white-space:nowrap;\
+font-variant-numeric:tabular-nums}td.what{color:var(--quiet);min-width:14rem}svg{width:100%;min-width:40rem;height:auto;\
+fill:var(--ink)}.fail{font-weight:bold;color:var(--bad)}.hash{font-size:.8rem}ol{padding:0;list-style:none}\
+li{margin:.4rem 0}time{font-variant-numeric:tabular-nums;color:var(--quiet)}</style>";
 
 fn expectations(page: &mut String, report: &Report) {
     page.push_str(
-        "<h2>Expectations</h2><table><tr><th>figure<th class=\"n\">measured<th class=\"n\">limit<th>result</tr>",
+        "<h2>Expectations</h2><div class=\"wide\"><table><tr><th>figure<th class=\"n\">measured<th class=\"n\">limit<th>result\
+         <th>what it is</tr>",
     );
     for expectation in &report.expectations {
         let (class, word) = if expectation.passed { ("", "holds") } else { (" class=\"fail\"", "does not hold") };
         let (name, value) = (escape(&expectation.name), number(expectation.value, expectation.unit));
         let limit = number(Some(expectation.limit), expectation.unit);
-        let _ = write!(page, "<tr{class}><td>{name}<td class=\"n\">{value}<td class=\"n\">{limit}<td>{word}</tr>");
+        let what = what(&expectation.name);
+        let _ = write!(
+            page,
+            "<tr{class}><td>{name}<td class=\"n\">{value}<td class=\"n\">{limit}<td>{word}<td class=\"what\">{what}</tr>"
+        );
     }
-    page.push_str("</table>");
+    page.push_str("</table></div>");
 }
 
 /// Three bands over one axis of time: requests, latency, and what the gate made of it.
@@ -52,10 +66,10 @@ fn timeline(page: &mut String, report: &Report) {
     let requests = moments.iter().map(|moment| moment.legitimate + moment.attack).max().unwrap_or(1).max(1);
     let slowest = moments.iter().map(|moment| moment.p99_ms).fold(1.0, f64::max);
     page.push_str("<h2>Timeline</h2>");
-    let height = 3.0 * BAND + 60.0;
+    let height = 3.0 * BAND + 80.0;
     let _ = write!(
         page,
-        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"Requests, latency and posture over {} seconds\">",
+        "<div class=\"wide\"><svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"Requests, latency and posture over {} seconds\">",
         last.second
     );
     posture_bands(page, moments, &x);
@@ -67,14 +81,14 @@ fn timeline(page: &mut String, report: &Report) {
         let _ = write!(page, "<polyline points=\"{points}\" fill=\"none\" {style}><title>{label}</title></polyline>");
     };
     let share = |count: u32| f64::from(count) / f64::from(requests);
-    line(20.0, "stroke=\"#b00\" stroke-dasharray=\"4 2\"", "attack, sent", &|moment| share(moment.attack));
-    line(20.0, "stroke=\"#b00\" stroke-width=\"2\"", "attack, reached a platform", &|moment| {
+    line(20.0, "stroke=\"var(--bad)\" stroke-dasharray=\"4 2\"", "attack, sent", &|moment| share(moment.attack));
+    line(20.0, "stroke=\"var(--bad)\" stroke-width=\"2\"", "attack, reached a platform", &|moment| {
         share(moment.attack_passed)
     });
-    line(20.0, "stroke=\"#064\" stroke-width=\"2\"", "legitimate", &|moment| share(moment.legitimate));
-    line(20.0, "stroke=\"#e80\"", "legitimate, refused", &|moment| share(moment.legitimate_refused));
-    line(40.0 + BAND, "stroke=\"#064\"", "99th percentile", &|moment| moment.p99_ms / slowest);
-    line(60.0 + 2.0 * BAND, "stroke=\"#333\"", "workers that are busy", &|moment| moment.busy);
+    line(20.0, "stroke=\"var(--good)\" stroke-width=\"2\"", "legitimate", &|moment| share(moment.legitimate));
+    line(20.0, "stroke=\"var(--hurt)\"", "legitimate, refused", &|moment| share(moment.legitimate_refused));
+    line(40.0 + BAND, "stroke=\"var(--good)\"", "99th percentile", &|moment| moment.p99_ms / slowest);
+    line(60.0 + 2.0 * BAND, "stroke=\"var(--ink)\"", "workers that are busy", &|moment| moment.busy);
     let captions = [
         (
             16.0,
@@ -93,11 +107,32 @@ fn timeline(page: &mut String, report: &Report) {
         let (from, until) = (at(attack.from), at(attack.until));
         let _ = write!(
             page,
-            "<line x1=\"{from:.1}\" x2=\"{until:.1}\" y1=\"21\" y2=\"21\" stroke=\"#b00\" stroke-width=\"4\"><title>{}</title></line>",
+            "<line x1=\"{from:.1}\" x2=\"{until:.1}\" y1=\"21\" y2=\"21\" stroke=\"var(--bad)\" stroke-width=\"4\"><title>{}</title></line>",
             escape(&attack.name)
         );
     }
-    page.push_str("</svg><p>The ground is grey while the posture is elevated, red in attack, blue in overload, yellow in recovery.</p>");
+    axis(page, first.second, last.second);
+    page.push_str("</svg></div><p>The ground is grey while the posture is elevated, red in attack, blue in overload, yellow in recovery.</p>");
+}
+
+/// Full minutes, or multiples of them, under the bands.
+fn axis(page: &mut String, first: u32, last: u32) {
+    let span = last.saturating_sub(first).max(1);
+    let step = STEPS.into_iter().find(|step| span / step <= MOST_TICKS).unwrap_or(86_400);
+    let bottom = 3.0 * BAND + 60.0;
+    for second in (first.next_multiple_of(step)..=last).step_by(step as usize) {
+        let x = WIDTH * f64::from(second - first) / f64::from(span);
+        let (hours, minutes, seconds) = (second / 3600, second / 60 % 60, second % 60);
+        let label =
+            if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") };
+        let _ = write!(
+            page,
+            "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"20\" y2=\"{bottom}\" stroke=\"var(--line)\" stroke-width=\"0.5\"/>\
+             <text x=\"{:.1}\" y=\"{}\" font-size=\"12\">{label}</text>",
+            x + 3.0,
+            bottom + 14.0
+        );
+    }
 }
 
 fn posture_bands(page: &mut String, moments: &[Moment], x: &dyn Fn(&Moment) -> f64) {
@@ -105,10 +140,10 @@ fn posture_bands(page: &mut String, moments: &[Moment], x: &dyn Fn(&Moment) -> f
     while let Some(first) = rest.first() {
         let same = rest.iter().take_while(|moment| moment.posture == first.posture).count();
         let ground = match first.posture {
-            "elevated" => "#e4e4e4",
-            "attack" => "#fbd5d5",
-            "overload" => "#d5e3fb",
-            "recovery" => "#fbf3d0",
+            "elevated" => "var(--elevated)",
+            "attack" => "var(--attack)",
+            "overload" => "var(--overload)",
+            "recovery" => "var(--recovery)",
             _ => "",
         };
         let next = rest.get(same).or(rest.last());
@@ -127,7 +162,7 @@ fn posture_bands(page: &mut String, moments: &[Moment], x: &dyn Fn(&Moment) -> f
 }
 
 fn cohorts(page: &mut String, report: &Report) {
-    page.push_str("<h2>Legitimate sessions</h2><table><tr><th>cohort");
+    page.push_str("<h2>Legitimate sessions</h2><div class=\"wide\"><table><tr><th>cohort");
     for word in ["sessions", "refused", "challenged", "not passed", "over 2 s", "unserved"] {
         let _ = write!(page, "<th class=\"n\">{word}");
     }
@@ -142,7 +177,7 @@ fn cohorts(page: &mut String, report: &Report) {
         }
         page.push_str("</tr>");
     }
-    page.push_str("</table>");
+    page.push_str("</table></div>");
 }
 
 fn acts(page: &mut String, report: &Report) {
@@ -157,12 +192,21 @@ fn acts(page: &mut String, report: &Report) {
 }
 
 fn figures(page: &mut String, report: &Report) {
-    page.push_str("<h2>Everything that was measured</h2><table>");
+    page.push_str("<h2>Everything that was measured</h2><div class=\"wide\"><table>");
     for figure in &report.figures {
         let value = number(figure.value, figure.unit);
-        let _ = write!(page, "<tr><td>{}<td class=\"n\">{value}</tr>", escape(&figure.name));
+        let (name, what) = (escape(&figure.name), what(&figure.name));
+        let _ = write!(page, "<tr><td>{name}<td class=\"n\">{value}<td class=\"what\">{what}</tr>");
     }
-    page.push_str("</table>");
+    page.push_str("</table></div>");
+}
+
+/// What a figure is, in words.
+fn what(figure: &str) -> String {
+    crate::figures::FIGURES
+        .iter()
+        .find(|(name, ..)| *name == figure)
+        .map_or_else(String::new, |(.., what)| escape(what))
 }
 
 fn number(value: Option<f64>, unit: &str) -> String {
@@ -200,5 +244,6 @@ mod tests {
         assert!(page.contains("n&lt;script&gt;") && page.contains("a &amp; b"), "escaped");
         assert!(!page.contains("<script"), "nothing runs");
         assert!(page.contains("<polyline") && page.contains("role=\"img\""));
+        assert!(page.contains(">0:10</text>") && page.contains("<td class=\"what\">rules that acted<"), "{page}");
     }
 }
