@@ -46,6 +46,7 @@ pub const PURE_LIBRARIES: &[&str] = &[
     "bytes",
     "http",
     "itoa",
+    "libm",
     "memchr",
     "postcard",
     "rustls-pki-types",

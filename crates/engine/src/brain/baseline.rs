@@ -43,7 +43,7 @@ impl Level {
             self.anchor = self.value;
             return;
         }
-        let most = self.anchor * RISE.powf(seconds / HOUR);
+        let most = self.anchor * libm::pow(RISE, seconds / HOUR);
         let falling = self.anchor + (self.value - self.anchor) * (seconds / HOUR).min(1.0);
         self.anchor = if self.value > self.anchor { self.value.min(most) } else { falling };
         self.value = self.value.min(self.anchor * HEADROOM);
@@ -91,7 +91,8 @@ impl Scatter {
             if window.ticks >= ticks {
                 let mean = window.expected.max(0.5);
                 // One wild window must not make the gate blind.
-                let ratio = ((window.count - window.expected).powi(2) / mean).min(window.value * 25.0);
+                let apart = window.count - window.expected;
+                let ratio = (apart * apart / mean).min(window.value * 25.0);
                 let pace = (f64::from(ticks) / 600.0).min(0.1);
                 window.value += (ratio - window.value) * pace;
                 *window = ScatterWindow { value: window.value, ..ScatterWindow::default() };
@@ -238,7 +239,7 @@ impl Expected {
 
     /// Follows a growth that has lasted and harmed nobody, no faster than the clamp, while everything else is frozen.
     pub(crate) fn creep(&mut self, rate: f64, seconds: f64) {
-        let most = self.level.value.max(0.1) * RISE.powf(seconds / HOUR);
+        let most = self.level.value.max(0.1) * libm::pow(RISE, seconds / HOUR);
         if rate > self.level.value {
             self.level.value = rate.min(most);
             self.level.anchor = self.level.anchor.max(self.level.value);
@@ -293,7 +294,8 @@ impl Latency {
         }
         let mean = sum_us as f64 / f64::from(count);
         if self.learned > 0 {
-            let one = f64::from(count) * (mean - self.mean_us.value).powi(2);
+            let apart = mean - self.mean_us.value;
+            let one = f64::from(count) * apart * apart;
             let pace = if self.learned < 100 { 0.1 } else { 0.02 };
             self.variance += (one.min(self.variance.max(mean * mean) * 25.0) - self.variance) * pace;
         } else {
@@ -325,7 +327,7 @@ impl Share {
     }
 
     pub(crate) fn learn(&mut self, yes: f64, all: f64, seconds: f64) {
-        let fade = 0.5f64.powf(seconds / Self::FADE);
+        let fade = libm::exp2(-seconds / Self::FADE);
         self.yes = self.yes * fade + yes;
         self.all = (self.all * fade + all).max(self.yes);
     }
@@ -355,7 +357,7 @@ mod tests {
     /// Between 20 and 100, highest at two in the afternoon.
     fn daily(wall: u64) -> f64 {
         let hour = (wall % DAY) as f64 / 3_600_000.0;
-        60.0 + 40.0 * ((hour - 14.0) / 24.0 * std::f64::consts::TAU).cos()
+        60.0 + 40.0 * libm::cos((hour - 14.0) / 24.0 * std::f64::consts::TAU)
     }
 
     #[test]
@@ -386,7 +388,7 @@ mod tests {
     #[test]
     fn who_adds_a_little_each_hour_does_not_become_ordinary() {
         let evil =
-            |wall: u64| daily(wall) * 1.2f64.powf((wall.saturating_sub(14 * DAY)) as f64 / 3_600_000.0).min(30.0);
+            |wall: u64| daily(wall) * libm::pow(1.2, (wall.saturating_sub(14 * DAY)) as f64 / 3_600_000.0).min(30.0);
         let after = || {
             let mut expected = Expected::default();
             let wall = days(&mut expected, 0, 14, daily);

@@ -514,7 +514,7 @@ impl Channels {
 
     fn watch_protocol(&mut self, interval: &Interval<'_>, ordinary: &Ordinary) {
         let usual = (ordinary.abuse.value() * 2.0).max(1.0) * interval.seconds;
-        self.protocol += f64::from(interval.abuse) * 4.0f64.ln() - usual * 3.0;
+        self.protocol += f64::from(interval.abuse) * libm::log(4.0) - usual * 3.0;
         self.protocol = self.protocol.clamp(0.0, PROTOCOL_STRONG * 2.0);
         let seconds: f64 = self.last(SECOND).map(|moment| moment.seconds).sum();
         let abuse: f64 = self.last(SECOND).map(|moment| f64::from(moment.abuse)).sum();
@@ -528,7 +528,7 @@ impl Channels {
 
     fn watch_business(&mut self, interval: &Interval<'_>, ordinary: &Ordinary, event: bool) {
         self.routes.resize(interval.routes.len(), RouteWatch::default());
-        let fade = 0.5f64.powf(interval.seconds / BUSINESS_FADES);
+        let fade = libm::exp2(-interval.seconds / BUSINESS_FADES);
         let warm = ordinary.is_warm();
         let ease = if event { EVENT_EASE } else { 1.0 };
         let (mut weak, mut strong, mut worst) = (false, false, 0.0);
@@ -647,11 +647,11 @@ fn lateness<'a>(moments: impl Iterator<Item = &'a Moment>, bases: &[Option<(f64,
 
 /// One step of a one-sided cumulative sum of log likelihoods: as usual, or [`RATIO`] times that, both scattering.
 fn sum_rate(sum: f64, count: f64, usual: f64, scatter: f64, strong: f64) -> f64 {
-    (sum + (count * RATIO.ln() - usual * (RATIO - 1.0)) / scatter).clamp(0.0, strong * 1.5)
+    (sum + (count * libm::log(RATIO) - usual * (RATIO - 1.0)) / scatter).clamp(0.0, strong * 1.5)
 }
 
 /// The same for shares: as usual, or more by `more`.
 fn sum_share(sum: f64, (yes, no): (f64, f64), usual: f64, more: f64) -> f64 {
     let worse = (usual + more).min(0.98);
-    (sum + yes * (worse / usual).ln() + no * ((1.0 - worse) / (1.0 - usual)).ln()).clamp(0.0, 60.0)
+    (sum + yes * libm::log(worse / usual) + no * libm::log((1.0 - worse) / (1.0 - usual))).clamp(0.0, 60.0)
 }

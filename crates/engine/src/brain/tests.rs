@@ -86,10 +86,10 @@ impl Town {
     fn count(&mut self, mean: f64) -> u32 {
         if mean > 40.0 {
             let (u, v) = (self.chance.share().max(1e-12), self.chance.share());
-            let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
+            let normal = (-2.0 * libm::log(u)).sqrt() * libm::cos(std::f64::consts::TAU * v);
             return (mean + mean.sqrt() * normal).round().max(0.0) as u32;
         }
-        let (limit, mut product, mut count) = ((-mean).exp(), self.chance.share(), 0);
+        let (limit, mut product, mut count) = (libm::exp(-mean), self.chance.share(), 0);
         while product > limit {
             product *= self.chance.share();
             count += 1;
@@ -133,7 +133,7 @@ impl Town {
     fn ask(&mut self, route: usize, count: u32, mean_us: f64, life: &Life, with_rows: bool, tool: bool) {
         let failed = self.coins(count, life.failing);
         // Half of it is the same each time, the rest is chance.
-        let one = |chance: f64| (0.5 - 0.5 * chance.max(1e-9).ln()) * mean_us;
+        let one = |chance: f64| (0.5 - 0.5 * libm::log(chance.max(1e-9))) * mean_us;
         let took: f64 = (0..count).map(|_| one(self.chance.share())).sum();
         let class = ROUTES[route].1;
         let tally = &mut self.came.classes[class.index()];

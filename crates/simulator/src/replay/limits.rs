@@ -361,7 +361,7 @@ fn quantile(values: impl Iterator<Item = f64>) -> f64 {
 
 /// A number that a person would have written: whole fives below fifty, then two digits.
 fn round_up(value: f64) -> u32 {
-    let step = if value <= 50.0 { 5.0 } else { 10_f64.powf(value.log10().floor() - 1.0).max(5.0) };
+    let step = if value <= 50.0 { 5.0 } else { libm::exp10(libm::log10(value).floor() - 1.0).max(5.0) };
     ((value / step).ceil() * step) as u32
 }
 
