@@ -31,7 +31,7 @@ fn main() {
     let mut forged = passed.as_ref().to_vec();
     forged[30] ^= 1;
     for (name, text) in [("history", history.as_ref()), ("passed", passed.as_ref()), ("forged", &forged[..])] {
-        println!("read {name}: {:.0} ns", each(READS, || tokens.read(black_box(text), who, WALL).is_some()));
+        println!("read {name}: {:.0} ns", each(READS, || tokens.read(black_box(text), || who, WALL).is_some()));
     }
     println!("binding: {:.0} ns", each(READS, || tokens.binding(black_box(&sight)) == who));
     println!("make: {:.0} ns", each(READS, || tokens.puzzle(who, WALL).as_str().is_empty()));

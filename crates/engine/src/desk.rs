@@ -8,7 +8,7 @@ use portcullis_types::{Reason, RouteClass, Tick};
 use crate::admission::flow::{Flow, Place};
 use crate::admission::priority::Priority;
 use crate::admission::queue::{Queue, Turn};
-use crate::brain::orders::{Action, AdmissionOrders, LiveRule, Orders, RoomOrders, RuleId};
+use crate::brain::orders::{Action, AdmissionOrders, Literal, LiveRule, Orders, PlatformOrders, RoomOrders, RuleId};
 use crate::brain::posture::Posture;
 use crate::declared::Declared;
 use crate::node::{Node, Permit};
@@ -50,6 +50,8 @@ const ROOM_WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_
 #[derive(Debug)]
 pub(crate) struct Desk {
     orders: Arc<Orders>,
+    /// Of each platform's rules, by position, the literal that tells most requests apart: one comparison a rule, mostly.
+    telling: Vec<Vec<Option<Literal>>>,
     /// By position of the platform.
     queues: Vec<Queue>,
     recorder: Recorder,
@@ -105,6 +107,7 @@ impl Desk {
     pub(crate) fn new(node: &Node, declared: &Declared, seed: u64) -> Self {
         Self {
             orders: Arc::default(),
+            telling: Vec::new(),
             queues: declared.flows().map(|flow| Queue::new(Arc::clone(flow))).collect(),
             recorder: Recorder::new(&declared.routes(), seed, Tick::ZERO),
             ladders: [Ladder::default(); LADDERS],
@@ -118,6 +121,8 @@ impl Desk {
     /// Holds to other orders. Who waits and would be refused by a rule now is not kept waiting, nor does it keep others.
     pub(crate) fn obey(&mut self, orders: Arc<Orders>) {
         self.orders = orders;
+        let rules = |orders: &PlatformOrders| orders.rules.iter().map(telling).collect();
+        self.telling = self.orders.platforms.iter().map(rules).collect();
         let salt = self.salt;
         for (queue, orders) in self.queues.iter_mut().zip(&self.orders.platforms) {
             let refuses = |rule: &&LiveRule| rule.share > 0 && rule.action >= Action::Refuse;
@@ -160,6 +165,7 @@ impl Desk {
     ) -> Visit {
         self.now = now;
         let (senses, tokens) = (node.senses(), node.tokens());
+        let asker = senses.meet(ask);
         let cost_us = senses.expected_cost_us(narrow(ask.platform), narrow(ask.route));
         let (mut trust, vouched) = declared.vouching.vouch(ask, node, now).unwrap_or((Trust::Fresh, None));
         if allowed {
@@ -168,12 +174,12 @@ impl Desk {
         }
         let (mut id, mut step, mut renew) = (0, None, None);
         let token = ask.sight.token.filter(|_| trust == Trust::Fresh);
-        if let Some(vouch) = token.and_then(|text| tokens.read(text, tokens.binding(&ask.sight), ask.wall)) {
+        if let Some(vouch) = token.and_then(|text| tokens.read(text, || tokens.binding(&ask.sight), ask.wall)) {
             (id, step) = (vouch.id, vouch.step);
             trust = if self.charge(node, id, cost_us, now) { vouch.trust } else { Trust::Suspect };
             renew = (vouch.renew && trust == Trust::History).then_some(vouch.first_day);
         }
-        let seen = senses.perceive(ask, trust, id, now);
+        let seen = senses.describe(asker, ask, trust, id, now);
         if seen.token != 0 {
             senses.cookie_came_back(&seen);
         }
@@ -194,16 +200,17 @@ impl Desk {
     /// Charges a token. A stolen one throttles itself: what is beyond the budget of one person is not vouched for.
     fn charge(&self, node: &Node, id: u64, cost_us: u32, now: Tick) -> bool {
         let weight = (cost_us / (ORDINARY_US / 8)).clamp(WEIGHTS.0, WEIGHTS.1);
-        let hash = node.hash(&[b"token", &id.to_le_bytes()]);
+        let hash = node.senses().token(id);
         node.rates().charge(hash, self.token_budget.weighing(u64::from(weight)), now).is_ok()
     }
 
     /// Applies the rules in force: the first that matches decides, those in shadow only count.
     pub(crate) fn rules(&mut self, ask: &Ask<'_>, visit: &mut Visit) -> Option<Ruling> {
-        let orders = self.orders.platforms.get(ask.platform)?;
+        let (orders, telling) = (self.orders.platforms.get(ask.platform)?, self.telling.get(ask.platform)?);
         let mut decided = None;
-        for (position, rule) in orders.rules.iter().enumerate() {
-            if !rule.matches(&visit.seen.attributes) {
+        for (position, (rule, telling)) in orders.rules.iter().zip(telling).enumerate() {
+            let attributes = &visit.seen.attributes;
+            if !telling.is_none_or(|literal| literal.holds(attributes)) || !rule.matches(attributes) {
                 continue;
             }
             if rule.share == 0 || decided.is_some() {
@@ -380,6 +387,11 @@ fn place(flow: &Flow, room: RoomOrders, ticket: Option<Ticket>, wall: u64, seen:
     let seconds = Duration::from_millis(arrived.saturating_sub(room.admitted_until)).as_secs_f32();
     let wait = Duration::from_secs_f32(seconds / room.speed.max(0.001)).clamp(ROOM_WAIT.0, ROOM_WAIT.1);
     RoomPlace { arrived, ahead, wait, seen: *seen }
+}
+
+/// The literal with the greatest value: a hash, which few requests have, before a mark, which many have.
+fn telling(rule: &LiveRule) -> Option<Literal> {
+    rule.literals.iter().copied().max_by_key(|literal| literal.value)
 }
 
 /// What a rule does with a visitor, and what is noted of it.

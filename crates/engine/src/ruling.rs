@@ -38,13 +38,13 @@ pub(crate) type Observed = SmallVec<[Refusal; 2]>;
 pub struct Admitted {
     pub(crate) place: Option<Place>,
     pub(crate) _permits: [Option<Permit>; 2],
+    pub(crate) seen: Seen,
     pub(crate) held: Held,
 }
 
 /// What goes with a request, whether it waits or not.
 #[derive(Debug)]
 pub(crate) struct Held {
-    pub(crate) seen: Seen,
     pub(crate) observed: Observed,
     pub(crate) grant: Option<Grant>,
     /// The place under the concurrency of whoever is vouched for.
@@ -81,7 +81,7 @@ impl Admitted {
     /// What is remembered of the request, for its account.
     #[must_use]
     pub const fn seen(&self) -> &Seen {
-        &self.held.seen
+        &self.seen
     }
 
     /// What the visitor has earned by it.

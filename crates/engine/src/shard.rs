@@ -124,8 +124,9 @@ impl Shard {
             (Turn::Stay, _) => Claim::Stay,
             (Turn::Go(place), Some(_)) => match self.ceilings(platform, waiting) {
                 Ok((permits, held)) => {
-                    self.desk.goes(&held.seen, now.since(waiting.since));
-                    Claim::Go(Admitted { place: Some(place), _permits: permits, held })
+                    let seen = waiting.seen;
+                    self.desk.goes(&seen, now.since(waiting.since));
+                    Claim::Go(Admitted { place: Some(place), _permits: permits, seen, held })
                 }
                 Err(refusal) => Claim::Give(Ruling::Refused(refusal, false)),
             },
@@ -207,7 +208,7 @@ impl Shard {
         }
         let charged = self.charge(&charges, now, &mut observed);
         let seen = visit.seen;
-        let held = Held { seen, observed, grant: visit.grant, _vouched: visit.vouched };
+        let held = Held { observed, grant: visit.grant, _vouched: visit.vouched };
         match (standing, charged) {
             (Standing::Wait(ticket, flow), Err(refusal)) => {
                 self.desk.leave(&flow, ticket);
@@ -217,11 +218,11 @@ impl Shard {
             // What waits is not under way: it takes up its place under the declared concurrency when it goes.
             (Standing::Wait(ticket, flow), Ok(())) => {
                 let (since, wall, held) = (now, ask.wall, Some(held));
-                Ok(Ruling::Waiting(Waiting { ticket, flow, since, wall, held, seen }))
+                Ok(Ruling::Waiting(Waiting { ticket, flow, since, wall, seen, held }))
             }
             (Standing::Go(place), Ok(())) => {
                 self.desk.goes(&seen, Duration::ZERO);
-                Ok(Ruling::Admitted(Admitted { place, _permits: permits, held }))
+                Ok(Ruling::Admitted(Admitted { place, _permits: permits, seen, held }))
             }
             (Standing::Give(ruling), Ok(())) => Ok(ruling),
         }
@@ -238,15 +239,15 @@ impl Shard {
         let charges: Vec<_> = rates.iter().map(|rate| (self.rate_hash(rate, ask), rate)).collect();
         let permits = enter_all(self.declared.ceilings(ask.platform, ask.class), &mut observed)?;
         self.charge(&charges, now, &mut observed)?;
-        let held = Held { seen: unseen(ask, now), observed, grant: None, _vouched: None };
-        Ok(Ruling::Admitted(Admitted { place: None, _permits: permits, held }))
+        let held = Held { observed, grant: None, _vouched: None };
+        Ok(Ruling::Admitted(Admitted { place: None, _permits: permits, seen: unseen(ask, now), held }))
     }
 
     /// Places under the declared concurrency for a request that waited.
     fn ceilings(&self, platform: usize, waiting: &mut Waiting) -> Result<([Option<Permit>; 2], Held), Refusal> {
         let over = || Refusal::new(Reason::Overloaded, "its turn was told before");
         let mut held = waiting.held.take().ok_or_else(over)?;
-        let permits = enter_all(self.declared.ceilings(platform, held.seen.class), &mut held.observed)?;
+        let permits = enter_all(self.declared.ceilings(platform, waiting.seen.class), &mut held.observed)?;
         Ok((permits, held))
     }
 

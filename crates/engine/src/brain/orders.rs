@@ -89,7 +89,7 @@ impl LiveRule {
     /// Whether a request looks like that.
     #[must_use]
     pub fn matches(&self, attributes: &Attributes) -> bool {
-        self.literals.iter().all(|literal| attributes.get(literal.attribute) == literal.value)
+        self.literals.iter().all(|literal| literal.holds(attributes))
     }
 }
 
@@ -110,6 +110,14 @@ pub struct Literal {
     pub attribute: Attribute,
     /// What.
     pub value: u32,
+}
+
+impl Literal {
+    /// Whether it holds for a request.
+    #[must_use]
+    pub const fn holds(&self, attributes: &Attributes) -> bool {
+        attributes.get(self.attribute) == self.value
+    }
 }
 
 /// What is done with a match, from mild to hard.

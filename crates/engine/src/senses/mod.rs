@@ -27,7 +27,7 @@ use self::costs::Costs;
 use self::crowds::{CROWDS, Crowds};
 use self::hash::Keys;
 use self::sight::{Attributes, Business, OVERDRAWN, Outcome, Seen};
-use self::visitors::{Met, VISITORS, Visit, Visitors};
+use self::visitors::{Met, Place, VISITORS, Visit, Visitors};
 use crate::shard::Ask;
 use crate::trust::Trust;
 
@@ -62,6 +62,17 @@ pub struct Known {
     pub navigations: u8,
 }
 
+/// Who asks, and what is remembered of whom.
+#[derive(Debug)]
+pub(crate) struct Asker<'a> {
+    kind: u64,
+    network: u64,
+    tls: u64,
+    h2: u64,
+    visitor: u64,
+    place: Option<Place<'a>>,
+}
+
 impl Senses {
     /// Takes the memory for a million visitors. `secret` must come from the system's randomness.
     #[must_use]
@@ -92,13 +103,21 @@ impl Senses {
     /// [`Trust::Human`] where `trust` is [`Trust::Fresh`] and the visitor did several kinds of things that browsers do.
     #[must_use]
     pub fn perceive(&self, ask: &Ask<'_>, trust: Trust, token: u64, now: Tick) -> Seen {
-        let (sight, keys) = (&ask.sight, &self.keys);
-        let [kind, host_bits, network_bits] = address_bits(ask.client);
-        let [tls, h2] = [sight.tls, sight.h2].map(|text| text.map_or(0, |text| keys.long(text)));
-        let visitor = keys.numbers([kind, host_bits, tls, h2]);
-        // Early, so that memory answers while the rest is hashed.
-        let place = self.visitors.look(visitor);
+        self.describe(self.meet(ask), ask, trust, token, now)
+    }
 
+    /// Who asks. It comes before all else, so that memory answers while the rest is looked at.
+    pub(crate) fn meet(&self, ask: &Ask<'_>) -> Asker<'_> {
+        let [kind, host_bits, network] = address_bits(ask.client);
+        let [tls, h2] = [ask.sight.tls, ask.sight.h2].map(|text| text.map_or(0, |text| self.keys.long(text)));
+        let visitor = self.keys.numbers([kind, host_bits, tls, h2]);
+        Asker { kind, network, tls, h2, visitor, place: self.visitors.look(visitor) }
+    }
+
+    /// What the request of that visitor looks like, as [`Senses::perceive`] says.
+    pub(crate) fn describe(&self, asker: Asker<'_>, ask: &Ask<'_>, trust: Trust, token: u64, now: Tick) -> Seen {
+        let (sight, keys) = (&ask.sight, &self.keys);
+        let Asker { kind, network, tls, h2, visitor, place } = asker;
         let text = |text: Option<&[u8]>| text.map_or(0, |text| keys.short(text));
         let number = |number: [u64; 4]| high(keys.numbers(number)).max(1);
         let path = shape::path(keys, sight.path);
@@ -135,7 +154,7 @@ impl Senses {
             if sight.order == 0 { 0 } else { number([sight.order, 0, 0, ORDER]) },
             agent,
             family,
-            number([kind, network_bits, 0, NETWORK]),
+            number([kind, network, 0, NETWORK]),
             vouched,
             u32::from(evidence),
             referer,
@@ -198,6 +217,11 @@ impl Senses {
         self.costs.expected_us(platform, route)
     }
 
+    /// What the budget of a token is counted under.
+    pub(crate) fn token(&self, id: u64) -> u64 {
+        self.keys.numbers([id, 0, 0, TOKEN])
+    }
+
     fn address(&self, client: ClientAddr) -> u64 {
         let [kind, bits, _] = address_bits(client);
         self.keys.numbers([kind, bits, 0, ADDRESS])
@@ -209,6 +233,7 @@ impl Senses {
 const ADDRESS: u64 = 1;
 const NETWORK: u64 = 2;
 const ORDER: u64 = 3;
+const TOKEN: u64 = 4;
 
 /// The kind of an address, what of it one host is given (a /64 of IPv6), and its network (/24 or /48).
 fn address_bits(client: ClientAddr) -> [u64; 3] {

@@ -3,7 +3,7 @@
 //! A cache-buster writes `?a8f3k=91x7q`, then `?zz0q1=77b2p`; a person's browser writes `?q=petition`. Told by shape, the
 //! first is always the same, and the second is not the same as the first.
 
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr2};
 
 use super::hash::Keys;
 
@@ -73,6 +73,10 @@ const JOINT: u8 = 27;
 const FOREIGN: u8 = 28;
 /// Announces two digits that stand for a byte.
 const ESCAPE: u8 = 29;
+/// Stands between a name and its value; joins, anywhere else.
+const EQUALS: u8 = 30;
+/// Stands between parameters; joins, anywhere else.
+const AND: u8 = 31;
 const LETTERS: u32 = (1 << 26) - 1;
 
 const CLASSES: [u8; 256] = {
@@ -85,6 +89,8 @@ const CLASSES: [u8; 256] = {
             b'A'..=b'Z' => value - b'A',
             b'0'..=b'9' => DIGIT,
             b'%' => ESCAPE,
+            b'=' => EQUALS,
+            b'&' => AND,
             b'!'..=b'~' => JOINT,
             _ => FOREIGN,
         };
@@ -119,20 +125,40 @@ const ONE_RARE: u32 = 1 << 16;
 
 /// The shape of a name or value.
 pub(crate) fn shape(text: &[u8]) -> Shape {
-    const OTHERS: u32 = 1 << FOREIGN | 1 << ESCAPE;
     let text = text.get(..LOOKED_AT).unwrap_or(text);
-    let (mut seen, pairs) = look(text.iter());
-    let mut pairs = pairs;
-    if seen & 1 << ESCAPE != 0 {
+    let look = look(text.iter(), 0);
+    told(text, look)
+}
+
+/// The part of `text` that stands before the first byte of one of the classes `ends`, its shape, and what stands from
+/// there on.
+fn part(text: &[u8], ends: u32) -> (&[u8], Shape, &[u8]) {
+    let near = text.get(..LOOKED_AT).unwrap_or(text);
+    let look = look(near.iter(), ends);
+    let far = |text| if ends & 1 << EQUALS == 0 { memchr(b'&', text) } else { memchr2(b'=', b'&', text) };
+    let length = match text.get(LOOKED_AT..) {
+        Some(rest) if look.length == LOOKED_AT => far(rest).map_or(text.len(), |at| LOOKED_AT + at),
+        _ => look.length,
+    };
+    let shape = told(near.get(..look.length).unwrap_or(near), look);
+    let (part, rest) = text.split_at_checked(length).unwrap_or((text, &[]));
+    (part, shape, rest)
+}
+
+/// What a look at so many bytes tells of their shape.
+fn told(text: &[u8], mut looked: Look) -> Shape {
+    const OTHERS: u32 = 1 << FOREIGN | 1 << ESCAPE;
+    if looked.seen & 1 << ESCAPE != 0 {
         // The two digits behind it stand for a byte and are no pair.
         let mut escaped = 0u8;
-        (seen, pairs) = look(text.iter().filter(|byte| {
+        let counting = text.iter().filter(|byte| {
             let counts = escaped == 0;
             escaped = if **byte == b'%' { 2 } else { escaped.saturating_sub(1) };
             counts
-        }));
+        });
+        looked = look(counting, 0);
     }
-    let (pairs, rare) = (pairs % ONE_RARE, pairs / ONE_RARE);
+    let (seen, pairs, rare) = (looked.seen, looked.pairs % ONE_RARE, looked.pairs / ONE_RARE);
     if seen == 0 {
         Shape::Empty
     } else if seen & (LETTERS | OTHERS) == 0 {
@@ -147,16 +173,31 @@ pub(crate) fn shape(text: &[u8]) -> Shape {
     }
 }
 
-/// A bit for each class that occurs, and the sum of the pairs.
-fn look<'a>(text: impl Iterator<Item = &'a u8>) -> (u32, u32) {
-    let (mut seen, mut pairs, mut before) = (0, 0, JOINT);
+#[derive(Clone, Copy)]
+struct Look {
+    /// Bytes that were looked at.
+    length: usize,
+    /// A bit for each class that occurs.
+    seen: u32,
+    /// The sum of the pairs.
+    pairs: u32,
+}
+
+/// Looks at a text up to the first byte of one of the classes `ends`.
+fn look<'a>(text: impl Iterator<Item = &'a u8>, ends: u32) -> Look {
+    let (mut look, mut before) = (Look { length: 0, seen: 0, pairs: 0 }, JOINT);
     for byte in text {
         let class = CLASSES[usize::from(*byte)] & 31;
-        seen |= 1u32 << class;
-        pairs += PAIRS[usize::from(before)][usize::from(class)];
+        let bit = 1u32 << class;
+        if ends & bit != 0 {
+            break;
+        }
+        look.length += 1;
+        look.seen |= bit;
+        look.pairs += PAIRS[usize::from(before)][usize::from(class)];
         before = class;
     }
-    (seen, pairs)
+    look
 }
 
 /// Names that advertisers and mailers append to links that people share. They look made up and are not.
@@ -176,17 +217,22 @@ pub(crate) fn query(keys: &Keys, query: &[u8]) -> u32 {
     let mut rest = query.get(..QUERY_BYTES).unwrap_or(query);
     let (mut names, mut made_up) = (0u32, 0u32);
     for _ in 0..PARAMETERS {
-        let (pair, more) = split(rest, b'&');
-        let (name, value) = split(pair, b'=');
-        let value = value.map_or(Shape::Empty, shape);
-        if matches!(shape(name), Shape::MadeUp | Shape::Number | Shape::Encoded) && !KNOWN_NAMES.contains(&name) {
+        let (name, shape, behind) = part(rest, 1 << EQUALS | 1 << AND);
+        let (value, behind) = match behind {
+            [b'=', value @ ..] => {
+                let (_, shape, behind) = part(value, 1 << AND);
+                (shape, behind)
+            }
+            _ => (Shape::Empty, behind),
+        };
+        if matches!(shape, Shape::MadeUp | Shape::Number | Shape::Encoded) && !KNOWN_NAMES.contains(&name) {
             made_up = 1;
         } else {
             names = names.wrapping_add(mix(keys.short(name), value as u32));
         }
-        match more {
-            Some(more) => rest = more,
-            None => return mix(names, made_up).max(1),
+        match behind {
+            [_, more @ ..] => rest = more,
+            [] => return mix(names, made_up).max(1),
         }
     }
     mix(names, made_up | MORE).max(1)
@@ -194,14 +240,6 @@ pub(crate) fn query(keys: &Keys, query: &[u8]) -> u32 {
 
 /// There were more parameters than are looked at.
 const MORE: u32 = 1 << 31;
-
-/// What stands before the first `byte`, and what behind it.
-fn split(text: &[u8], byte: u8) -> (&[u8], Option<&[u8]>) {
-    match memchr(byte, text).and_then(|at| text.split_at_checked(at)) {
-        Some((before, from)) => (before, from.get(1..)),
-        None => (text, None),
-    }
-}
 
 /// One number of two, so that the sum of several tells which belonged together.
 const fn mix(name: u32, value: u32) -> u32 {
@@ -213,10 +251,10 @@ const fn mix(name: u32, value: u32) -> u32 {
 /// have a path of their own.
 pub(crate) fn path(keys: &Keys, path: &[u8]) -> u32 {
     let cut = path.get(..PATH_BYTES).unwrap_or(path);
-    let start = memrchr(b'/', cut).map_or(0, |at| at + 1);
+    let start = cut.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
     let (parents, part) = cut.split_at_checked(start).unwrap_or((cut, &[]));
     // A file is named by what stands before its ending.
-    let stem = memrchr(b'.', part).filter(|at| *at > 0).and_then(|at| part.get(..at));
+    let stem = part.iter().rposition(|byte| *byte == b'.').filter(|at| *at > 0).and_then(|at| part.get(..at));
     match shape(stem.unwrap_or(part)) {
         shape @ (Shape::Number | Shape::MadeUp) => mix(keys.short(parents), shape as u32).max(1),
         _ => keys.short(cut),

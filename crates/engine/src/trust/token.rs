@@ -133,11 +133,11 @@ impl Keys {
 
     /// Reads what vouches for a visitor, [`Kind::History`] or [`Kind::Passed`]: each request that carries one pays for
     /// this.
-    pub(crate) fn read_vouch(&self, text: &[u8], binding: Binding, wall: u64) -> Option<Token> {
+    pub(crate) fn read_vouch(&self, text: &[u8], binding: impl FnOnce() -> Binding, wall: u64) -> Option<Token> {
         let bytes = decode(text)?;
         match bytes[0] {
             1 => self.check(&bytes, Kind::History, None, wall),
-            2 => self.check(&bytes, Kind::Passed, Some(binding), wall),
+            2 => self.check(&bytes, Kind::Passed, Some(binding()), wall),
             _ => None,
         }
     }
