@@ -139,6 +139,11 @@ impl Desk {
         }
     }
 
+    /// Memory of the queues and of what is noted.
+    pub(crate) fn bytes(&self) -> usize {
+        self.queues.iter().map(Queue::bytes).sum::<usize>() + self.recorder.bytes()
+    }
+
     pub(crate) const fn recorder(&mut self) -> &mut Recorder {
         &mut self.recorder
     }

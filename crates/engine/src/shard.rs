@@ -34,6 +34,8 @@ pub struct Shard {
     node: Arc<Node>,
     declared: Arc<Declared>,
     desk: Desk,
+    /// Of the desk, as the node was told.
+    bytes: usize,
 }
 
 /// One request that asks to pass.
@@ -62,7 +64,8 @@ impl Shard {
     #[must_use]
     pub fn new(node: Arc<Node>, declared: Arc<Declared>, seed: u64) -> Self {
         let desk = Desk::new(&node, &declared, seed);
-        Self { node, declared, desk }
+        let bytes = node.desk(0, desk.bytes());
+        Self { node, declared, desk, bytes }
     }
 
     /// Holds to other orders from now on.
@@ -74,6 +77,7 @@ impl Shard {
     pub fn swap(&mut self, declared: Arc<Declared>) {
         self.desk.reshape(&declared);
         self.declared = declared;
+        self.bytes = self.node.desk(self.bytes, self.desk.bytes());
     }
 
     /// What the workers share.
@@ -290,6 +294,12 @@ impl Shard {
             None => write_address(&mut hasher, ask.client.ip()),
         }
         hasher.finish()
+    }
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        self.node.desk(self.bytes, 0);
     }
 }
 

@@ -352,6 +352,8 @@ impl Registry {
             text.one("portcullis_rate_keys_displaced_total", "counter", help, node.rate_keys_displaced());
             let help = "Connections let in without being counted against their address.";
             text.one("portcullis_connections_uncounted_total", "counter", help, node.connections_uncounted());
+            let help = "Memory of the engine's tables, notes and queues.";
+            text.one("portcullis_engine_bytes", "gauge", help, node.bytes());
             let help = "Upgraded connections held now.";
             text.one("portcullis_upgrades_open", "gauge", help, node.upgrades());
         }

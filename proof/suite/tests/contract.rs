@@ -36,6 +36,7 @@ fn the_metrics_that_are_promised_are_there() {
         "portcullis_config_generation",
         "portcullis_config_reloads_total",
         "portcullis_accept_pauses_total",
+        "portcullis_engine_bytes",
         "portcullis_rate_keys",
         "portcullis_build_info",
     ];

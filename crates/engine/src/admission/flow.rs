@@ -75,6 +75,10 @@ impl Flow {
         Ok(Place { flow: Arc::clone(self), class, counted: Cell::new(true) })
     }
 
+    pub(crate) const fn bytes(&self) -> usize {
+        size_of::<Self>() + self.room.bytes()
+    }
+
     /// Requests under way.
     pub(crate) fn under_way(&self) -> u32 {
         self.whole.load(Ordering::Relaxed)

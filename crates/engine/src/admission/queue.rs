@@ -114,6 +114,12 @@ impl Queue {
         &self.flow
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.slots.len() * size_of::<Slot>()
+            + 2 * size_of::<[[u16; LANES]; CLASSES]>()
+            + self.calls.capacity() * size_of::<u64>()
+    }
+
     /// Whether nobody waits, or is about to claim.
     pub(crate) const fn is_empty(&self) -> bool {
         self.taken == 0

@@ -29,6 +29,10 @@ impl Default for Room {
 }
 
 impl Room {
+    pub(crate) const fn bytes(&self) -> usize {
+        self.seconds.len() * size_of::<AtomicU64>()
+    }
+
     /// One more ticket, given out at `wall` (unix milliseconds). How many stand before it.
     pub(crate) fn give(&self, wall: u64) -> u32 {
         let given = self.given.fetch_add(1, Ordering::Relaxed) + 1;

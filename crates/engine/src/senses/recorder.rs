@@ -69,10 +69,10 @@ impl Recorder {
         }
     }
 
-    /// Memory that is held, whatever comes.
+    /// Memory that is held at most: the harvest that is filled, and those that wait or are with the brain.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        (1 + self.spare.len()) * (bytes(&self.current))
+        (1 + SPARE) * bytes(&self.current)
     }
 
     /// A request came. One in `sample` becomes a row.
