@@ -1,6 +1,14 @@
 //! What one decision costs: nanoseconds per `admit`, allowed by two rates, and per look-up in large lists.
 //!
-//! `cargo run --release -p portcullis-engine --example decision`. It prints figures and never judges them.
+//! `cargo run --release -p portcullis-engine --example decision [PART OF A NAME [ROUNDS]]`. It prints figures and never
+//! judges them.
+//!
+//! How it is measured. "Alone": each call stands between two readings of the clock, and what two readings with nothing
+//! between them mostly take is taken off. "In a row": 1,000 calls between two readings, with what it takes to make up
+//! their requests. Both in rounds of 20,000 calls, and the figure is the calmest round's: on a machine that others use,
+//! too, the rest tells more about them. The round in the middle stands in parentheses. "Cold caches": 8 MiB are written
+//! between any two calls, more than the caches of a core hold, so each call finds its tables in the machine's last cache
+//! or in memory.
 
 #![expect(
     clippy::print_stdout,
@@ -25,6 +33,7 @@ const ROUNDS: u32 = 100;
 const PREFIXES: u32 = 100_000;
 
 fn main() {
+    let only = std::env::args().nth(1).unwrap_or_default();
     let node = Arc::new(Node::new(&Limits::DEFAULT, [0x5eed, 0xfeed]));
     println!("node: {:.1} MiB", node.bytes() as f64 / f64::from(1 << 20));
     let generous = |key| Rate { key, per_second: 1e6, burst: 1_000_000, mode: Mode::Enforce };
@@ -45,7 +54,7 @@ fn main() {
         ("list of 100,000 IPv4 prefixes", large(false), Vec::new(), Vec::new(), false, 1 << 16),
         ("list of 100,000 IPv6 prefixes", large(true), Vec::new(), Vec::new(), true, 1 << 16),
     ];
-    for (name, lists, rates, concurrency, wide, clients) in cases {
+    for (name, lists, rates, concurrency, wide, clients) in cases.into_iter().filter(|case| case.0.contains(&only)) {
         let routes = vec![Route { path: "/search".to_owned(), class: RouteClass::Search, challenge: true, rates }];
         let platforms = vec![Platform { name: name.to_owned(), concurrency, routes }];
         let declared = Declared::compile(&Declaration { lists, platforms, ..Declaration::default() }, &node);
@@ -53,26 +62,40 @@ fn main() {
         let (mean, best, refused) = measure(&mut shard, wide, clients);
         println!("{name}: {mean:.1} ns a decision ({best:.1} in the calmest round), {refused} of {DECISIONS} refused");
     }
-    perceptions(&node);
-    decisions(&node);
+    perceptions(&node, &only);
+    decisions(&node, &only);
 }
 
 /// What it costs to look at a request and to note it.
-fn perceptions(node: &Node) {
-    let mut recorder = Recorder::new(&[4], 7, Tick::ZERO);
-    let times = timed(|number, ask, now| {
-        let seen = node.senses().perceive(ask, Trust::Fresh, 0, now);
-        recorder.arrived(std::hint::black_box(&seen), &ask.sight, 1, node.senses().expected_cost_us(0, 0));
-        if number % 4096 == 0 {
-            let harvest = recorder.take(now);
-            recorder.recycle(harvest);
-        }
-    });
-    println!("perceive and record: {times}");
+fn perceptions(node: &Node, only: &str) {
+    let name = "to perceive and to record";
+    if name.contains(only) {
+        let mut recorder = Recorder::new(&[4], 7, Tick::ZERO);
+        let cost = measured(Clients::HalfNew, |number, ask, now| {
+            let seen = node.senses().perceive(ask, Trust::Fresh, 0, now);
+            recorder.arrived(std::hint::black_box(&seen), &ask.sight, 1, node.senses().expected_cost_us(0, 0));
+            if number % 4096 == 0 {
+                let harvest = recorder.take(now);
+                recorder.recycle(harvest);
+            }
+        });
+        println!("{name}: {cost}");
+    }
 }
 
-/// The whole decision with everything that the brain may order: each request carries a cookie, 32 rules are in force.
-fn decisions(node: &Arc<Node>) {
+/// Whose requests are decided.
+#[derive(Clone, Copy, PartialEq)]
+enum Clients {
+    /// Half of the addresses were never seen before, the others are 32,768.
+    HalfNew,
+    /// Any of a million visitors that are remembered.
+    Million,
+    /// The same, and between two decisions a worker did so much else that no cache of the core holds anything.
+    Swept,
+}
+
+/// The whole decision with everything that the brain may order: one request in four carries a history.
+fn decisions(node: &Arc<Node>, only: &str) {
     let route =
         |path: &str| Route { path: path.to_owned(), class: RouteClass::Page, challenge: true, rates: Vec::new() };
     let platforms = vec![Platform { name: "whole".to_owned(), concurrency: Vec::new(), routes: vec![route("/")] }];
@@ -90,17 +113,31 @@ fn decisions(node: &Arc<Node>) {
     let rules = |count: u32| (1..=count).map(rule).collect();
     let limited = AdmissionOrders { whole: 64, cut: 40, ..AdmissionOrders::default() };
     let calm = AdmissionOrders::default();
-    for (name, rules, admission) in [
-        ("the whole decision in calm", rules(0), calm),
-        ("the whole decision with 32 rules", rules(32), calm),
-        ("the whole decision with 32 rules, platform full, queue full", rules(32), limited),
+    for (name, posture, rules, admission, clients) in [
+        ("in calm, half of the visitors new", Posture::Normal, rules(0), calm, Clients::HalfNew),
+        ("under attack, 32 rules, half of the visitors new", Posture::Attack, rules(32), calm, Clients::HalfNew),
+        (
+            "under attack, 32 rules, platform and queue full, half new",
+            Posture::Attack,
+            rules(32),
+            limited,
+            Clients::HalfNew,
+        ),
+        ("in calm, a million visitors", Posture::Normal, rules(0), calm, Clients::Million),
+        ("in calm, a million visitors, cold caches", Posture::Normal, rules(0), calm, Clients::Swept),
+        ("under attack, a million visitors, cold caches", Posture::Attack, rules(32), calm, Clients::Swept),
     ] {
+        let name = format!("the whole decision {name}");
+        if !name.contains(only) {
+            continue;
+        }
         let mut shard = Shard::new(Arc::clone(node), Arc::clone(&declared), 7);
-        let orders = PlatformOrders { posture: Posture::Attack, sample: 1, rules, admission };
+        let sample = if posture == Posture::Normal { 16 } else { 1 };
+        let orders = PlatformOrders { posture, sample, rules, admission };
         shard.obey(Arc::new(Orders { revision: 1, platforms: vec![orders] }));
         let mut under_way = VecDeque::with_capacity(128);
         let mut waiting = VecDeque::with_capacity(2048);
-        let times = timed(|number, ask, now| {
+        let cost = measured(clients, |number, ask, now| {
             match shard.admit(ask, now) {
                 Ruling::Admitted(admitted) => under_way.push_back(admitted),
                 Ruling::Waiting(place) => waiting.push_back(place),
@@ -119,13 +156,12 @@ fn decisions(node: &Arc<Node>) {
                 shard.recycle(harvest);
             }
         });
-        println!("{name}: {times}");
+        println!("{name}: {cost}");
     }
 }
 
-/// Times each call alone, less what the clock itself takes. Half of the addresses were never seen before, one in four
-/// carries a history.
-fn timed(mut call: impl FnMut(u32, &Ask<'_>, Tick)) -> String {
+/// Measures a call as the head of this file says.
+fn measured(clients: Clients, mut call: impl FnMut(u32, &Ask<'_>, Tick)) -> String {
     let agents = [CHROME, FIREFOX, SAFARI];
     let paths = ["/", "/news/climate-strike", "/search", "/members/10178", "/static/app.3f9a8c.js"];
     let queries = [
@@ -136,11 +172,13 @@ fn timed(mut call: impl FnMut(u32, &Ask<'_>, Tick)) -> String {
     ];
     let other = Node::new(&Limits::DEFAULT, [0x5eed, 0xfeed]);
     let tokens: Vec<_> = (0..4096).map(|id| other.tokens().history(20_000, 9, id + 1, WALL)).collect();
-    let mut times = Vec::with_capacity(SAMPLES as usize);
-    let mut clock = Vec::with_capacity(SAMPLES as usize);
-    for number in 0..SAMPLES {
-        let known = number % 2 == 0;
-        let address = if known { number % 65_536 } else { number | 1 << 31 }.wrapping_mul(0x85EB_CA6B);
+    let ask_of = |number: u32, call: &mut dyn FnMut(u32, &Ask<'_>, Tick)| {
+        let address = match clients {
+            Clients::HalfNew if number.is_multiple_of(2) => number % 65_536,
+            Clients::HalfNew => number | 1 << 31,
+            // Each of them once, in an order in which none is near the one before.
+            Clients::Million | Clients::Swept => number.wrapping_mul(0x9E37_79B1) >> 12,
+        };
         let pick = number as usize / 2;
         let sight = Sight {
             method: b"GET",
@@ -155,11 +193,11 @@ fn timed(mut call: impl FnMut(u32, &Ask<'_>, Tick)) -> String {
             order: 0x1234_5678_9abc_def0,
             tls: Some(b"t13d1516h2_8daaf6152771_02713d6af862"),
             h2: Some(b"1:65536;2:0;4:6291456;6:262144|15663105|0|m,a,s,p"),
-            token: (number % 4 == 0).then(|| tokens[pick % tokens.len()].as_ref()),
+            token: number.is_multiple_of(4).then(|| tokens[pick % tokens.len()].as_ref()),
             ..Sight::default()
         };
         let ask = Ask {
-            client: ClientAddr::new(self::address(address, false)),
+            client: ClientAddr::new(self::address(address.wrapping_mul(0x85EB_CA6B), false)),
             platform: 0,
             route: 0,
             class: RouteClass::Page,
@@ -168,22 +206,62 @@ fn timed(mut call: impl FnMut(u32, &Ask<'_>, Tick)) -> String {
             sight,
             wall: WALL,
         };
-        let now = Tick(1_000_000_000 + u64::from(number) * 1000);
-        let begun = Instant::now();
-        call(number, &ask, now);
-        times.push(begun.elapsed());
-        let begun = Instant::now();
-        clock.push(begun.elapsed());
+        call(number, &ask, Tick(1_000_000_000 + u64::from(number) * 1000));
+    };
+    let mut number = 0;
+    if clients != Clients::HalfNew {
+        (0..1 << 20).for_each(|_| {
+            ask_of(number, &mut call);
+            number += 1;
+        });
     }
-    clock.sort_unstable();
-    times.sort_unstable();
-    let own = clock[clock.len() / 2];
-    let at = |share: f64| times[(times.len() as f64 * share) as usize].saturating_sub(own).as_nanos();
-    format!("{} ns in half of the cases, {} ns in 99 %, {} ns in 99.9 %", at(0.5), at(0.99), at(0.999))
+    let mut other_work = vec![1u64; if clients == Clients::Swept { 1 << 20 } else { 0 }];
+    let usual = if clients == Clients::Swept { 2 } else { 50 };
+    let rounds = std::env::args().nth(2).and_then(|rounds| rounds.parse().ok()).unwrap_or(usual);
+    let mut alone = Vec::new();
+    let (mut times, mut clock) = (Vec::with_capacity(ROUND), Vec::with_capacity(ROUND));
+    for _ in 0..rounds {
+        times.clear();
+        clock.clear();
+        for _ in 0..ROUND {
+            // One word of each line of memory.
+            other_work.iter_mut().step_by(8).for_each(|word| *word = word.wrapping_mul(3));
+            ask_of(number, &mut |number, ask, now| {
+                let begun = Instant::now();
+                call(number, ask, now);
+                times.push(begun.elapsed().as_nanos());
+                let begun = Instant::now();
+                clock.push(begun.elapsed().as_nanos());
+            });
+            number += 1;
+        }
+        times.sort_unstable();
+        clock.sort_unstable();
+        let at = |share: f64| times[(ROUND as f64 * share) as usize].saturating_sub(clock[ROUND / 2]);
+        alone.push([at(0.5), at(0.99), at(0.999)]);
+    }
+    std::hint::black_box(&other_work);
+    let mut row = Vec::new();
+    for _ in 0..if clients == Clients::Swept { 0 } else { rounds * ROUND / 1000 } {
+        let begun = Instant::now();
+        for _ in 0..1000 {
+            ask_of(number, &mut call);
+            number += 1;
+        }
+        row.push(begun.elapsed().as_nanos() / 1000);
+    }
+    let calmest = |mut figures: Vec<u128>| {
+        figures.sort_unstable();
+        format!("{} ({})", figures.first().unwrap_or(&0), figures.get(figures.len() / 2).unwrap_or(&0))
+    };
+    let [half, most, nearly_all] = [0, 1, 2].map(|at| calmest(alone.iter().map(|round| round[at]).collect()));
+    let row = if row.is_empty() { String::new() } else { format!(", in a row {} ns each", calmest(row)) };
+    format!("alone {half} ns in half of the cases, {most} ns in 99 %, {nearly_all} ns in 99.9 %{row}")
 }
 
 const WALL: u64 = 1_790_000_000_000;
-const SAMPLES: u32 = 2_000_000;
+/// Calls of a round.
+const ROUND: usize = 20_000;
 const CHROME: &str =
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36";
 const FIREFOX: &str = "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:121.0) Gecko/20100101 Firefox/121.0";
