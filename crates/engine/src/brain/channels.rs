@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::baseline::{Expected, Latency, Level, Share};
 use crate::admission::control::Strain;
+use crate::senses::BYTES_PER_US;
 use crate::senses::harvest::{CLASSES, ClassTally, RouteTally};
 use crate::settings::Switches;
 
@@ -29,6 +30,14 @@ const BUSY: f64 = 50.0;
 const SMALL: f64 = 2.5;
 /// With no more than usual over the last second, sums fade by this in a tick: it is over.
 const RATE_FADES: f64 = 0.93;
+/// Below so many bytes sent per second it does not matter how many more they are: half of a line of 100 Mbit/s.
+const FEW_BYTES: f64 = 6_000_000.0;
+/// So many times the usual bytes count, and so many times are an alarm; after an announcement, so many times as many.
+const BYTES_WEAK: f64 = 2.0;
+const BYTES_STRONG: f64 = 3.0;
+const BYTES_EVENT: f64 = 3.0;
+/// Of the last ten ticks so many must count: one large file ends in one tick.
+const BYTES_TICKS: (usize, usize) = (5, 8);
 /// So much slower than without load is queueing (DAGOR's figure).
 const QUEUEING_US: f64 = 20_000.0;
 /// For so many seconds after its start the least that a class took bounds what is usual.
@@ -71,8 +80,10 @@ pub(crate) struct Ordinary {
     pub(crate) whole: Expected,
     pub(crate) classes: [Expected; CLASSES],
     pub(crate) latency: [Latency; CLASSES],
-    /// Microseconds of the platform per second.
+    /// Microseconds of the platform per second, and what its bytes weigh.
     pub(crate) cost: Level,
+    /// Bytes sent per second.
+    bytes: Level,
     failing: Share,
     abuse: Level,
     /// By position of the route.
@@ -99,7 +110,7 @@ impl Ordinary {
         let Interval { seconds, wall, classes, routes, abuse } = *interval;
         let arrived: u32 = classes.iter().map(|class| class.arrived).sum();
         self.whole.learn(wall, f64::from(arrived), seconds, clamped);
-        let (mut cost, mut failed, mut ended) = (0.0, 0.0, 0.0);
+        let (mut cost, mut bytes, mut failed, mut ended) = (0.0, 0.0, 0.0, 0.0);
         for (position, tally) in classes.iter().enumerate() {
             if let Some(expected) = self.classes.get_mut(position) {
                 expected.learn(wall, f64::from(tally.arrived), seconds, clamped);
@@ -107,12 +118,14 @@ impl Ordinary {
             if let Some(latency) = self.latency.get_mut(position) {
                 latency.learn(tally.completed, tally.origin_us, seconds, clamped);
             }
-            cost += tally.origin_us as f64;
+            cost += (tally.origin_us + tally.bytes / BYTES_PER_US) as f64;
+            bytes += tally.bytes as f64;
             failed += f64::from(tally.failed);
             ended += ended_of(tally);
         }
         if seconds > 0.0 {
             self.cost.learn(cost / seconds, seconds, clamped);
+            self.bytes.learn(bytes / seconds, seconds, clamped);
             self.abuse.learn(f64::from(abuse) / seconds, seconds, clamped);
         }
         self.failing.learn(failed, ended, seconds);
@@ -165,7 +178,7 @@ impl Ordinary {
             && self.classes.iter().all(Expected::is_sound)
             && self.latency.iter().all(Latency::is_sound)
             && self.failing.is_sound()
-            && [&self.cost, &self.abuse].into_iter().all(Level::is_sound)
+            && [&self.cost, &self.bytes, &self.abuse].into_iter().all(Level::is_sound)
             && self.routes.iter().all(|route| {
                 route.failures.is_sound() && route.missing.is_sound() && route.sent.is_sound() && route.done.is_sound()
             })
@@ -218,6 +231,8 @@ pub(crate) struct Signals {
     pub(crate) actual_rps: f64,
     /// The class that stands out the most, with the same figures.
     pub(crate) class: Option<(RouteClass, f64, f64)>,
+    /// Bytes per second, expected and over the last second, where they stand out.
+    pub(crate) bytes: Option<(f64, f64)>,
     /// The platform is slower than without load by so many milliseconds, over the last second.
     pub(crate) queue_ms: f64,
     /// Of what it ended in the last second, the share that failed.
@@ -268,7 +283,8 @@ impl Signals {
     pub(crate) fn is_beyond(&self) -> bool {
         let much = |expected: f64, actual: f64, times: f64, more: f64| actual > expected * times + more;
         let is_much = much(self.expected_rps, self.actual_rps, 1.2, 5.0)
-            || self.class.is_some_and(|(_, expected, actual)| much(expected, actual, 2.0, 3.0));
+            || self.class.is_some_and(|(_, expected, actual)| much(expected, actual, 2.0, 3.0))
+            || self.bytes.is_some();
         self.stress.max(self.business) > Alarm::Quiet || (self.rate > Alarm::Quiet && is_much)
     }
 }
@@ -313,6 +329,7 @@ struct Moment {
     arrived: [u32; CLASSES],
     completed: [u32; CLASSES],
     origin_us: [u64; CLASSES],
+    bytes: u64,
     admitted: u32,
     ended: f64,
     failed: u32,
@@ -329,6 +346,7 @@ impl Moment {
             moment.arrived[position] = tally.arrived;
             moment.completed[position] = tally.completed;
             moment.origin_us[position] = tally.origin_us;
+            moment.bytes += tally.bytes;
             moment.admitted += tally.admitted;
             moment.ended += ended_of(tally);
             moment.failed += tally.failed;
@@ -397,6 +415,7 @@ impl Channels {
         self.signals = Signals::default();
         if switches.rate {
             self.watch_rate(interval, ordinary, event);
+            self.watch_bytes(ordinary, event);
         }
         if switches.stress {
             self.watch_stress(interval, ordinary, strain);
@@ -455,6 +474,27 @@ impl Channels {
             }
         }
         signals.rate = Alarm::of(weak, strong);
+    }
+
+    /// Few requests may ask for more than a line carries. Bytes count when a response has ended, so this hears a flood of
+    /// downloads when the first of them are over.
+    fn watch_bytes(&mut self, ordinary: &Ordinary, event: bool) {
+        if !ordinary.is_warm() {
+            return;
+        }
+        let expected = ordinary.bytes.value();
+        let usual = expected.max(FEW_BYTES) * if event { BYTES_EVENT } else { 1.0 };
+        let over = |times: f64| {
+            self.last(SECOND).filter(|moment| moment.bytes as f64 > usual * times * moment.seconds).count()
+        };
+        let (sent, seconds) = self
+            .last(SECOND)
+            .fold((0.0, 0.0), |(sent, seconds), moment| (sent + moment.bytes as f64, seconds + moment.seconds));
+        let actual = sent / f64::max(seconds, 0.05);
+        let weak = actual > usual * BYTES_WEAK && over(BYTES_WEAK) >= BYTES_TICKS.0;
+        let strong = actual > usual * BYTES_STRONG && over(BYTES_STRONG) >= BYTES_TICKS.1;
+        self.signals.rate = self.signals.rate.max(Alarm::of(weak, strong));
+        self.signals.bytes = (weak || strong).then_some((expected, actual));
     }
 
     fn watch_stress(&mut self, interval: &Interval<'_>, ordinary: &Ordinary, strain: &Strain) {

@@ -12,7 +12,7 @@ use crate::senses::harvest::{OutcomeRow, Row};
 use crate::senses::sight::{ATTRIBUTES, Attributes, Business};
 
 /// What the bytes begin with; the last character is the version.
-const MAGIC: &[u8; 8] = b"pcbrain1";
+const MAGIC: &[u8; 8] = b"pcbrain2";
 const HEAD: usize = MAGIC.len() + size_of::<u64>();
 /// No honest memory is larger.
 const MOST: usize = 512 << 20;
@@ -198,7 +198,7 @@ mod tests {
     fn what_is_wrong_is_told() {
         let bytes = memory().to_bytes();
         let mut newer = bytes.clone();
-        newer[7] = b'2';
+        newer[7] = MAGIC[7] + 1;
         let mut damaged = bytes.clone();
         *damaged.last_mut().expect("bytes") ^= 1;
         let mut absurd = memory();

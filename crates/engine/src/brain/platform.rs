@@ -653,6 +653,9 @@ fn rate_words(signals: &Signals) -> String {
     if let Some((class, expected, actual)) = signals.class {
         words += &format!(", {class} {:.1}× ({actual:.0}, {expected:.1} expected)", times(actual, expected));
     }
+    if let Some((expected, actual)) = signals.bytes {
+        words += &format!(", {:.1} MB per second sent ({:.1} expected)", actual / 1e6, expected / 1e6);
+    }
     words
 }
 
@@ -719,6 +722,10 @@ fn facts_of(signals: &Signals) -> Vec<(String, String)> {
     if let Some((class, expected, actual)) = signals.class {
         facts.push((format!("expected_rps_{class}"), format!("{expected:.1}")));
         facts.push((format!("actual_rps_{class}"), format!("{actual:.1}")));
+    }
+    if let Some((expected, actual)) = signals.bytes {
+        facts.push(("expected_bytes_per_second".to_owned(), format!("{expected:.0}")));
+        facts.push(("actual_bytes_per_second".to_owned(), format!("{actual:.0}")));
     }
     facts
 }

@@ -283,6 +283,7 @@ mod tests {
             expected_rps: 50.0,
             actual_rps: 50.0,
             class: None,
+            bytes: None,
             queue_ms: 0.0,
             failed_share: 0.0,
             stalled: false,

@@ -42,6 +42,9 @@ struct Life {
     abuse: f64,
     /// Requests of one tool, each from an address of its own, at the search.
     flood: f64,
+    /// Large files, and their bytes.
+    downloads: f64,
+    large: f64,
 }
 
 /// About 53 requests per second.
@@ -57,14 +60,16 @@ const CALM: Life = Life {
     failing: 0.002,
     abuse: 0.05,
     flood: 0.0,
+    downloads: 0.0,
+    large: 8e6,
 };
 
 impl Life {
     fn times(self, factor: f64) -> Self {
         let Self { pages, logins, searches, codes, entered, .. } = self;
-        let [pages, logins, searches, codes, entered] =
-            [pages, logins, searches, codes, entered].map(|rate| rate * factor);
-        Self { pages, logins, searches, codes, entered, ..self }
+        let [pages, logins, searches, codes, entered, downloads] =
+            [pages, logins, searches, codes, entered, self.downloads].map(|rate| rate * factor);
+        Self { pages, logins, searches, codes, entered, downloads, ..self }
     }
 }
 
@@ -119,6 +124,9 @@ impl Town {
             self.ask(route, count, mean_us * life.slow, life, with_rows, false);
         }
         self.ask(3, flood, 120e3 * life.slow, life, with_rows, true);
+        let downloads = if life.downloads > 0.0 { self.count(life.downloads * TICK) } else { 0 };
+        self.ask(1, downloads, 4e3 * life.slow, life, with_rows, false);
+        self.came.classes[RouteClass::Asset.index()].bytes += u64::from(downloads) * life.large as u64;
         let failed = self.coins(logins, life.failed_logins);
         self.came.routes[2].failed = failed;
         self.came.routes[2].done = logins - failed;
@@ -142,6 +150,7 @@ impl Town {
         tally.completed += count;
         tally.failed += failed;
         tally.origin_us += took as u64;
+        tally.bytes += u64::from(count) * 20_000;
         tally.fastest_us = if count > 0 { (mean_us / 2.0) as u32 } else { u32::MAX };
         self.came.routes[route].arrived += count;
         self.came.routes[route].origin_us += took as u64;
@@ -243,8 +252,12 @@ const BUSINESS: Channel = ("business", |signals| signals.business);
 #[test]
 fn every_channel_hears_its_attack_and_not_its_twin_and_is_deaf_when_off() {
     let stuffing = Life { logins: 12.0, failed_logins: 0.95, ..CALM };
+    // Fewer than one request in three is one of them. The twin: somebody now and then takes a very large file.
+    let downloads = Life { downloads: 15.0, ..CALM };
+    let film = Life { large: 500e6, downloads: 0.02, ..CALM };
     let cases = [
         ("a flood of three times", RATE, Life { flood: 110.0, ..CALM }, CALM.times(1.3)),
+        ("few requests for large files", RATE, downloads, film),
         ("a platform twice as slow", STRESS, Life { slow: 3.0, ..CALM }, CALM.times(1.5)),
         ("a platform that fails", STRESS, Life { failing: 0.5, ..CALM }, Life { failing: 0.02, ..CALM }),
         ("connections that abuse the protocol", PROTOCOL, Life { abuse: 60.0, ..CALM }, Life { abuse: 0.4, ..CALM }),

@@ -32,7 +32,7 @@ use crate::shard::Ask;
 use crate::trust::Trust;
 
 /// Bytes sent that weigh as much as one microsecond of the platform: a line of 100 MB/s.
-const BYTES_PER_US: u64 = 100;
+pub(crate) const BYTES_PER_US: u64 = 100;
 
 /// What all workers know of visitors. Its memory is taken at once and never grows.
 #[derive(Debug)]
@@ -186,16 +186,16 @@ impl Senses {
 
     /// Charges what a request cost to its visitor and route.
     pub fn finished(&self, seen: &Seen, outcome: &Outcome, now: Tick) {
-        let origin_us = outcome.origin / 1000;
+        let cost_us = outcome.origin / 1000 + outcome.bytes / BYTES_PER_US;
         let worked = match outcome.business {
             Business::Done => Some(true),
             Business::Failed => Some(false),
             Business::Nothing | Business::CodeSent => None,
         };
-        self.visitors.charge(seen.visitor, origin_us + outcome.bytes / BYTES_PER_US, worked, now);
+        self.visitors.charge(seen.visitor, cost_us, worked, now);
         // What never reached the platform tells nothing about the route.
         if outcome.origin > 0 {
-            self.costs.note(seen.platform, seen.route, origin_us);
+            self.costs.note(seen.platform, seen.route, cost_us);
         }
     }
 
@@ -211,7 +211,7 @@ impl Senses {
         self.crowds.is_crowd(self.address(client), now)
     }
 
-    /// What a request of that route is expected to cost the platform, in microseconds.
+    /// What a request of that route is expected to cost, in microseconds of the platform, bytes included.
     #[must_use]
     pub fn expected_cost_us(&self, platform: u16, route: u16) -> u32 {
         self.costs.expected_us(platform, route)
@@ -419,9 +419,9 @@ mod tests {
         senses.finished(&seen, &outcome, Tick(1));
         let known = senses.known(seen.visitor, Tick(2));
         assert_eq!((known.cost_us, known.failures), (50_000, 1), "40 ms, and 1 MB for 10 ms");
-        assert_eq!(senses.expected_cost_us(0, 2), 40_000);
+        assert_eq!(senses.expected_cost_us(0, 2), 50_000);
         senses.finished(&seen, &Outcome { origin: 0, ..outcome }, Tick(3));
-        assert_eq!(senses.expected_cost_us(0, 2), 40_000, "what was refused says nothing about the route");
+        assert_eq!(senses.expected_cost_us(0, 2), 50_000, "what was refused says nothing about the route");
         senses.cookie_came_back(&seen);
         assert_eq!(senses.known(seen.visitor, Tick(4)).evidence, 2);
     }
