@@ -539,8 +539,8 @@ impl Channels {
 
         // The controller suspects sooner than this, and limits on its own account; what it holds back is told here.
         let weak =
-            (is_sudden && soon.is_queueing(5.0, 3.0)) || fails(5.0, 3.0, 0.1) || stalls(20.0, 0.2) || second.is_slow;
-        let suffers = (keeps_on && second.is_queueing(10.0, 4.0))
+            (is_sudden && soon.is_queueing(5.0, 6.0)) || fails(5.0, 3.0, 0.1) || stalls(20.0, 0.2) || second.is_slow;
+        let suffers = (keeps_on && second.is_queueing(10.0, 5.0))
             || fails(10.0, 5.0, 0.2)
             || held
             || (strain.limited && strain.stressed);

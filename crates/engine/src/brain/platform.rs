@@ -38,6 +38,8 @@ const CAME: usize = 4 * ROWS;
 const ROWS_PER_SECOND: f64 = 200.0;
 /// Seconds after which a change that comes with nothing else is what is ordinary.
 const USED_TO: f64 = 600.0;
+/// What speaks against it counts so many times; were it to begin anew, one wild tick in ten minutes would put it off for ever.
+const DOUBT: f64 = 10.0;
 
 /// Adds what another shard saw.
 fn merge(sum: &mut PlatformHarvest, harvest: &PlatformHarvest) {
@@ -451,7 +453,8 @@ impl Platform {
         let alone = signals.protocol.max(signals.business).max(self.contrast) == Alarm::Quiet
             && posture != Posture::Attack
             && self.pinned_by.is_none();
-        let lasting = |since: f64, holds: bool| if holds { since + seconds } else { 0.0 };
+        let lasting =
+            |since: f64, holds: bool| if holds { since + seconds } else { (since - DOUBT * seconds).max(0.0) };
         self.grown_for = lasting(self.grown_for, alone && signals.stress == Alarm::Quiet);
         self.slow_for = lasting(self.slow_for, alone && signals.rate == Alarm::Quiet && !signals.held);
         if self.grown_for >= USED_TO {

@@ -207,7 +207,7 @@ impl Stance {
             _ => None,
         };
         let risen = lasts(risen, RISEN) && signals.is_beyond();
-        let overloaded = lasts(stressed, STRESSED);
+        let overloaded = lasts(stressed, STRESSED) && signals.stress == Alarm::Strong;
         if self.forced {
             return None;
         }
