@@ -398,6 +398,15 @@ mod tests {
         }
 
         #[test]
+        fn a_part_is_what_stands_before_its_end(text in "[a-z0-9%=&.]{0,120}") {
+            for (ends, stops) in [(1 << EQUALS | 1 << AND, &['=', '&'][..]), (1 << AND, &['&'][..])] {
+                let at = text.find(stops).unwrap_or(text.len());
+                let expected = (text[..at].as_bytes(), shape(text[..at].as_bytes()), text[at..].as_bytes());
+                prop_assert_eq!(part(text.as_bytes(), ends), expected);
+            }
+        }
+
+        #[test]
         fn order_does_not_matter(mut names in proptest::collection::vec("[a-z]{1,4}", 1..8), turn in 0usize..8) {
             let keys = keys();
             let one = query(&keys, names.join("&").as_bytes());
