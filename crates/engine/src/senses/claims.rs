@@ -108,8 +108,11 @@ pub(crate) fn referer(referer: Option<&[u8]>, host: &[u8]) -> u32 {
         let (start, rest) = referer.split_at_checked(scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then_some(rest)
     };
-    let Some(rest) = after(b"https://").or_else(|| after(b"http://")) else { return REFERER_UNREADABLE };
-    // Mostly it is spelled as the host is.
+    // Mostly it is spelled in small letters, and as the host is.
+    let usual = referer.strip_prefix(b"https://");
+    let Some(rest) = usual.or_else(|| after(b"https://")).or_else(|| after(b"http://")) else {
+        return REFERER_UNREADABLE;
+    };
     if let (Some(b"/"), false) = (rest.strip_prefix(host).and_then(|rest| rest.get(..1)), host.is_empty()) {
         return REFERER_OWN;
     }
@@ -145,7 +148,8 @@ pub(crate) fn method(method: &[u8]) -> u32 {
 pub(crate) fn is_navigation(sight: &Sight<'_>, class: RouteClass) -> bool {
     let readable = matches!(sight.method, b"GET" | b"HEAD");
     let for_people = !matches!(class, RouteClass::Api | RouteClass::Webhook | RouteClass::Asset | RouteClass::Export);
-    let fetch = sight.fetch_mode.is_none_or(|mode| mode.eq_ignore_ascii_case(b"navigate"));
+    let navigates = |mode: &[u8]| mode == b"navigate" || mode.eq_ignore_ascii_case(b"navigate");
+    let fetch = sight.fetch_mode.is_none_or(navigates);
     readable && for_people && fetch && sight.accept.is_some_and(takes_html)
 }
 

@@ -45,7 +45,8 @@ impl Keys {
         fold(&self.fold[0], sum, length).max(1)
     }
 
-    /// Sixty-four bits.
+    /// Sixty-four bits: what tests of the sums that all of these share can tell apart.
+    #[cfg(test)]
     pub(crate) fn long(&self, text: &[u8]) -> u64 {
         let (sum, length) = self.sum(text);
         self.wide(sum, length)

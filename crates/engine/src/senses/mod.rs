@@ -67,8 +67,8 @@ pub struct Known {
 pub(crate) struct Asker<'a> {
     kind: u64,
     network: u64,
-    tls: u64,
-    h2: u64,
+    tls: u32,
+    h2: u32,
     visitor: u64,
     place: Option<Place<'a>>,
 }
@@ -109,8 +109,9 @@ impl Senses {
     /// Who asks. It comes before all else, so that memory answers while the rest is looked at.
     pub(crate) fn meet(&self, ask: &Ask<'_>) -> Asker<'_> {
         let [kind, host_bits, network] = address_bits(ask.client);
-        let [tls, h2] = [ask.sight.tls, ask.sight.h2].map(|text| text.map_or(0, |text| self.keys.long(text)));
-        let visitor = self.keys.numbers([kind, host_bits, tls, h2]);
+        let [tls, h2] = [ask.sight.tls, ask.sight.h2].map(|text| text.map_or(0, |text| self.keys.short(text)));
+        let stack = u64::from(tls) << 32 | u64::from(h2);
+        let visitor = self.keys.numbers([kind, host_bits, stack, VISITOR]);
         Asker { kind, network, tls, h2, visitor, place: self.visitors.look(visitor) }
     }
 
@@ -149,8 +150,8 @@ impl Senses {
             Attributes::endpoint(platform, route),
             path,
             claims::method(sight.method),
-            if tls == 0 { 0 } else { high(tls).max(1) },
-            if h2 == 0 { 0 } else { high(h2).max(1) },
+            tls,
+            h2,
             if sight.order == 0 { 0 } else { number([sight.order, 0, 0, ORDER]) },
             agent,
             family,
@@ -228,12 +229,12 @@ impl Senses {
     }
 }
 
-/// What a number is hashed as, so that an address and a network are never the same number. No TLS or HTTP/2 print, which
-/// stand in the same place for a visitor, hashes to one of these but by a chance of 2^-62.
+/// What numbers are hashed as, so that an address and a network are never the same number.
 const ADDRESS: u64 = 1;
 const NETWORK: u64 = 2;
 const ORDER: u64 = 3;
 const TOKEN: u64 = 4;
+const VISITOR: u64 = 5;
 
 /// The kind of an address, what of it one host is given (a /64 of IPv6), and its network (/24 or /48).
 fn address_bits(client: ClientAddr) -> [u64; 3] {

@@ -65,28 +65,29 @@ const FOLLOWS: [&[u8]; 26] = [
     b"aeiou",
 ];
 
-/// What a byte is: a letter by its place in the alphabet, or one of these.
-const DIGIT: u8 = 26;
+/// What a byte is: in the lower five bits a letter by its place in the alphabet or a number of its own, above them one bit
+/// for its kind.
+const LETTER: u16 = 1 << 5;
+const DIGIT: u16 = 1 << 6 | 26;
 /// What joins words or parts of numbers.
-const JOINT: u8 = 27;
+const JOINT: u16 = 1 << 7 | 27;
 /// Beyond ASCII, or a control character.
-const FOREIGN: u8 = 28;
+const FOREIGN: u16 = 1 << 8 | 28;
 /// Announces two digits that stand for a byte.
-const ESCAPE: u8 = 29;
+const ESCAPE: u16 = 1 << 9 | 29;
 /// Stands between a name and its value; joins, anywhere else.
-const EQUALS: u8 = 30;
+const EQUALS: u16 = 1 << 10 | 30;
 /// Stands between parameters; joins, anywhere else.
-const AND: u8 = 31;
-const LETTERS: u32 = (1 << 26) - 1;
+const AND: u16 = 1 << 11 | 31;
 
-const CLASSES: [u8; 256] = {
+const CLASSES: [u16; 256] = {
     let mut classes = [FOREIGN; 256];
     let mut byte = 0;
     while byte < 256 {
         let value = byte as u8;
         classes[byte] = match value {
-            b'a'..=b'z' => value - b'a',
-            b'A'..=b'Z' => value - b'A',
+            b'a'..=b'z' => LETTER | (value - b'a') as u16,
+            b'A'..=b'Z' => LETTER | (value - b'A') as u16,
             b'0'..=b'9' => DIGIT,
             b'%' => ESCAPE,
             b'=' => EQUALS,
@@ -99,15 +100,25 @@ const CLASSES: [u8; 256] = {
     classes
 };
 
-/// By the class that stands before and the class of a byte: 1 if the two are a pair, and `ONE_RARE` more if they do not
+/// The number of what a byte is.
+const fn number(class: u16) -> usize {
+    class as usize & 31
+}
+
+/// The bit of its kind.
+const fn kind(class: u16) -> u16 {
+    class & !31
+}
+
+/// By the number of what stands before and that of a byte: 1 if the two are a pair, and `ONE_RARE` more if they do not
 /// stand side by side in words. A letter beside a digit is such a pair.
-const PAIRS: [[u32; 32]; 32] = {
+const PAIRS: [[u8; 32]; 32] = {
     let mut pairs = [[0; 32]; 32];
     let mut before = 0;
-    while before <= DIGIT as usize {
+    while before <= number(DIGIT) {
         let mut class = 0;
-        while class <= DIGIT as usize {
-            if before != DIGIT as usize || class != DIGIT as usize {
+        while class <= number(DIGIT) {
+            if before != number(DIGIT) || class != number(DIGIT) {
                 pairs[before][class] = 1 + ONE_RARE;
             }
             class += 1;
@@ -121,7 +132,9 @@ const PAIRS: [[u32; 32]; 32] = {
     }
     pairs
 };
-const ONE_RARE: u32 = 1 << 16;
+/// More than there are bytes that are looked at.
+const ONE_RARE: u8 = 1 << 7;
+const _: () = assert!(LOOKED_AT < ONE_RARE as usize);
 
 /// The shape of a name or value.
 pub(crate) fn shape(text: &[u8]) -> Shape {
@@ -130,12 +143,12 @@ pub(crate) fn shape(text: &[u8]) -> Shape {
     told(text, look)
 }
 
-/// The part of `text` that stands before the first byte of one of the classes `ends`, its shape, and what stands from
+/// The part of `text` that stands before the first byte of one of the kinds `ends`, its shape, and what stands from
 /// there on.
-fn part(text: &[u8], ends: u32) -> (&[u8], Shape, &[u8]) {
+fn part(text: &[u8], ends: u16) -> (&[u8], Shape, &[u8]) {
     let near = text.get(..LOOKED_AT).unwrap_or(text);
     let look = look(near.iter(), ends);
-    let far = |text| if ends & 1 << EQUALS == 0 { memchr(b'&', text) } else { memchr2(b'=', b'&', text) };
+    let far = |text| if ends & kind(EQUALS) == 0 { memchr(b'&', text) } else { memchr2(b'=', b'&', text) };
     let length = match text.get(LOOKED_AT..) {
         Some(rest) if look.length == LOOKED_AT => far(rest).map_or(text.len(), |at| LOOKED_AT + at),
         _ => look.length,
@@ -147,8 +160,9 @@ fn part(text: &[u8], ends: u32) -> (&[u8], Shape, &[u8]) {
 
 /// What a look at so many bytes tells of their shape.
 fn told(text: &[u8], mut looked: Look) -> Shape {
-    const OTHERS: u32 = 1 << FOREIGN | 1 << ESCAPE;
-    if looked.seen & 1 << ESCAPE != 0 {
+    const OTHERS: u16 = kind(FOREIGN) | kind(ESCAPE);
+    const RARE: u32 = ONE_RARE as u32;
+    if looked.seen & kind(ESCAPE) != 0 {
         // The two digits behind it stand for a byte and are no pair.
         let mut escaped = 0u8;
         let counting = text.iter().filter(|byte| {
@@ -158,11 +172,11 @@ fn told(text: &[u8], mut looked: Look) -> Shape {
         });
         looked = look(counting, 0);
     }
-    let (seen, pairs, rare) = (looked.seen, looked.pairs % ONE_RARE, looked.pairs / ONE_RARE);
+    let (seen, pairs, rare) = (looked.seen, looked.pairs % RARE, looked.pairs / RARE);
     if seen == 0 {
         Shape::Empty
-    } else if seen & (LETTERS | OTHERS) == 0 {
-        if seen & 1 << DIGIT == 0 { Shape::Word } else { Shape::Number }
+    } else if seen & (LETTER | OTHERS) == 0 {
+        if seen & kind(DIGIT) == 0 { Shape::Word } else { Shape::Number }
     } else if text.len() >= SHORTEST_MADE_UP && rare >= 2 && rare * 4 >= pairs {
         // Two, and a quarter, of what stands side by side never does in words.
         Shape::MadeUp
@@ -177,24 +191,23 @@ fn told(text: &[u8], mut looked: Look) -> Shape {
 struct Look {
     /// Bytes that were looked at.
     length: usize,
-    /// A bit for each class that occurs.
-    seen: u32,
+    /// A bit for each kind that occurs.
+    seen: u16,
     /// The sum of the pairs.
     pairs: u32,
 }
 
-/// Looks at a text up to the first byte of one of the classes `ends`.
-fn look<'a>(text: impl Iterator<Item = &'a u8>, ends: u32) -> Look {
+/// Looks at a text up to the first byte of one of the kinds `ends`.
+fn look<'a>(text: impl Iterator<Item = &'a u8>, ends: u16) -> Look {
     let (mut look, mut before) = (Look { length: 0, seen: 0, pairs: 0 }, JOINT);
     for byte in text {
-        let class = CLASSES[usize::from(*byte)] & 31;
-        let bit = 1u32 << class;
-        if ends & bit != 0 {
+        let class = CLASSES[usize::from(*byte)];
+        if ends & class != 0 {
             break;
         }
         look.length += 1;
-        look.seen |= bit;
-        look.pairs += PAIRS[usize::from(before)][usize::from(class)];
+        look.seen |= class;
+        look.pairs += u32::from(PAIRS[number(before)][number(class)]);
         before = class;
     }
     look
@@ -217,10 +230,10 @@ pub(crate) fn query(keys: &Keys, query: &[u8]) -> u32 {
     let mut rest = query.get(..QUERY_BYTES).unwrap_or(query);
     let (mut names, mut made_up) = (0u32, 0u32);
     for _ in 0..PARAMETERS {
-        let (name, shape, behind) = part(rest, 1 << EQUALS | 1 << AND);
+        let (name, shape, behind) = part(rest, kind(EQUALS) | kind(AND));
         let (value, behind) = match behind {
             [b'=', value @ ..] => {
-                let (_, shape, behind) = part(value, 1 << AND);
+                let (_, shape, behind) = part(value, kind(AND));
                 (shape, behind)
             }
             _ => (Shape::Empty, behind),
@@ -399,10 +412,9 @@ mod tests {
 
         #[test]
         fn a_part_is_what_stands_before_its_end(text in "[a-z0-9%=&.]{0,120}") {
-            for (ends, stops) in [(1 << EQUALS | 1 << AND, &['=', '&'][..]), (1 << AND, &['&'][..])] {
-                let at = text.find(stops).unwrap_or(text.len());
-                let expected = (text[..at].as_bytes(), shape(text[..at].as_bytes()), text[at..].as_bytes());
-                prop_assert_eq!(part(text.as_bytes(), ends), expected);
+            for (ends, stops) in [(kind(EQUALS) | kind(AND), &['=', '&'][..]), (kind(AND), &['&'][..])] {
+                let (text, at) = (text.as_bytes(), text.find(stops).unwrap_or(text.len()));
+                prop_assert_eq!(part(text, ends), (&text[..at], shape(&text[..at]), &text[at..]));
             }
         }
 
