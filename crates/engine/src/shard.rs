@@ -14,7 +14,7 @@ use crate::admission::queue::Turn;
 use crate::brain::orders::Orders;
 use crate::connections::{ConnectionPermit, Counted};
 use crate::declared::{Ceiling, CompiledRate, Declared};
-use crate::desk::{Desk, Standing};
+use crate::desk::{Desk, Standing, Visit};
 use crate::lists::Verdict;
 use crate::node::{Node, Permit};
 use crate::refusal::{Detail, Refusal};
@@ -110,9 +110,66 @@ impl Shard {
         Ok(ConnectionPermit::new(Arc::clone(&self.node), place))
     }
 
-    /// Decides about a request. What is refused is charged to no rate and holds no place.
+    /// Decides about a request by lists, who vouches, declared rates and concurrency, the brain's rules, and whether there is
+    /// a place. What is refused is charged to no rate and holds no place.
     pub fn admit(&mut self, ask: &Ask<'_>, now: Tick) -> Ruling {
-        self.decide(ask, now).unwrap_or_else(|refusal| Ruling::Refused(refusal, false))
+        let refused = |refusal| Ruling::Refused(refusal, false);
+        let mut observed = Observed::new();
+        let verdict = self.declared.lists.verdict(ask.client.ip());
+        let allowed = verdict.is_some_and(|verdict| verdict.allowed);
+        if let Some(verdict) = verdict.filter(|_| !allowed)
+            && let Err(refusal) = deny(verdict, &mut observed)
+        {
+            return refused(refusal);
+        }
+        let mut visit = self.desk.perceive(&self.node, &self.declared, ask, allowed, now);
+
+        let rates = if allowed { &[] } else { self.declared.rates(ask.platform, ask.route) };
+        let mut charges = SmallVec::<[(u64, &CompiledRate); RATES_INLINE]>::new();
+        for rate in rates {
+            let hash = self.rate_hash(rate, ask);
+            match self.node.rates().peek(hash, rate.gcra, now) {
+                Ok(()) => charges.push((hash, rate)),
+                Err(wait) => {
+                    if let Err(refusal) = judge(rate.mode, rate_limited(rate, wait), &mut observed) {
+                        return refused(refusal);
+                    }
+                }
+            }
+        }
+
+        let permits = match enter_all(self.declared.ceilings(ask.platform, ask.class), &mut observed) {
+            Ok(permits) => permits,
+            Err(refusal) => return refused(refusal),
+        };
+
+        if let Some(ruling) = self.desk.rules(ask, &mut visit) {
+            return ruling;
+        }
+        let standing = self.desk.stand(&self.node, ask, &visit, now);
+        if let Standing::Give(ruling) = standing {
+            return ruling;
+        }
+        if let Err(refusal) = self.charge(&charges, now, &mut observed) {
+            if let Standing::Wait(ticket, flow) = standing {
+                self.desk.leave(&flow, ticket);
+            }
+            return refused(refusal);
+        }
+        let Visit { seen, grant, vouched, .. } = visit;
+        let held = Held { observed, grant, _vouched: vouched };
+        match standing {
+            // What waits is not under way: it takes up its place under the declared concurrency when it goes.
+            Standing::Wait(ticket, flow) => {
+                let (since, wall, held) = (now, ask.wall, Some(held));
+                Ruling::Waiting(Waiting { ticket, flow, since, wall, seen, held })
+            }
+            Standing::Go(place) => {
+                self.desk.goes(&seen, Duration::ZERO);
+                Ruling::Admitted(Admitted { place, _permits: permits, seen, held })
+            }
+            Standing::Give(ruling) => ruling,
+        }
     }
 
     /// Decides by what the operator declared and by nothing else: for a shell that met a fault in the rest, because a fault
@@ -179,57 +236,6 @@ impl Shard {
     /// Takes the memory of a harvest back.
     pub fn recycle(&mut self, harvest: Harvest) {
         self.desk.recorder().recycle(harvest);
-    }
-
-    /// The whole decision: lists, who vouches, declared rates and concurrency, the brain's rules, a place.
-    fn decide(&mut self, ask: &Ask<'_>, now: Tick) -> Result<Ruling, Refusal> {
-        let mut observed = Observed::new();
-        let verdict = self.declared.lists.verdict(ask.client.ip());
-        let allowed = verdict.is_some_and(|verdict| verdict.allowed);
-        if let Some(verdict) = verdict.filter(|_| !allowed) {
-            deny(verdict, &mut observed)?;
-        }
-        let mut visit = self.desk.perceive(&self.node, &self.declared, ask, allowed, now);
-
-        let rates = if allowed { &[] } else { self.declared.rates(ask.platform, ask.route) };
-        let mut charges = SmallVec::<[(u64, &CompiledRate); RATES_INLINE]>::new();
-        for rate in rates {
-            let hash = self.rate_hash(rate, ask);
-            match self.node.rates().peek(hash, rate.gcra, now) {
-                Ok(()) => charges.push((hash, rate)),
-                Err(wait) => judge(rate.mode, rate_limited(rate, wait), &mut observed)?,
-            }
-        }
-
-        let permits = enter_all(self.declared.ceilings(ask.platform, ask.class), &mut observed)?;
-
-        if let Some(ruling) = self.desk.rules(ask, &mut visit) {
-            return Ok(ruling);
-        }
-        let standing = self.desk.stand(&self.node, ask, &visit, now);
-        if let Standing::Give(ruling) = standing {
-            return Ok(ruling);
-        }
-        let charged = self.charge(&charges, now, &mut observed);
-        let seen = visit.seen;
-        let held = Held { observed, grant: visit.grant, _vouched: visit.vouched };
-        match (standing, charged) {
-            (Standing::Wait(ticket, flow), Err(refusal)) => {
-                self.desk.leave(&flow, ticket);
-                Err(refusal)
-            }
-            (_, Err(refusal)) => Err(refusal),
-            // What waits is not under way: it takes up its place under the declared concurrency when it goes.
-            (Standing::Wait(ticket, flow), Ok(())) => {
-                let (since, wall, held) = (now, ask.wall, Some(held));
-                Ok(Ruling::Waiting(Waiting { ticket, flow, since, wall, seen, held }))
-            }
-            (Standing::Go(place), Ok(())) => {
-                self.desk.goes(&seen, Duration::ZERO);
-                Ok(Ruling::Admitted(Admitted { place, _permits: permits, seen, held }))
-            }
-            (Standing::Give(ruling), Ok(())) => Ok(ruling),
-        }
     }
 
     fn decide_declared(&self, ask: &Ask<'_>, now: Tick) -> Result<Ruling, Refusal> {
