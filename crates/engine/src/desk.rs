@@ -273,8 +273,8 @@ impl Desk {
         let Some(queue) = self.queues.get_mut(ask.platform) else { return Standing::Go(None) };
         let seen = &visit.seen;
         if limits.room.is_none()
-            && queue.is_empty()
-            && let Ok(place) = queue.flow().enter(seen.class, Priority(0), &limits)
+            && queue.flow().waiting() == 0
+            && let Some(place) = queue.pass(seen.class, Priority(0), &limits)
         {
             // There is room for anybody: nothing is asked.
             return Standing::Go(Some(place));
@@ -295,9 +295,7 @@ impl Desk {
         let tie = if trust.is_protected() { 0 } else { tie(node, ask) };
         let priority = Priority::of(seen.class, trust, tie);
         queue.flow().asked(priority);
-        if queue.is_empty()
-            && let Ok(place) = queue.flow().enter(seen.class, priority, &limits)
-        {
+        if let Some(place) = queue.pass(seen.class, priority, &limits) {
             return Standing::Go(Some(place));
         }
         let patience = if trust > Trust::Fresh { PATIENCE_KNOWN } else { PATIENCE };

@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use portcullis_types::RouteClass;
 
-use super::priority::Priority;
+use super::priority::{Priority, RANKS as RANKS_U8};
 use super::room::Room;
 use crate::brain::orders::AdmissionOrders;
 use crate::senses::harvest::CLASSES;
@@ -15,6 +15,18 @@ use crate::senses::harvest::CLASSES;
 pub(crate) const PRIORITIES: usize = 256;
 /// Of a limit, one place in so many is kept for the privileged, so that they need not even queue.
 const RESERVE: u32 = 8;
+/// Ranks of priorities.
+pub(crate) const RANKS: usize = RANKS_U8 as usize;
+/// Workers that are told apart; more of them share a count, which costs fairness between those and nothing else.
+const WORKERS: usize = 64;
+
+/// Requests that wait, by class and rank.
+pub(crate) type Ranks = [[u32; RANKS]; CLASSES];
+
+/// A count in a cache line of its own: each worker writes its own for every request.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Own(AtomicU32);
 
 /// The counts of one platform. It outlives every policy that names the platform.
 #[derive(Debug)]
@@ -22,6 +34,12 @@ pub(crate) struct Flow {
     whole: AtomicU32,
     classes: [AtomicU32; CLASSES],
     waiting: AtomicU32,
+    /// The same by class and rank.
+    ranks: [[AtomicU32; RANKS]; CLASSES],
+    /// Under way, by worker.
+    workers: Box<[Own]>,
+    /// Workers that ever joined.
+    joined: AtomicUsize,
     /// Navigations of visitors whom nobody knows that were refused since the controller last asked.
     turned_away: AtomicU32,
     /// Requests by priority since the controller last asked; counted only while there is a bound.
@@ -35,6 +53,9 @@ impl Default for Flow {
             whole: AtomicU32::new(0),
             classes: [const { AtomicU32::new(0) }; CLASSES],
             waiting: AtomicU32::new(0),
+            ranks: [const { [const { AtomicU32::new(0) }; RANKS] }; CLASSES],
+            workers: (0..WORKERS).map(|_| Own::default()).collect(),
+            joined: AtomicUsize::new(0),
             turned_away: AtomicU32::new(0),
             asked: [const { AtomicU32::new(0) }; PRIORITIES],
             room: Room::default(),
@@ -52,27 +73,66 @@ pub(crate) enum Full {
 }
 
 impl Flow {
-    /// One more under way, if the limits leave room for that priority.
+    /// A worker's number.
+    pub(crate) fn join(&self) -> usize {
+        self.joined.fetch_add(1, Ordering::Relaxed) % WORKERS
+    }
+
+    /// One more of that worker's under way, if the limits leave room for that priority. Who has shown who they are need not
+    /// answer for what their class has grown to.
     pub(crate) fn enter(
         self: &Arc<Self>,
+        worker: usize,
         class: RouteClass,
         priority: Priority,
         limits: &AdmissionOrders,
     ) -> Result<Place, Full> {
-        let whole = match limits.whole {
-            u32::MAX => u32::MAX,
-            limit if priority.is_privileged() => limit,
-            limit => limit - limit / RESERVE,
-        };
-        if !count(&self.whole, whole) {
+        if !count(&self.whole, bound(priority, limits)) {
             return Err(Full::Whole);
         }
         let place = class.index();
-        if !self.classes.get(place).is_some_and(|now| count(now, limits.classes.get(place).copied().unwrap_or(0))) {
+        let bound = limits.classes.get(place).copied().unwrap_or(0);
+        let bound = if priority.rank() >= Priority::lowest_protected(class) { u32::MAX } else { bound };
+        if !self.classes.get(place).is_some_and(|now| count(now, bound)) {
             self.whole.fetch_sub(1, Ordering::Relaxed);
             return Err(Full::Class);
         }
-        Ok(Place { flow: Arc::clone(self), class, counted: Cell::new(true) })
+        if let Some(own) = self.workers.get(worker) {
+            own.0.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Place { flow: Arc::clone(self), worker, class, counted: Cell::new(true) })
+    }
+
+    /// Whether all places for requests of that priority are taken.
+    pub(crate) fn is_full(&self, priority: Priority, limits: &AdmissionOrders) -> bool {
+        self.under_way() >= bound(priority, limits)
+    }
+
+    /// Whether a free place is for a request of that worker: with no other waits one of a higher rank that it is for, and of
+    /// those of its rank this worker serves no more than its share. `own` is what waits with it, the request included.
+    /// Without this a worker whose requests come to an end would go on with its own for ever, whoever waits with another.
+    pub(crate) fn is_due(&self, worker: usize, priority: Priority, own: &Ranks, limits: &AdmissionOrders) -> bool {
+        let rank = usize::from(priority.rank());
+        let (mut better, mut equal) = (0, 0);
+        for ((place, ranks), own) in self.ranks.iter().enumerate().zip(own) {
+            let bound = limits.classes.get(place).copied().unwrap_or(0);
+            let full = self.classes.get(place).is_some_and(|now| now.load(Ordering::Relaxed) >= bound);
+            let first = match RouteClass::ALL.get(place) {
+                Some(class) if full => rank.max(usize::from(Priority::lowest_protected(*class))),
+                _ => rank,
+            };
+            for (at, (all, own)) in ranks.iter().zip(own).enumerate().skip(first) {
+                let others = all.load(Ordering::Relaxed).saturating_sub(*own);
+                if at == rank { equal += others } else { better += others }
+            }
+        }
+        if limits.whole.saturating_sub(self.under_way()) <= better {
+            return false;
+        }
+        let mine: u32 = own.iter().filter_map(|ranks| ranks.get(rank)).sum();
+        let share = u64::from(limits.whole) * u64::from(mine) / u64::from((mine + equal).max(1));
+        let under_way = self.workers.get(worker).map_or(0, |own| own.0.load(Ordering::Relaxed));
+        equal == 0 || u64::from(under_way) <= share
     }
 
     pub(crate) const fn bytes(&self) -> usize {
@@ -95,12 +155,22 @@ impl Flow {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn queued(&self) {
+    pub(crate) fn queued(&self, class: RouteClass, priority: Priority) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
+        if let Some(count) = self.rank(class, priority) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    pub(crate) fn unqueued(&self) {
+    pub(crate) fn unqueued(&self, class: RouteClass, priority: Priority) {
         self.waiting.fetch_sub(1, Ordering::Relaxed);
+        if let Some(count) = self.rank(class, priority) {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn rank(&self, class: RouteClass, priority: Priority) -> Option<&AtomicU32> {
+        self.ranks.get(class.index())?.get(usize::from(priority.rank()))
     }
 
     pub(crate) fn asked(&self, priority: Priority) {
@@ -128,6 +198,15 @@ impl Flow {
     }
 }
 
+/// The limit for a priority.
+const fn bound(priority: Priority, limits: &AdmissionOrders) -> u32 {
+    match limits.whole {
+        u32::MAX => u32::MAX,
+        limit if priority.is_privileged() => limit,
+        limit => limit - limit / RESERVE,
+    }
+}
+
 fn count(counter: &AtomicU32, limit: u32) -> bool {
     if limit == u32::MAX {
         counter.fetch_add(1, Ordering::Relaxed);
@@ -140,6 +219,7 @@ fn count(counter: &AtomicU32, limit: u32) -> bool {
 #[derive(Debug)]
 pub(crate) struct Place {
     flow: Arc<Flow>,
+    worker: usize,
     class: RouteClass,
     counted: Cell<bool>,
 }
@@ -149,6 +229,9 @@ impl Place {
     pub(crate) fn pause(&self) {
         if self.counted.replace(false) {
             self.flow.whole.fetch_sub(1, Ordering::Relaxed);
+            if let Some(own) = self.flow.workers.get(self.worker) {
+                own.0.fetch_sub(1, Ordering::Relaxed);
+            }
             if let Some(now) = self.flow.classes.get(self.class.index()) {
                 now.fetch_sub(1, Ordering::Relaxed);
             }
@@ -159,6 +242,9 @@ impl Place {
     pub(crate) fn resume(&self) {
         if !self.counted.replace(true) {
             self.flow.whole.fetch_add(1, Ordering::Relaxed);
+            if let Some(own) = self.flow.workers.get(self.worker) {
+                own.0.fetch_add(1, Ordering::Relaxed);
+            }
             if let Some(now) = self.flow.classes.get(self.class.index()) {
                 now.fetch_add(1, Ordering::Relaxed);
             }
@@ -184,11 +270,11 @@ mod tests {
         let flow = Arc::new(Flow::default());
         let limits = AdmissionOrders { whole: 1, ..AdmissionOrders::default() };
         let priority = Priority::of(RouteClass::Form, Trust::Staff, 0);
-        let slow = flow.enter(RouteClass::Form, priority, &limits).expect("room");
+        let slow = flow.enter(0, RouteClass::Form, priority, &limits).expect("room");
         slow.pause();
         slow.pause();
         assert_eq!((flow.under_way(), flow.class_under_way(RouteClass::Form.index())), (0, 0));
-        let quick = flow.enter(RouteClass::Form, priority, &limits).expect("room");
+        let quick = flow.enter(0, RouteClass::Form, priority, &limits).expect("room");
         slow.resume();
         slow.resume();
         assert_eq!(
@@ -217,13 +303,13 @@ mod tests {
                 let limits = AdmissionOrders { whole, classes: [of_class; CLASSES], ..AdmissionOrders::default() };
                 let (class, trust) = (RouteClass::ALL[class], Trust::ALL[trust]);
                 let before = (flow.under_way(), flow.class_under_way(class.index()));
-                match flow.enter(class, Priority::of(class, trust, 0), &limits) {
+                match flow.enter(0, class, Priority::of(class, trust, 0), &limits) {
                     Ok(place) => {
-                        prop_assert!(before.0 < whole && before.1 < of_class);
+                        prop_assert!(before.0 < whole && (before.1 < of_class || trust.is_protected()));
                         held.push(place);
                     }
                     Err(Full::Whole) => prop_assert!(before.0 >= whole - whole / RESERVE),
-                    Err(Full::Class) => prop_assert!(before.1 >= of_class),
+                    Err(Full::Class) => prop_assert!(before.1 >= of_class && !trust.is_protected()),
                 }
                 prop_assert_eq!(flow.under_way() as usize, held.len());
             }

@@ -5,7 +5,7 @@ use portcullis_types::RouteClass;
 use crate::trust::Trust;
 
 /// Ranks, the upper five bits of a priority.
-const RANKS: u8 = 32;
+pub(crate) const RANKS: u8 = 32;
 /// Bits in which visitors of one rank differ.
 const TIE_BITS: u8 = 3;
 
@@ -28,6 +28,16 @@ impl Priority {
         let rank = if above { RANKS / 2 + criticality * worth / 4 } else { criticality * worth / 2 };
         let rank = if rank >= RANKS { RANKS - 1 } else { rank };
         Self(rank << TIE_BITS | (tie & ((1 << TIE_BITS) - 1)) as u8)
+    }
+
+    /// Its rank: what it is worth without what decides among equals.
+    pub(crate) const fn rank(self) -> u8 {
+        self.0 >> TIE_BITS
+    }
+
+    /// The lowest rank in a class of those who have shown who they are.
+    pub(crate) const fn lowest_protected(class: RouteClass) -> u8 {
+        Self::of(class, Trust::Passed, 0).rank()
     }
 
     /// Whether it may use the part of the limit that is kept for those who must not wait.
@@ -106,6 +116,16 @@ mod tests {
         let best = RouteClass::ALL.map(|class| Priority::of(class, Trust::Suspect, 7)).into_iter().max();
         let worst = RouteClass::ALL.map(|class| Priority::of(class, Trust::Fresh, 0)).into_iter().min();
         assert!(best < worst, "{best:?} {worst:?}");
+    }
+
+    #[test]
+    fn the_lowest_protected_rank_parts_the_known_from_the_others() {
+        for class in RouteClass::ALL {
+            for trust in Trust::ALL {
+                let above = Priority::of(class, trust, 7).rank() >= Priority::lowest_protected(class);
+                assert_eq!(above, trust.is_protected(), "{class} {trust:?}");
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use portcullis_types::{RouteClass, Tick};
 
-use super::flow::{Flow, Full, Place};
+use super::flow::{Flow, Full, Place, RANKS, Ranks};
 use super::priority::Priority;
 use crate::brain::orders::AdmissionOrders;
 use crate::senses::harvest::CLASSES;
@@ -24,6 +24,8 @@ const LANES: usize = 64;
 const CLAIM_WITHIN: Duration = Duration::from_secs(1);
 /// How often deadlines are looked at.
 const SWEEP: Duration = Duration::from_millis(10);
+/// So long a place is left to whom it is for with another worker; they look each 10 ms.
+const LEAVES: Duration = Duration::from_millis(30);
 /// Of a ticket, the bits of its slot.
 const SLOT_BITS: u32 = 16;
 const NONE: u16 = u16::MAX;
@@ -32,6 +34,13 @@ const NONE: u16 = u16::MAX;
 #[derive(Debug)]
 pub(crate) struct Queue {
     flow: Arc<Flow>,
+    /// The worker's number.
+    worker: usize,
+    /// Waiting, and the same by class and rank.
+    lined: u32,
+    own: Box<Ranks>,
+    /// Since when places have been left to those who wait with another worker, and are better or have fewer.
+    left: Option<Tick>,
     slots: Box<[Slot]>,
     /// The first free slot; the others follow by `next`.
     free: u16,
@@ -98,6 +107,10 @@ impl Queue {
             seen: None,
         };
         Self {
+            worker: flow.join(),
+            lined: 0,
+            own: Box::new([[0; RANKS]; CLASSES]),
+            left: None,
             flow,
             slots: (0..QUEUE).map(slot).collect(),
             free: 0,
@@ -121,6 +134,7 @@ impl Queue {
     }
 
     /// Whether nobody waits, or is about to claim.
+    #[cfg(test)]
     pub(crate) const fn is_empty(&self) -> bool {
         self.taken == 0
     }
@@ -178,8 +192,26 @@ impl Queue {
         self.free = next;
         self.taken += 1;
         self.link(slot, class.index(), lane);
-        self.flow.queued();
+        self.flow.queued(class, priority);
+        self.own_mut(class, priority, |own| own + 1);
+        self.lined += 1;
         Some(self.ticket(slot))
+    }
+
+    /// A place for a request that need not wait: there is one for its priority, and it is for nobody who waits.
+    pub(crate) fn pass(&mut self, class: RouteClass, priority: Priority, limits: &AdmissionOrders) -> Option<Place> {
+        if self.taken > 0 {
+            return None;
+        }
+        if self.flow.waiting() > 0 && limits.whole != u32::MAX {
+            self.own_mut(class, priority, |own| own + 1);
+            let is_due = self.flow.is_due(self.worker, priority, &self.own, limits);
+            self.own_mut(class, priority, |own| own.saturating_sub(1));
+            if !is_due {
+                return None;
+            }
+        }
+        self.flow.enter(self.worker, class, priority, limits).ok()
     }
 
     /// Gives what places there are to those who should have them, and ends what waited too long.
@@ -191,9 +223,19 @@ impl Queue {
             self.sweep(now);
         }
         let mut shut = 0u16;
+        // A worker that stands still must not keep the others from what is free.
+        let leaves = limits.whole != u32::MAX && self.left.is_none_or(|left| now.since(left) < LEAVES);
         while let Some(slot) = self.highest(shut) {
-            let Some((class, priority)) = self.slot(slot).map(|slot| (slot.class, slot.priority)) else { return };
-            match self.flow.enter(class, priority, limits) {
+            let Some((class, priority)) = self.slot(slot).map(|slot| (slot.class, slot.priority)) else { break };
+            if self.flow.is_full(priority, limits) {
+                break;
+            }
+            let others = self.flow.waiting() > self.lined;
+            if leaves && others && !self.flow.is_due(self.worker, priority, &self.own, limits) {
+                self.left.get_or_insert(now);
+                return;
+            }
+            match self.flow.enter(self.worker, class, priority, limits) {
                 Ok(place) => {
                     self.unlink(slot);
                     if let Some(entry) = self.slot_mut(slot) {
@@ -203,8 +245,16 @@ impl Queue {
                     self.call(self.ticket(slot));
                 }
                 Err(Full::Class) => shut |= 1 << class.index(),
-                Err(Full::Whole) => return,
+                Err(Full::Whole) => break,
             }
+        }
+        self.left = None;
+    }
+
+    fn own_mut(&mut self, class: RouteClass, priority: Priority, change: impl FnOnce(u32) -> u32) {
+        let own = self.own.get_mut(class.index()).and_then(|ranks| ranks.get_mut(usize::from(priority.rank())));
+        if let Some(own) = own {
+            *own = change(*own);
         }
     }
 
@@ -302,7 +352,8 @@ impl Queue {
 
     fn unlink(&mut self, slot: u16) {
         let Some(entry) = self.slot_mut(slot) else { return };
-        let (class, lane, before, next) = (entry.class.index(), entry.lane, entry.before, entry.next);
+        let (of, priority) = (entry.class, entry.priority);
+        let (class, lane, before, next) = (of.index(), entry.lane, entry.before, entry.next);
         (entry.before, entry.next) = (NONE, NONE);
         let place = usize::from(lane);
         match self.slot_mut(before) {
@@ -319,7 +370,9 @@ impl Queue {
         {
             *lanes &= !(1 << lane);
         }
-        self.flow.unqueued();
+        self.flow.unqueued(of, priority);
+        self.own_mut(of, priority, |own| own.saturating_sub(1));
+        self.lined = self.lined.saturating_sub(1);
     }
 
     /// Makes a slot free that is in no lane.
@@ -360,8 +413,8 @@ impl Queue {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        let waiting = self.slots.iter().filter(|slot| matches!(slot.state, State::Waiting)).count();
-        (0..waiting).for_each(|_| self.flow.unqueued());
+        let waiting = self.slots.iter().filter(|slot| matches!(slot.state, State::Waiting));
+        waiting.for_each(|slot| self.flow.unqueued(slot.class, slot.priority));
     }
 }
 
@@ -507,11 +560,68 @@ mod tests {
         let mut queue = queue();
         let mut orders = limits(10);
         orders.classes[RouteClass::Login.index()] = 0;
-        let login = enter(&mut queue, RouteClass::Login, Trust::History, 0, at(2000)).expect("room");
+        let login = enter(&mut queue, RouteClass::Login, Trust::Human, 0, at(2000)).expect("room");
         let page = enter(&mut queue, RouteClass::Page, Trust::Fresh, 0, at(2000)).expect("room");
         queue.serve(&orders, at(1));
         assert_eq!(called(&mut queue), [page]);
         assert!(matches!(queue.claim(login, at(1)), Turn::Stay));
+    }
+
+    #[test]
+    fn the_better_waits_with_whichever_worker_and_goes_first() {
+        let mut one = queue();
+        let mut other = Queue::new(Arc::clone(one.flow()));
+        let strangers: Vec<u64> =
+            (0..4).map(|_| enter(&mut one, RouteClass::Page, Trust::Fresh, 0, at(2000)).expect("room")).collect();
+        let member = enter(&mut other, RouteClass::Page, Trust::History, 0, at(2000)).expect("room");
+        one.serve(&limits(1), at(1));
+        assert!(called(&mut one).is_empty(), "it is left to the member");
+        other.serve(&limits(1), at(10));
+        assert_eq!(called(&mut other), [member]);
+        assert!(matches!(other.claim(member, at(10)), Turn::Go(_)));
+        one.serve(&limits(1), at(11));
+        assert_eq!(called(&mut one), strangers[..1]);
+    }
+
+    #[test]
+    fn a_worker_that_stands_still_keeps_nobody_waiting() {
+        let mut one = queue();
+        let mut still = Queue::new(Arc::clone(one.flow()));
+        let stranger = enter(&mut one, RouteClass::Page, Trust::Fresh, 0, at(2000)).expect("room");
+        enter(&mut still, RouteClass::Page, Trust::History, 0, at(2000)).expect("room");
+        one.serve(&limits(1), at(1));
+        one.serve(&limits(1), at(20));
+        assert!(called(&mut one).is_empty());
+        one.serve(&limits(1), at(40));
+        assert_eq!(called(&mut one), [stranger]);
+    }
+
+    #[test]
+    fn equals_with_two_workers_share_what_there_is() {
+        let mut one = queue();
+        let mut other = Queue::new(Arc::clone(one.flow()));
+        for queue in [&mut one, &mut other] {
+            for _ in 0..8 {
+                enter(queue, RouteClass::Page, Trust::Fresh, 0, at(2000)).expect("room");
+            }
+        }
+        one.serve(&limits(4), at(1));
+        other.serve(&limits(4), at(1));
+        assert_eq!((called(&mut one).len(), called(&mut other).len()), (2, 2));
+    }
+
+    #[test]
+    fn a_bound_of_a_class_holds_back_nobody_who_is_known() {
+        let mut queue = queue();
+        let mut orders = limits(10);
+        orders.classes[RouteClass::Page.index()] = 1;
+        let first = enter(&mut queue, RouteClass::Page, Trust::Fresh, 0, at(2000)).expect("room");
+        enter(&mut queue, RouteClass::Page, Trust::Fresh, 0, at(2000)).expect("room");
+        queue.serve(&orders, at(1));
+        assert_eq!(called(&mut queue), [first]);
+        let known = enter(&mut queue, RouteClass::Page, Trust::Crawler, 0, at(2000)).expect("room");
+        queue.serve(&orders, at(2));
+        assert_eq!(called(&mut queue), [known]);
     }
 
     proptest! {

@@ -143,15 +143,11 @@ impl Trial {
         fate.arrived += 1;
         let tie = (self.random() * 8.0) as u64;
         let priority = Priority::of(class, crowd.trust, tie);
-        if self.queue.is_empty()
-            && let Ok(place) = self.flow.enter(class, Priority(0), &self.orders)
-        {
+        if let Some(place) = self.queue.pass(class, Priority(0), &self.orders) {
             return self.send(at, class, self.now, place);
         }
         self.flow.asked(priority);
-        if self.queue.is_empty()
-            && let Ok(place) = self.flow.enter(class, priority, &self.orders)
-        {
+        if let Some(place) = self.queue.pass(class, priority, &self.orders) {
             return self.send(at, class, self.now, place);
         }
         let may = priority.0 >= self.orders.cut || crowd.trust.is_protected() || self.queue.outranks(priority);
