@@ -177,11 +177,12 @@ impl Desk {
             // The operator lets this address through, whoever it is.
             trust = trust.max(Trust::Partner);
         }
+        let slower = self.orders.platforms.get(ask.platform).map_or(1, |orders| orders.admission.slower.max(1));
         let (mut id, mut step, mut renew) = (0, None, None);
         let token = ask.sight.token.filter(|_| trust == Trust::Fresh);
         if let Some(vouch) = token.and_then(|text| tokens.read(text, || tokens.binding(&ask.sight), ask.wall)) {
             (id, step) = (vouch.id, vouch.step);
-            trust = if self.charge(node, id, cost_us, now) { vouch.trust } else { Trust::Suspect };
+            trust = if self.charge(node, id, cost_us / slower, now) { vouch.trust } else { Trust::Suspect };
             renew = (vouch.renew && trust == Trust::History).then_some(vouch.first_day);
         }
         let seen = senses.describe(asker, ask, trust, id, now);
@@ -281,7 +282,8 @@ impl Desk {
         }
         let called = match (limits.room, visit.ticket) {
             (Some(room), Some(ticket)) => {
-                ticket.arrived < room.admitted_until && self.charge(node, ticket.id, visit.cost_us, now)
+                let cost_us = visit.cost_us / limits.slower.max(1);
+                ticket.arrived < room.admitted_until && self.charge(node, ticket.id, cost_us, now)
             }
             _ => false,
         };
@@ -303,7 +305,9 @@ impl Desk {
         // Whoever goes before others who wait is not too much, whatever they are.
         let may_queue = priority.0 >= limits.cut || trust.is_protected() || queue.outranks(priority);
         let ticket = may_queue.then(|| queue.enter(seen, trust, tie, now.after(patience), self.queued)).flatten();
-        let Some(ticket) = ticket else { return Standing::Give(shed(&mut self.recorder, queue.flow(), seen)) };
+        let Some(ticket) = ticket else {
+            return Standing::Give(shed(&mut self.recorder, queue.flow(), seen, limits.shelters, ask.wall));
+        };
         // There may be a place that nobody better waits for.
         queue.serve(&limits, now);
         if let Turn::Go(place) = queue.claim(ticket, now) {
@@ -331,12 +335,13 @@ impl Desk {
 
     /// What is told to a request that waited in vain.
     pub(crate) fn give(&mut self, flow: &Flow, platform: usize, seen: &Seen, wall: u64) -> Ruling {
-        match self.limits(platform).room.filter(|_| is_stranger(seen)) {
+        let limits = self.limits(platform);
+        match limits.room.filter(|_| is_stranger(seen)) {
             Some(room) => {
                 self.recorder.shed(seen);
                 Ruling::Room(place(flow, room, None, wall, seen))
             }
-            None => shed(&mut self.recorder, flow, seen),
+            None => shed(&mut self.recorder, flow, seen, limits.shelters, wall),
         }
     }
 
@@ -369,16 +374,21 @@ const fn is_stranger(seen: &Seen) -> bool {
         && !matches!(seen.class, RouteClass::Payment | RouteClass::Webhook)
 }
 
-/// Refused by admission.
-fn shed(recorder: &mut Recorder, flow: &Flow, seen: &Seen) -> Ruling {
+/// Turned away by admission. Whoever opens a page is shown the waiting room's, which comes back by itself: with a ticket that
+/// holds a stranger's place, should the room open meanwhile.
+fn shed(recorder: &mut Recorder, flow: &Flow, seen: &Seen, shelters: bool, wall: u64) -> Ruling {
     recorder.shed(seen);
     if is_stranger(seen) {
         flow.turned_away();
     }
     // Not all at once: who is turned away together shall not come back together.
-    let again = Duration::from_secs(2 + draw(seen.visitor, seen.at.0, AGAIN) % 7);
+    let again = draw(seen.visitor, seen.at.0, AGAIN) % 7;
+    if shelters && seen.navigation {
+        let wait = ROOM_WAIT.0 + Duration::from_secs(again);
+        return Ruling::Room(RoomPlace { arrived: wall, ahead: flow.room.give(wall), wait, seen: *seen });
+    }
     let refusal = Refusal::new(Reason::Overloaded, "the platform is at its limit");
-    Ruling::Refused(Refusal { retry_after: Some(again), ..refusal }, false)
+    Ruling::Refused(Refusal { retry_after: Some(Duration::from_secs(2 + again)), ..refusal }, false)
 }
 
 /// A place in the waiting room: the one that the ticket holds, or a new one.
@@ -509,7 +519,7 @@ mod tests {
     use crate::brain::orders::{Literal, PlatformOrders};
     use crate::declared::{Declaration, Platform, Route, Vouched};
     use crate::ruling::Claim;
-    use crate::senses::sight::Sight;
+    use crate::senses::sight::{Outcome, Sight};
     use crate::shard::Shard;
 
     const WALL: u64 = 1_790_000_000_000;
@@ -698,6 +708,59 @@ mod tests {
         assert_eq!(name(&shard.admit(&ask(1, RouteClass::Payment, navigation()), Tick(3))), "admitted");
         shard.obey(Arc::new(Orders { revision: 2, platforms: vec![orders(WALL + 1)] }));
         assert_eq!(name(&shard.admit(&ask(1, RouteClass::Page, back), Tick(4))), "admitted");
+    }
+
+    #[test]
+    fn who_opens_a_page_in_vain_is_shown_the_room_and_not_an_error() {
+        let node = node();
+        let orders = |shelters| PlatformOrders {
+            admission: AdmissionOrders { whole: 0, cut: 255, shelters, ..AdmissionOrders::default() },
+            ..PlatformOrders::default()
+        };
+        let post = Sight { method: b"POST", ..navigation() };
+        let program = Sight { fetch_mode: None, accept: Some(b"*/*"), ..navigation() };
+        let history = node.tokens().history(20_000, 3, 77, WALL);
+        let known = Sight { token: Some(history.as_ref()), ..navigation() };
+        for (shelters, sight, expected) in [
+            (true, navigation(), "room"),
+            (false, navigation(), "refused"),
+            (true, post, "refused"),
+            (true, program, "refused"),
+            (true, known, "waiting"),
+        ] {
+            let mut shard = shard(&node, orders(shelters));
+            let ruling = shard.admit(&ask(1, RouteClass::Page, sight), Tick(1));
+            assert_eq!(name(&ruling), expected, "{shelters}");
+        }
+    }
+
+    #[test]
+    fn a_slow_platform_is_not_charged_to_those_who_are_known() {
+        let passed = [1, 16].map(|slower| {
+            let node = node();
+            let admission = AdmissionOrders { whole: 10_000, slower, ..AdmissionOrders::default() };
+            let mut shard = shard(&node, PlatformOrders { admission, ..PlatformOrders::default() });
+            let history = node.tokens().history(20_000, 3, 77, WALL);
+            let known = Sight { token: Some(history.as_ref()), ..navigation() };
+            for _ in 0..50 {
+                let Ruling::Admitted(admitted) = shard.admit(&ask(2, RouteClass::Page, navigation()), Tick(1)) else {
+                    panic!("there is room")
+                };
+                let seen = *admitted.seen();
+                drop(admitted);
+                let slow = Outcome { status: 200, origin: 320_000_000, ..Outcome::default() };
+                shard.account(&seen, &slow, Tick(1));
+            }
+            let mut admitted = Vec::new();
+            for _ in 0..200 {
+                match shard.admit(&ask(1, RouteClass::Page, known), Tick(1)) {
+                    Ruling::Admitted(place) if place.seen().trust == Trust::History => admitted.push(place),
+                    _ => break,
+                }
+            }
+            admitted.len()
+        });
+        assert!(passed[0] * 8 < passed[1], "{passed:?}");
     }
 
     #[test]

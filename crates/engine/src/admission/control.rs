@@ -41,6 +41,9 @@ const SHRINKS: f64 = 1.2;
 const TOLERATED: f64 = 1.3;
 /// While a limit holds, so many microseconds matter.
 const LATE_US: f64 = 4_000.0;
+/// Where even the dearest requests take less than this without load, they are late by twice what is lacking, at least: below
+/// it a busy machine's own scheduling looks like a queue many times the work, and nobody notices either.
+const FAST_US: f64 = 20_000.0;
 /// A cut is judged when it has come to this; smaller ones drown in noise.
 const TELLING: f64 = 1.5;
 /// How much is cut to see whether the platform is crowded or slow, and how long until it is tried again, in ticks.
@@ -80,8 +83,8 @@ const GAINS: [f64; 3] = [0.10, 0.02, 0.05];
 /// The greatest share of what comes that is refused at once.
 const MOST_REFUSED: f64 = 0.98;
 /// Ticks on which visitors were turned away before the waiting room opens.
-const TURNED_AWAY: u32 = 20;
-/// Of the limit, so much must be in use for the room to open.
+const TURNED_AWAY: u32 = 5;
+/// Of the limit, so much must be in use for it to grow, and for the room to open.
 const FULL: f64 = 0.75;
 /// Ticks without a backlog before the room closes.
 const EMPTY: u32 = 100;
@@ -154,7 +157,8 @@ pub(crate) struct Controller {
     refused: Pid,
     asked: Box<[f64; PRIORITIES]>,
     room: Option<Open>,
-    turned_away: u32,
+    /// Ticks on which visitors were turned away, and when that began.
+    turned_away: (u32, u64),
     strain: Strain,
 }
 
@@ -270,7 +274,7 @@ impl Controller {
             refused: Pid::default(),
             asked: Box::new([0.0; PRIORITIES]),
             room: None,
-            turned_away: 0,
+            turned_away: (0, 0),
             strain: Strain { slowdown: 1.0, ..Strain::default() },
         }
     }
@@ -319,11 +323,12 @@ impl Controller {
             }
         }
         self.limit(flow);
-        let (cut, classes) = (self.refuse(flow, span), self.classes());
+        let (cut, classes) = (self.refuse(flow, span), self.classes(flow));
         let room = self.room(flow, span, wall);
         let standing = self.standing(flow);
         let whole = self.limit.or(standing).map_or(u32::MAX, whole);
-        AdmissionOrders { whole, classes, cut, room }
+        let slower = if self.limit.is_some() { u32_of(self.smooth).max(1) } else { 1 };
+        AdmissionOrders { whole, classes, cut, room, shelters: false, slower }
     }
 
     fn note(&mut self, seen: &PlatformHarvest, span: f64) {
@@ -376,6 +381,11 @@ impl Controller {
         class.no_load.or(class.fastest.map(|fastest| fastest * OVER_FASTEST))
     }
 
+    /// The same of the class that takes the longest.
+    fn dearest(&self) -> f64 {
+        (0..CLASSES).filter_map(|class| self.no_load(class)).fold(0.0, f64::max)
+    }
+
     /// Work in requests at once without load: what `count` requests of each class amount to in a second.
     fn work(&self, sums: &[Counts; CLASSES], seconds: f64, count: impl Fn(&Counts) -> f64) -> f64 {
         let each = sums.iter().enumerate();
@@ -422,13 +432,15 @@ impl Controller {
         let usual = 3.0 * coming + 6.0 * coming.sqrt() + if known { 8.0 } else { 64.0 };
         let piled = backing_up && under_way > usual;
 
-        let (tolerated, late) = if self.limit.is_some() { (TOLERATED, LATE_US) } else { (SLOW, SLOW_US) };
+        let fast = (FAST_US - self.dearest()) * 2.0;
+        let (tolerated, late) =
+            if self.limit.is_some() { (TOLERATED, LATE_US.max(fast)) } else { (SLOW, SLOW_US.max(fast)) };
         let taken = if self.limit.is_some() { self.smooth } else { slowdown };
         let slow = taken > tolerated * self.slow && longer > late;
         // More than ever, and slower than usual: no need to wait until it is slow.
         let more = self.limit.is_none() && self.pressed >= CONFIRM && !self.is_ordinary();
         let pressed = more && slowdown > TOLERATED * self.slow;
-        let slow = slow || (pressed && longer > LATE_US);
+        let slow = slow || (pressed && longer > LATE_US.max(fast));
         let fails = failing > self.failing + FAILING && failed >= FAILURES;
         let now = slow || fails || piled;
         self.stressed = if now { self.stressed + 1 } else { 0 };
@@ -484,7 +496,7 @@ impl Controller {
         if flow.waiting() > 0 || under_way >= bound * self.raised * 0.8 {
             // More than ever. What came since must have ended, and no later than usual: then the platform carries it.
             self.pressed += 1;
-            let slowest = (0..CLASSES).filter_map(|class| self.no_load(class)).fold(0.0, f64::max) / 1e6;
+            let slowest = self.dearest() / 1e6;
             let told = f64::from(self.pressed) > 1.0 + (2.0 * slowest * WINDOW as f64).ceil();
             let carried = told && self.stressed == 0 && self.strain.slowdown <= TOLERATED;
             // No more than usual, and it does not suffer: it is the bound that is wrong.
@@ -527,7 +539,7 @@ impl Controller {
                 }
                 // Where nothing has ever ended, half of what there is.
                 let first = if self.carried > 0.0 {
-                    (self.carried * self.slow * HEADROOM + 1.0).max(FLOOR)
+                    (self.carried * self.slow * HEADROOM + 1.0).max(self.peak).max(FLOOR)
                 } else {
                     (under_way / 2.0).max(FLOOR)
                 };
@@ -545,12 +557,13 @@ impl Controller {
         };
         // What was admitted before the last change must have ended, and fill the present, before it tells anything.
         self.settled = if under_way <= limit * 1.1 + 1.0 { self.settled + 1 } else { 0 };
-        let slowest = (0..CLASSES).filter_map(|class| self.no_load(class)).fold(0.0, f64::max) / 1e6 * self.slow;
+        let slowest = self.dearest() / 1e6 * self.slow;
         let sojourn = (under_way / self.ending.max(1.0)).max(2.0 * slowest) * WINDOW as f64;
         let falling = smooth < self.past[self.at % PRESENT] * 0.85;
         self.past[self.at % PRESENT] = smooth;
         let patient = f64::from(self.settled) >= PRESENT as f64 + 1.0 + sojourn.ceil() && !falling;
         let settled = patient || self.settled >= 40;
+        // Whoever waits may wait for a class that is at its bound: that is no use of the limit.
         let used = flow.waiting() > 0 || under_way >= limit * 0.8;
         self.unused = if self.stressed > 0 || used { 0 } else { self.unused + 1 };
         self.probe.0 = self.probe.0.saturating_sub(1);
@@ -562,16 +575,21 @@ impl Controller {
             if settled {
                 self.correct(limit, smooth, failing);
             }
-        } else if self.unused >= LIFT_AFTER {
+        } else if self.unused >= LIFT_AFTER && self.room.is_none() {
             if self.unused.is_multiple_of(5) {
                 let lifted = limit * 1.5 + 1.0;
                 self.set((lifted <= 4.0 * under_way + 256.0).then_some(lifted));
             }
         } else if self.slow > TOLERATED && self.probe.0 == 0 && used {
-            let to = (limit * PROBE).max(FLOOR);
+            let to = (limit * PROBE).max(self.least());
+            if limit < to * TELLING {
+                // What the platform is known to bear crowds nobody.
+                self.probe.0 = self.probe.1;
+                return;
+            }
             self.cut = Some(Cut { from: limit, to, slowdown: smooth, failing, probing: true });
             self.set(Some(to));
-        } else if used && self.settled >= 3 {
+        } else if self.settled >= 3 && under_way >= limit * FULL {
             self.cut = None;
             // With no more than usual the rest is noise: dearer requests than yesterday's look like slowness.
             let grows = if self.is_ordinary() { TOLERATED } else { GROWS };
@@ -631,7 +649,7 @@ impl Controller {
     }
 
     /// A class whose work has grown far beyond what is usual gets what the others leave, so that they do not notice.
-    fn classes(&mut self) -> [u32; CLASSES] {
+    fn classes(&mut self, flow: &Flow) -> [u32; CLASSES] {
         let mut bounds = [u32::MAX; CLASSES];
         let Some(limit) = self.limit.filter(|_| !self.is_ordinary()) else {
             self.squeeze = 1.0;
@@ -657,7 +675,10 @@ impl Controller {
             taken += sum.origin_us;
             expected += sum.good * self.no_load(class).unwrap_or(0.0) * self.slow;
         }
+        // What the others take swings, and says nothing where there is room for everybody.
+        let idle = self.stressed == 0 && f64::from(flow.under_way()) < limit * FULL;
         let squeeze = match taken / expected {
+            _ if idle => self.squeeze * 1.03,
             others if others > SHRINKS => self.squeeze * 0.97,
             others if others < GROWS => self.squeeze * 1.01,
             _ => self.squeeze,
@@ -720,14 +741,24 @@ impl Controller {
         let turned_away = flow.take_turned_away() > 0;
         let under_way = f64::from(flow.under_way());
         let limit = self.limit.unwrap_or(f64::MAX);
+        // Most tickets of a flood are never used: that nobody waits does not say that everybody would find a place.
+        let fits = self.is_ordinary() || self.wanted * self.slow <= self.least();
         let Some(open) = &mut self.room else {
-            self.turned_away = if turned_away { self.turned_away + 1 } else { self.turned_away.saturating_sub(1) };
-            if self.turned_away >= TURNED_AWAY && under_way >= limit * FULL {
+            let (ticks, since) = self.turned_away;
+            let ticks = if turned_away { ticks + 1 } else { ticks.saturating_sub(1) };
+            if ticks <= 1 {
+                // Whoever was shown the page before this began comes back, and is not waited for.
+                flow.room.call_all();
+                self.turned_away = (ticks, wall);
+            } else {
+                self.turned_away = (ticks, since);
+            }
+            if ticks >= TURNED_AWAY && (under_way >= limit * FULL || ticks >= 4 * TURNED_AWAY) {
                 let (second, seconds) = self.sum(WINDOW);
                 let ending = second.iter().map(|sum| sum.good).sum::<f64>() / seconds;
-                flow.room.call_all();
-                self.turned_away = 0;
-                self.room = Some(Open { until: wall, rate: (ending * 0.1).max(1.0), carry: 0.0, speed: 1.0, empty: 0 });
+                self.turned_away = (0, wall);
+                let rate = (ending * 0.1).max(1.0);
+                self.room = Some(Open { until: since, rate, carry: 0.0, speed: 1.0, empty: 0 });
             }
             return self.room.as_ref().map(Open::orders);
         };
@@ -741,7 +772,7 @@ impl Controller {
         open.speed += (moved - open.speed) * (span / 5.0).min(1.0);
         open.until = until;
         let backlog = f64::from(flow.room.backlog());
-        open.empty = if backlog <= open.rate && !self.strain.stressed { open.empty + 1 } else { 0 };
+        open.empty = if backlog <= open.rate && !self.strain.stressed && fits { open.empty + 1 } else { 0 };
         if open.empty >= EMPTY {
             flow.room.call_all();
             self.room = None;

@@ -317,6 +317,22 @@ fn a_flood_is_held_within_half_a_second_and_members_do_not_notice() {
 }
 
 #[test]
+fn what_a_busy_machine_adds_to_a_fast_platform_is_no_queue() {
+    for seed in SEEDS {
+        let mut trial = Trial::new(16 * SERVERS, seed);
+        trial.service_ms = 5.0;
+        let crowds =
+            |most| [PAGES, MEMBERS].map(|crowd| Crowd { per_second: f64::min(crowd.per_second, most), ..crowd });
+        trial.run(70.0, &crowds(20.0));
+        // Far more than ever, and each takes 24 ms longer, though nobody waits for a server.
+        trial.service_ms = 29.0;
+        let (fates, _) = trial.run(10.0, &crowds(200.0));
+        assert!(!trial.controller.strain().limited, "seed {seed}: {:?}", trial.orders);
+        assert_eq!(fates.iter().map(|fate| fate.refused).sum::<u32>(), 0, "seed {seed}");
+    }
+}
+
+#[test]
 fn after_the_flood_every_limit_is_lifted() {
     let mut trial = Trial::new(SERVERS, 3);
     trial.run(60.0, &[PAGES, MEMBERS]);

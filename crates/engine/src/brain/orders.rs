@@ -52,11 +52,17 @@ pub struct AdmissionOrders {
     pub cut: u8,
     /// The waiting room, while it is open.
     pub room: Option<RoomOrders>,
+    /// Whether people for whom there is no place are shown the waiting room's page instead of being refused, before it is
+    /// open, too.
+    pub shelters: bool,
+    /// How many times as long as without load requests take, while a limit holds. Whoever is vouched for does not pay for
+    /// that from the budget.
+    pub slower: u32,
 }
 
 impl Default for AdmissionOrders {
     fn default() -> Self {
-        Self { whole: u32::MAX, classes: [u32::MAX; CLASSES], cut: 0, room: None }
+        Self { whole: u32::MAX, classes: [u32::MAX; CLASSES], cut: 0, room: None, shelters: false, slower: 1 }
     }
 }
 

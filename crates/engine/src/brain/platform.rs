@@ -276,6 +276,7 @@ impl Platform {
         if !switches.admission {
             orders = AdmissionOrders::default();
         }
+        orders.shelters = switches.room && orders.whole != u32::MAX;
         if !switches.room {
             orders.room = None;
         }
