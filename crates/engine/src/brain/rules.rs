@@ -1245,7 +1245,9 @@ impl Rule {
 
     /// Below this it hardly matches any more.
     fn calm_rate(&self, situation: &Situation<'_>) -> f64 {
-        (2.0 * self.expected(situation)).max(0.05 * self.peak).max(0.5)
+        // Ordinary visitors come by chance: without a margin for that, what they send by themselves would hold it in force.
+        let expected = self.expected(situation);
+        (2.0 * expected + 3.0 * expected.sqrt()).max(0.05 * self.peak).max(0.5)
     }
 
     /// How long it must hardly match before it is relaxed.
