@@ -360,7 +360,7 @@ impl Life {
     }
 
     fn now(&self) -> Tick {
-        Tick(u64::try_from(self.beginning.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        self.beginning.now()
     }
 
     fn tell(&self, acts: &[Act]) {
@@ -399,12 +399,16 @@ impl Life {
 }
 
 impl Beginning {
+    fn now(&self) -> Tick {
+        Tick(u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// A brain that knows what was saved.
     fn brain(&self) -> Brain {
         let mut brain = Brain::new(self.settings.clone(), self.site.clone(), Arc::clone(&self.node), self.seed);
         let Some(path) = self.state.as_ref().map(|directory| directory.join(BRAIN)) else { return brain };
         match read_bounded(&path) {
-            Ok(bytes) => match brain.restore(&bytes, unix_millis()) {
+            Ok(bytes) => match brain.restore(&bytes, self.now(), unix_millis()) {
                 Ok(()) => tracing::info!(path = %path.display(), "what was learned before is taken back"),
                 Err(error) => {
                     tracing::warn!(path = %path.display(), error, "what was learned cannot be read: beginning anew")

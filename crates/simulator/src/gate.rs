@@ -86,7 +86,7 @@ impl Gate {
         let saved = self.brain.save();
         self.brain = Brain::new(self.settings.clone(), self.site.clone(), Arc::clone(&self.node), self.seed ^ now.0);
         // What cannot be read back is as good as nothing, which is how the gate starts on its first day.
-        let _ = self.brain.restore(&saved, wall(now));
+        let _ = self.brain.restore(&saved, now, wall(now));
     }
 
     /// Whether anybody waits.

@@ -12,6 +12,7 @@
 //! at once, lowest priority first, so that the queue holds only what will be served.
 
 use portcullis_types::{RouteClass, Tick};
+use serde::{Deserialize, Serialize};
 
 use super::flow::{Flow, PRIORITIES};
 use crate::brain::orders::{AdmissionOrders, RoomOrders};
@@ -106,6 +107,34 @@ pub struct Strain {
     pub drain_ms: f64,
     /// Milliseconds that a request takes without load, weighted by what comes; 0 while unknown.
     pub no_load_ms: f64,
+}
+
+/// What a platform is known to bear, for another process to begin with.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Borne {
+    /// By class: microseconds without load, and requests at once that its work usually amounts to.
+    no_load: [Option<f64>; CLASSES],
+    usual: [f64; CLASSES],
+    /// The most at once in calm, the most work of calm, and the work that is known to be carried.
+    peak: f64,
+    work: f64,
+    proven: f64,
+    carried: f64,
+    /// Ticks of calm behind that.
+    calm: u32,
+    /// As it stood: the limit, how slow the platform is by itself, and how often it fails.
+    limit: Option<f64>,
+    slow: f64,
+    failing: f64,
+}
+
+impl Borne {
+    /// Whether numbers that were read back can be worked with.
+    pub(crate) fn is_sound(&self) -> bool {
+        let known = self.no_load.iter().flatten().chain(&self.usual).chain(&self.limit);
+        let others = [self.peak, self.work, self.proven, self.carried, self.slow, self.failing];
+        known.chain(&others).all(|number| number.is_finite() && *number >= 0.0)
+    }
 }
 
 /// Decides about one platform.
@@ -279,11 +308,35 @@ impl Controller {
         }
     }
 
-    /// Takes what an earlier process knew: microseconds without load by class. A start in the middle of an attack need not
-    /// take the platform as it then is for the platform without load.
-    pub(crate) fn recall(&mut self, no_load_us: [Option<f64>; CLASSES]) {
-        for (class, known) in self.classes.iter_mut().zip(no_load_us) {
-            class.no_load = class.no_load.or(known);
+    pub(crate) fn save(&self) -> Borne {
+        Borne {
+            no_load: self.classes.map(|class| class.no_load),
+            usual: self.classes.map(|class| class.usual),
+            peak: self.peak,
+            work: self.usual,
+            proven: self.proven,
+            carried: self.carried,
+            calm: self.calm,
+            limit: self.limit,
+            slow: self.slow,
+            failing: self.failing,
+        }
+    }
+
+    /// Takes what an earlier process knew; `no_load_us` by class where it did not. A start in the middle of an attack need not
+    /// take the platform as it then is for the platform without load. How it stood only where that is how it stands.
+    pub(crate) fn recall(&mut self, known: &Borne, no_load_us: [Option<f64>; CLASSES], is_of_now: bool) {
+        for (at, (class, no_load)) in self.classes.iter_mut().zip(no_load_us).enumerate() {
+            class.no_load = class.no_load.or(known.no_load.get(at).copied().flatten()).or(no_load);
+            class.usual = known.usual.get(at).copied().unwrap_or(class.usual);
+        }
+        (self.peak, self.usual, self.calm) = (known.peak, known.work, known.calm);
+        (self.proven, self.before, self.before_work) = (known.proven, known.peak, known.work);
+        if is_of_now {
+            self.carried = known.carried;
+            (self.slow, self.failing) = (known.slow.max(1.0), known.failing.min(1.0));
+            self.smooth = self.slow;
+            self.set(known.limit.map(|limit| limit.max(FLOOR)));
         }
     }
 

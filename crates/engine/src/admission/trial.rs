@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use portcullis_types::{ClientAddr, RouteClass, Tick};
 
-use super::control::Controller;
+use super::control::{Borne, Controller};
 use super::flow::{Flow, Place};
 use super::priority::Priority;
 use super::queue::{Queue, Turn};
 use crate::brain::orders::AdmissionOrders;
 use crate::brain::posture::Posture;
-use crate::senses::harvest::{ClassTally, PlatformHarvest};
+use crate::senses::harvest::{CLASSES, ClassTally, PlatformHarvest};
 use crate::senses::sight::{Attributes, Seen};
 use crate::trust::Trust;
 
@@ -329,6 +329,29 @@ fn what_a_busy_machine_adds_to_a_fast_platform_is_no_queue() {
         let (fates, _) = trial.run(10.0, &crowds(200.0));
         assert!(!trial.controller.strain().limited, "seed {seed}: {:?}", trial.orders);
         assert_eq!(fates.iter().map(|fate| fate.refused).sum::<u32>(), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_process_that_begins_in_a_flood_knows_what_the_one_before_it_knew() {
+    for seed in SEEDS {
+        let mut trial = Trial::new(SERVERS, seed);
+        trial.run(90.0, &[PAGES, MEMBERS, SEARCHES]);
+        let crowds = [PAGES, MEMBERS, SEARCHES, FLOOD];
+        trial.run(2.0, &crowds);
+        let known = trial.controller.save();
+        for is_of_now in [true, false] {
+            let mut next = Controller::new();
+            next.recall(&known, [None; CLASSES], is_of_now);
+            assert_eq!(next.strain().limited, is_of_now, "seed {seed}");
+            assert_ne!(next.save(), Borne::default(), "seed {seed}");
+        }
+        trial.controller = Controller::new();
+        trial.controller.recall(&known, [None; CLASSES], true);
+        trial.posture = Posture::Overload;
+        let (fates, good) = trial.run(4.0, &crowds);
+        let p99 = fates[1].percentile(0.99);
+        assert!(good > 800.0 && fates[1].served() > 0.99 && p99 < 120, "seed {seed}: {good} a second, p99 {p99} ms");
     }
 }
 

@@ -7,15 +7,19 @@ use siphasher::sip::SipHasher13;
 
 use super::channels::Ordinary;
 use super::events::Events;
+use super::posture::SavedStance;
 use super::rules::SavedRules;
+use crate::admission::control::Borne;
 use crate::senses::harvest::{OutcomeRow, Row};
 use crate::senses::sight::{ATTRIBUTES, Attributes, Business};
 
 /// What the bytes begin with; the last character is the version.
-const MAGIC: &[u8; 8] = b"pcbrain2";
+const MAGIC: &[u8; 8] = b"pcbrain3";
 const HEAD: usize = MAGIC.len() + size_of::<u64>();
 /// No honest memory is larger.
 const MOST: usize = 512 << 20;
+/// What was going on when it was saved is still going on when no more milliseconds have passed: as long as recovery takes.
+const STILL: u64 = 600_000;
 const ROW: usize = ATTRIBUTES * size_of::<u32>() + size_of::<u64>() + size_of::<u32>();
 
 /// Everything that is kept.
@@ -23,6 +27,8 @@ const ROW: usize = ATTRIBUTES * size_of::<u32>() + size_of::<u64>() + size_of::<
 pub(crate) struct Memory {
     /// Names the secret under which rows and rules were hashed; under another one they mean nothing.
     pub(crate) secret: u64,
+    /// When it was saved, in Unix milliseconds.
+    pub(crate) saved: u64,
     /// The last rule's number.
     pub(crate) last_rule: u32,
     pub(crate) events: Events,
@@ -44,6 +50,9 @@ pub(crate) struct PlatformMemory {
     /// Seconds of learning behind the rows.
     pub(crate) age: f64,
     pub(crate) rules: SavedRules,
+    pub(crate) stance: SavedStance,
+    /// What the platform is known to bear.
+    pub(crate) borne: Borne,
 }
 
 /// Rows as bytes, one after the other.
@@ -111,6 +120,11 @@ fn unpack(bytes: &[u8]) -> Option<Row> {
 }
 
 impl Memory {
+    /// Whether what was going on when it was saved is still going on at `wall`.
+    pub(crate) const fn is_of_now(&self, wall: u64) -> bool {
+        wall.abs_diff(self.saved) <= STILL
+    }
+
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let body = postcard::to_allocvec(self).unwrap_or_default();
         let mut bytes = Vec::with_capacity(HEAD + body.len());
@@ -135,8 +149,9 @@ impl Memory {
             return Err("the memory is damaged: its checksum does not fit".to_owned());
         }
         let memory: Self = postcard::from_bytes(body).map_err(|error| format!("the memory is damaged: {error}"))?;
-        let sound =
-            |platform: &PlatformMemory| platform.ordinary.is_sound() && platform.age.is_finite() && platform.age >= 0.0;
+        let sound = |platform: &PlatformMemory| {
+            platform.ordinary.is_sound() && platform.borne.is_sound() && platform.age.is_finite() && platform.age >= 0.0
+        };
         if !memory.events.is_sound() || !memory.platforms.iter().all(sound) {
             return Err("the memory holds numbers that cannot be".to_owned());
         }

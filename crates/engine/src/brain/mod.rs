@@ -302,6 +302,7 @@ impl Brain {
         let platforms = self.platforms.iter().enumerate();
         Memory {
             secret: self.secret_print(),
+            saved: self.wall,
             last_rule: self.last_rule,
             events: self.events.clone(),
             platforms: platforms.map(|(position, platform)| platform.save(position, self.wall)).collect(),
@@ -309,21 +310,22 @@ impl Brain {
         .to_bytes()
     }
 
-    /// Takes back what [`Brain::save`] gave, by the names of platforms and the paths of routes.
+    /// Takes back what [`Brain::save`] gave, by the names of platforms and the paths of routes. What was going on goes on
+    /// if that was minutes ago; what is known for longer is known whenever that was.
     ///
     /// # Errors
     /// When the bytes are not what `save` writes; nothing has changed then.
-    pub fn restore(&mut self, bytes: &[u8], wall: u64) -> Result<(), String> {
+    pub fn restore(&mut self, bytes: &[u8], now: Tick, wall: u64) -> Result<(), String> {
         let memory = Memory::from_bytes(bytes)?;
         let same_secret = memory.secret == self.secret_print();
-        let now = self.last.unwrap_or_default();
+        let is_of_now = memory.is_of_now(wall);
         self.last_rule = self.last_rule.max(memory.last_rule);
         self.events = memory.events;
         self.events.forget(wall);
         for saved in memory.platforms {
             let known = self.platforms.iter_mut().enumerate().find(|(_, platform)| platform.site.name == saved.name);
             if let Some((position, platform)) = known {
-                platform.restore(saved, position, same_secret, now, wall);
+                platform.restore(saved, position, (same_secret, is_of_now), now, wall);
             }
         }
         Ok(())

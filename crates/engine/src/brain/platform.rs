@@ -533,18 +533,32 @@ impl Platform {
             outcomes: Packed::outcomes(self.outcomes.items()),
             age: self.rows.age(),
             rules: self.rules.save(wall),
+            stance: self.stance.save(),
+            borne: self.controller.save(),
         }
     }
 
-    /// Takes back what was saved. Rows and rules only where they were hashed under the same secret.
-    pub(crate) fn restore(&mut self, saved: PlatformMemory, position: usize, same_secret: bool, now: Tick, wall: u64) {
+    /// Takes back what was saved. Rows and rules only where they were hashed under the same secret; posture, rules in force
+    /// and limits as they were only where that was a moment ago.
+    pub(crate) fn restore(
+        &mut self,
+        saved: PlatformMemory,
+        position: usize,
+        (same_secret, is_of_now): (bool, bool),
+        now: Tick,
+        wall: u64,
+    ) {
         let positions = (saved.position as usize, position);
         let moves = Moves::new(positions, saved.routes.iter().map(String::as_str), &self.site.routes);
         self.ordinary = saved.ordinary;
         self.ordinary.routes = moves.routes(&self.ordinary.routes);
         self.ordinary.wake(wall);
         let no_load = |latency: &Latency| latency.is_known().then_some(latency.mean_us());
-        self.controller.recall(self.ordinary.latency.each_ref().map(no_load));
+        self.controller.recall(&saved.borne, self.ordinary.latency.each_ref().map(no_load), is_of_now);
+        self.stance.restore(saved.stance, is_of_now, now);
+        if self.stance.posture() != Posture::Normal {
+            self.why = "it was so before the gate was started anew".to_owned();
+        }
         if !same_secret {
             return;
         }
@@ -566,7 +580,7 @@ impl Platform {
         self.protected.restore_age(saved.age);
         self.outcomes.restore_age(saved.age);
         if moves.is_nothing() {
-            self.rules.restore(&saved.rules, wall);
+            self.rules.restore(&saved.rules, wall, is_of_now.then_some(now));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use portcullis_types::Tick;
+use serde::{Deserialize, Serialize};
 
 use super::channels::{Alarm, Signals};
 
@@ -30,7 +31,7 @@ const RECOVERED_AFTER: Duration = Duration::from_secs(810);
 const FORGIVEN: Duration = Duration::from_secs(3600);
 
 /// How a platform stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum Posture {
     /// Nothing is out of the ordinary; baselines learn.
     #[default]
@@ -141,6 +142,14 @@ pub(crate) struct Stance {
     last_return: Tick,
 }
 
+/// What outlives the process.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct SavedStance {
+    posture: Posture,
+    forced: bool,
+    returns: u32,
+}
+
 impl Stance {
     pub(crate) const fn new(now: Tick) -> Self {
         Self {
@@ -155,6 +164,22 @@ impl Stance {
             risen_since: None,
             returns: 0,
             last_return: now,
+        }
+    }
+
+    pub(crate) const fn save(&self) -> SavedStance {
+        SavedStance { posture: self.posture, forced: self.forced, returns: self.returns }
+    }
+
+    /// Goes on as an earlier process stood, where that was a moment ago (`is_of_now`) or is an operator's word. Nothing is
+    /// known of the time between, so that whatever has to last begins to count anew.
+    pub(crate) fn restore(&mut self, saved: SavedStance, is_of_now: bool, now: Tick) {
+        *self = Self::new(now);
+        if saved.forced || is_of_now {
+            (self.posture, self.forced) = (saved.posture, saved.forced);
+        }
+        if is_of_now {
+            (self.returns, self.last_return) = (saved.returns, now);
         }
     }
 
@@ -356,6 +381,22 @@ mod tests {
         }
         course.push((NOTHING, 820.0, Posture::Normal));
         play(&course);
+    }
+
+    #[test]
+    fn a_restart_changes_nothing_that_was_so_a_moment_ago() {
+        let now = Tick::from_millis(50);
+        let attack = play(&[(EXPLAINED, 5.0, Posture::Attack)]).save();
+        for (is_of_now, expected) in [(true, Posture::Attack), (false, Posture::Normal)] {
+            let mut next = Stance::new(now);
+            next.restore(attack, is_of_now, now);
+            assert_eq!((next.posture(), next.step(&NOTHING, now)), (expected, None));
+        }
+        let mut held = Stance::new(now);
+        held.force(Some(Posture::Overload), now);
+        let mut next = Stance::new(now);
+        next.restore(held.save(), false, now);
+        assert!(next.is_forced() && next.posture() == Posture::Overload, "an operator's word holds");
     }
 
     #[test]

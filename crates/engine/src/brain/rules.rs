@@ -271,6 +271,7 @@ struct SavedRule {
     action: u8,
     business: bool,
     pinned: bool,
+    enforced: bool,
     returns: u32,
     peak: f64,
     matched: u64,
@@ -368,6 +369,7 @@ impl Rules {
             action: rule.action as u8,
             business: rule.business,
             pinned: rule.pinned,
+            enforced: rule.phase == Phase::Enforced,
             returns: rule.returns,
             peak: rule.peak,
             matched: rule.total.matched,
@@ -380,6 +382,7 @@ impl Rules {
             action: rule.action as u8,
             business: rule.business,
             pinned: false,
+            enforced: false,
             returns: rule.returns,
             peak: rule.peak,
             matched: rule.matched,
@@ -390,9 +393,10 @@ impl Rules {
         SavedRules { rules: live.chain(dormant).collect(), undone }
     }
 
-    /// Takes up what an earlier process knew. What was live comes back as dormant, and at once when its pattern is there;
-    /// what an operator pinned comes back as it was.
-    pub(crate) fn restore(&mut self, saved: &SavedRules, wall: u64) {
+    /// Takes up what an earlier process knew. What was in force a moment ago (`still`, by the clock of this process) is in force
+    /// again. What was live before comes back as dormant, and at once when its pattern is there; what an operator pinned
+    /// comes back as it was.
+    pub(crate) fn restore(&mut self, saved: &SavedRules, wall: u64, still: Option<Tick>) {
         for saved in saved.rules.iter().filter(|saved| saved.until > wall).take(DORMANT) {
             let (Some(pattern), Some(action)) =
                 (from_numbers(&saved.pattern), Action::ALL.get(usize::from(saved.action)))
@@ -412,9 +416,10 @@ impl Rules {
                 surge: VecDeque::new(),
                 not_before: Tick::ZERO,
             };
-            if saved.pinned {
-                let mut rule = Rule::from_dormant(&dormant, BackTest::default(), Tick::ZERO);
-                rule.pinned = true;
+            if saved.pinned || (saved.enforced && still.is_some()) {
+                // It is tested against ordinary days in the first step.
+                let mut rule = Rule::from_dormant(&dormant, BackTest::default(), still.unwrap_or(Tick::ZERO));
+                rule.pinned = saved.pinned;
                 self.live.push(rule);
             } else {
                 self.dormant.push(dormant);
@@ -435,6 +440,9 @@ impl Rules {
         }
         if pressed(situation) {
             self.pressed = Some(now);
+        }
+        for rule in self.live.iter_mut().filter(|rule| rule.test.rows == 0 && !rule.business) {
+            rule.test = BackTest::of(&rule.pattern, situation.baseline, situation.protected);
         }
         if self.slices.len() >= SLICES {
             self.slices.pop_front();

@@ -540,6 +540,19 @@ fn an_announced_event_pins_what_is_ordinary() {
 }
 
 #[test]
+fn what_goes_on_goes_on_after_a_restart_unless_that_is_long_ago() {
+    let mut world = World::new(19, WITHOUT_RULES);
+    world.live(&CALM, 240);
+    world.until(&FLOOD, Posture::Elevated, 10).expect("suspicion");
+    let saved = world.brain.save();
+    for (later, expected) in [(60_000, "elevated"), (3_600_000, "normal")] {
+        let mut next = World::new(20, WITHOUT_RULES);
+        next.brain.restore(&saved, next.now, world.wall + later).expect("what was saved");
+        assert_eq!(next.brain.status(next.now).platforms[0].posture, expected, "after {later} ms");
+    }
+}
+
+#[test]
 fn what_is_known_survives_a_restart_and_a_reload() {
     let mut world = World::new(17, WITHOUT_RULES);
     world.live(&CALM, 240);
@@ -549,7 +562,7 @@ fn what_is_known_survives_a_restart_and_a_reload() {
 
     let mut next = World::new(18, WITHOUT_RULES);
     next.wall = world.wall + 60_000;
-    next.brain.restore(&saved, next.wall).expect("what was saved");
+    next.brain.restore(&saved, next.now, next.wall).expect("what was saved");
     next.live(&CALM, 1);
     let after = next.brain.status(next.now).platforms[0].baseline.clone();
     assert!(after.ready && after.rows >= before.rows * 9 / 10 && after.protected_rows > 0, "{before:?} {after:?}");
@@ -557,7 +570,7 @@ fn what_is_known_survives_a_restart_and_a_reload() {
     assert!(armed <= 300, "{armed} ms");
 
     let mut stranger = Brain::new(Settings::default(), site(), Arc::new(Node::new(&Limits::DEFAULT, [8, 8])), 1);
-    stranger.restore(&saved, world.wall).expect("what was saved");
+    stranger.restore(&saved, Tick::ZERO, world.wall).expect("what was saved");
     let baseline = stranger.status(world.now).platforms[0].baseline.clone();
     assert_eq!(baseline.rows, 0, "hashed under another secret");
     assert!(baseline.expected_rps > 0.0);

@@ -580,7 +580,7 @@ fn a_rule_outlives_the_process() {
     let saved = world.rules.save(world.now.0 / 1_000_000);
     let id = world.live.first().expect("a rule").id;
     let mut other = World::calm(43);
-    other.rules.restore(&saved, other.now.0 / 1_000_000);
+    other.rules.restore(&saved, other.now.0 / 1_000_000, None);
     other.step(NOTHING);
     assert_eq!(other.live, []);
     let took = other.until(1000, &plain, World::blocks).expect("re-armed");
@@ -588,8 +588,17 @@ fn a_rule_outlives_the_process() {
     assert_eq!(other.live.first().map(|rule| rule.id), Some(id));
     let later = other.now.0 / 1_000_000 + 8 * 86_400_000;
     let mut late = Rules::new(1);
-    late.restore(&saved, later);
+    late.restore(&saved, later, None);
     assert!(!late.has(id), "forgotten after a week");
+    let mut soon = World::calm(43);
+    soon.rules.restore(&saved, soon.now.0 / 1_000_000, Some(soon.now));
+    soon.step(NOTHING);
+    assert!(
+        soon.blocks() && soon.live.first().map(|rule| rule.id) == Some(id),
+        "minutes later it is in force as before"
+    );
+    soon.run(60_000, NOTHING);
+    assert_eq!(soon.live, [], "and ends like any other");
 }
 
 #[test]
