@@ -136,7 +136,7 @@ impl Flow {
     }
 
     pub(crate) const fn bytes(&self) -> usize {
-        size_of::<Self>() + self.room.bytes()
+        size_of::<Self>() + self.workers.len() * size_of::<Own>() + self.room.bytes()
     }
 
     /// Requests under way.

@@ -130,6 +130,7 @@ impl Queue {
     pub(crate) fn bytes(&self) -> usize {
         self.slots.len() * size_of::<Slot>()
             + 2 * size_of::<[[u16; LANES]; CLASSES]>()
+            + size_of::<Ranks>()
             + self.calls.capacity() * size_of::<u64>()
     }
 
