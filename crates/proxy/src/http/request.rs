@@ -215,7 +215,7 @@ fn declared_step(
     }
     let ask = ask(visit, snapshot, client, place);
     let tokens = visit.worker.tokens();
-    let vouch = ask.sight.token.and_then(|token| tokens.read(token, tokens.binding(&ask.sight), ask.wall));
+    let vouch = ask.sight.token.and_then(|token| tokens.read(token, || tokens.binding(&ask.sight), ask.wall));
     let passed = vouch.and_then(|vouch| vouch.step).is_some_and(|passed| passed.satisfies(step));
     (!passed).then_some(step)
 }
