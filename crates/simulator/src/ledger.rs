@@ -97,6 +97,8 @@ pub(crate) struct Ledger {
     relaxed: Option<Tick>,
     normal: Option<Tick>,
     rule_actions: Vec<Tick>,
+    /// When a rule first stopped a request of the attack.
+    rule_met: Option<Tick>,
     cohorts: Vec<Cohort>,
     memory: usize,
     pub(crate) stolen: BTreeMap<u64, u64>,
@@ -140,6 +142,7 @@ impl Ledger {
             relaxed: None,
             normal: None,
             rule_actions: Vec::new(),
+            rule_met: None,
             cohorts: Vec::new(),
             memory: 0,
             stolen: BTreeMap::new(),
@@ -245,6 +248,11 @@ impl Ledger {
         let piece = self.piece(sent);
         piece.passed += 1;
         piece.got += cost;
+    }
+
+    /// A rule stopped what an attacker sent. One that was made for something else may be there from the start.
+    pub(crate) fn attack_stopped(&mut self, now: Tick) {
+        self.rule_met.get_or_insert(now);
     }
 
     fn piece(&mut self, at: Tick) -> &mut Piece {
@@ -421,7 +429,10 @@ impl Ledger {
         match name {
             "armed" => since_start(self.armed),
             "admission" => since_start(self.admission),
-            "rule" => since_start(self.rule_actions.iter().copied().find(|at| Some(*at) >= start)),
+            "rule" => {
+                let acted = self.rule_actions.iter().copied().find(|at| Some(*at) >= start);
+                since_start(acted.into_iter().chain(self.rule_met).min())
+            }
             "rearmed" => self.rearmed(),
             "mitigated" => self.mitigated().map(|piece| piece as f64 * PIECE as f64 / 1e6),
             "leak_requests" => self.leak(|piece| (u64::from(piece.passed), u64::from(piece.sent))),

@@ -530,7 +530,12 @@ impl<'a> World<'a> {
                 self.watch(now, position, serial);
                 self.call_soon(now);
             }
-            Ruling::Challenge(challenge) => self.reply(now, &flight, Reply::Challenge(challenge)),
+            Ruling::Challenge(challenge) => {
+                if challenge.rule.is_some() && self.side(flight.who) == Side::Attack {
+                    self.ledger.attack_stopped(now);
+                }
+                self.reply(now, &flight, Reply::Challenge(challenge));
+            }
             Ruling::Room(place) => {
                 self.ledger.admission_acted(now);
                 self.reply(now, &flight, Reply::Room(place));
@@ -540,6 +545,9 @@ impl<'a> World<'a> {
                     self.ledger.admission_acted(now);
                 }
                 let rule = rule_of(&refusal);
+                if rule.is_some() && self.side(flight.who) == Side::Attack {
+                    self.ledger.attack_stopped(now);
+                }
                 self.reply(now, &flight, Reply::Refused { retry_after: refusal.retry_after, rule, close });
             }
         }
