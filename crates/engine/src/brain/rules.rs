@@ -110,12 +110,15 @@ const RELAX_STEP: Duration = Duration::from_secs(5);
 const RELAX: [u8; 4] = [99, 90, 50, 0];
 /// Of the visitors that match, so many in a thousand get the next milder action.
 const HOLD_OUT: u16 = 20;
-/// And so many once enough of them were seen: the answer is known, and what is held out leaks.
-const HOLD_OUT_LATER: u16 = 2;
-const HELD_OUT_ENOUGH: u64 = 50;
+/// Once so many requests of them were seen the answer is known, and what is held out leaks: from then on it is asked
+/// again in one step of so many only. Fewer visitors for good would be none or one of a small botnet, which is much.
+const HELD_OUT_ENOUGH: u64 = 30;
+const HELD_OUT_AGAIN: u64 = 20;
 /// A pattern that failed is not tried again for this; each failure doubles it.
 const FAILED: Duration = Duration::from_secs(15);
 const FAILED_AT_MOST: Duration = Duration::from_secs(3600);
+/// Nanoseconds of a step.
+const STEP: u64 = 100_000_000;
 /// More of the challenged than this pass: people are behind it.
 const PASSED: f64 = 0.05;
 /// Rules that together explain so much of the excess are the attack.
@@ -200,6 +203,8 @@ pub(crate) struct Rule {
     pub(crate) total: Totals,
     /// Since it was enforced.
     pub(crate) acted: Totals,
+    /// Requests that were held out since it was first enforced.
+    held_out: u64,
     /// Of the last step.
     step: Totals,
     /// Matches of the last ten steps, and what they cost.
@@ -249,6 +254,7 @@ struct Dormant {
     returns: u32,
     peak: f64,
     matched: u64,
+    held_out: u64,
     until: u64,
     why: String,
     /// Rows and requests of the last steps that matched.
@@ -411,6 +417,7 @@ impl Rules {
                 returns: saved.returns,
                 peak: saved.peak,
                 matched: saved.matched,
+                held_out: 0,
                 until: saved.until,
                 why: saved.why.clone(),
                 surge: VecDeque::new(),
@@ -472,6 +479,7 @@ impl Rules {
             }
             rule.total.add_totals(&step);
             rule.acted.add_totals(&step);
+            rule.held_out += step.held_out;
             if rule.recent.len() >= 10 {
                 rule.recent.pop_front();
             }
@@ -1121,6 +1129,7 @@ impl Rules {
             returns: rule.returns,
             peak: rule.peak,
             matched: rule.total.matched,
+            held_out: rule.held_out,
             until: situation.wall.saturating_add(DORMANT_MS),
             why: rule.why,
             surge: VecDeque::new(),
@@ -1154,7 +1163,7 @@ impl Rules {
         order.sort_by_key(|rule| {
             (rule.phase == Phase::Shadow, std::cmp::Reverse(rule.share()), std::cmp::Reverse(rule.action), rule.id)
         });
-        let live: Vec<LiveRule> = order.iter().map(|rule| rule.live(situation.settings)).collect();
+        let live: Vec<LiveRule> = order.iter().map(|rule| rule.live(self.seed, situation)).collect();
         let acting = || self.live.iter().filter(|rule| rule.phase != Phase::Shadow);
         let strong = acting().any(|rule| rule.action > Action::Deprioritise && rule.presses(situation));
         let clean = self.live.iter().any(|rule| rule.judged.verdict == Verdict::Clean);
@@ -1199,6 +1208,7 @@ impl Rule {
             since: now,
             total: Totals::default(),
             acted: Totals::default(),
+            held_out: 0,
             step: Totals::default(),
             recent: VecDeque::with_capacity(10),
             peak: 0.0,
@@ -1221,6 +1231,7 @@ impl Rule {
         rule.peak = dormant.peak;
         rule.returns = dormant.returns;
         rule.total.matched = dormant.matched;
+        rule.held_out = dormant.held_out;
         rule.why.clone_from(&dormant.why);
         rule.judged.verdict = Verdict::Clean;
         rule.enforce(dormant.action, now);
@@ -1260,10 +1271,14 @@ impl Rule {
 
     /// How long it must hardly match before it is relaxed.
     fn patience(&self, seed: u64) -> Duration {
-        let mut spread = seed ^ u64::from(self.id.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        spread ^= spread >> 31;
         let quiet = (QUIET * (1 + self.returns)).min(QUIET_AT_MOST);
-        quiet + quiet * ((spread % 8) as u32) / 100
+        quiet + quiet * ((self.spread(seed) % 8) as u32) / 100
+    }
+
+    /// Differs from rule to rule, so that nobody outside can tell its moments.
+    fn spread(&self, seed: u64) -> u64 {
+        let spread = seed ^ u64::from(self.id.0).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        spread ^ spread >> 31
     }
 
     /// Whether it matches enough since it was proposed, by requests or by cost.
@@ -1304,17 +1319,19 @@ impl Rule {
         if self.share() == 0 { Action::Deprioritise } else { self.action }
     }
 
-    fn live(&self, settings: &Settings) -> LiveRule {
+    fn live(&self, seed: u64, situation: &Situation<'_>) -> LiveRule {
+        let settings = situation.settings;
         let holds_out = settings.switches.hold_out && self.phase == Phase::Enforced && self.action.milder().is_some();
+        let step = situation.now.0 / STEP;
+        let again = (step ^ self.spread(seed)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         LiveRule {
             id: self.id,
             literals: self.pattern.clone(),
             action: self.action,
             share: if settings.watch_only { 0 } else { self.share() },
             hold_out: match holds_out {
-                true if self.acted.held_out >= HELD_OUT_ENOUGH => HOLD_OUT_LATER,
-                true => HOLD_OUT,
-                false => 0,
+                true if self.held_out < HELD_OUT_ENOUGH || again.is_multiple_of(HELD_OUT_AGAIN) => HOLD_OUT,
+                _ => 0,
             },
         }
     }

@@ -511,6 +511,20 @@ fn a_wave_finds_its_rule_in_place() {
 }
 
 #[test]
+fn once_its_effect_is_known_a_rule_holds_out_now_and_then() {
+    let mut world = World::calm(79);
+    let many = |world: &mut World| flood(world, 0xbad, 2000);
+    world.run(30_000, &many);
+    let (mut held, mut steps) = (0, 0);
+    world.until(60_000, &many, |world| {
+        held += u32::from(world.live.iter().any(|rule| rule.hold_out > 0));
+        steps += 1;
+        false
+    });
+    assert!((1..=steps / 10).contains(&held), "{held} of {steps} steps");
+}
+
+#[test]
 fn however_often_the_attack_changes_there_are_four_rules_at_most() {
     let mut world = World::calm(23);
     for vector in 0..5_u32 {
