@@ -119,6 +119,8 @@ const FAILED: Duration = Duration::from_secs(15);
 const FAILED_AT_MOST: Duration = Duration::from_secs(3600);
 /// Nanoseconds of a step.
 const STEP: u64 = 100_000_000;
+/// Steps by which it is told that one pattern has ended and another begun.
+const TURN: usize = 3;
 /// More of the challenged than this pass: people are behind it.
 const PASSED: f64 = 0.05;
 /// Rules that together explain so much of the excess are the attack.
@@ -207,8 +209,8 @@ pub(crate) struct Rule {
     held_out: u64,
     /// Of the last step.
     step: Totals,
-    /// Matches of the last ten steps, and what they cost.
-    recent: VecDeque<(u32, u64)>,
+    /// Of the last ten steps.
+    recent: VecDeque<Totals>,
     peak: f64,
     last_busy: Tick,
     /// How often it came back.
@@ -483,7 +485,7 @@ impl Rules {
             if rule.recent.len() >= 10 {
                 rule.recent.pop_front();
             }
-            rule.recent.push_back((u32::try_from(step.matched).unwrap_or(u32::MAX), step.cost_us));
+            rule.recent.push_back(step);
             let rate = rule.rate();
             rule.peak = rule.peak.max(rate);
             rule.step = step;
@@ -698,7 +700,11 @@ impl Rules {
                 at += 1;
                 continue;
             }
-            let judged = self.verdict(at, situation);
+            let mut judged = self.verdict(at, situation);
+            if judged.verdict == Verdict::Young && self.live.iter().any(|other| other.went_over_to(rule)) {
+                // Who sends it has been judged under another name.
+                judged.verdict = Verdict::Clean;
+            }
             let (phase, action, ceiling) = (rule.phase, rule.action, rule.ceiling);
             if let Some(rule) = self.live.get_mut(at) {
                 rule.judged = judged;
@@ -1248,8 +1254,7 @@ impl Rule {
 
     /// Matches per second, over the last second.
     pub(crate) fn rate(&self) -> f64 {
-        let sum: u64 = self.recent.iter().map(|(matched, _)| u64::from(*matched)).sum();
-        sum as f64 * 10.0 / self.recent.len().max(1) as f64
+        per_second(self.recent.iter().map(|step| step.matched))
     }
 
     /// The most matches per second there were.
@@ -1293,11 +1298,21 @@ impl Rule {
 
     /// Whether what it matches now is an attack, and not the trickle that any pattern has.
     fn presses(&self, situation: &Situation<'_>) -> bool {
-        let cost: u64 = self.recent.iter().map(|(_, cost)| *cost).sum();
-        let cost = cost as f64 * 10.0 / self.recent.len().max(1) as f64;
+        let cost = per_second(self.recent.iter().map(|step| step.cost_us));
         let much = self.rate() >= (MATCHES * situation.expected_rate).max(1.0);
         let costly = cost >= (MATCHES * situation.expected_cost).max(LEAST_COST);
         self.rate() > self.calm_rate(situation) && (self.business || much || costly)
+    }
+
+    /// It matched at least half as much, and all of a sudden it does not: whoever sent that goes on as `other`.
+    fn went_over_to(&self, other: &Self) -> bool {
+        let settled =
+            self.phase == Phase::Enforced && self.action > Action::Deprioritise && self.recent.len() > 2 * TURN;
+        let newest = self.recent.len().saturating_sub(TURN);
+        let before = per_second(self.recent.iter().take(TURN).map(|step| step.matched));
+        let now = per_second(self.recent.iter().skip(newest).map(|step| step.matched));
+        let others = per_second(other.recent.iter().rev().take(TURN).map(|step| step.matched));
+        settled && before >= 0.5 * self.peak && now <= 0.1 * before && (0.5 * before..=2.0 * before).contains(&others)
     }
 
     /// It goes on matching, and what it takes away is next to nothing.
@@ -1369,6 +1384,12 @@ impl Totals {
         self.passed += more.passed;
         self.cost_us += more.cost_us;
     }
+}
+
+/// The sum of steps of 100 ms, by second.
+fn per_second(steps: impl ExactSizeIterator<Item = u64>) -> f64 {
+    let seconds = steps.len().max(1) as f64 / 10.0;
+    steps.sum::<u64>() as f64 / seconds
 }
 
 /// Something is wrong that a rule could mend.

@@ -511,6 +511,29 @@ fn a_wave_finds_its_rule_in_place() {
 }
 
 #[test]
+fn whoever_goes_on_under_another_name_is_not_waited_for() {
+    let as_tool = |stack: u32| {
+        move |world: &mut World| {
+            let mut rows = one_each(world);
+            for row in &mut rows {
+                row.attributes.0[Attribute::Tls.index()] = stack;
+            }
+            rows
+        }
+    };
+    let stopped = |world: &World| world.leaked * 10 < world.attacked;
+    let mut world = World::calm(61);
+    let first = world.until(4000, &as_tool(0xbad), stopped).expect("stopped");
+    world.run(10_000, &as_tool(0xbad));
+    let second = world.until(4000, &as_tool(0xbae), stopped).expect("stopped");
+    assert!(first > 1000 && second <= 700, "{first} ms, then {second} ms: {}", world.words());
+    // The same while the first goes on is no change of names.
+    let both = |world: &mut World| [as_tool(0xbae)(world), as_tool(0xbaf)(world)].concat();
+    let third = world.until(4000, &both, stopped).expect("stopped");
+    assert!(third > 1000, "{third} ms: {}", world.words());
+}
+
+#[test]
 fn once_its_effect_is_known_a_rule_holds_out_now_and_then() {
     let mut world = World::calm(79);
     let many = |world: &mut World| flood(world, 0xbad, 2000);
