@@ -117,6 +117,10 @@ const HELD_OUT_AGAIN: u64 = 20;
 /// A pattern that failed is not tried again for this; each failure doubles it.
 const FAILED: Duration = Duration::from_secs(15);
 const FAILED_AT_MOST: Duration = Duration::from_secs(3600);
+/// Fewer actions within a second do not tell what a challenge reaches.
+const OUT_OF_REACH: u64 = 20;
+/// A rule that stops nothing for so long is no answer.
+const TOOTHLESS: Duration = Duration::from_secs(2);
 /// Nanoseconds of a step.
 const STEP: u64 = 100_000_000;
 /// Steps by which it is told that one pattern has ended and another begun.
@@ -516,7 +520,7 @@ impl Rules {
             {
                 continue;
             }
-            let test = BackTest::of(&dormant.pattern, situation.baseline, situation.protected);
+            let test = self.norms.test(&dormant.pattern, situation);
             let ordinary =
                 if test.rows == 0 { 0.0 } else { test.share() } * situation.expected_rate * SURGE as f64 / 10.0;
             let least = if dormant.business { 0.0 } else { MATCHES * situation.expected_rate * SURGE as f64 / 10.0 };
@@ -562,7 +566,7 @@ impl Rules {
                     let narrowed = self.live.get(at).and_then(|rule| with_no_token(&rule.pattern));
                     if let (Some(rule), Some(pattern)) = (self.live.get_mut(at), narrowed) {
                         rule.pattern = pattern;
-                        rule.test = BackTest::of(&rule.pattern, situation.baseline, situation.protected);
+                        rule.test = self.norms.test(&rule.pattern, situation);
                         acts.push(words::narrowed(rule, &self.gallery, situation));
                     }
                     at += 1;
@@ -593,7 +597,7 @@ impl Rules {
     fn finding(&mut self, at: usize, situation: &Situation<'_>) -> Finding {
         let now = situation.now;
         let settings = situation.settings;
-        let whole_second = now.since(Tick::ZERO).subsec_millis() < 100;
+        let whole_second = is_whole_second(now);
         let rule = &self.live[at];
         let touches = !matches!(rule.phase, Phase::Shadow | Phase::Waiting);
         let shown = if rule.action == Action::Deprioritise { Shown::Some } else { Shown::Much };
@@ -653,8 +657,7 @@ impl Rules {
                 Finding::Harder(Action::Challenge, "its visitors have had the time to show that they are people")
             }
             Action::Challenge if proven && rule.ceiling >= Action::Refuse => {
-                let elsewhere = done.acted >= 20 && done.challenged * 2 < done.acted;
-                if elsewhere {
+                if rule.is_out_of_reach(now) {
                     Finding::Harder(
                         Action::Refuse,
                         "what matches is no navigation, so that a challenge does not reach it",
@@ -821,7 +824,7 @@ impl Rules {
         let expected_cost =
             (situation.expected_cost * seconds / weight * (1.0 - normal)).max(people_cost * (1.0 - normal) / normal);
         self.explained = self.explained_by_rules(&window, expected, expected_cost, situation);
-        let left: Vec<Row> = window.iter().filter(|row| !self.is_spoken_for(row)).copied().collect();
+        let left: Vec<Row> = window.iter().filter(|row| !self.is_spoken_for(row, now)).copied().collect();
         // What is left must matter: beside ordinary traffic, and beside what rules explain already.
         let cost: f64 = window.iter().map(|row| f64::from(row.cost_us)).sum();
         let (ordinary, ordinary_cost) =
@@ -842,7 +845,7 @@ impl Rules {
 
     /// Looks for what failing logins, declined payments and sent codes have in common.
     fn find_in_outcomes(&mut self, situation: &Situation<'_>, next: &mut u32, acts: &mut Vec<Act>) {
-        let whole_second = situation.now.since(Tick::ZERO).subsec_millis() < 100;
+        let whole_second = is_whole_second(situation.now);
         if !situation.business || !situation.settings.switches.business || !whole_second {
             return;
         }
@@ -858,7 +861,7 @@ impl Rules {
         let failed_before = situation.baseline_outcomes.iter().filter(|one| bad(one.business)).count() as f64;
         let usual = failed_before / (baseline.len() as f64 - failed_before).max(1.0);
         let expected = usual.min(4.0) * done.len() as f64;
-        let left: Vec<Row> = failing.iter().filter(|row| !self.is_spoken_for(row)).copied().collect();
+        let left: Vec<Row> = failing.iter().filter(|row| !self.is_spoken_for(row, situation.now)).copied().collect();
         let ground = Ground {
             baseline: &baseline,
             window: &left,
@@ -895,7 +898,7 @@ impl Rules {
                 .count() as u32
         };
         let test = |pattern: &Pattern| {
-            let mut test = BackTest::of(pattern, situation.baseline, situation.protected);
+            let mut test = self.norms.test(pattern, situation);
             test.protected += vouched(pattern);
             test
         };
@@ -906,6 +909,7 @@ impl Rules {
             pattern = narrower;
             tested = test(&pattern);
         }
+        let outcomes = outcomes.map(|outcomes| outcomes.or(tested.at(&pattern, situation.baseline)));
         let ceiling = match outcomes {
             None => tested.ceiling(),
             Some(outcomes) if tested.protected == 0 => outcomes.ceiling_of_outcomes(),
@@ -914,7 +918,8 @@ impl Rules {
         let Some(ceiling) = ceiling else { return };
         let known = self.live.iter().any(|rule| rule.pattern == pattern);
         let failed = self.failed.iter().any(|(failed, until, _)| *failed == pattern && *until > now);
-        if known || failed || self.is_undone(&pattern, rows) || !self.make_room(situation, acts) {
+        let needless = known || failed || self.is_no_better(&pattern, ceiling, rows, now);
+        if needless || self.is_undone(&pattern, rows) || !self.make_room(situation, acts) {
             return;
         }
         let dormant = self.dormant.iter().position(|dormant| dormant.pattern == pattern);
@@ -1024,10 +1029,21 @@ impl Rules {
         by_rows.max(by_cost).clamp(0.0, 1.0)
     }
 
-    /// A rule matches it already, or an operator said that nothing like it shall be matched.
-    fn is_spoken_for(&self, row: &Row) -> bool {
-        self.live.iter().any(|rule| matches(&rule.pattern, row))
+    /// A rule matches it already, or an operator said that nothing like it shall be matched. Once a second, what a rule
+    /// matches that does not stop it is up for a better one.
+    fn is_spoken_for(&self, row: &Row, now: Tick) -> bool {
+        let again = is_whole_second(now);
+        self.live.iter().any(|rule| matches(&rule.pattern, row) && !(again && rule.is_toothless(now)))
             || self.undone.iter().any(|(pattern, _)| matches(pattern, row))
+    }
+
+    /// A rule matches most of it already and may do as much against it.
+    fn is_no_better(&self, pattern: &Pattern, ceiling: Action, rows: &[Row], now: Tick) -> bool {
+        let matched = || rows.iter().filter(|row| matches(pattern, row));
+        self.live
+            .iter()
+            .filter(|rule| rule.is_toothless(now) && rule.ceiling >= ceiling)
+            .any(|rule| matched().filter(|row| matches(&rule.pattern, row)).count() * 2 > matched().count())
     }
 
     /// Whether it is what an operator took back, under whatever name.
@@ -1064,10 +1080,14 @@ impl Rules {
                 .map(|(other, rule)| if other == at { wanted } else { rule.acting() })
                 .collect();
             let (mut refused, mut challenged) = (0_u32, 0_u32);
+            // Refusing what nobody was behind on ordinary days either takes from the wider share.
+            let touched = |(rule, action): (&Rule, &Action)| {
+                if rule.test.deserted { Action::Challenge.min(*action) } else { *action }
+            };
             for row in situation.baseline {
                 let hit =
                     self.live.iter().zip(&actions).filter(|(rule, _)| !rule.business && matches(&rule.pattern, row));
-                match hit.map(|(_, action)| *action).max() {
+                match hit.map(touched).max() {
                     Some(Action::Refuse | Action::Close) => refused += 1,
                     Some(Action::Challenge) => challenged += 1,
                     _ => {}
@@ -1165,9 +1185,11 @@ impl Rules {
     fn outcome(&mut self, situation: &Situation<'_>, acts: Vec<Act>) -> RulesOutcome {
         let now = situation.now;
         let mut order: Vec<&Rule> = self.live.iter().collect();
-        // The first that matches decides: what acts hardest comes first, what only looks comes last.
+        // The first that matches decides: what acts hardest comes first, what only looks comes last, but before what
+        // stops nothing and is about to be replaced by it.
         order.sort_by_key(|rule| {
-            (rule.phase == Phase::Shadow, std::cmp::Reverse(rule.share()), std::cmp::Reverse(rule.action), rule.id)
+            let late = if rule.is_toothless(now) { 2 } else { u8::from(rule.phase == Phase::Shadow) };
+            (late, std::cmp::Reverse(rule.share()), std::cmp::Reverse(rule.action), rule.id)
         });
         let live: Vec<LiveRule> = order.iter().map(|rule| rule.live(self.seed, situation)).collect();
         let acting = || self.live.iter().filter(|rule| rule.phase != Phase::Shadow);
@@ -1304,6 +1326,26 @@ impl Rule {
         self.rate() > self.calm_rate(situation) && (self.business || much || costly)
     }
 
+    /// Most of what it matched over the last second was nothing that a challenge reaches. What it matched before does not
+    /// count: the same tool may go on with something else.
+    fn is_out_of_reach(&self, now: Tick) -> bool {
+        let steps = (now.since(self.since).as_nanos() as u64 / STEP) as usize;
+        let recent = self.recent.iter().rev().take(steps);
+        let (acted, challenged) = recent.fold((0, 0), |sum, step| (sum.0 + step.acted, sum.1 + step.challenged));
+        acted >= OUT_OF_REACH && challenged * 2 < acted
+    }
+
+    /// It goes on putting behind what asks again, and may do no more: no answer to a flood that the platform can carry, nor
+    /// to one that it cannot.
+    fn is_toothless(&self, now: Tick) -> bool {
+        let stops = match self.action {
+            Action::Deprioritise => false,
+            Action::Challenge => !self.is_out_of_reach(now),
+            _ => true,
+        };
+        self.phase == Phase::Enforced && !stops && now.since(self.since) >= TOOTHLESS
+    }
+
     /// It matched at least half as much, and all of a sudden it does not: whoever sent that goes on as `other`.
     fn went_over_to(&self, other: &Self) -> bool {
         let settled =
@@ -1390,6 +1432,11 @@ impl Totals {
 fn per_second(steps: impl ExactSizeIterator<Item = u64>) -> f64 {
     let seconds = steps.len().max(1) as f64 / 10.0;
     steps.sum::<u64>() as f64 / seconds
+}
+
+/// The first step of a second.
+const fn is_whole_second(now: Tick) -> bool {
+    now.0 % 1_000_000_000 < STEP
 }
 
 /// Something is wrong that a rule could mend.

@@ -9,6 +9,7 @@ use portcullis_types::Tick;
 
 use super::miner::{Pattern, matches};
 use super::orders::{Action, Literal};
+use super::rules::Situation;
 use crate::senses::Known;
 use crate::senses::harvest::Row;
 use crate::senses::sight::Attribute;
@@ -36,6 +37,8 @@ const BLIND: f64 = 0.15;
 const CLEARLY_LESS: f64 = 0.3;
 /// Fewer visitors than this prove nothing.
 const FEW: u32 = 16;
+/// Rows of ordinary days span so many seconds that they tell nothing of how fast somebody asked.
+const ORDINARY: f64 = 1e9;
 /// Requests per second of one visitor that no person makes.
 const HAMMER: f64 = 5.0;
 
@@ -48,12 +51,26 @@ pub(crate) struct BackTest {
     pub(crate) rows: u32,
     /// Rows of protected cohorts that it matched.
     pub(crate) protected: u32,
+    /// Those whose rows it matched have not shown to be people either, then or since.
+    pub(crate) deserted: bool,
 }
 
 impl BackTest {
     pub(crate) fn of(pattern: &[Literal], baseline: &[Row], protected: &[Row]) -> Self {
         let count = |rows: &[Row]| rows.iter().filter(|row| matches(pattern, row)).count() as u32;
-        Self { hits: count(baseline), rows: baseline.len() as u32, protected: count(protected) }
+        Self { hits: count(baseline), rows: baseline.len() as u32, protected: count(protected), deserted: false }
+    }
+
+    /// Of what the same place was asked on ordinary days, for a pattern that names one.
+    pub(crate) fn at(self, pattern: &[Literal], baseline: &[Row]) -> Self {
+        let place = pattern.iter().find(|literal| literal.attribute == Attribute::Endpoint);
+        let rows = place.map_or(0, |place| baseline.iter().filter(|row| matches(&[*place], row)).count());
+        Self { rows: rows as u32, ..self }
+    }
+
+    /// Of two samples of the same, the one that shows more, unless the other one contradicts it.
+    pub(crate) fn or(self, other: Self) -> Self {
+        if other.upper() < self.upper() && self.share() <= other.upper() { other } else { self }
     }
 
     /// The share of ordinary traffic that it matched.
@@ -80,7 +97,7 @@ impl BackTest {
         let upper = self.upper();
         match () {
             () if self.protected > 0 => None,
-            () if upper <= refused => Some(Action::Close),
+            () if upper <= refused || (self.deserted && upper <= challenged) => Some(Action::Close),
             () if upper <= challenged => Some(Action::Challenge),
             () if self.rows == 0 || self.share() <= PUT_BEHIND => Some(Action::Deprioritise),
             () => None,
@@ -241,6 +258,17 @@ impl Norms {
         }
     }
 
+    /// Tests a pattern against ordinary days, and whether people were behind it then. What crept in slowly to pass for
+    /// ordinary is told by that from what is.
+    pub(crate) fn test(&self, pattern: &Pattern, situation: &Situation<'_>) -> BackTest {
+        let Situation { baseline, protected, known, .. } = *situation;
+        let test = BackTest::of(pattern, baseline, protected);
+        let normal = self.share(pattern, Shown::Some);
+        let judge = || judge(pattern, baseline.iter(), known, Shown::Some, normal, ORDINARY, 1.0);
+        let deserted = test.hits > 0 && situation.settings.switches.veto && judge().verdict == Verdict::Clean;
+        BackTest { deserted, ..test }
+    }
+
     /// Drops what was set aside: it may not have been ordinary.
     pub(crate) fn freeze(&mut self) {
         self.pending.clear();
@@ -318,11 +346,46 @@ mod tests {
         ];
         for (hits, rows, protected, ceiling) in cases {
             assert_eq!(
-                BackTest { hits, rows, protected }.ceiling(),
+                BackTest { hits, rows, protected, deserted: false }.ceiling(),
                 ceiling,
                 "{hits} of {rows}, {protected} protected"
             );
         }
+    }
+
+    #[test]
+    fn who_was_never_a_person_on_ordinary_days_weighs_less() {
+        for (hits, deserted, ceiling) in
+            [(40, false, Action::Challenge), (40, true, Action::Close), (300, true, Action::Deprioritise)]
+        {
+            let test = BackTest { hits, rows: 32_768, protected: 0, deserted };
+            assert_eq!(test.ceiling(), Some(ceiling), "{test:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_samples_the_one_that_shows_more_counts_unless_it_is_contradicted() {
+        let of = |hits, rows| BackTest { hits, rows, ..BackTest::default() };
+        for (outcomes, place, expected) in [
+            (of(0, 277), of(0, 600), of(0, 600)),
+            (of(0, 600), of(0, 277), of(0, 600)),
+            (of(0, 277), of(9, 600), of(0, 277)),
+            (of(30, 277), of(0, 600), of(30, 277)),
+            (of(0, 277), of(0, 0), of(0, 277)),
+        ] {
+            assert_eq!(outcomes.or(place), expected, "{outcomes:?} or {place:?}");
+        }
+        let rows: Vec<Row> = (0..10)
+            .map(|at| {
+                let mut row = visitor(at);
+                row.attributes.0[Attribute::Endpoint.index()] = (at % 2) as u32;
+                row
+            })
+            .collect();
+        let literal = |attribute, value| Literal { attribute, value };
+        let test = of(0, 10);
+        assert_eq!(test.at(&[literal(Attribute::Endpoint, 1), literal(Attribute::Token, 0)], &rows), of(0, 5));
+        assert_eq!(test.at(&[literal(Attribute::Token, 0)], &rows), of(0, 0), "no place, nothing shown");
     }
 
     #[test]

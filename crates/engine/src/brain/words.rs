@@ -431,10 +431,11 @@ fn tested(test: &BackTest, business: bool) -> String {
     match test.rows {
         0 => "There is no normal traffic yet to test it against.".to_owned(),
         rows => format!(
-            "Of {} {what} of normal traffic it matched {} (with 95 % certainty at most {} %).",
+            "Of {} {what} of normal traffic it matched {} (with 95 % certainty at most {} %){}.",
             number(u64::from(rows)),
             number(u64::from(test.hits)),
             percent(test.upper()),
+            if test.deserted { ", from visitors that do not behave like people either" } else { "" },
         ),
     }
 }

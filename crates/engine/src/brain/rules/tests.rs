@@ -55,6 +55,8 @@ struct World {
     acts: Vec<Act>,
     stress: bool,
     business: bool,
+    /// Whether a challenge reaches what the attack asks for.
+    reach: bool,
     /// Of people: requests that a rule in force refused or challenged.
     harmed: u32,
     /// Of the attack: requests, and those that nothing stopped, in the last step.
@@ -91,6 +93,7 @@ impl World {
             acts: Vec::new(),
             stress: false,
             business: false,
+            reach: true,
             harmed: 0,
             attacked: 0,
             leaked: 0,
@@ -253,8 +256,9 @@ impl World {
                 tally.held_out += 1;
             } else if row.visitor / 1000 % 100 < u64::from(rule.share) {
                 tally.acted += 1;
-                tally.challenged += u32::from(rule.action == Action::Challenge);
-                let stops = rule.action > Action::Deprioritise;
+                let challenge = rule.action == Action::Challenge;
+                tally.challenged += u32::from(challenge && self.reach);
+                let stops = rule.action > Action::Deprioritise && (self.reach || !challenge);
                 self.harmed += u32::from(stops && !attack);
                 self.leaked += u32::from(attack && !stops);
                 continue;
@@ -531,6 +535,60 @@ fn whoever_goes_on_under_another_name_is_not_waited_for() {
     let both = |world: &mut World| [as_tool(0xbae)(world), as_tool(0xbaf)(world)].concat();
     let third = world.until(4000, &both, stopped).expect("stopped");
     assert!(third > 1000, "{third} ms: {}", world.words());
+}
+
+#[test]
+fn what_a_challenge_no_longer_reaches_is_refused_however_long_it_did() {
+    let mut world = World::calm(67);
+    world.run(60_000, &plain);
+    assert!(world.live.iter().any(|rule| rule.action == Action::Challenge), "{}", world.words());
+    world.reach = false;
+    let took = world.until(5000, &plain, |world| world.leaked * 10 < world.attacked);
+    assert!(took.is_some_and(|took| took <= 1500), "{took:?}: {}", world.words());
+}
+
+/// Some of the flood was there on ordinary days, more than may be refused and fewer than may be challenged.
+fn poisoned(seed: u64, people: bool) -> World {
+    let mut world = World::calm(seed);
+    world.reach = false;
+    let from = world.now;
+    for (place, mut row) in plain(&mut world).into_iter().take(18).enumerate() {
+        row.visitor = 0xbad << 32 | (1000 + place as u64);
+        let shows = people.then_some(0);
+        let person = Person { stack: 0, network: 0, first: from, requests: 3, shows, token: 0 };
+        world.people.insert(row.visitor, person);
+        world.baseline.push(row);
+    }
+    world.run(2000, NOTHING);
+    world
+}
+
+#[test]
+fn what_crept_in_to_pass_for_ordinary_is_refused_unless_people_came_with_it() {
+    let refuses = |world: &World| world.live.iter().any(|rule| rule.share > 0 && rule.action >= Action::Refuse);
+    let mut world = poisoned(71, false);
+    let took = world.until(4000, &plain, refuses);
+    assert!(took.is_some(), "{}", world.words());
+    assert!(world.words().contains("do not behave like people either"), "{}", world.words());
+    let mut world = poisoned(71, true);
+    let took = world.until(20_000, &plain, refuses);
+    assert!(took.is_none(), "{}", world.words());
+}
+
+#[test]
+fn a_rule_that_stops_nothing_makes_way_for_a_better_one() {
+    let mut world = poisoned(73, true);
+    world.run(10_000, &plain);
+    assert!(world.leaked > 0, "it may only be challenged, and that does not reach it: {}", world.words());
+    // The same with headers in an order that nobody has.
+    let telling = |world: &mut World| {
+        let mut rows = plain(world);
+        rows.iter_mut().for_each(|row| row.attributes.0[Attribute::Order.index()] = 0xabc);
+        rows
+    };
+    let took = world.until(5000, &telling, |world| world.leaked * 10 < world.attacked);
+    assert!(took.is_some(), "{}", world.words());
+    assert_eq!(world.harmed, 0);
 }
 
 #[test]
