@@ -17,7 +17,7 @@ use crate::refusal::{Detail, Refusal};
 use crate::ruling::{Challenge, Grant, RoomPlace, Ruling};
 use crate::senses::recorder::{Matched, Recorder};
 use crate::senses::sight::{Attribute, Seen};
-use crate::shard::{Ask, write_address};
+use crate::shard::Ask;
 use crate::trust::{Step, Ticket, Trust};
 
 /// How long visitors whom nobody knows wait in the queue.
@@ -294,7 +294,7 @@ impl Desk {
             return Standing::Give(Ruling::Room(place(queue.flow(), room, visit.ticket, ask.wall, seen)));
         }
         // Among those who are known it is first come, first served: there is room for all of them, in turn.
-        let tie = if trust.is_protected() { 0 } else { tie(node, ask) };
+        let tie = if trust.is_protected() { 0 } else { tie(seen, ask.wall) };
         let priority = Priority::of(seen.class, trust, tie);
         queue.flow().asked(priority);
         if let Some(place) = queue.pass(seen.class, priority, &limits) {
@@ -472,13 +472,10 @@ fn earned(node: &Node, seen: &Seen, renew: Option<u32>, wall: u64, now: Tick) ->
     Some(Grant(tokens.history(first_day, tenure, tokens.fresh_id(wall), wall)))
 }
 
-/// By client and hour: whoever gets in goes on getting in until the visit is over.
-fn tie(node: &Node, ask: &Ask<'_>) -> u64 {
-    use std::hash::Hasher;
-    let mut hasher = node.hasher();
-    write_address(&mut hasher, ask.client.ip());
-    hasher.write_u64(ask.wall / HOUR);
-    hasher.finish()
+/// By visitor and hour: whoever gets in goes on getting in until the visit is over. Not by address: a campus is neither let
+/// in nor shut out as a whole.
+const fn tie(seen: &Seen, wall: u64) -> u64 {
+    draw(seen.visitor, wall / HOUR, TIE)
 }
 
 /// The ladder of a rule. Another rule's is forgotten where the two share a place.
@@ -494,6 +491,7 @@ fn ladder(ladders: &mut [Ladder; LADDERS], rule: RuleId) -> &mut Ladder {
 const SHARE: u64 = 0x5AA5;
 const HOLD_OUT: u64 = 0x40_1D07;
 const AGAIN: u64 = 0xA6_A111;
+const TIE: u64 = 0x71E;
 
 /// What chance says of a visitor and a number. The visitor is a keyed hash, so nobody outside can foresee it.
 const fn draw(visitor: u64, number: u64, salt: u64) -> u64 {
@@ -639,6 +637,19 @@ mod tests {
         let harvest = shard.harvest(Tick::from_millis(100));
         let tally = harvest.platforms[0].rules[0];
         assert_eq!((tally.matched, tally.protected, tally.acted), (3, 2, 1));
+    }
+
+    #[test]
+    fn people_behind_one_address_do_not_share_their_lot() {
+        let node = node();
+        let lot = |tls: &str, hour: u64| {
+            let ask = ask(1, RouteClass::Page, Sight { tls: Some(tls.as_bytes()), ..navigation() });
+            tie(&node.senses().perceive(&ask, Trust::Fresh, 0, Tick::ZERO), hour * HOUR) % 8
+        };
+        let lots: std::collections::BTreeSet<u64> = (0..64).map(|stack| lot(&stack.to_string(), 3)).collect();
+        assert_eq!(lots.len(), 8);
+        assert_eq!(lot("7", 3), lot("7", 3), "the same until the visit is over");
+        assert!((4..30).any(|hour| lot("7", hour) != lot("7", 3)), "nobody is last for ever");
     }
 
     #[test]

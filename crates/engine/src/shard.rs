@@ -373,7 +373,7 @@ fn enter(ceiling: &Ceiling, observed: &mut Observed) -> Result<Permit, Refusal> 
     Ok(permit)
 }
 
-pub(crate) fn write_address(hasher: &mut impl Hasher, address: IpAddr) {
+fn write_address(hasher: &mut impl Hasher, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => {
             hasher.write_u8(4);
