@@ -263,6 +263,21 @@ pub struct Accessible {
     pub level: Option<u64>,
 }
 
+/// One heading of the first level, and nothing that only a pointer or an eye can use.
+///
+/// # Panics
+/// When the page has anything else.
+pub fn assert_accessible(tree: &[Accessible], heading: &str) {
+    let headings: Vec<&Accessible> = tree.iter().filter(|node| node.role == "heading").collect();
+    assert_eq!(headings.len(), 1, "{headings:?}");
+    assert_eq!((headings[0].name.as_str(), headings[0].level), (heading, Some(1)));
+    assert!(tree.iter().any(|node| node.role == "main"), "a landmark");
+    for node in tree.iter().filter(|node| ["button", "link", "progressbar"].contains(&node.role.as_str())) {
+        assert!(!node.name.trim().is_empty(), "nameless: {node:?}");
+    }
+    assert!(tree.iter().all(|node| !["image", "Canvas", "Iframe"].contains(&node.role.as_str())), "only text");
+}
+
 fn nonblocking() -> i32 {
     i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default()
 }

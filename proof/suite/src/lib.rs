@@ -25,7 +25,7 @@ mod process;
 mod python;
 mod tools;
 
-pub use browser::{Accessible, Browser};
+pub use browser::{Accessible, Browser, assert_accessible};
 pub use bystander::{Bystander, Calm, Tally};
 pub use certs::{Authority, Leaf};
 pub use client::{Broken, Response, Wire, digest, eventually, pattern};

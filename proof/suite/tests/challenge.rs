@@ -5,7 +5,9 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use portcullis_suite::{Accessible, Authority, Browser, Gate, HOST, Next, Origin, Plan, Response, Wire, figure};
+use portcullis_suite::{
+    Accessible, Authority, Browser, Gate, HOST, Next, Origin, Plan, Response, Wire, assert_accessible, figure,
+};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -53,18 +55,6 @@ impl Site {
         );
         wire.ask(request).unwrap_or_else(|broken| panic!("{method} {path}: {broken:?}"))
     }
-}
-
-/// One heading of the first level, and nothing that only a pointer or an eye can use.
-fn assert_accessible(tree: &[Accessible], heading: &str) {
-    let headings: Vec<&Accessible> = tree.iter().filter(|node| node.role == "heading").collect();
-    assert_eq!(headings.len(), 1, "{headings:?}");
-    assert_eq!((headings[0].name.as_str(), headings[0].level), (heading, Some(1)));
-    assert!(tree.iter().any(|node| node.role == "main"), "a landmark");
-    for node in tree.iter().filter(|node| ["button", "link", "progressbar"].contains(&node.role.as_str())) {
-        assert!(!node.name.trim().is_empty(), "nameless: {node:?}");
-    }
-    assert!(tree.iter().all(|node| !["image", "Canvas", "Iframe"].contains(&node.role.as_str())), "only text");
 }
 
 /// Walks by `Tab` to the first thing of that role and name.

@@ -9,8 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use portcullis_suite::{Gate, HOST, Next, Origin, Plan, Response, Wire, eventually, figure, respond};
-use serde_json::Value;
+use portcullis_suite::{
+    Browser, Gate, HOST, Next, Origin, Plan, Response, Wire, assert_accessible, eventually, figure, respond,
+};
+use serde_json::{Value, json};
 
 const TRUST: &str = "[trusted_proxies]\nnetworks = [\"127.0.0.0/8\"]\n";
 
@@ -510,23 +512,19 @@ fn what_was_learned_may_be_lost_but_not_the_service() {
     assert!(said.contains("keys") && said.contains("learned"), "both are told: {said}");
 }
 
-#[test]
-fn a_crowd_waits_in_a_room_and_goes_in() {
-    // Eighty pages a second, and four times as many visitors.
-    let origin = platform(4, |_| Duration::from_millis(50));
-    let gate = Plan::new("defence-room").table(TRUST).upstream(&[origin.url()], ROUTES).log("sample = 0").start();
+/// More than four times as many visitors as a platform of eighty pages a second can serve, each one only once.
+fn crowd(gate: SocketAddr) -> Senders {
     let next = AtomicU64::new(1);
-    let address = gate.http();
-    let crowd = Senders::new(96, move |number, told| {
+    Senders::new(96, move |number, told| {
         let mut chance = Chance(number);
-        let mut wire = Wire::plain(address);
+        let mut wire = Wire::plain(gate);
         loop {
             let person = next.fetch_add(1, Ordering::Relaxed);
             let person = Person::new(0x0A00_0000 + u32::try_from(person).unwrap_or(0), person as usize);
             wire.patience(Duration::from_secs(6));
             let answer = wire.ask(person.head("/page/1", None, true));
             if answer.is_err() {
-                match Wire::try_plain(address) {
+                match Wire::try_plain(gate) {
                     Ok(again) => wire = again,
                     Err(_) => return,
                 }
@@ -536,7 +534,14 @@ fn a_crowd_waits_in_a_room_and_goes_in() {
             }
             std::thread::sleep(Duration::from_millis(200 + chance.below(100)));
         }
-    });
+    })
+}
+
+#[test]
+fn a_crowd_waits_in_a_room_and_goes_in() {
+    let origin = platform(4, |_| Duration::from_millis(50));
+    let gate = Plan::new("defence-room").table(TRUST).upstream(&[origin.url()], ROUTES).log("sample = 0").start();
+    let crowd = crowd(gate.http());
     let full = eventually(Duration::from_secs(40), || gate.metrics().refused("waiting-room") > 0.0);
     assert!(full, "{:?} {}", gate.metrics().reasons(), asked(&gate, &["status"]));
     // One of them keeps its place.
@@ -551,4 +556,41 @@ fn a_crowd_waits_in_a_room_and_goes_in() {
     crowd.stop();
     let inside = eventually(Duration::from_secs(60), || person.open(&mut wire, "/page/1").status == 200);
     assert!(inside, "{}", asked(&gate, &["status"]));
+}
+
+#[test]
+fn the_waiting_room_needs_no_script_and_opens_by_itself() {
+    let origin = platform(4, |_| Duration::from_millis(50));
+    let gate = Plan::new("defence-room-browser").table(TRUST).upstream(&[origin.url()], ROUTES).start();
+    let Some(mut browser) = Browser::start("the waiting room", gate.place(), &format!("MAP {HOST} 127.0.0.1")) else {
+        return;
+    };
+    browser.call("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
+    let metrics = json!({ "width": 360, "height": 760, "deviceScaleFactor": 1, "mobile": true });
+    browser.call("Emulation.setDeviceMetricsOverride", metrics);
+    let crowd = crowd(gate.http());
+    let full = eventually(Duration::from_secs(40), || gate.metrics().refused("waiting-room") > 0.0);
+    assert!(full, "{:?} {}", gate.metrics().reasons(), asked(&gate, &["status"]));
+    let url = format!("http://{HOST}:{}/page/1?q=a%20b", gate.http().port());
+    // Now and then there is room at once.
+    let waits = eventually(Duration::from_secs(40), || {
+        browser.call("Network.clearBrowserCookies", json!({}));
+        browser.open(&url);
+        browser.text().contains("You are in the waiting room")
+    });
+    assert!(waits, "{} {}", browser.text(), asked(&gate, &["status"]));
+    let tree = browser.tree();
+    browser.picture(&gate.place().join("room.png"));
+    assert_accessible(&tree, "You are in the waiting room");
+    let status: String = browser.text();
+    assert!(status.contains("It should take about"), "{status}");
+    assert!(tree.iter().any(|node| node.role == "status" && node.live.as_deref() == Some("polite")), "{tree:?}");
+    assert!(tree.iter().any(|node| node.role == "link" && node.name == "Look again now"), "{tree:?}");
+    let layout = browser.call("Page.getLayoutMetrics", json!({}));
+    assert!(layout["cssContentSize"]["width"].as_f64().is_some_and(|width| width <= 360.0), "{layout}");
+    crowd.stop();
+    // Nobody touches it, and the page that was asked for opens.
+    assert!(browser.shows("here you are", Duration::from_secs(120)), "{} {}", browser.text(), gate.said());
+    let asked = origin.take().into_iter().any(|seen| seen.target() == "/page/1?q=a%20b");
+    assert!(asked, "the same page, query and all");
 }
