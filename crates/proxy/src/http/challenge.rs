@@ -324,7 +324,7 @@ mod tests {
         fn vouched(&self) -> bool {
             let binding = self.tokens.binding(&Sight { agent: Some(self.agent), ..Sight::default() });
             let token = self.cookies.iter().find(|(name, _)| name == "portcullis");
-            token.is_some_and(|(_, token)| self.tokens.read(token.as_bytes(), binding, self.wall).is_some())
+            token.is_some_and(|(_, token)| self.tokens.read(token.as_bytes(), || binding, self.wall).is_some())
         }
     }
 
