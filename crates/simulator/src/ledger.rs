@@ -94,6 +94,7 @@ pub(crate) struct Ledger {
     entered_attack: u64,
     entered_overload: u64,
     false_attacks: u64,
+    calm_alarms: u64,
     relaxed: Option<Tick>,
     normal: Option<Tick>,
     rule_actions: Vec<Tick>,
@@ -139,6 +140,7 @@ impl Ledger {
             entered_attack: 0,
             entered_overload: 0,
             false_attacks: 0,
+            calm_alarms: 0,
             relaxed: None,
             normal: None,
             rule_actions: Vec::new(),
@@ -316,10 +318,11 @@ impl Ledger {
             return;
         }
         if gravity(posture) < gravity(before) {
-            self.fell[position] = Some(now);
+            self.fell[position] = self.first_attack.and(Some(now));
         } else if self.fell[position].is_some_and(|fell| now.0 - fell.0 < FLAP) {
             self.flaps += 1;
         }
+        self.calm_alarms += u64::from(before == Posture::Normal && !attacking);
         match posture {
             Posture::Attack => {
                 self.entered_attack += 1;
@@ -462,6 +465,7 @@ impl Ledger {
             "attack_postures" => Some(self.entered_attack as f64),
             "overload_postures" => Some(self.entered_overload as f64),
             "false_attacks" => Some(self.false_attacks as f64),
+            "calm_alarms" => Some(self.calm_alarms as f64),
             "memory" => Some(self.memory as f64 / 1_048_576.0),
             "token_rate" => {
                 let seconds = (end?.0.saturating_sub(start?.0) as f64 / 1e9).max(1.0);
