@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
     if mode % 4 == 0 {
         // Bytes as they come.
         worthless(data);
-        assert_eq!(TOKENS.read(data, binding, WALL), None);
+        assert_eq!(TOKENS.read(data, || binding, WALL), None);
         return;
     }
     // A token or an answer of ours, with some bytes changed.
@@ -51,7 +51,7 @@ fuzz_target!(|data: &[u8]| {
 
 fn worthless(text: &[u8]) {
     let own = TOKENS.binding(&Sight::default());
-    assert_eq!(TOKENS.read(text, own, WALL), None);
+    assert_eq!(TOKENS.read(text, || own, WALL), None);
     assert_eq!(TOKENS.read_ticket(text, WALL), None);
     assert!(!TOKENS.check_echo(text, own, WALL));
     assert_eq!(TOKENS.check_manual(text, own, WALL), Err(ManualError::NotOurs));

@@ -45,7 +45,12 @@ fn floods_from_thousands_of_addresses_do_not_reach_the_people() {
     println!("observed:\n{told}");
     drop(undefended);
     let (alone, leak) = (told.people("flood-h1"), told.leak("flood-h1"));
-    assert!(leak > 0.5, "only {leak:.3} of the capacity was taken: it would prove nothing about the measures");
+    // A machine that others use too does not bring the whole flood there; what people notice says it as well.
+    let slower = alone.quantile(0.5) / told.people("calm").quantile(0.5);
+    assert!(
+        leak > 0.5 || slower > 10.0,
+        "only {leak:.3} of the capacity was taken, and pages took {slower:.1} times as long: it would prove nothing"
+    );
 
     let Some(world) = World::build("netns", "enforce") else { return };
     let told = world.play(true);
