@@ -205,6 +205,14 @@ impl Senses {
         self.visitors.cookie_came_back(seen.visitor);
     }
 
+    /// It was challenged, refused or sent to wait instead of being shown the document that it asked for. Otherwise whoever
+    /// asks for one after another in vain would be taken for somebody who reads.
+    pub fn shown_nothing(&self, seen: &Seen) {
+        if seen.navigation {
+            self.visitors.shown_nothing(seen.visitor);
+        }
+    }
+
     /// Whether several people are behind that address: several stacks that did what browsers do, or several history
     /// tokens. Then nothing may be held against the address alone.
     #[must_use]

@@ -154,6 +154,21 @@ impl Visitors {
         }
     }
 
+    /// The document that the visitor asked for just now was not shown to it: nobody has read it.
+    pub(crate) fn shown_nothing(&self, visitor: u64) {
+        let Some(place) = self.look(visitor) else { return };
+        if let Some(entry) = place.held() {
+            let mut deeds = Deeds::read(entry, place.tag);
+            deeds.navigations = deeds.navigations.saturating_sub(1);
+            // Which of them it was is not kept; whoever read more than are needed has shown it before.
+            if deeds.pages.count_ones() <= PAGES {
+                deeds.pages = 0;
+                deeds.marks &= !READ_ON;
+            }
+            deeds.write(entry, place.tag);
+        }
+    }
+
     /// Visitors that are remembered. It walks the whole table.
     #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
@@ -461,6 +476,19 @@ mod tests {
         assert_eq!(visitors.known(reader, at(20_000)).evidence, 1, "three documents, read");
         visitors.cookie_came_back(reader);
         assert_eq!(visitors.known(reader, at(20_000)).evidence, 2);
+
+        let refused = spread(6);
+        for page in 0..30 {
+            let now = at(u64::from(page) * 5000);
+            visit(&visitors, refused, Visit { page: page % 15, own_referer: true, ..PAGE }, now);
+            visitors.shown_nothing(refused);
+        }
+        let known = visitors.known(refused, at(150_000));
+        assert_eq!((known.evidence, known.navigations), (0, 0), "whoever is shown nothing has read nothing");
+        for _ in 0..2 {
+            visitors.shown_nothing(reader);
+        }
+        assert_eq!(visitors.known(reader, at(20_000)).evidence, 1, "three documents may be the one that was not shown");
 
         let crawler = spread(4);
         for page in 0..16 {
