@@ -122,18 +122,8 @@ impl Shard {
         {
             return refused(refusal);
         }
-        let visit = self.desk.perceive(&self.node, &self.declared, ask, allowed, now);
-        let seen = visit.seen;
-        let ruling = self.decide(ask, visit, allowed, observed, now);
-        if !matches!(ruling, Ruling::Admitted(_) | Ruling::Waiting(_)) {
-            self.node.senses().shown_nothing(&seen);
-        }
-        ruling
-    }
+        let mut visit = self.desk.perceive(&self.node, &self.declared, ask, allowed, now);
 
-    /// The rest of [`Shard::admit`], once it is known who asks.
-    fn decide(&mut self, ask: &Ask<'_>, mut visit: Visit, allowed: bool, mut observed: Observed, now: Tick) -> Ruling {
-        let refused = |refusal| Ruling::Refused(refusal, false);
         let rates = if allowed { &[] } else { self.declared.rates(ask.platform, ask.route) };
         let mut charges = SmallVec::<[(u64, &CompiledRate); RATES_INLINE]>::new();
         for rate in rates {
@@ -154,6 +144,7 @@ impl Shard {
         };
 
         if let Some(ruling) = self.desk.rules(ask, &mut visit) {
+            self.node.senses().shown_nothing(&visit.seen);
             return ruling;
         }
         let standing = self.desk.stand(&self.node, ask, &visit, now);
@@ -191,23 +182,21 @@ impl Shard {
     /// Asks for the place of a request that waits. After anything but [`Claim::Stay`] it is over with this `waiting`.
     pub fn claim(&mut self, waiting: &mut Waiting, now: Tick) -> Claim {
         let (turn, platform) = self.desk.claim(&waiting.flow, waiting.ticket, now);
-        let ruling = match (turn, &waiting.held) {
-            (Turn::Stay, _) => return Claim::Stay,
+        match (turn, &waiting.held) {
+            (Turn::Stay, _) => Claim::Stay,
             (Turn::Go(place), Some(_)) => match self.ceilings(platform, waiting) {
                 Ok((permits, held)) => {
                     let seen = waiting.seen;
                     self.desk.goes(&seen, now.since(waiting.since));
-                    return Claim::Go(Admitted { place: Some(place), _permits: permits, seen, held });
+                    Claim::Go(Admitted { place: Some(place), _permits: permits, seen, held })
                 }
-                Err(refusal) => Ruling::Refused(refusal, false),
+                Err(refusal) => Claim::Give(Ruling::Refused(refusal, false)),
             },
             (Turn::Go(_) | Turn::Over, _) => {
                 waiting.held = None;
-                self.desk.give(&waiting.flow, platform, &waiting.seen, waiting.wall)
+                Claim::Give(self.desk.give(&waiting.flow, platform, &waiting.seen, waiting.wall))
             }
-        };
-        self.node.senses().shown_nothing(&waiting.seen);
-        Claim::Give(ruling)
+        }
     }
 
     /// Forgets a request whose client went away.

@@ -205,8 +205,8 @@ impl Senses {
         self.visitors.cookie_came_back(seen.visitor);
     }
 
-    /// It was challenged, refused or sent to wait instead of being shown the document that it asked for. Otherwise whoever
-    /// asks for one after another in vain would be taken for somebody who reads.
+    /// A rule challenged or refused it instead of showing the document that it asked for. Otherwise whoever asks for one after
+    /// another in vain would be taken for somebody who reads. What a full platform turns away is not meant: those are people.
     pub fn shown_nothing(&self, seen: &Seen) {
         if seen.navigation {
             self.visitors.shown_nothing(seen.visitor);
