@@ -146,25 +146,27 @@ impl Visitors {
 
     /// The visitor sent back a cookie that it was given.
     pub(crate) fn cookie_came_back(&self, visitor: u64) {
-        let Some(place) = self.look(visitor) else { return };
-        if let Some(entry) = place.held() {
-            let mut deeds = Deeds::read(entry, place.tag);
-            deeds.marks |= COOKIE;
-            deeds.write(entry, place.tag);
-        }
+        self.amend(visitor, |deeds| deeds.marks |= COOKIE);
     }
 
     /// The document that the visitor asked for just now was not shown to it: nobody has read it.
     pub(crate) fn shown_nothing(&self, visitor: u64) {
-        let Some(place) = self.look(visitor) else { return };
-        if let Some(entry) = place.held() {
-            let mut deeds = Deeds::read(entry, place.tag);
+        self.amend(visitor, |deeds| {
             deeds.navigations = deeds.navigations.saturating_sub(1);
             // Which of them it was is not kept; whoever read more than are needed has shown it before.
             if deeds.pages.count_ones() <= PAGES {
                 deeds.pages = 0;
                 deeds.marks &= !READ_ON;
             }
+        });
+    }
+
+    /// Changes what is known of a visitor that is remembered.
+    fn amend(&self, visitor: u64, change: impl FnOnce(&mut Deeds)) {
+        let Some(place) = self.look(visitor) else { return };
+        if let Some(entry) = place.held() {
+            let mut deeds = Deeds::read(entry, place.tag);
+            change(&mut deeds);
             deeds.write(entry, place.tag);
         }
     }
