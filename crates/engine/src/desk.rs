@@ -604,6 +604,25 @@ mod tests {
     }
 
     #[test]
+    fn pages_that_a_rule_did_not_show_are_no_sign_of_a_person() {
+        let table = [("shown", PlatformOrders::default(), 1), ("challenged", rule(Action::Challenge, 100, 0), 0)];
+        for (name, orders, expected) in table {
+            let node = node();
+            let mut shard = shard(&node, orders);
+            let mut asker = 0;
+            for (seconds, path) in (1..).zip([&b"/news"[..], b"/events", b"/people", b"/donate"]) {
+                let sight = Sight { path, ..navigation() };
+                asker = match shard.admit(&ask(1, RouteClass::Page, sight), Tick::from_millis(seconds * 5000)) {
+                    Ruling::Admitted(admitted) if name == "shown" => admitted.seen().visitor,
+                    Ruling::Challenge(challenge) if name == "challenged" => challenge.seen.visitor,
+                    other => panic!("{name}: {}", self::name(&other)),
+                };
+            }
+            assert_eq!(node.senses().known(asker, Tick::from_millis(30_000)).evidence, expected, "{name}");
+        }
+    }
+
+    #[test]
     fn shadow_touches_nobody_and_the_shares_are_what_was_ordered() {
         let node = node();
         let count = |action, share, hold_out, expected: &str| {
