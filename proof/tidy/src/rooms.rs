@@ -31,6 +31,7 @@ pub const ROOMS: &[(&str, Room)] = &[
     ("portcullis-types", Room::Nouns),
     ("portcullis-wire", Room::Pure),
     ("portcullis-engine", Room::Pure),
+    ("portcullis-waf", Room::Pure),
     ("portcullis-config", Room::Pure),
     ("portcullis-proxy", Room::Shell),
     ("portcullis-simulator", Room::Shell),
@@ -42,6 +43,7 @@ pub const ROOMS: &[(&str, Room)] = &[
 
 /// Libraries that a pure crate may name: they compute and do nothing else.
 pub const PURE_LIBRARIES: &[&str] = &[
+    "aho-corasick",
     "annotate-snippets",
     "bytes",
     "http",
@@ -49,6 +51,8 @@ pub const PURE_LIBRARIES: &[&str] = &[
     "libm",
     "memchr",
     "postcard",
+    "regex-automata",
+    "regex-syntax",
     "rustls-pki-types",
     "serde",
     "serde_json",

@@ -1,0 +1,1 @@
+//! Bodies taken apart: forms, multipart, JSON and XML to names and values, within bounds.

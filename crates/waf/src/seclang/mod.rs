@@ -1,0 +1,3 @@
+//! `ModSecurity`'s rule language: text to directives ([`parse`]), directives to a program, a program over a transaction.
+
+pub mod ast;
