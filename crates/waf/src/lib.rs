@@ -6,6 +6,7 @@
 //! in this crate knows a socket, a disk or a clock.
 
 pub mod body;
+pub mod bytes;
 pub mod operator;
 pub mod seclang;
 pub mod semantic;

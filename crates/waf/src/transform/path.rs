@@ -1,0 +1,68 @@
+//! `normalizePath` and `normalizePathWin`: what a file system makes of `.`, `..` and repeated separators.
+
+/// What separates the names of a path. The result always has slashes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Separators {
+    Slash,
+    SlashAndBackslash,
+}
+
+/// Takes `.`, `..` and repeated separators out. A path that begins with a separator does not climb above its root; in one that
+/// does not, the `..` that would climb above its beginning stay. A separator at the end stays only where there was one.
+///
+/// As in `ModSecurity`, a name that merely ends in two dots counts as `..`.
+pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, separators: Separators) -> bool {
+    let is_separator = |byte: u8| byte == b'/' || (byte == b'\\' && separators == Separators::SlashAndBackslash);
+    let (Some(&first), Some(&last)) = (input.first(), input.last()) else { return false };
+    let relative = !is_separator(first);
+    // Whether a `..` reached the beginning, so that those behind it climb no further.
+    let mut at_root = false;
+    let mut at = 0;
+    while let Some(&byte) = input.get(at) {
+        if is_separator(byte) {
+            let run = input.iter().skip(at).take_while(|&&byte| is_separator(byte)).count();
+            at += run;
+            if !(relative && out.is_empty()) {
+                // Of a run of three or more `ModSecurity` keeps the last one as it stands.
+                out.push(if run > 2 { input.get(at - 1).copied().unwrap_or(b'/') } else { b'/' });
+            }
+            continue;
+        }
+        let is_last = at + 1 == input.len();
+        let ends_name = is_last || input.get(at + 1).is_some_and(|&next| is_separator(next));
+        if ends_name && byte == b'.' {
+            match out.last() {
+                Some(b'.') if relative && (at_root || out.len() <= 2) => at_root = true,
+                Some(b'.') => {
+                    let kept = parent(out);
+                    at_root |= kept == 0;
+                    out.truncate(if is_last && !relative { kept.max(1) } else { kept });
+                    at += 1;
+                    continue;
+                }
+                None | Some(b'/') => {
+                    if !is_last {
+                        out.pop();
+                    }
+                    at += 1;
+                    continue;
+                }
+                Some(_) => {}
+            }
+        } else if ends_name && !out.is_empty() {
+            at_root = false;
+        }
+        out.push(byte);
+        at += 1;
+    }
+    if !is_separator(last) && out.last() == Some(&b'/') {
+        out.pop();
+    }
+    out != input
+}
+
+/// How much of `path`, of which the first dot of a `..` is the end, leads to what is above it.
+fn parent(path: &[u8]) -> usize {
+    let names = path.get(..path.len().saturating_sub(2)).unwrap_or_default();
+    names.iter().rposition(|&byte| byte == b'/').unwrap_or(0)
+}
