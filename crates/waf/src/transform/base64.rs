@@ -45,7 +45,7 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> bool {
             return false;
         }
     }
-    if count % 4 != 0 {
+    if !count.is_multiple_of(4) {
         return false;
     }
     group.finish(out);

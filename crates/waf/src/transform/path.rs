@@ -17,15 +17,17 @@ pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, separators: Separators)
     let relative = !is_separator(first);
     // Whether a `..` reached the beginning, so that those behind it climb no further.
     let mut at_root = false;
+    // How many separators of a run are written as slashes; of a longer one `ModSecurity` keeps the last as it stands.
+    let mut converted = 2;
     let mut at = 0;
     while let Some(&byte) = input.get(at) {
         if is_separator(byte) {
             let run = input.iter().skip(at).take_while(|&&byte| is_separator(byte)).count();
             at += run;
             if !(relative && out.is_empty()) {
-                // Of a run of three or more `ModSecurity` keeps the last one as it stands.
-                out.push(if run > 2 { input.get(at - 1).copied().unwrap_or(b'/') } else { b'/' });
+                out.push(if run > converted { input.get(at - 1).copied().unwrap_or(b'/') } else { b'/' });
             }
+            converted = 2;
             continue;
         }
         let is_last = at + 1 == input.len();
@@ -37,6 +39,7 @@ pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, separators: Separators)
                     let kept = parent(out);
                     at_root |= kept == 0;
                     out.truncate(if is_last && !relative { kept.max(1) } else { kept });
+                    converted = 1;
                     at += 1;
                     continue;
                 }
@@ -44,6 +47,7 @@ pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, separators: Separators)
                     if !is_last {
                         out.pop();
                     }
+                    converted = 1;
                     at += 1;
                     continue;
                 }

@@ -33,9 +33,9 @@ pub(super) fn trim(input: &[u8], out: &mut Vec<u8>, left: bool, right: bool) -> 
     out.len() != input.len()
 }
 
-/// `removeWhitespace`: the no-break space of Latin-1 too.
+/// `removeWhitespace`: also the bytes of the no-break space, in Latin-1 and UTF-8.
 pub(super) fn remove_whitespace(input: &[u8], out: &mut Vec<u8>) -> bool {
-    out.extend(input.iter().copied().filter(|&byte| !is_space(byte) && byte != 0xa0));
+    out.extend(input.iter().copied().filter(|&byte| !is_space(byte) && !matches!(byte, 0xa0 | 0xc2)));
     out.len() != input.len()
 }
 
