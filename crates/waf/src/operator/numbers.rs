@@ -28,11 +28,11 @@ pub fn is_card(text: &[u8]) -> bool {
     let mut sum = 0u64;
     let mut count = 0usize;
     for digit in text.iter().rev().filter(|byte| byte.is_ascii_digit()).map(|byte| u64::from(byte - b'0')) {
-        let weighted = if count % 2 == 0 { digit } else { 2 * digit };
+        let weighted = if count.is_multiple_of(2) { digit } else { 2 * digit };
         sum += weighted / 10 + weighted % 10;
         count += 1;
     }
-    count > 0 && sum % 10 == 0
+    count > 0 && sum.is_multiple_of(10)
 }
 
 /// `@verifySSN`: whether `text` has the nine digits of a social security number of the USA that may have been given out: no part

@@ -57,14 +57,18 @@ pub(super) fn parse(pattern: &str, ignore_case: bool, groups: bool) -> Result<Pa
         groups,
     };
     let outcome = parser.whole().and_then(|hir| {
-        let circumflex = judge_circumflex(&hir).ok_or_else(|| {
-            refused(0..pattern.len(), "`^` behind something, with nothing that must follow it, is not supported")
-        })?;
-        if circumflex == Circumflex::KeepEmptyAtEnd && groups && hir.properties().explicit_captures_len() > 0 {
-            return Err(refused(
-                0..pattern.len(),
-                "groups in a pattern that may be empty at a line's beginning are not supported",
-            ));
+        let whole = 0..pattern.len();
+        let Some(circumflex) = judge_circumflex(&hir) else {
+            let reason = "`^` behind something, with nothing that must follow it, is not supported";
+            return Err(refused(whole, reason));
+        };
+        if groups && circumflex == Circumflex::KeepEmptyAtEnd && hir.properties().explicit_captures_len() > 0 {
+            let reason = "groups in a pattern that may be empty at a line's beginning are not supported";
+            return Err(refused(whole, reason));
+        }
+        if groups && !ends_loops_as_pcre(&hir) {
+            let reason = "in a repetition, what may be empty has to come last: where it ends, PCRE's rule has no equal";
+            return Err(refused(whole, reason));
         }
         Ok(Parsed { hir, circumflex })
     });
@@ -188,21 +192,21 @@ impl Parser<'_> {
                 Some(b'\\') => match self.escape(false)? {
                     Escape::Byte(byte) => {
                         let literal = self.literal(byte);
-                        items.push(self.repeated(start, literal)?);
+                        items.push(self.repeated(literal)?);
                     }
-                    Escape::Set(set) => items.push(self.repeated(start, class(set))?),
+                    Escape::Set(set) => items.push(self.repeated(class(set))?),
                     Escape::Place(look) => items.push(self.place(look)?),
                     Escape::Quoted(range) => {
                         let quoted = self.text.get(range).unwrap_or_default();
                         if let Some((&last, before)) = quoted.split_last() {
                             items.extend(before.iter().map(|&byte| self.literal(byte)));
                             let literal = self.literal(last);
-                            items.push(self.repeated(start, literal)?);
+                            items.push(self.repeated(literal)?);
                         }
                     }
                 },
                 Some(_) => match self.item()? {
-                    Item::Atom(hir) => items.push(self.repeated(start, hir)?),
+                    Item::Atom(hir) => items.push(self.repeated(hir)?),
                     Item::Place(look) => items.push(self.place(look)?),
                     Item::Nothing => {}
                 },
@@ -263,8 +267,8 @@ impl Parser<'_> {
         Ok(Hir::look(look))
     }
 
-    /// The item that began at `start` with what says how often it comes.
-    fn repeated(&mut self, start: usize, item: Hir) -> Result<Hir, Refused> {
+    /// An item with what says how often it comes.
+    fn repeated(&mut self, item: Hir) -> Result<Hir, Refused> {
         self.skip_comments()?;
         let sign = self.at;
         let (least, most) = match self.peek() {
@@ -294,7 +298,8 @@ impl Parser<'_> {
         self.skip_comments()?;
         let end = self.at;
         if matches!(self.peek(), Some(b'*' | b'+' | b'?')) || self.count()?.is_some() {
-            return Err(refused(start..end.max(self.at), "a repetition cannot be repeated; put a group around it"));
+            let end = self.at.max(end + 1);
+            return Err(refused(sign..end, "a repetition cannot be repeated; put a group around it"));
         }
         Ok(repetition(item, least, most, lazy == self.flags.swap_greed))
     }
@@ -755,5 +760,38 @@ fn empty_at_end(hir: &Hir) -> bool {
         HirKind::Repetition(repeated) => repeated.min == 0 || empty_at_end(&repeated.sub),
         HirKind::Alternation(branches) => branches.iter().any(empty_at_end),
         HirKind::Concat(items) => items.iter().all(empty_at_end),
+    }
+}
+
+/// Whether every repetition ends where PCRE ends it, which is at the first round that takes nothing. An automaton goes on to the
+/// round's other ways, so that the two find matches of different lengths (in the same values) unless taking nothing is the last
+/// of the ways.
+fn ends_loops_as_pcre(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => true,
+        HirKind::Capture(capture) => ends_loops_as_pcre(&capture.sub),
+        HirKind::Repetition(repeated) => {
+            (repeated.max == Some(1) || nothing_is_last(&repeated.sub)) && ends_loops_as_pcre(&repeated.sub)
+        }
+        HirKind::Alternation(parts) | HirKind::Concat(parts) => parts.iter().all(ends_loops_as_pcre),
+    }
+}
+
+/// Whether taking nothing, if that is a way to match, is the last way that is tried.
+fn nothing_is_last(hir: &Hir) -> bool {
+    let always_takes = |hir: &Hir| hir.properties().minimum_len() != Some(0);
+    let never_takes = |hir: &Hir| hir.properties().maximum_len() == Some(0);
+    if always_takes(hir) || never_takes(hir) {
+        return true;
+    }
+    match hir.kind() {
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => true,
+        HirKind::Capture(capture) => nothing_is_last(&capture.sub),
+        HirKind::Repetition(repeated) => (repeated.greedy || repeated.min > 0) && nothing_is_last(&repeated.sub),
+        HirKind::Concat(items) => items.iter().all(nothing_is_last),
+        HirKind::Alternation(branches) => {
+            let mut rest = branches.iter().skip_while(|branch| always_takes(branch));
+            rest.next().is_none_or(nothing_is_last) && rest.all(never_takes)
+        }
     }
 }
