@@ -48,6 +48,7 @@ pub const PURE_LIBRARIES: &[&str] = &[
     "bytes",
     "http",
     "itoa",
+    "libinjectionrs",
     "libm",
     "md-5",
     "memchr",

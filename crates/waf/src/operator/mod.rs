@@ -8,4 +8,6 @@ pub mod encodings;
 pub mod numbers;
 pub mod phrases;
 pub mod regex;
+pub mod sqli;
 pub mod words;
+pub mod xss;
