@@ -1,1 +1,240 @@
 //! Detection without rules: what would this value do in the place that it was made for?
+//!
+//! Each value of a request is decoded as applications decode it, layer by layer, and each layer is read by small lexers: SQL,
+//! HTML and script, shells, paths and so on. They score by structure and never by a word alone: `union` and `select` are in
+//! every newspaper, `union select 1,` is in none.
+//!
+//! ```
+//! use portcullis_waf::semantic::{Detector, Findings, Place, Settings};
+//!
+//! let detector = Detector::new(Settings::default());
+//! let mut findings = Findings::new(); // one for each worker: it keeps its memory
+//! detector.value(Place::Query, b"id", b"1 union select password from users", &mut findings);
+//! assert!(detector.blocks(&findings));
+//! assert_eq!(findings.list()[0].class.as_str(), "sql");
+//! findings.clear();
+//! detector.value(Place::Query, b"q", b"the union was a great select", &mut findings);
+//! assert!(!detector.blocks(&findings));
+//! ```
+//!
+//! A value that is ordinary costs one pass over its bytes and no memory. All work is linear in the value; how often a value
+//! is decoded is bounded by [`DEPTH_MAX`] and [`BUDGET_FACTOR`], and what goes beyond is a finding of its own.
+
+mod address;
+mod code;
+mod decode;
+mod finding;
+mod html;
+mod lookup;
+mod markup;
+mod nested;
+mod path;
+mod query;
+mod request;
+mod scan;
+mod script;
+mod serial;
+mod shell;
+mod sql;
+mod text;
+mod words;
+
+pub use request::{is_file, is_form};
+
+pub use finding::{Class, FINDINGS_MAX, Finding, Findings, MATCHED_BYTES_MAX, NAME_BYTES_MAX, Place};
+
+use finding::{Hit, Look, Report};
+use nested::Part;
+use scan::{Seen, has, scan};
+
+/// Most layers of a value that are undone. A value that still has escapes then is a finding.
+pub const DEPTH_MAX: usize = 8;
+/// How many times its own length of a value is looked at, all layers and parts together. Reaching it is a finding.
+pub const BUDGET_FACTOR: usize = 12;
+/// What every value may have looked at, however short.
+const BUDGET_MIN: usize = 4096;
+
+/// How sure a request must be an attack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Sensitivity {
+    /// Only what cannot be anything else: 7 points.
+    Low,
+    /// One clear attack or two odd things: 5 points.
+    #[default]
+    Normal,
+    /// One odd thing: 3 points.
+    High,
+}
+
+impl Sensitivity {
+    /// The points from which on a request is blocked.
+    #[must_use]
+    pub const fn threshold(self) -> u32 {
+        match self {
+            Self::Low => 7,
+            Self::Normal => 5,
+            Self::High => 3,
+        }
+    }
+}
+
+/// What a detector is to look for.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// From how many points on a request is blocked.
+    pub sensitivity: Sensitivity,
+    /// What the application is made for, and is not to be found: a forum about SQL, a page that takes HTML.
+    pub allowed: Vec<Class>,
+}
+
+/// Looks at values. Shared by all workers; what is found goes into each one's [`Findings`].
+#[derive(Debug, Clone, Default)]
+pub struct Detector {
+    settings: Settings,
+}
+
+impl Detector {
+    /// A detector for an application.
+    #[must_use]
+    pub const fn new(settings: Settings) -> Self {
+        Self { settings }
+    }
+
+    /// Whether what was found is enough to block.
+    #[must_use]
+    pub fn blocks(&self, findings: &Findings) -> bool {
+        findings.score() >= self.settings.sensitivity.threshold()
+    }
+
+    /// Looks at one value. `value` is as the application's framework hands it out: a query parameter decoded once, a string of
+    /// JSON unescaped, a header as it came.
+    pub fn value(&self, place: Place, name: &[u8], value: &[u8], findings: &mut Findings) {
+        let seen = scan(value);
+        if is_quiet(seen) && !nested::might_be_base64(value, seen) {
+            return;
+        }
+        findings.budget = value.len().saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_MIN);
+        self.layer(&Look { text: value, seen, place, name }, 0, findings);
+    }
+
+    /// Reads a text with every lexer that could fire, then what is inside of it, then what it is when it is decoded.
+    fn layer(&self, look: &Look<'_>, depth: usize, findings: &mut Findings) {
+        let Look { text, seen, place, name } = *look;
+        if is_quiet(seen) && !nested::might_be_base64(text, seen) {
+            return;
+        }
+        // A value that has parts of its own is the sum of them: what separates them is no shell's semicolon.
+        if depth < DEPTH_MAX && nested::parts(look, &mut |part| self.part(&part, depth, findings)) {
+            return;
+        }
+        let Some(budget) = findings.budget.checked_sub(text.len()) else {
+            let hit = Hit {
+                class: Class::Encoding,
+                score: 5,
+                start: 0,
+                end: text.len(),
+                why: "has more layers than are undone",
+                patch: None,
+            };
+            self.tell(look, depth, &hit, findings);
+            return;
+        };
+        findings.budget = budget;
+
+        let look =
+            &if place == Place::Body && is_binary(text, seen) { Look { place: Place::File, ..*look } } else { *look };
+        let mut report = Report::default();
+        self.lexers(look, findings, &mut report);
+        for hit in &report.hits {
+            self.tell(look, depth, hit, findings);
+        }
+
+        if look.place == Place::File {
+            return;
+        }
+        if let Some(room) = findings.room.get_mut(depth) {
+            let mut out = std::mem::take(room);
+            if depth == DEPTH_MAX {
+                if memchr::memmem::find(text, b"%25").is_some() && decode::layer(text, &mut out) {
+                    let hit = Hit {
+                        class: Class::Encoding,
+                        score: 3,
+                        start: 0,
+                        end: text.len(),
+                        why: "has more layers than are undone",
+                        patch: None,
+                    };
+                    self.tell(look, depth, &hit, findings);
+                }
+                return;
+            }
+            let decoded = |out: &[u8], findings: &mut Findings| {
+                self.layer(&Look { text: out, seen: scan(out), place, name }, depth + 1, findings);
+            };
+            if decode::plausible(seen) && decode::layer(text, &mut out) {
+                decoded(&out, findings);
+            }
+            if nested::plus_is_space(text, seen) {
+                out.clear();
+                out.extend(text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }));
+                decoded(&out, findings);
+            }
+            if nested::might_be_base64(text, seen) && decode::base64(text, &mut out) {
+                decoded(&out, findings);
+            }
+            if let Some(room) = findings.room.get_mut(depth) {
+                *room = out;
+            }
+        }
+    }
+
+    /// Looks at a part of a value, its escapes undone.
+    fn part(&self, part: &Part<'_>, depth: usize, findings: &mut Findings) {
+        let Part { text, place, name, escaped } = *part;
+        let mut out = findings.room.get_mut(depth).map(std::mem::take).unwrap_or_default();
+        let text = if escaped && decode::json(text, &mut out) { &out } else { text };
+        self.layer(&Look { text, seen: scan(text), place, name }, depth + 1, findings);
+        if let Some(room) = findings.room.get_mut(depth) {
+            *room = out;
+        }
+    }
+
+    fn lexers(&self, look: &Look<'_>, findings: &mut Findings, report: &mut Report) {
+        let seen = look.seen;
+        code::look(look, report);
+        if look.place != Place::File {
+            sql::look(look, &mut findings.tokens, report);
+            if seen.bytes(has::LESS | has::EQUALS | has::COLON) {
+                html::look(look, report);
+            }
+            script::look(look, report);
+            shell::look(look, report);
+            path::look(look, report);
+            lookup::look(look, report);
+            markup::look(look, report);
+            query::look(look, report);
+            address::look(look, report);
+            serial::look(look, report);
+            serial::splitting(look, report);
+        }
+    }
+
+    fn tell(&self, look: &Look<'_>, depth: usize, hit: &Hit, findings: &mut Findings) {
+        if !self.settings.allowed.contains(&hit.class) {
+            findings.add(look.place, look.name, look.text, u8::try_from(depth).unwrap_or(u8::MAX), hit);
+        }
+    }
+}
+
+/// Whether a body is no text, whatever its type says: much of its beginning is control characters.
+fn is_binary(text: &[u8], seen: Seen) -> bool {
+    let sample = text.get(..1024).unwrap_or(text);
+    let controls = sample.iter().filter(|byte| matches!(byte, 0..=8 | 11..=12 | 14..=31 | 127)).count();
+    seen.bytes(has::CONTROL) && seen.bytes(has::HIGH) && sample.len() >= 64 && controls * 16 > sample.len()
+}
+
+/// Whether nothing in a value could make any lexer fire: letters, digits, dashes and dots without a word that is known.
+fn is_quiet(seen: Seen) -> bool {
+    const PLAIN: u32 = has::LETTER | has::DIGIT | has::SPACE | has::MINUS | has::UNDERSCORE | has::DOT | has::OTHER;
+    seen.bytes & !PLAIN == 0 && seen.words == 0
+}

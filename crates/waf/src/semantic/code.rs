@@ -1,0 +1,552 @@
+//! Would this run on the server, as code of its language or as an expression of a template?
+//!
+//! PHP, Java and the languages of its frameworks, Python, Ruby, Node, ASP; templates by what stands between their marks. A
+//! placeholder is no attack: `{{name}}` is in every mailing.
+
+use super::finding::{Class, Look, Place, Report};
+use super::scan::{class, has, in_word};
+use super::text::{any, at, begins, from, part, skip_space, skip_space_back, word};
+use super::words::{self, CODE_NAME, CODE_SINK};
+
+/// Longest expression of a template that is read.
+const EXPRESSION_BYTES_MAX: usize = 1024;
+/// Most expressions of a text that are read.
+const EXPRESSIONS_MAX: usize = 256;
+
+pub(super) fn look(look: &Look<'_>, report: &mut Report) {
+    let (text, seen) = (look.text, look.seen);
+    if seen.bytes(has::LESS) && seen.bytes(has::QUESTION | has::PERCENT) {
+        embedded(text, look.place, report);
+    }
+    if look.place == Place::File {
+        return;
+    }
+    if seen.words(CODE_SINK) && seen.bytes(has::PAREN) {
+        for open in memchr::memchr_iter(b'(', text) {
+            call(text, open, report);
+        }
+    }
+    if seen.words(CODE_NAME) && seen.bytes(has::DOT | has::BRACKET | has::DOLLAR | has::AT) {
+        chains(text, report);
+    }
+    if seen.bytes(has::BRACE) && seen.bytes(has::DOLLAR | has::HASH | has::PERCENT | has::AT | has::STAR | has::BRACE) {
+        templates(text, report);
+    }
+}
+
+/// Functions that run commands or code, whatever they are given.
+const DEEDS: &[&[u8]] = &[
+    b"system",
+    b"passthru",
+    b"shell_exec",
+    b"popen",
+    b"proc_open",
+    b"pcntl_exec",
+    b"exec",
+    b"eval",
+    b"assert",
+    b"create_function",
+    b"__import__",
+    b"execfile",
+    b"check_output",
+    b"execsync",
+    b"spawnsync",
+    b"phpinfo",
+    b"phpversion",
+    b"php_uname",
+    b"createobject",
+];
+
+/// A call of a function that runs code, where a statement or an argument could begin.
+fn call(text: &[u8], open: usize, report: &mut Report) {
+    let end = skip_space_back(text, open);
+    let mut start = end;
+    while start > 0 && end - start < 28 && in_word(at(text, start - 1)) {
+        start -= 1;
+    }
+    let name = part(text, start, end);
+    if words::kinds(name) & CODE_SINK == 0 {
+        return;
+    }
+    let before = skip_space_back(text, start);
+    let left = if before == 0 { b';' } else { at(text, before - 1) };
+    let begins_here = matches!(
+        left,
+        b';' | b'{'
+            | b'}'
+            | b'('
+            | b'='
+            | b'@'
+            | b','
+            | b'"'
+            | b'\''
+            | b'|'
+            | b'&'
+            | b'.'
+            | b'+'
+            | b'-'
+            | b'!'
+            | b'?'
+            | b':'
+            | b'`'
+            | b'>'
+            | b'\n'
+            | b'$'
+            | b')'
+            | b'%'
+            | b'#'
+            | b'\\'
+            | b'/'
+    );
+    if !begins_here {
+        return;
+    }
+    let argument = skip_space(text, open + 1);
+    let first = at(text, argument);
+    let inner = part(text, open + 1, open + 120);
+    let deed = DEEDS.iter().any(|known| name.eq_ignore_ascii_case(known));
+    let ticks = first == b'`';
+    let quoted = matches!(first, b'"' | b'\'' | b'`' | b'$' | b'@' | b'[')
+        || class(first) & (has::LETTER | has::DIGIT) != 0 && deed;
+    let inner_call = any(
+        inner,
+        &[
+            b"$_get",
+            b"$_post",
+            b"$_request",
+            b"$_cookie",
+            b"$_server",
+            b"base64_decode(",
+            b"getenv",
+            b"__globals__",
+            b"`",
+        ],
+    );
+    let lower = name.iter().all(|byte| !byte.is_ascii_uppercase());
+    let span = (start, open + 60);
+    let why = "calls a function that runs code or commands on the server";
+    let empty = first == b')';
+    let short = [&b"exec"[..], b"eval", b"system", b"popen", b"assert", b"createobject"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known));
+    let score = match () {
+        () if ticks && deed || inner_call && (deed || lower) => 6,
+        () if name.eq_ignore_ascii_case(b"print") && ticks => 6,
+        () if deed && empty && !short => 5,
+        () if deed && empty => 0,
+        // `x.exec(y)` is a regular expression's method in every script.
+        () if deed && left == b'.' && name.eq_ignore_ascii_case(b"exec") => {
+            5 * u8::from(
+                matches!(first, b'"' | b'\'' | b'[')
+                    && any(
+                        part(text, start.saturating_sub(48), start),
+                        &[b"runtime", b"child_process", b"process", b"os.", b"kernel", b"io."],
+                    ),
+            )
+        }
+        () if deed && matches!(first, b'"' | b'\'' | b'`' | b'$') && lower => 5,
+        () if deed
+            && quoted
+            && (before == 0 || matches!(left, b';' | b'{' | b'"' | b'\'' | b'@' | b'&' | b'|' | b'$'))
+            && lower
+            && !name.eq_ignore_ascii_case(b"eval") =>
+        {
+            4
+        }
+        () if quoted && left == b'@' && lower => 5,
+        () if matches!(first, b'"' | b'\'' | b'$')
+            && lower
+            && (before == 0 || matches!(left, b';' | b'{' | b'"' | b'\'' | b'('))
+            && !name.eq_ignore_ascii_case(b"require")
+            && !name.eq_ignore_ascii_case(b"include")
+            && !name.eq_ignore_ascii_case(b"print")
+            && !name.eq_ignore_ascii_case(b"extract")
+            && !name.eq_ignore_ascii_case(b"compile")
+            && !name.eq_ignore_ascii_case(b"spawn") =>
+        {
+            4
+        }
+        () if (name.eq_ignore_ascii_case(b"include") || name.eq_ignore_ascii_case(b"require"))
+            && matches!(first, b'"' | b'\'')
+            && any(inner, &[b"php://", b"http://", b"child_process", b"../", b"data:"]) =>
+        {
+            6
+        }
+        () => 0,
+    };
+    report.add(Class::Code, score, span, why);
+}
+
+/// Names that lead from any object to the runtime, as they stand in code.
+const CHAINS: &[(&[u8], u8)] = &[
+    (b"java.lang.runtime", 6),
+    (b"java.lang.processbuilder", 6),
+    (b"java.lang.class", 5),
+    (b"java.lang.system", 5),
+    (b"java.lang.thread", 4),
+    (b"java.beans.xmldecoder", 6),
+    (b"java.net.url(", 5),
+    (b"java.util.scanner", 4),
+    (b"java.io.", 4),
+    (b"javax.script.scriptenginemanager", 6),
+    (b"javax.naming.initialcontext", 6),
+    (b"getruntime(", 6),
+    (b"class.forname(", 5),
+    (b".getclass().", 5),
+    (b"getclass().forname", 6),
+    (b"class.module.classloader", 6),
+    (b"class.classloader", 6),
+    (b"new processbuilder", 6),
+    (b"processbuilder(", 5),
+    (b"@java.lang", 6),
+    (b"ognl.ognlcontext", 6),
+    (b"_memberaccess", 5),
+    (b"xwork2", 5),
+    (b"xwork.methodaccessor", 6),
+    (b"#context[", 5),
+    (b"#context.", 4),
+    (b"freemarker.template.utility", 6),
+    (b"__class__", 4),
+    (b"__class__.__", 6),
+    (b"__mro__", 5),
+    (b"__subclasses__", 6),
+    (b"__globals__", 6),
+    (b"__builtins__", 6),
+    (b"__import__(", 5),
+    (b"os.system(", 6),
+    (b"os.popen(", 6),
+    (b"subprocess.", 4),
+    (b"subprocess.popen", 6),
+    (b"subprocess.call", 6),
+    (b"subprocess.check_output", 6),
+    (b"subprocess.run(", 5),
+    (b"child_process", 4),
+    (b"require('child_process')", 6),
+    (b"require(\"child_process\")", 6),
+    (b"process.mainmodule", 6),
+    (b"process.binding(", 6),
+    (b"global.process", 5),
+    (b"kernel.exec", 5),
+    (b"io.popen(", 6),
+    (b"server.createobject", 6),
+    (b"wscript.shell", 6),
+    (b"response.write(", 4),
+    (b"scripting.filesystemobject", 5),
+    (b"$_get[", 4),
+    (b"$_post[", 4),
+    (b"$_request[", 4),
+    (b"$_cookie[", 4),
+    (b"$globals[", 4),
+    (b"allow_url_include", 5),
+    (b"auto_prepend_file", 5),
+    (b"constructor.prototype", 3),
+    (b"__proto__", 3),
+    (b"t(java.", 6),
+];
+
+fn chains(text: &[u8], report: &mut Report) {
+    // Every chain has a dot, an underscore, a bracket, a dollar or an at sign next to a word that is known: look there.
+    let mut position = 0;
+    while let Some(byte) = text.get(position) {
+        if class(*byte) & (has::LETTER | has::UNDERSCORE) == 0 {
+            position += 1;
+            continue;
+        }
+        let name = word(text, position);
+        let here = from(text, position.saturating_sub(1));
+        let before = at(text, position.wrapping_sub(1));
+        if words::may_begin(*byte, at(name, 1), at(name, 2))
+            || matches!(before, b'@' | b'#' | b'$')
+            || matches!(byte, b'T' | b't') && name.len() == 1
+        {
+            for (chain, score) in CHAINS {
+                let marked = matches!(chain.first(), Some(b'@' | b'#' | b'$' | b'.'));
+                let start = if marked { here } else { from(text, position) };
+                if begins(start, chain) && (position == 0 || marked || !in_word(before)) {
+                    report.add(
+                        Class::Code,
+                        *score,
+                        (position, position + chain.len() + 32),
+                        "leads to the server's runtime",
+                    );
+                }
+            }
+        }
+        position += name.len().max(1);
+    }
+}
+
+/// `<?php …`, `<% … %>`: code inside of markup.
+fn embedded(text: &[u8], place: Place, report: &mut Report) {
+    for open in memchr::memchr_iter(b'<', text) {
+        let rest = part(text, open + 1, open + 1 + 4096);
+        let span = (open, open + 60);
+        let mark = at(rest, 0);
+        if mark == b'?' {
+            let php = begins(rest, b"?php") && !in_word(at(rest, 4)) || begins(rest, b"?=");
+            let short = matches!(at(rest, 1), b' ' | b'\n' | b'\t' | b'$' | b'`' | b'@')
+                && any(
+                    part(rest, 0, 400),
+                    &[b"echo", b"eval", b"system", b"$_", b"exec", b"passthru", b"`", b"include", b"assert"],
+                );
+            // In a file that is not text, two of its bytes may look like it: it must look like code for some bytes more.
+            let code = place != Place::File
+                || from(rest, 2).iter().take(24).all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 32..=126));
+            if (php || short) && code && !begins(rest, b"?xml") {
+                report.add(
+                    Class::Code,
+                    if begins(rest, b"?=") && place == Place::File { 4 } else { 6 },
+                    span,
+                    "code of PHP",
+                );
+            }
+        } else if mark == b'%' && at(rest, 1) != b'%' {
+            let telling = any(
+                part(rest, 0, 600),
+                &[
+                    b"runtime",
+                    b"request",
+                    b"response",
+                    b"eval",
+                    b"execute",
+                    b"processbuilder",
+                    b"createobject",
+                    b"system",
+                    b"import=",
+                    b"page ",
+                    b"new java",
+                    b"out.print",
+                    b"`",
+                    b"exec(",
+                    b"file.",
+                    b"io.popen",
+                    b"7*7",
+                    b"dir.",
+                ],
+            );
+            let closed = memchr::memmem::find(rest, b"%>").is_some();
+            let code = place != Place::File
+                || from(rest, 1).iter().take(24).all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 32..=126));
+            if closed && code {
+                let expression = matches!(at(rest, 1), b'=' | b'@' | b'!' | b'#');
+                report.add(
+                    Class::Code,
+                    if telling {
+                        6
+                    } else {
+                        3 + 2 * u8::from(expression && place != Place::File && arithmetic(from(rest, 2)))
+                    },
+                    span,
+                    "code of a server page",
+                );
+            }
+        }
+    }
+}
+
+/// What opens an expression of a template and what closes it.
+const MARKS: &[(&[u8], &[u8])] = &[
+    (b"{{", b"}}"),
+    (b"${", b"}"),
+    (b"#{", b"}"),
+    (b"%{", b"}"),
+    (b"{%", b"%}"),
+    (b"*{", b"}"),
+    (b"@{", b"}"),
+    (b"{#", b"}"),
+    (b"{php}", b"{"),
+    (b"~{", b"}"),
+];
+
+fn templates(text: &[u8], report: &mut Report) {
+    let mut read = 0;
+    for brace in memchr::memchr_iter(b'{', text) {
+        for start in [brace.saturating_sub(1), brace] {
+            let here = from(text, start);
+            let Some((open, close)) = MARKS.iter().find(|(open, _)| here.starts_with(open)) else { continue };
+            read += 1;
+            if read > EXPRESSIONS_MAX {
+                return;
+            }
+            let inner = part(here, open.len(), EXPRESSION_BYTES_MAX);
+            let closed = memchr::memmem::find(inner, close);
+            let inner = part(inner, 0, closed.unwrap_or(inner.len()));
+            let score = expression(inner, open, closed.is_some());
+            report.add(
+                Class::Template,
+                score,
+                (start, start + inner.len() + 4),
+                "an expression of a template that computes or calls",
+            );
+            break;
+        }
+    }
+}
+
+/// How sure what stands between the marks is code.
+fn expression(inner: &[u8], open: &[u8], closed: bool) -> u8 {
+    let dollar = matches!(open, b"${" | b"#{" | b"%{" | b"*{" | b"@{" | b"~{");
+    let plain =
+        inner.iter().all(|byte| in_word(*byte) || matches!(byte, b'.' | b' ' | b'-' | b':' | b'|' | b',' | b'/'));
+    let names = any(
+        inner,
+        &[
+            b"__",
+            b"constructor",
+            b"request.",
+            b"config",
+            b"self.",
+            b"lipsum",
+            b"cycler",
+            b"joiner",
+            b"session",
+            b"_self",
+            b"java.",
+            b"runtime",
+            b"process.",
+            b"#context",
+            b"@java",
+            b"classloader",
+            b"getclass",
+            b"exec",
+            b"system(",
+            b"sleep(",
+            b"popen",
+            b"passthru",
+            b"phpinfo",
+            b"#_memberaccess",
+            b"#parameters",
+            b"#request",
+            b"#attr",
+            b"applicationscope",
+            b"settings",
+            b"dump(",
+            b"include(",
+            b"source(",
+            b"file(",
+            b"globals",
+            b"freemarker",
+            b"new(",
+            b"param.",
+        ],
+    );
+    let call = memchr::memchr(b'(', inner)
+        .is_some_and(|open| open > 0 && (in_word(at(inner, open - 1)) || at(inner, open - 1) == b']'));
+    let argued = call && memchr::memchr2(b'"', b'\'', inner).is_some();
+    let sums = arithmetic(inner);
+    match () {
+        () if names && call && closed => 6,
+        () if sums && closed => 5,
+        () if argued && (closed || dollar) && !open.starts_with(b"{#") => 5,
+        () if names && !plain && closed && open != b"{%" => 5,
+        () if plain
+            && closed
+            && open == b"{{"
+            && [&b"config"[..], b"self", b"request", b"settings", b"_self"]
+                .iter()
+                .any(|known| inner.trim_ascii().eq_ignore_ascii_case(known)) =>
+        {
+            5
+        }
+        () if open == b"{%"
+            && closed
+            && any(inner, &[b"import", b"include", b"for ", b"if ", b"set ", b"debug"])
+            && any(inner, &[b"__", b"(", b"config", b"request", b"'"]) =>
+        {
+            5
+        }
+        () if open == b"{php}" => 6,
+        () if call && dollar && closed => 4,
+        () if call && closed && open == b"{{" => 4,
+        () => 0,
+    }
+}
+
+/// `7*7`, `7*'7'`, `13+37`: what probes compute.
+fn arithmetic(inner: &[u8]) -> bool {
+    let inner = inner.trim_ascii();
+    let operators = inner.iter().filter(|byte| matches!(byte, b'*' | b'+' | b'-' | b'/' | b'%')).count();
+    let digits = inner.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let rest = inner
+        .iter()
+        .filter(|byte| {
+            !byte.is_ascii_digit()
+                && !matches!(
+                    byte,
+                    b'*' | b'+' | b'-' | b'/' | b'%' | b' ' | b'(' | b')' | b'\'' | b'"' | b'.' | b'@' | b'='
+                )
+        })
+        .count();
+    operators > 0
+        && digits > 1
+        && rest == 0
+        && inner.iter().any(|byte| matches!(byte, b'*' | b'+' | b'%' | b'-' | b'/'))
+        && !inner.starts_with(b"-")
+        && inner.len() < 80
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::semantic::scan::scan;
+
+    fn score(text: &str) -> u8 {
+        let mut report = Report::default();
+        let (text, seen) = (text.as_bytes(), scan(text.as_bytes()));
+        look(&Look { text, seen, place: Place::Query, name: b"q" }, &mut report);
+        report.score(Class::Code).max(report.score(Class::Template))
+    }
+
+    #[test]
+    fn code_scores() {
+        for text in [
+            "<?php system($_GET['c']); ?>",
+            "<?=`id`?>",
+            "<% Runtime.getRuntime().exec(\"id\") %>",
+            "system('id');",
+            ";phpinfo();",
+            "${@print(\"x\")}",
+            "print(`id`)",
+            "{{7*7}}",
+            "${7*7}",
+            "#{7*7}",
+            "<%= 7*7 %>",
+            "{{config.__class__.__init__.__globals__}}",
+            "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+            "{{request.application.__globals__}}",
+            "${T(java.lang.Runtime).getRuntime().exec('id')}",
+            "%{(#_memberAccess['a']=true)}",
+            "class.module.classLoader.resources.context.parent.pipeline.first.pattern",
+            "__import__('os').system('id')",
+            "require('child_process').exec('id')",
+            "{{ get_user_file(\"/etc/hosts\") }}",
+            "new java.lang.ProcessBuilder('id').start()",
+            "eval($_POST[x])",
+            "assert(base64_decode('x'))",
+        ] {
+            assert!(score(text) >= 5, "{text}: {}", score(text));
+        }
+    }
+
+    #[test]
+    fn placeholders_and_prose_do_not() {
+        for text in [
+            "{{name}}",
+            "{{ user.name }}",
+            "${name}",
+            "Dear {{first_name}} {{last_name}},",
+            "#{id}",
+            "the system (new) and the exec (old)",
+            "/(a|b)/.exec(text)",
+            "<?xml version=\"1.0\"?>",
+            "5 <% of all",
+            "process.env.NODE_ENV",
+            "os.path",
+            "{\"a\":{\"b\":1}}",
+            "class A { }",
+            "font-size: ${size}px",
+        ] {
+            assert!(score(text) < 5, "{text}: {}", score(text));
+        }
+    }
+}
