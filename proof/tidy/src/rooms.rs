@@ -48,7 +48,6 @@ pub const PURE_LIBRARIES: &[&str] = &[
     "bytes",
     "http",
     "itoa",
-    "libinjectionrs",
     "libm",
     "md-5",
     "memchr",

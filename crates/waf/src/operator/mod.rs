@@ -11,3 +11,16 @@ pub mod regex;
 pub mod sqli;
 pub mod words;
 pub mod xss;
+
+/// A value as the cases under `specs/` write it: bytes as \xNN where they are not printable.
+#[cfg(test)]
+pub(crate) fn unescaped(text: &str) -> Vec<u8> {
+    let mut parts = text.split("\\x");
+    let mut value = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (digits, plain) = part.split_at(2);
+        value.push(u8::from_str_radix(digits, 16).unwrap_or(b'?'));
+        value.extend_from_slice(plain.as_bytes());
+    }
+    value
+}

@@ -181,6 +181,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::operator::unescaped;
 
     /// What a transformation makes of a value.
     fn applied(transformation: Transformation, value: &[u8], map: &UnicodeMap) -> Vec<u8> {
@@ -191,18 +192,6 @@ mod tests {
 
     fn plainly(transformation: Transformation, value: &[u8]) -> Vec<u8> {
         applied(transformation, value, &UnicodeMap::default())
-    }
-
-    /// A value as the cases write it.
-    fn unescaped(text: &str) -> Vec<u8> {
-        let mut parts = text.split("\\x");
-        let mut value = parts.next().unwrap().as_bytes().to_vec();
-        for part in parts {
-            let (digits, plain) = part.split_at(2);
-            value.push(u8::from_str_radix(digits, 16).unwrap());
-            value.extend_from_slice(plain.as_bytes());
-        }
-        value
     }
 
     /// Runs each case of a file, and says how many of each transformation there were.
