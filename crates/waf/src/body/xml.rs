@@ -349,6 +349,9 @@ impl Reader<'_> {
             [b'#', digits @ ..] => character(digits).ok_or(BAD_REFERENCE)?,
             _ => return Err(BAD_REFERENCE),
         };
+        if out.len() >= self.bounds.bytes {
+            return Err(TOO_MANY_BYTES);
+        }
         out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
         self.at += end + 2;
         Ok(())
@@ -651,6 +654,7 @@ mod tests {
         assert!(outcome(&nested(6)).fault.is_some());
         assert_eq!(outcome("<a>0123456789</a>"), Outcome::default());
         assert_eq!(outcome("<a>0123456789a</a>").fault.map(|fault| fault.why), Some(TOO_MANY_BYTES));
+        assert_eq!(outcome("<a>123456789&lt;&lt;</a>").fault.map(|fault| fault.why), Some(TOO_MANY_BYTES));
         assert_eq!(outcome("<a b='1' c='2' d='3'/>"), Outcome { fault: None, cut: true });
         assert_eq!(outcome("<a b='0123456789'/>").fault.map(|fault| fault.why), Some(TOO_MANY_BYTES));
     }
