@@ -10,4 +10,5 @@ pub mod h2;
 pub mod http;
 pub mod proxy_protocol;
 pub mod read;
+pub mod recording;
 pub mod tls;
