@@ -138,7 +138,9 @@ impl Regex {
     pub fn captures_from(&self, value: &[u8], start: usize, captures: &mut Captures) -> bool {
         *captures = Captures::default();
         let Some(input) = input(value, start) else { return false };
-        self.program.search_slots(&input, &mut captures.0);
+        // One of the library's engines is out of bounds where there are more slots than the expression has groups for.
+        let slots = self.program.group_info().slot_len().min(SLOTS);
+        self.program.search_slots(&input, captures.0.get_mut(..slots).unwrap_or_default());
         let stands = captures.get(0).and_then(|found| self.stands(value, found)).is_some();
         if !stands {
             *captures = Captures::default();
@@ -190,6 +192,18 @@ mod tests {
     /// What is found in a value.
     fn found(pattern: &str, value: &[u8]) -> Option<Range<usize>> {
         Regex::compile(pattern).unwrap_or_else(|refused| panic!("{pattern}: {refused:?}")).find(value)
+    }
+
+    #[test]
+    fn a_long_match_of_few_groups_is_captured() {
+        let value = [b"ab".repeat(200_000), b"c".to_vec()].concat();
+        let mut captures = Captures::default();
+        for pattern in ["(?:a|b|ab)+?c", "(a|b|ab)+?c"] {
+            let regex = Regex::compile(pattern).unwrap_or_else(|refused| panic!("{pattern}: {refused:?}"));
+            assert!(regex.captures(&value, &mut captures), "{pattern}");
+            assert_eq!(captures.get(0), Some(0..value.len()), "{pattern}");
+        }
+        assert!(captures.get(1).is_some());
     }
 
     #[test]
