@@ -101,9 +101,22 @@ impl ByteSet {
         self.0[0].count_ones() + self.0[1].count_ones() + self.0[2].count_ones() + self.0[3].count_ones()
     }
 
+    /// What is in both.
+    #[must_use]
+    pub const fn common(self, other: Self) -> Self {
+        Self([self.0[0] & other.0[0], self.0[1] & other.0[1], self.0[2] & other.0[2], self.0[3] & other.0[3]])
+    }
+
     /// Each of them, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u8> + '_ {
-        (0..=255u8).filter(|&byte| self.has(byte))
+        (0u8..4).zip(self.0).flat_map(|(nth, word)| {
+            let mut left = word;
+            std::iter::from_fn(move || {
+                let bit = u8::try_from(left.trailing_zeros()).ok().filter(|bit| *bit < 64)?;
+                left &= left - 1;
+                Some(nth * 64 + bit)
+            })
+        })
     }
 }
 
@@ -157,6 +170,7 @@ mod tests {
             prop_assert_eq!(set.contains(&other), right.iter().all(|byte| naive.contains(byte)));
             for byte in 0..=255u8 {
                 prop_assert_eq!(set.union(other).has(byte), naive.contains(&byte) || right.contains(&byte));
+                prop_assert_eq!(set.common(other).has(byte), naive.contains(&byte) && right.contains(&byte));
                 prop_assert_eq!(set.complement().has(byte), !naive.contains(&byte));
             }
         }

@@ -1,6 +1,17 @@
-//! `ModSecurity`'s rule language: text to directives ([`parse`]), directives to a program, a program over a transaction.
+//! `ModSecurity`'s rule language: text to directives ([`parse`]), directives to rules ([`resolve`]), rules to a program
+//! ([`compile()`]), a program over a transaction ([`Transaction`]).
 
 pub mod ast;
+mod check;
+mod compile;
 pub mod diagnostic;
 pub mod parse;
+mod places;
+mod prefilter;
+mod program;
 pub mod resolve;
+mod run;
+
+pub use compile::compile;
+pub use program::{Program, Settings};
+pub use run::{Bounds, Clock, Intervention, Match, Peer, Transaction};
