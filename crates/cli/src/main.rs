@@ -11,6 +11,7 @@ mod moment;
 mod operate;
 mod rehearse;
 mod replay;
+mod rulebook;
 mod talk;
 mod verbs;
 mod world;

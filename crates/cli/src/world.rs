@@ -4,16 +4,18 @@
 
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use portcullis_config::{CertificateFacts, World};
+use portcullis_config::{CertificateFacts, RuleFault, RuleFiles, World};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::rulebook;
 
 /// A file of a configuration is never larger; a certificate bundle or a long address list is far smaller.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -55,6 +57,10 @@ impl World for Machine {
         let facts = facts(&leaf)?;
         CertifiedKey::new(chain, key).keys_match().map_err(|_| "the key does not belong to the certificate")?;
         Ok(facts)
+    }
+
+    fn rules(&self, patterns: &[PathBuf]) -> Result<RuleFiles, Vec<RuleFault>> {
+        rulebook::read(patterns).map(|book| book.files).map_err(|wrong| wrong.faults())
     }
 
     fn cores(&self) -> usize {

@@ -29,6 +29,7 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
     let certificates = check.certificates(root);
     let listeners = check.listeners(root, &admin, &trusted);
     check.coverage(root, &listeners, &certificates);
+    let waf = check.waf(root);
     Policy {
         server: check.server(root.table("server")),
         admin,
@@ -38,14 +39,15 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
         defence: check.defence(root.table("defence")),
         lists: check.lists(root),
         vouched: check.vouched(root),
-        platforms: check.platforms(root, &listeners),
+        platforms: check.platforms(root, &listeners, &waf.inspection),
+        waf,
         certificates,
         listeners,
     }
 }
 
 pub(crate) struct Check<'a> {
-    dir: &'a Path,
+    pub(crate) dir: &'a Path,
     pub(crate) world: &'a dyn World,
     pub(crate) problems: &'a mut Problems,
     /// One question per name, however many upstreams have it.

@@ -8,6 +8,7 @@ use std::ops::Range;
 use portcullis_types::Prefix;
 use toml::de::DeValue;
 
+use crate::inspection::Exclusion;
 use crate::path::normal_path;
 use crate::policy::PathPattern;
 use crate::problem::{Problems, either, nearest};
@@ -49,6 +50,8 @@ pub(crate) enum Kind {
     UrlPath,
     /// A path in a URL, perhaps with `/**` at its end.
     Route,
+    /// Rules or a family, perhaps of one variable only.
+    Exclusion,
     List(&'static Kind),
 }
 
@@ -185,6 +188,7 @@ impl Kind {
             Self::Upstream => upstream(text),
             Self::UrlPath => url_path(text).map(|()| Value::Text(text.to_owned())),
             Self::Route => route(text).map(Value::Route),
+            Self::Exclusion => exclusion(text),
         }
     }
 
@@ -235,6 +239,7 @@ impl Kind {
             Self::Upstream => "a URL of scheme, host and port".into(),
             Self::UrlPath => "the path of a URL".into(),
             Self::Route => "the path of a URL, perhaps with `/**` at its end".into(),
+            Self::Exclusion => "rules or a family, perhaps with a variable".into(),
             Self::List(kind) => format!("a list; each entry {}", kind.describe()),
         }
     }
@@ -347,6 +352,16 @@ fn digest(text: &str) -> Result<Value, Fault> {
     }
     let hint = "write what `printf %s KEY | sha256sum` prints, never the key itself".to_owned();
     fault("bad-digest", "a SHA-256 has 64 hexadecimal digits", Some(hint))
+}
+
+fn exclusion(text: &str) -> Result<Value, Fault> {
+    match Exclusion::parse(text) {
+        Ok(exclusion) => Ok(Value::Text(exclusion.to_string())),
+        Err(why) => {
+            let hint = "write \"942100\", \"942100-942999\", \"tag:attack-sqli\" or \"sqli\", perhaps with \" ARGS:name\" behind it";
+            fault("bad-exclusion", why, Some(hint.to_owned()))
+        }
+    }
 }
 
 fn socket(text: &str) -> Result<Value, Fault> {

@@ -8,6 +8,7 @@
 
 mod check;
 mod draft;
+mod inspection;
 mod kind;
 mod path;
 mod platform;
@@ -21,8 +22,9 @@ pub mod units;
 
 use std::io;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+pub use inspection::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, RuleFault, RuleFiles, Sensitivity, Waf};
 pub use path::normal_path;
 pub use policy::Policy;
 pub use problem::{Problem, Severity};
@@ -49,6 +51,13 @@ pub trait World {
     /// # Errors
     /// In words: it cannot be read, or the key is not its own.
     fn certificate(&self, cert_pem: &[u8], key_pem: &[u8]) -> Result<CertificateFacts, String>;
+
+    /// The rules in files, checked as they will be used. A name may be a pattern (`*`, `?`), which stands for the files that
+    /// fit, in the order of their names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    fn rules(&self, patterns: &[PathBuf]) -> Result<RuleFiles, Vec<RuleFault>>;
 
     /// How many cores the process may use.
     fn cores(&self) -> usize;

@@ -9,6 +9,7 @@ use portcullis_types::{Limits, RateKey, RouteClass};
 
 use crate::check::{Check, Claims, mode};
 use crate::draft::Draft;
+use crate::inspection::Inspection;
 use crate::kind::{Url, Value};
 use crate::policy::{
     ChallengeMode, Concurrency, HealthCheck, Listener, PathPattern, Platform, Rate, Route, Transport, Upstream,
@@ -16,13 +17,14 @@ use crate::policy::{
 };
 
 impl Check<'_> {
-    pub(crate) fn platforms(&mut self, root: &Draft, listeners: &[Listener]) -> Vec<Platform> {
+    pub(crate) fn platforms(&mut self, root: &Draft, listeners: &[Listener], outer: &Inspection) -> Vec<Platform> {
         let (mut names, mut hosts, mut platforms) = (Claims::new(), Claims::new(), Vec::new());
         let body_bytes = root.table("limits").number("body_bytes").unwrap_or(Limits::DEFAULT.body_bytes);
         for draft in root.tables("platform") {
             self.name(draft, "platform", &mut names);
             let transport = transport(draft.table("transport"));
-            let routes = self.routes(draft, body_bytes, &transport);
+            let inspection = self.inspection(draft.table("waf"), outer);
+            let routes = self.routes(draft, body_bytes, &transport, &inspection);
             platforms.push(Platform {
                 name: draft.string("name"),
                 hosts: self.hosts(draft, &mut hosts),
@@ -35,6 +37,7 @@ impl Check<'_> {
                 session_cookie: draft.text("session_cookie").map(str::to_owned),
                 api_key_header: draft.text("api_key_header").map(str::to_owned),
                 outcome_header: draft.string("outcome_header"),
+                inspection,
             });
         }
         if platforms.is_empty() {
@@ -146,7 +149,13 @@ impl Check<'_> {
         limits
     }
 
-    fn routes(&mut self, platform: &Draft, body_bytes: u64, transport: &Transport) -> Vec<Route> {
+    fn routes(
+        &mut self,
+        platform: &Draft,
+        body_bytes: u64,
+        transport: &Transport,
+        inspection: &Inspection,
+    ) -> Vec<Route> {
         let (mut claims, mut routes) = (Claims::new(), Vec::new());
         for draft in platform.tables("route") {
             let Some(Value::Route(path)) = draft.value("path") else { continue };
@@ -164,6 +173,7 @@ impl Check<'_> {
                     .find(|mode| Some(mode.name()) == draft.text("challenge"))
                     .unwrap_or_default(),
                 rates: self.rates(platform, draft),
+                inspection: self.inspection(draft.table("waf"), inspection),
             });
         }
         let everything = PathPattern::Below(String::new());
@@ -177,6 +187,7 @@ impl Check<'_> {
             upgrade: false,
             challenge: ChallengeMode::Auto,
             rates: Vec::new(),
+            inspection: inspection.clone(),
         }));
         routes
     }

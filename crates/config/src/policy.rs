@@ -8,6 +8,8 @@ use std::time::Duration;
 use portcullis_types::{Limits, Prefix, RouteClass};
 pub use portcullis_types::{ListAction, Mode, RateKey};
 
+use crate::inspection::{Inspection, Waf};
+
 /// One immutable snapshot of everything that the operator declared. A reload replaces it whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
@@ -27,6 +29,8 @@ pub struct Policy {
     pub log: DecisionLog,
     /// What the gate does by itself.
     pub defence: Defence,
+    /// What messages are inspected for.
+    pub waf: Waf,
     /// Addresses that are let through or refused before anything else.
     pub lists: Vec<AddressList>,
     /// Those whom the organisation vouches for.
@@ -242,6 +246,8 @@ pub struct Platform {
     pub api_key_header: Option<String>,
     /// Which response header says what a login or a payment came to; lower case.
     pub outcome_header: String,
+    /// What messages are inspected for, where a route does not say otherwise.
+    pub inspection: Inspection,
 }
 
 /// One upstream server.
@@ -325,6 +331,8 @@ pub struct Route {
     pub challenge: ChallengeMode,
     /// Rates that apply here.
     pub rates: Vec<Rate>,
+    /// What messages are inspected for here.
+    pub inspection: Inspection,
 }
 
 /// When a navigation must pass a challenge.

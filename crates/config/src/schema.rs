@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use portcullis_types::{Limits, RateKey, RouteClass, Unit};
 
+use crate::inspection;
 use crate::kind::Case::{Kept, Lower, Upper};
 use crate::kind::Kind::{
     self, Choice, Count, Digest, File, Flag, Host, List, Name, Network, Quantity, Rate, Route, ServerName, Socket,
@@ -97,7 +98,7 @@ macro_rules! section {
 
 section! {
     /// Everything lies in one file. Quantities are strings with a unit; paths are relative to the file's directory.
-    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE LIST VOUCHED PLATFORM] {}
+    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE WAF LIST VOUCHED PLATFORM] {}
 }
 
 section! {
@@ -240,7 +241,7 @@ section! {
 
 section! {
     /// An organisation's web platform. There is at least one.
-    PLATFORM = "platform", many: true, holds: [TRANSPORT HEALTH CONCURRENCY ROUTE] {
+    PLATFORM = "platform", many: true, holds: [TRANSPORT HEALTH CONCURRENCY PLATFORM_WAF ROUTE] {
         /// Unique; in records and metrics.
         name: Name, Must, "\"public\"";
         /// Hosts that visitors ask for, each on one platform only. `*.example.org` is everything below
@@ -316,7 +317,7 @@ section! {
 section! {
     /// A set of paths with one purpose. The longest path that matches wins. Where no route is `/**`, one of class
     /// `page` is added.
-    ROUTE = "platform.route", many: true, holds: [RATE] {
+    ROUTE = "platform.route", many: true, holds: [RATE ROUTE_WAF] {
         /// `/donate` is that path alone, `/donate/**` that path and everything below it. Paths are compared
         /// without regard to their spelling: escapes, dot segments and repeated slashes make no difference.
         path: Route, Must, "\"/donate/**\"";
@@ -351,6 +352,32 @@ section! {
     }
 }
 
+/// What messages are inspected for; `inspection.rs` has the keys, because three tables share them.
+pub(crate) static WAF: Section = Section {
+    path: "waf",
+    many: false,
+    doc: "What requests and responses are inspected for: the gate's own detection, which is on from the first day and needs no \
+          rules, and rule sets beside it.",
+    keys: LazyLock::new(inspection::keys),
+    sections: &[],
+};
+
+pub(crate) static PLATFORM_WAF: Section = Section {
+    path: "platform.waf",
+    many: false,
+    doc: "What is different for the platform above.",
+    keys: LazyLock::new(inspection::platform_keys),
+    sections: &[],
+};
+
+pub(crate) static ROUTE_WAF: Section = Section {
+    path: "platform.route.waf",
+    many: false,
+    doc: "What is different for the route above.",
+    keys: LazyLock::new(inspection::route_keys),
+    sections: &[],
+};
+
 /// The bounds of the data plane; `portcullis-types` declares them.
 pub(crate) static LIMITS: Section = Section {
     path: "limits",
@@ -375,7 +402,7 @@ fn limit(bounds: &portcullis_types::Bounds) -> Key {
     Key { name: bounds.name, kind, default: Fallback::Is(default), example, doc: bounds.doc }
 }
 
-fn is(default: &str) -> Fallback {
+pub(crate) fn is(default: &str) -> Fallback {
     Fallback::Is(default.to_owned())
 }
 
@@ -415,7 +442,7 @@ const MS: u64 = 1_000_000;
 const MINUTE: u64 = 60_000 * MS;
 const HOUR: u64 = 60 * MINUTE;
 const KIB: u64 = 1024;
-const GIB: u64 = KIB * KIB * KIB;
+pub(crate) const GIB: u64 = KIB * KIB * KIB;
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use portcullis_types::{Limits, Prefix};
 
+use crate::inspection::{Beyond, Inspection, shown};
 use crate::kind::{Url, Value};
 use crate::platform::per_second;
 use crate::policy::{Certificate, ForwardedHeader, Listener, Platform, Policy, Route, TlsVersion, Upstream};
@@ -19,8 +20,20 @@ use crate::units::Dimension;
 #[must_use]
 pub fn show(policy: &Policy) -> String {
     let mut out = String::new();
-    let Policy { server, admin, listeners, certificates, trusted, limits, log, defence, lists, vouched, platforms } =
-        policy;
+    let Policy {
+        server,
+        admin,
+        listeners,
+        certificates,
+        trusted,
+        limits,
+        log,
+        defence,
+        waf,
+        lists,
+        vouched,
+        platforms,
+    } = policy;
     table(&mut out, &schema::SERVER, |key| match key {
         "workers" => number(server.workers),
         "control" => path(&server.control),
@@ -54,6 +67,12 @@ pub fn show(policy: &Policy) -> String {
         "waiting_room" => flag(defence.waiting_room),
         _ => defence.state.as_deref().and_then(path),
     });
+    table(&mut out, &schema::WAF, |key| match key {
+        "rules" => list(&waf.patterns, |pattern| Value::Text(pattern.to_string_lossy().into_owned())),
+        "steps" => number(waf.steps),
+        "fail" => text(if waf.fail == Beyond::Refuse { "closed" } else { "open" }),
+        _ => shown(key, &waf.inspection, None),
+    });
     for list in lists {
         table(&mut out, &schema::LIST, |key| match key {
             "name" => text(&list.name),
@@ -76,7 +95,7 @@ pub fn show(policy: &Policy) -> String {
             _ => number(vouched.concurrency),
         });
     }
-    platforms.iter().for_each(|platform| show_platform(&mut out, platform));
+    platforms.iter().for_each(|platform| show_platform(&mut out, platform, &waf.inspection));
     out
 }
 
@@ -94,7 +113,7 @@ fn show_listener(out: &mut String, listener: &Listener) {
     });
 }
 
-fn show_platform(out: &mut String, platform: &Platform) {
+fn show_platform(out: &mut String, platform: &Platform, outer: &Inspection) {
     let Platform { transport, upstreams, .. } = platform;
     table(out, &schema::PLATFORM, |key| match key {
         "name" => text(&platform.name),
@@ -134,10 +153,11 @@ fn show_platform(out: &mut String, platform: &Platform) {
             _ => text(concurrency.mode.name()),
         });
     }
-    platform.routes.iter().for_each(|route| show_route(out, route));
+    show_inspection(out, &schema::PLATFORM_WAF, &platform.inspection, outer);
+    platform.routes.iter().for_each(|route| show_route(out, route, &platform.inspection));
 }
 
-fn show_route(out: &mut String, route: &Route) {
+fn show_route(out: &mut String, route: &Route, outer: &Inspection) {
     table(out, &schema::ROUTE, |key| match key {
         "path" => Some(Value::Route(route.path.clone())),
         "class" => text(route.class.name()),
@@ -154,6 +174,14 @@ fn show_route(out: &mut String, route: &Route) {
             "burst" => number(rate.burst),
             _ => text(rate.mode.name()),
         });
+    }
+    show_inspection(out, &schema::ROUTE_WAF, &route.inspection, outer);
+}
+
+/// A table that says what is different from the one around it, and nothing where nothing is.
+fn show_inspection(out: &mut String, section: &Section, own: &Inspection, outer: &Inspection) {
+    if own != outer {
+        table(out, section, |key| shown(key, own, Some(outer)));
     }
 }
 

@@ -13,6 +13,7 @@ pub mod journal;
 pub mod metrics;
 pub mod pages;
 mod panics;
+pub mod rulebook;
 pub mod sockets;
 mod state;
 mod stream;

@@ -443,6 +443,7 @@ pub(crate) mod tests {
             limits: Limits::DEFAULT,
             log: DecisionLog { path: None, file_bytes: 1, files: 1, sample: 0 },
             defence: portcullis_config::policy::Defence::default(),
+            waf: portcullis_config::Waf::default(),
             lists: Vec::new(),
             vouched: Vec::new(),
             platforms: Vec::new(),

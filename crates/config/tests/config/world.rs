@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use portcullis_config::{CertificateFacts, Outcome, World, load};
+use portcullis_config::{CertificateFacts, Outcome, RuleFault, RuleFiles, World, load};
 use toml::{Table, Value};
 
 pub(crate) struct Made {
@@ -53,6 +53,26 @@ impl World for Made {
             not_after: facts.get("not_after").and_then(Value::as_integer),
             expired: facts.get("expired").and_then(Value::as_bool).unwrap_or_default(),
         })
+    }
+
+    fn rules(&self, patterns: &[PathBuf]) -> Result<RuleFiles, Vec<RuleFault>> {
+        let (mut read, mut faults) = (RuleFiles::default(), Vec::new());
+        for pattern in patterns {
+            let name = pattern.strip_prefix("/etc/portcullis").ok().and_then(Path::to_str).unwrap_or_default();
+            let Some(facts) = self.world["rules"].get(name).and_then(Value::as_table) else {
+                faults.push(RuleFault { words: format!("no file fits `{}`", pattern.display()), hint: None });
+                continue;
+            };
+            let texts =
+                |key: &str| facts.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+            read.order.extend(texts("files").map(str::to_owned));
+            faults.extend(
+                texts("faults").map(|words| RuleFault { words: words.to_owned(), hint: Some("`ARGS` is".into()) }),
+            );
+            read.rules +=
+                facts.get("rules").and_then(Value::as_integer).map_or(0, |rules| usize::try_from(rules).unwrap_or(0));
+        }
+        if faults.is_empty() { Ok(read) } else { Err(faults) }
     }
 
     fn cores(&self) -> usize {

@@ -7,7 +7,7 @@ use std::io::{self, Cursor};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use portcullis_config::{CertificateFacts, Policy, World, load};
+use portcullis_config::{CertificateFacts, Policy, RuleFault, RuleFiles, World, load};
 use portcullis_engine::{self as engine, Declaration, Settings};
 use serde_json::Value;
 
@@ -30,6 +30,10 @@ impl World for Nothing {
 
     fn certificate(&self, _: &[u8], _: &[u8]) -> Result<CertificateFacts, String> {
         Err("none".to_owned())
+    }
+
+    fn rules(&self, _: &[PathBuf]) -> Result<RuleFiles, Vec<RuleFault>> {
+        Ok(RuleFiles::default())
     }
 
     fn cores(&self) -> usize {
