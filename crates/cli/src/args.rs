@@ -28,6 +28,8 @@ Examples:
   portcullis reload --config gate.toml    Put the changed file in force
   portcullis status                       How the running gate stands
   portcullis rules undo r-81              Take a rule back, for good
+  portcullis rules add crs --from coreruleset-4.28.0.tar.gz
+                                          Install or update the Core Rule Set
   portcullis posture public overload      Hold a platform in a posture
   portcullis posture public auto          Let the gate decide again
   portcullis event add debate --from 20:00 --until 22:30
@@ -189,6 +191,11 @@ pub(crate) enum AskRules {
     Pin(OneRule),
     /// Take a rule back at once; nothing like it is proposed again for an hour.
     Undo(OneRule),
+    /// Install the OWASP Core Rule Set beside the configuration, checked, and show what changes.
+    ///
+    /// It is read as the gate would read it before anything is touched, and put in place whole. Your `crs-setup.conf` and
+    /// files of your own are carried over; the release before stays in its directory.
+    Add(AddRules),
 }
 
 /// One rule of a running gate.
@@ -199,6 +206,26 @@ pub(crate) struct OneRule {
     pub(crate) rule: String,
     #[command(flatten)]
     pub(crate) gate: Gate,
+}
+
+/// A rule set to install.
+#[derive(Debug, Args)]
+pub(crate) struct AddRules {
+    /// Which rule set.
+    #[arg(value_name = "SET", value_parser = ["crs"])]
+    pub(crate) set: String,
+    /// Where its release is: an unpacked directory, a `.tar.gz`, or the https URL of one.
+    #[arg(long, value_name = "DIR|FILE|URL")]
+    pub(crate) from: String,
+    /// The archive's SHA-256, as the project publishes it; a URL needs one.
+    #[arg(long, value_name = "HEX", value_parser = sha256)]
+    pub(crate) sha256: Option<String>,
+    /// The configuration file, beside which the rules are put.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// Check and compare, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// What is asked of `posture`.
@@ -377,6 +404,13 @@ impl Demo {
         let message = format!("{one} and {other} are both {at}; each needs a port of its own");
         Err(Arguments::command().error(ErrorKind::ArgumentConflict, message))
     }
+}
+
+fn sha256(text: &str) -> Result<String, String> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_owned());
+    }
+    Err("a SHA-256 has 64 hexadecimal digits".to_owned())
 }
 
 /// A port, perhaps with the loopback address that browsers know `localhost` by. The demo never listens anywhere else.

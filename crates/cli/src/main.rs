@@ -6,6 +6,7 @@ mod args;
 mod configuration;
 mod demo;
 mod diagnose;
+mod install;
 mod manual;
 mod moment;
 mod operate;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::args::{AddEvent, AskEvent, AskRules, Gate, PostureOf};
 use crate::verbs::unanswered;
-use crate::{Done, Failure, configuration, moment, talk};
+use crate::{Done, Failure, configuration, install, moment, talk};
 
 /// How the gate stands.
 pub(crate) fn status(gate: &Gate) -> Done {
@@ -30,6 +30,7 @@ pub(crate) fn rules(ask: &AskRules) -> Done {
             shown(gate, &Value::Array(rules.collect()), || show::rules(&defence))
         }
         AskRules::Pin(one) => tell(&one.gate, "rules", &json!({"do": "pin", "id": one.rule})),
+        AskRules::Add(flags) => install::add(flags),
         AskRules::Undo(one) => tell(&one.gate, "rules", &json!({"do": "undo", "id": one.rule})),
     }
 }
