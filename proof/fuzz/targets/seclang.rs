@@ -17,10 +17,6 @@ impl Files for Itself<'_> {
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    // A text that includes itself several times would be read as often as it is deep to the power of that.
-    if text.to_ascii_lowercase().matches("include").count() > 1 {
-        return;
-    }
     match parse(&[("rules.conf", text)], &Itself(data)) {
         Ok(read) => {
             for directive in &read.directives {

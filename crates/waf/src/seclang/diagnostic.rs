@@ -10,6 +10,9 @@ use super::ast::{Source, Span};
 /// Lines beyond it are cut around the span: a rule's expression may be 12,000 characters long.
 const WIDTH: usize = 140;
 
+/// Problems that are drawn one by one; the rest is counted.
+const SHOWN: usize = 100;
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -59,11 +62,12 @@ impl Diagnostic {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for diagnostic in &self.diagnostics {
+        for diagnostic in self.diagnostics.iter().take(SHOWN) {
             writeln!(f, "{}\n", diagnostic.render(&self.sources, false))?;
         }
         let count = self.diagnostics.len();
-        write!(f, "{count} problem{} in the rules", if count == 1 { "" } else { "s" })
+        write!(f, "{count} problem{} in the rules", if count == 1 { "" } else { "s" })?;
+        if count > SHOWN { write!(f, ", of which these are the first {SHOWN}") } else { Ok(()) }
     }
 }
 

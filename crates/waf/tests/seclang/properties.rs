@@ -1,8 +1,10 @@
 //! What holds for every text.
 
-use portcullis_waf::seclang::parse::{NoFiles, locate, parse};
+use portcullis_waf::seclang::parse::{MAX_SOURCES, NoFiles, locate, parse};
 use portcullis_waf::seclang::resolve::resolve;
 use proptest::prelude::*;
+
+use crate::world::Made;
 
 /// Pieces that rule text is made of, so that random text comes close to the language.
 const PIECES: &[&str] = &[
@@ -114,4 +116,13 @@ fn a_place_in_an_expression_is_found_in_the_source() {
     let test = rule.test.as_ref().expect("a test");
     let span = locate(&read.sources[0], test.span, "a\"(b", 2..3);
     assert_eq!(read.sources[0].excerpt(span), "(");
+}
+
+#[test]
+fn files_that_include_one_another_end() {
+    let both = b"Include a.conf\nInclude b.conf\nSecMarker HERE\n".to_vec();
+    let files = Made([("a.conf".to_owned(), both.clone()), ("b.conf".to_owned(), both)].into());
+    let refused = parse(&[("rules.conf", "Include a.conf\n")], &files).expect_err("they never end");
+    assert!(refused.sources.len() <= MAX_SOURCES + 1);
+    assert_eq!(refused.diagnostics.iter().filter(|diagnostic| diagnostic.reason.contains("files or")).count(), 1);
 }

@@ -73,6 +73,7 @@ pub fn parse<N: AsRef<str>, T: AsRef<str>>(sources: &[(N, T)], files: &dyn Files
         chain: None,
         lost: false,
         bytes: 0,
+        full: false,
     };
     for (name, text) in sources {
         reader.source(name.as_ref(), text.as_ref(), None, 0);
@@ -96,7 +97,10 @@ struct Reader<'a> {
     chain: Option<Rule>,
     /// The line before could not be read, so that whatever follows may be the rest of a chain.
     lost: bool,
+    /// Of all texts together.
     bytes: usize,
+    /// There were too many of them, and no more are read.
+    full: bool,
 }
 
 impl Reader<'_> {
@@ -104,16 +108,22 @@ impl Reader<'_> {
     fn source(&mut self, name: &str, text: &str, from: Option<Span>, depth: usize) {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let Ok(file) = u32::try_from(self.sources.len()) else { return };
+        if self.full {
+            return;
+        }
         self.sources.push(Source { name: name.to_owned(), text: Arc::from(text) });
         self.bytes += text.len();
         let here = Span { file, start: 0, end: 0 };
         if self.bytes > MAX_BYTES || self.sources.len() > MAX_SOURCES {
             let reason = format!("the rules are more than {MAX_SOURCES} files or {} MiB together", MAX_BYTES >> 20);
             self.problems.refuse(from.unwrap_or(here), reason);
+            self.full = true;
             return;
         }
         let mut at = 0;
-        while let Some((line, next)) = text::next_line(file, text, at, &mut self.problems) {
+        while let Some((line, next)) = text::next_line(file, text, at, &mut self.problems)
+            && !self.full
+        {
             at = next;
             directive::directive(&line, depth, self);
         }

@@ -31,7 +31,8 @@ fn extent(list: Part<'_>) -> usize {
     let ends = ['|', ','];
     let text = list.text();
     let end = text.find(ends).unwrap_or(text.len());
-    let Some(inner) = text.find(":'").filter(|colon| *colon < end).map(|colon| colon + 2) else { return end };
+    let quote = text.get(..end).and_then(|piece| piece.find(":'"));
+    let Some(inner) = quote.map(|colon| colon + 2) else { return end };
     let Some(close) = list.from(inner).quoted_until('\'').map(|close| inner + close + 1) else { return text.len() };
     text.get(close..).and_then(|rest| rest.find(ends)).map_or(text.len(), |end| close + end)
 }
