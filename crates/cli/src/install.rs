@@ -111,7 +111,8 @@ fn patterns(directory: &Path) -> [PathBuf; 2] {
 }
 
 fn refused(wrong: &Wrong, directory: &Path) -> Failure {
-    let there = format!("{}/", directory.display());
+    // As the rules' own names have it: without the `.` that a relative home brings.
+    let there = format!("{}/", directory.components().collect::<PathBuf>().display());
     match wrong {
         Wrong::Unread(lines) => Failure::Because(lines.join("; ").replace(&there, "")),
         Wrong::Refused(refused) => {
@@ -291,7 +292,7 @@ fn said(set: &RuleSet, rule: &Rule) -> Said {
     let written = |rule: &Rule| {
         let text = set.sources.get(rule.span.file as usize).map_or("", |source| source.excerpt(rule.span));
         // Every rule says the release's number, which is no change of the rule.
-        text.lines().filter(|line| !line.trim_start().starts_with("ver:")).collect::<Vec<_>>().join("\n")
+        rule.actions.version.as_ref().map_or_else(|| text.to_owned(), |version| text.replace(version, ""))
     };
     let text = std::iter::once(rule).chain(&rule.links).map(written).collect::<Vec<_>>().join("\n");
     let message = rule.actions.message.iter().flat_map(|message| &message.0).map(|piece| match piece {
@@ -326,8 +327,7 @@ mod tests {
         release::of_archive(&archive(&files)).expect("a release")
     }
 
-    const RULES: &str =
-        "SecRule ARGS \"@pmFromFile words.data\" \\\n    \"id:942100,\\\n    msg:'SQL',\\\n    ver:'1'\"\n";
+    const RULES: &str = "SecRule ARGS \"@pmFromFile words.data\" \\\n    \"id:942100,\\\n    msg:'SQL',ver:'CRS/1'\"\n";
 
     fn installed(release: &Release, home: &Path) -> String {
         install(release, home, false).expect("installed")
@@ -346,7 +346,7 @@ mod tests {
         fs::write(&setup, format!("{SETUP_TEXT}SecAction \"id:900000,pass\"\n")).expect("written");
         fs::write(home.path().join("crs/rules/REQUEST-900-OWN.conf"), "SecAction \"id:1,pass\"\n").expect("written");
         fs::write(home.path().join("crs/rules/words.data"), "select\n").expect("written");
-        let next = RULES.replace("ver:'1'", "ver:'2'") + "SecRule ARGS \"@rx a\" \"id:942110,msg:'New'\"\n";
+        let next = RULES.replace("CRS/1", "CRS/2") + "SecRule ARGS \"@rx a\" \"id:942110,msg:'New'\"\n";
         let second = installed(&release("4.2.0", &next), home.path());
         assert!(
             second.contains("which is there now: 1 rules added, 0 removed, 0 changed.\n  + 942110  New\n"),

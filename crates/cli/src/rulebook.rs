@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use portcullis_config::{RuleFault, RuleFiles};
 use portcullis_proxy::rulebook;
+use portcullis_waf::seclang::compile;
 use portcullis_waf::seclang::diagnostic::{Diagnostic, Refused};
 use portcullis_waf::seclang::parse::{Files, parse};
 use portcullis_waf::seclang::resolve::{RuleSet, Step, resolve};
@@ -53,6 +54,10 @@ pub(crate) fn read(patterns: &[PathBuf]) -> Result<Book, Wrong> {
         return Err(Wrong::Unread(unread));
     }
     let set = parse(&sources, &disk).and_then(resolve).map_err(Wrong::Refused)?;
+    // Expressions are only refused when they are compiled.
+    if let Err(diagnostics) = compile(&set) {
+        return Err(Wrong::Refused(Refused { sources: set.sources, diagnostics }));
+    }
     let rules = set.steps.iter().filter(|step| matches!(step, Step::Rule(_))).count();
     let order = sources.into_iter().map(|(name, _)| name).collect();
     let files = disk.kept.into_inner().into_iter().collect();
@@ -168,6 +173,9 @@ mod tests {
         let Err(wrong) = read(&[file.clone()]) else { panic!("a variable that is none") };
         let faults = wrong.faults();
         assert_eq!(faults[0].words, format!("{}:2:9: no variable is called `ARG`", file.display()));
+        std::fs::write(&file, "SecRule ARGS \"@rx a(?=b)\" \"id:1\"\n").expect("written");
+        let Err(wrong) = read(&[file.clone()]) else { panic!("an expression that looks ahead") };
+        assert!(wrong.faults()[0].words.starts_with(&format!("{}:1:", file.display())), "{:?}", wrong.faults());
         let Err(wrong) = read(&[dir.path().join("*.rules")]) else { panic!("nothing fits") };
         assert!(wrong.faults()[0].words.starts_with("no file fits"));
     }
