@@ -1,8 +1,9 @@
 //! What every match of a pattern contains: the literals that a prefilter looks for before the pattern itself is tried.
 
-use std::collections::BTreeSet;
-
 use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
+use smallvec::SmallVec;
+
+use crate::bytes::ByteSet;
 
 /// What every value that a pattern matches contains.
 ///
@@ -34,11 +35,35 @@ const MOST_JOINED: usize = 256;
 /// Longest literal; a longer one is cut.
 const LONGEST: usize = 24;
 /// Most bytes of a class that is written out.
-const MOST_IN_CLASS: usize = 16;
+const MOST_IN_CLASS: u32 = 16;
 /// Copies of a repeated expression that are looked at.
 const MOST_COPIES: u32 = 4;
 
-type Set = BTreeSet<Vec<u8>>;
+/// A string, in lower case.
+type Text = SmallVec<[u8; LONGEST]>;
+
+/// Strings, sorted, each once.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Set(Vec<Text>);
+
+impl FromIterator<Text> for Set {
+    fn from_iter<I: IntoIterator<Item = Text>>(texts: I) -> Self {
+        let mut texts: Vec<Text> = texts.into_iter().collect();
+        texts.sort_unstable();
+        texts.dedup();
+        Self(texts)
+    }
+}
+
+impl Set {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn contains(&self, text: &[u8]) -> bool {
+        self.0.binary_search_by(|known| known.as_slice().cmp(text)).is_ok()
+    }
+}
 
 /// What is known of a part of a pattern. All strings are in lower case, and none is longer than [`LONGEST`].
 #[derive(Clone)]
@@ -55,21 +80,26 @@ struct Known {
 
 /// What every match of an expression contains.
 pub(super) fn of(hir: &Hir) -> Required {
-    let mut candidates = known(hir).candidates();
-    candidates.sort_by_cached_key(|set| (std::cmp::Reverse(rarity(set)), set.len()));
     let mut all: Vec<Set> = Vec::new();
-    for candidate in candidates {
+    for candidate in best_first(known(hir).candidates()) {
         if all.len() == MOST_SETS {
             break;
         }
+        let candidate = without_longer(candidate);
         if !all.iter().any(|chosen| implies(chosen, &candidate)) {
             all.push(candidate);
         }
     }
     Required {
-        all: all.into_iter().map(|set| set.into_iter().map(Vec::into_boxed_slice).collect()).collect(),
+        all: all.into_iter().map(|set| set.0.iter().map(|text| text.as_slice().into()).collect()).collect(),
         least: hir.properties().minimum_len().unwrap_or(0),
     }
+}
+
+/// The rarest set first.
+fn best_first(mut sets: Vec<Set>) -> Vec<Set> {
+    sets.sort_by_cached_key(|set| (std::cmp::Reverse(rarity(set)), set.len()));
+    sets
 }
 
 fn known(hir: &Hir) -> Known {
@@ -77,16 +107,14 @@ fn known(hir: &Hir) -> Known {
         HirKind::Empty | HirKind::Look(_) => Known::exactly(one(&[])),
         HirKind::Literal(literal) => Known::literal(&literal.0.to_ascii_lowercase()),
         HirKind::Class(Class::Bytes(class)) => {
-            let bytes: BTreeSet<u8> = class
-                .ranges()
-                .iter()
-                .flat_map(|range| range.start()..=range.end())
-                .map(|byte| byte.to_ascii_lowercase())
-                .collect();
+            let mut bytes = ByteSet::EMPTY;
+            for byte in class.ranges().iter().flat_map(|range| range.start()..=range.end()) {
+                bytes.insert(byte.to_ascii_lowercase());
+            }
             if bytes.len() > MOST_IN_CLASS {
                 return Known::anything();
             }
-            Known::exactly(bytes.into_iter().map(|byte| vec![byte]).collect())
+            Known::exactly(bytes.iter().map(|byte| Text::from_slice(&[byte])).collect())
         }
         // Patterns are of bytes.
         HirKind::Class(Class::Unicode(_)) => Known::anything(),
@@ -107,9 +135,7 @@ fn known_repetition(repeated: &Repetition) -> Known {
     if repeated.min == 0 {
         return match (&sub.exact, repeated.max) {
             (Some(exact), Some(1)) if exact.len() < MOST_JOINED => {
-                let mut exact = exact.clone();
-                exact.insert(Vec::new());
-                Known::exactly(exact)
+                Known::exactly(exact.0.iter().cloned().chain([Text::new()]).collect())
             }
             _ => Known::anything(),
         };
@@ -127,12 +153,12 @@ fn known_repetition(repeated: &Repetition) -> Known {
 }
 
 fn one(literal: &[u8]) -> Set {
-    BTreeSet::from([literal.to_vec()])
+    Set(vec![Text::from_slice(literal)])
 }
 
 impl Known {
     fn exactly(exact: Set) -> Self {
-        Self { exact: Some(exact), prefix: Set::new(), suffix: Set::new(), required: Vec::new() }
+        Self { exact: Some(exact), prefix: Set(Vec::new()), suffix: Set(Vec::new()), required: Vec::new() }
     }
 
     fn anything() -> Self {
@@ -160,7 +186,7 @@ impl Known {
     fn then(self, next: Self) -> Self {
         if let (Some(left), Some(right)) = (&self.exact, &next.exact)
             && let Some(joined) = join(left, right)
-            && joined.iter().all(|literal| literal.len() <= LONGEST)
+            && joined.0.iter().all(|literal| literal.len() <= LONGEST)
         {
             return Self::exactly(joined);
         }
@@ -181,11 +207,10 @@ impl Known {
         required.retain(is_useful);
         required.extend(self.required);
         required.extend(next.required);
-        required.sort();
-        required.dedup();
         if required.len() > 4 * MOST_SETS {
-            required.sort_by_cached_key(|set| (std::cmp::Reverse(rarity(set)), set.len()));
-            required.truncate(4 * MOST_SETS);
+            required = best_first(required);
+            required.dedup();
+            required.truncate(2 * MOST_SETS);
         }
         Self { exact: None, prefix, suffix, required }
     }
@@ -194,27 +219,27 @@ impl Known {
     fn any_of(branches: Vec<Self>) -> Self {
         let total: usize = branches.iter().map(|branch| branch.exact.as_ref().map_or(MOST_LITERALS, Set::len)).sum();
         if total <= MOST_LITERALS && branches.iter().all(|branch| branch.exact.is_some()) {
-            return Self::exactly(branches.into_iter().filter_map(|branch| branch.exact).flatten().collect());
+            return Self::exactly(
+                branches.into_iter().filter_map(|branch| branch.exact).flat_map(|set| set.0).collect(),
+            );
         }
         let union = |sets: Vec<Set>| {
-            let set: Set = sets.into_iter().flatten().collect();
-            if set.len() > MOST_LITERALS || set.iter().any(Vec::is_empty) { one(&[]) } else { set }
+            if sets.iter().any(|set| set.contains(&[])) {
+                return one(&[]);
+            }
+            let set: Set = sets.into_iter().flat_map(|set| set.0).collect();
+            if set.len() > MOST_LITERALS { one(&[]) } else { set }
         };
         let prefix = union(branches.iter().map(Self::begins).collect());
         let suffix = union(branches.iter().map(Self::ends).collect());
         // Of each branch its best set, then of each its second best, and so on.
-        let mut sets: Vec<Vec<Set>> = branches.into_iter().map(Self::candidates).collect();
-        for candidates in &mut sets {
-            candidates.sort_by_cached_key(|set| (std::cmp::Reverse(rarity(set)), set.len()));
-        }
+        let sets: Vec<Vec<Set>> = branches.into_iter().map(|branch| best_first(branch.candidates())).collect();
         let most = sets.iter().map(Vec::len).max().unwrap_or(0).min(MOST_SETS / 2);
         let required = (0..most)
             .filter_map(|rank| {
-                let mut all = Set::new();
-                for candidates in &sets {
-                    all.extend(candidates.get(rank).or(candidates.last())?.iter().cloned());
-                }
-                shortened(all)
+                let chosen: Option<Vec<&Set>> =
+                    sets.iter().map(|candidates| candidates.get(rank).or(candidates.last())).collect();
+                shortened(chosen?.into_iter().flat_map(|set| set.0.iter().cloned()).collect())
             })
             .collect();
         Self { exact: None, prefix, suffix, required }
@@ -228,7 +253,7 @@ impl Known {
             None => all.extend([self.prefix, self.suffix]),
         }
         all.retain(is_useful);
-        all.into_iter().map(without_longer).filter_map(shortened).collect()
+        all.into_iter().filter_map(shortened).collect()
     }
 }
 
@@ -237,57 +262,68 @@ fn join(left: &Set, right: &Set) -> Option<Set> {
     if left.len() * right.len() > MOST_JOINED {
         return None;
     }
-    Some(left.iter().flat_map(|start| right.iter().map(|end| [start.as_slice(), end].concat())).collect())
+    let joined = |start: &Text, end: &Text| start.iter().chain(end.iter()).copied().collect::<Text>();
+    Some(left.0.iter().flat_map(|start| right.0.iter().map(move |end| joined(start, end))).collect())
 }
 
 /// Strings cut to the longest that is kept, from their beginning or their end.
 fn cut(set: Set, keep_end: bool) -> Set {
-    if set.iter().all(|literal| literal.len() <= LONGEST) {
+    if set.0.iter().all(|literal| literal.len() <= LONGEST) {
         return set;
     }
-    set.into_iter()
-        .map(|literal| {
-            let over = literal.len().saturating_sub(LONGEST);
-            let range = if keep_end { over..literal.len() } else { 0..literal.len() - over };
-            literal.get(range).unwrap_or_default().to_vec()
-        })
-        .collect()
+    let shorter = |literal: &Text| {
+        let over = literal.len().saturating_sub(LONGEST);
+        let range = if keep_end { over..literal.len() } else { 0..literal.len() - over };
+        Text::from_slice(literal.get(range).unwrap_or_default())
+    };
+    set.0.iter().map(shorter).collect()
 }
 
 fn is_useful(set: &Set) -> bool {
-    !set.is_empty() && set.iter().all(|literal| !literal.is_empty())
+    set.len() > 0 && !set.contains(&[])
+}
+
+/// Whether a string of the set begins at `from` or later in `literal`. None of the set may begin another one of it, so that only
+/// the one that sorts right before the text could.
+fn has_part(set: &Set, literal: &[u8], from: usize) -> bool {
+    (from..literal.len()).any(|at| {
+        let text = literal.get(at..).unwrap_or_default();
+        let before = set.0.partition_point(|known| known.as_slice() <= text);
+        before.checked_sub(1).and_then(|at| set.0.get(at)).is_some_and(|known| text.starts_with(known))
+    })
 }
 
 /// The set without the strings that contain another one of it.
-fn without_longer(set: Set) -> Set {
-    set.iter()
-        .filter(|literal| {
-            let length = literal.len();
-            !(1..length).any(|size| literal.windows(size).any(|part| set.contains(part)))
-        })
-        .cloned()
-        .collect()
+fn without_longer(mut set: Set) -> Set {
+    let mut last = Text::new();
+    set.0.retain(|literal| {
+        let longer = !last.is_empty() && literal.starts_with(&last);
+        if !longer {
+            last = literal.clone();
+        }
+        !longer
+    });
+    set.0.iter().filter(|literal| !has_part(&set, literal, 1)).cloned().collect()
 }
 
 /// The set with shorter strings if they are too many; nothing if that does not help.
 fn shortened(mut set: Set) -> Option<Set> {
     let mut longest = 8;
     while set.len() > MOST_LITERALS && longest > 1 {
-        set = set.into_iter().map(|literal| literal.get(..longest).unwrap_or(&literal).to_vec()).collect();
+        set = set.0.iter().map(|literal| Text::from_slice(literal.get(..longest).unwrap_or(literal))).collect();
         longest /= 2;
     }
-    let set = without_longer(set);
     (set.len() <= MOST_LITERALS).then_some(set)
 }
 
 /// Whether a value that contains one of `left` always contains one of `right`.
 fn implies(left: &Set, right: &Set) -> bool {
-    left.iter().all(|literal| (1..=literal.len()).any(|size| literal.windows(size).any(|part| right.contains(part))))
+    left.0.iter().all(|literal| has_part(right, literal, 0))
 }
 
 /// How rare it is that one of the strings occurs, about in bits.
 fn rarity(set: &Set) -> u32 {
-    let rarest = set.iter().map(|literal| literal.iter().map(|&byte| bits(byte)).sum::<u32>()).min().unwrap_or(0);
+    let rarest = set.0.iter().map(|literal| literal.iter().map(|&byte| bits(byte)).sum::<u32>()).min().unwrap_or(0);
     rarest.saturating_sub(set.len().checked_ilog2().unwrap_or(0) * 2)
 }
 
