@@ -5,9 +5,12 @@
 use std::path::{Component, Path, PathBuf};
 
 use portcullis_config::RuleFiles;
-use portcullis_waf::seclang::diagnostic::Refused;
+use portcullis_config::{Excluded, Inspection, InspectionMode};
+use portcullis_waf::seclang::ast::Source;
+use portcullis_waf::seclang::diagnostic::{Diagnostic, Refused};
 use portcullis_waf::seclang::parse::{Files, parse};
 use portcullis_waf::seclang::resolve::{RuleSet, resolve};
+use portcullis_waf::seclang::{Program, compile};
 
 /// The rules of a policy.
 ///
@@ -18,6 +21,86 @@ pub fn rules(files: &RuleFiles) -> Result<RuleSet, Refused> {
     let text = |name: &String| (name.clone(), String::from_utf8_lossy(content(name).unwrap_or_default()).into_owned());
     let sources: Vec<(String, String)> = files.order.iter().map(text).collect();
     parse(&sources, &Remembered(files)).and_then(resolve)
+}
+
+/// The rules of a policy as one route wants them: its levels and thresholds set, its exclusions made, and never louder than it
+/// says.
+///
+/// # Errors
+/// What is wrong with them, in words: an exclusion of a rule that there is not, an expression that cannot be run.
+pub(crate) fn program(files: &RuleFiles, inspection: &Inspection) -> Result<Program, String> {
+    let mut sources: Vec<(String, String)> = Vec::with_capacity(files.order.len() + 3);
+    sources.push(("what the gate assumes".to_owned(), ASSUMED.to_owned()));
+    let content = |name: &String| files.files.iter().find(|(kept, _)| kept == name).map(|(_, bytes)| bytes.as_slice());
+    let mut settings = Some(settings(inspection)).filter(|text| !text.is_empty());
+    for name in &files.order {
+        // After the set-up that they override, before the rules that read them.
+        if name.contains("-901-")
+            && let Some(text) = settings.take()
+        {
+            sources.push(("[waf]".to_owned(), text));
+        }
+        sources.push((name.clone(), String::from_utf8_lossy(content(name).unwrap_or_default()).into_owned()));
+    }
+    sources.extend(settings.map(|text| ("[waf]".to_owned(), text)));
+    sources.push(("exclude".to_owned(), exclusions(inspection)));
+    let said = |sources: &[Source], problems: &[Diagnostic]| {
+        problems.iter().map(|problem| problem.render(sources, false)).collect::<Vec<_>>().join("\n")
+    };
+    let rules = parse(&sources, &Remembered(files))
+        .and_then(resolve)
+        .map_err(|refused| said(&refused.sources, &refused.diagnostics))?;
+    compile(&rules).map_err(|problems| said(&rules.sources, &problems))
+}
+
+/// Whoever names rules wants them to run, and bodies to be read as what they say they are. Rule files that say otherwise come
+/// later and hold.
+const ASSUMED: &str = r#"SecRuleEngine On
+SecRequestBodyAccess On
+SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application|text)/(?:[a-z0-9.+-]+\+)?xml(?:[\s;]|$)" \
+    "id:4200000001,phase:1,pass,nolog,t:none,t:lowercase,ctl:requestBodyProcessor=XML"
+SecRule REQUEST_HEADERS:Content-Type "@rx ^(?:application|text)/(?:[a-z0-9.+-]+\+)?json(?:[\s;]|$)" \
+    "id:4200000002,phase:1,pass,nolog,t:none,t:lowercase,ctl:requestBodyProcessor=JSON"
+"#;
+
+/// Levels and thresholds as the Core Rule Set takes them.
+fn settings(inspection: &Inspection) -> String {
+    let pairs = [
+        ("blocking_paranoia_level", inspection.paranoia.map(u32::from)),
+        ("detection_paranoia_level", inspection.detection_paranoia.or(inspection.paranoia).map(u32::from)),
+        ("inbound_anomaly_score_threshold", inspection.inbound_threshold),
+        ("outbound_anomaly_score_threshold", inspection.outbound_threshold),
+    ];
+    let set: Vec<String> =
+        pairs.iter().filter_map(|(name, value)| Some(format!("setvar:tx.{name}={}", (*value)?))).collect();
+    if set.is_empty() {
+        return String::new();
+    }
+    format!("SecAction \"id:4200000003,phase:1,pass,nolog,t:none,{}\"\n", set.join(","))
+}
+
+/// What is left out, and that nothing is refused where rules only observe.
+fn exclusions(inspection: &Inspection) -> String {
+    let mut text = String::new();
+    for exclusion in &inspection.exclude {
+        let quoted = |text: &str| text.replace('"', "");
+        let line = match (&exclusion.what, &exclusion.target) {
+            (Excluded::Rules(from, to), None) => format!("SecRuleRemoveById {from}-{to}\n"),
+            (Excluded::Rules(from, to), Some(target)) => {
+                format!("SecRuleUpdateTargetById {from}-{to} \"!{}\"\n", quoted(target))
+            }
+            (Excluded::Tag(tag), None) => format!("SecRuleRemoveByTag \"{}\"\n", quoted(tag)),
+            (Excluded::Tag(tag), Some(target)) => {
+                format!("SecRuleUpdateTargetByTag \"{}\" \"!{}\"\n", quoted(tag), quoted(target))
+            }
+            (Excluded::Family(_), _) => continue,
+        };
+        text.push_str(&line);
+    }
+    if inspection.rules == InspectionMode::Observe {
+        text.push_str("SecRuleEngine DetectionOnly\n");
+    }
+    text
 }
 
 /// What was read, by the names under which it was asked for.

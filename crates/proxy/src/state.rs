@@ -9,6 +9,7 @@ use portcullis_config::{Policy, Router};
 use portcullis_engine::{self as engine, Declaration, Declared};
 
 use crate::http::upstream::{self, Server, Shared};
+use crate::inspectors::Inspectors;
 use crate::metrics::{Registry, Slot};
 use crate::tls::{ServerSide, UpstreamSide};
 
@@ -18,6 +19,7 @@ pub(crate) struct Snapshot {
     pub(crate) router: Router,
     pub(crate) tls: Arc<ServerSide>,
     pub(crate) declared: Arc<Declared>,
+    pub(crate) inspectors: Inspectors,
     /// For each platform its servers, as the node sees them.
     pub(crate) servers: Vec<Vec<Arc<Shared>>>,
     pub(crate) platform_slots: Vec<Slot>,
@@ -62,7 +64,9 @@ impl Snapshot {
                 }
             }
         }
+        let inspectors = Inspectors::compile(&policy, before.map(|before| (&before.policy, &before.inspectors)))?;
         Ok(Arc::new(Self {
+            inspectors,
             router: Router::new(&policy),
             tls,
             declared: Arc::new(Declared::compile(&declaration(&policy), node)),

@@ -145,6 +145,15 @@ reasons! {
     Challenge = "challenge", 429, Client, "Ordinary during an attack: people pass it in about a second.";
     /// The platform is full and the visitor waits for its turn.
     WaitingRoom = "waiting-room", 503, Gate, "Ordinary while more people come than the platform can carry; the page tells how long.";
+    // Inspection.
+    /// What the request carries would be executed by an application that is not careful with it.
+    AttackDetected = "attack-detected", 403, Client, "`portcullis explain` tells what was found and where; leave it out by `exclude` in `[waf]`, or set the route to observe.";
+    /// A rule of the declared rule sets refuses the request.
+    RuleMatched = "rule-matched", 403, Client, "`portcullis explain` tells the rules and what they matched; leave one out by `exclude` in `[waf]`, or set the route to observe.";
+    /// A rule of the declared rule sets refuses what the platform answered.
+    ResponseRuleMatched = "response-rule-matched", 502, Upstream, "`portcullis explain` tells the rules and what they matched: the answer holds what should not leave.";
+    /// The message is longer than what is inspected, or its inspection took more steps than it may.
+    NotInspected = "not-inspected", 413, Client, "Raise `inspect_body` or `steps` in `[waf]`, or let `beyond` or `fail` pass it.";
     // Upstream.
     /// No upstream of the platform is healthy.
     NoUpstream = "no-upstream", 503, Upstream, "Look at the platform: every upstream failed its checks or was ejected.";

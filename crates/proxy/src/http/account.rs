@@ -96,7 +96,7 @@ impl Account {
     }
 
     /// What measures in observe mode would have refused.
-    fn observed(&mut self, refusals: &[Refusal]) {
+    pub(crate) fn observed(&mut self, refusals: &[Refusal]) {
         for refusal in refusals {
             self.worker.counters().observed(refusal.reason);
         }

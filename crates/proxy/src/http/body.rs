@@ -27,6 +27,14 @@ pub(crate) enum Body {
     H1(Box<H1Body>),
     H2(Box<H2Body>),
     Upstream(Box<UpstreamBody>),
+    Held(Box<Held>),
+}
+
+/// A body of which the beginning was read ahead.
+pub(crate) struct Held {
+    first: Bytes,
+    rest: Body,
+    trailers: Option<Fields>,
 }
 
 /// Why a body did not come to its end.
@@ -72,6 +80,7 @@ impl Body {
             Self::H1(body) => body.declared.length(),
             Self::H2(body) => body.declared,
             Self::Upstream(body) => body.length(),
+            Self::Held(held) => held.rest.length(),
         }
     }
 
@@ -85,6 +94,7 @@ impl Body {
         match self {
             Self::H1(body) => body.room = limit,
             Self::H2(body) => body.room = limit,
+            Self::Held(held) => held.rest.bound(limit),
             Self::Empty | Self::Full(_) | Self::Upstream(_) => {}
         }
     }
@@ -97,7 +107,20 @@ impl Body {
             Self::H1(body) => body.poll_frame(cx),
             Self::H2(body) => body.poll_frame(cx),
             Self::Upstream(body) => body.poll_frame(cx),
+            Self::Held(held) if !held.first.is_empty() => {
+                Poll::Ready(Some(Ok(Frame::Data(std::mem::take(&mut held.first)))))
+            }
+            Self::Held(held) => match held.trailers.take() {
+                Some(trailers) => Poll::Ready(Some(Ok(Frame::Trailers(trailers)))),
+                None => held.rest.poll_frame(cx),
+            },
         }
+    }
+
+    /// Gives back what was read ahead, so that it comes first again.
+    pub(crate) fn put_back(&mut self, first: Bytes, trailers: Option<Fields>) {
+        let rest = std::mem::replace(self, Self::Empty);
+        *self = Self::Held(Box::new(Held { first, rest, trailers }));
     }
 }
 

@@ -21,6 +21,7 @@ use super::answer::{Answer, absent, redirect, refuse};
 use super::body::Body;
 use super::challenge::{self, Caller};
 use super::identity::{self, Client, Connection};
+use super::inspect;
 use super::response::{self, Interim};
 use super::rules;
 use super::sight;
@@ -90,10 +91,15 @@ async fn phases(
         Err(instead) => return Ok(*instead),
     };
     account.admitted(&admitted);
-    let checked = rules::inspect(admitted, snapshot, place, head, &mut body, upgrade)?;
+    let reference = account.reference.word();
+    let asked = rules::Asked { snapshot, place, connection, client: &client, reference: &reference, watch };
+    let mut observed = Vec::new();
+    let checked = rules::inspect(admitted, &asked, head, &mut body, upgrade, &mut observed).await;
+    account.observed(&observed);
+    let mut checked = checked?;
+    let inspecting = checked.inspecting();
     // Asked for before the upstream is: one that has agreed to switch cannot be told that there is no room.
     let upgrade = if checked.upgrade() { Some(worker.engine_node().handle_upgrade()?) } else { None };
-    let reference = account.reference.word();
     let idle = checked.transport().idle_timeout;
     let mut around = Surroundings {
         platform: local.platform(place.0),
@@ -117,6 +123,13 @@ async fn phases(
         worker.place_is_free();
     }
     let mut cleared = response::guard(reply, &snapshot.policy.server.name, outcome);
+    if let Some(inspecting) = inspecting.filter(|_| upgrade.is_none()) {
+        observed.clear();
+        let around = inspect::Around { watch, limits: &snapshot.policy.limits, idle };
+        let seen = inspecting.response(&cleared.head, &mut cleared.body, &around, &mut observed).await;
+        account.observed(&observed);
+        seen?;
+    }
     let grant = held.as_ref().and_then(Admitted::grant).filter(|_| response::may_carry_cookie(&cleared.head));
     if let Some(grant) = grant.filter(|_| snapshot.policy.defence.mode == Mode::Enforce) {
         let cookie =

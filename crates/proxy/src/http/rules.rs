@@ -2,6 +2,7 @@
 //!
 //! [`inspect`] consumes the engine's token and mints [`Checked`], the only thing that [`super::upstream::send`] takes.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,14 @@ use portcullis_types::Reason;
 use portcullis_wire::http::RequestHead;
 
 use super::body::Body;
+use super::identity::{Client, Connection};
+use super::inspect::{self, Around, Asker, Inspecting, Observed};
 use super::upstream::Server;
 use crate::state::Snapshot;
+use crate::watch::Watch;
+
+/// For a listener that is gone.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A request that was admitted and inspected. Only [`inspect`] makes one.
 pub(crate) struct Checked {
@@ -21,22 +28,35 @@ pub(crate) struct Checked {
     platform: usize,
     route: usize,
     upgrade: bool,
+    inspecting: Option<Inspecting>,
 }
 
-/// Inspects an admitted request: the method, the length of the body, an upgrade, against the route that it is for.
+/// What is asked for, and by whom.
+pub(crate) struct Asked<'a> {
+    pub(crate) snapshot: &'a Arc<Snapshot>,
+    /// Platform and route.
+    pub(crate) place: (usize, usize),
+    pub(crate) connection: &'a Connection,
+    pub(crate) client: &'a Client,
+    pub(crate) reference: &'a [u8],
+    pub(crate) watch: &'a Watch,
+}
+
+/// Inspects an admitted request: the method, the length of the body, an upgrade, against the route that it is for; then what
+/// it carries. What measures in observe mode would have refused goes to `observed`.
 ///
 /// # Errors
 /// With the first rule that it breaks.
-pub(crate) fn inspect(
+pub(crate) async fn inspect(
     admitted: Admitted,
-    snapshot: &Arc<Snapshot>,
-    place: (usize, usize),
+    asked: &Asked<'_>,
     head: &RequestHead,
     body: &mut Body,
     upgrade: bool,
+    observed: &mut Observed,
 ) -> Result<Checked, Refusal> {
-    let (platform, route) = place;
-    let checked = Checked { admitted, snapshot: Arc::clone(snapshot), platform, route, upgrade };
+    let Asked { snapshot, place: (platform, route), .. } = *asked;
+    let checked = Checked { admitted, snapshot: Arc::clone(snapshot), platform, route, upgrade, inspecting: None };
     let Some(rule) = checked.find_route() else {
         return Err(Refusal::new(Reason::InternalFault, "no such route"));
     };
@@ -48,7 +68,22 @@ pub(crate) fn inspect(
     }
     body.bound(rule.body_bytes);
     let upgrade = upgrade && rule.upgrade && body.is_empty();
-    Ok(Checked { upgrade, ..checked })
+    let inspecting = match snapshot.inspectors.of(asked.place) {
+        Some(inspector) => {
+            let asker = Asker {
+                connection: asked.connection,
+                client: asked.client,
+                reference: &String::from_utf8_lossy(asked.reference),
+                server: snapshot.policy.listeners.get(asked.connection.listener).map_or(NOWHERE, |it| it.bind),
+                admitted: &checked.admitted,
+            };
+            let around =
+                Around { watch: asked.watch, limits: &snapshot.policy.limits, idle: checked.transport().idle_timeout };
+            inspect::request(inspector, &asker, head, body, &around, observed).await?
+        }
+        None => None,
+    };
+    Ok(Checked { upgrade, inspecting, ..checked })
 }
 
 impl Checked {
@@ -84,6 +119,11 @@ impl Checked {
     pub(crate) fn upstream_host<'a>(&self, server: &'a Server) -> Option<&'a str> {
         let keep = self.find_platform().is_none_or(|platform| platform.keep_host);
         (!keep).then(|| server.shared().authority())
+    }
+
+    /// What goes on with the response, once.
+    pub(crate) const fn inspecting(&mut self) -> Option<Inspecting> {
+        self.inspecting.take()
     }
 
     /// The engine's token, for who learns how far the request is.

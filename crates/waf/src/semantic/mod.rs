@@ -21,6 +21,7 @@
 //! is decoded is bounded by [`DEPTH_MAX`] and [`BUDGET_FACTOR`], and what goes beyond is a finding of its own.
 
 mod address;
+mod body;
 mod code;
 mod decode;
 mod finding;

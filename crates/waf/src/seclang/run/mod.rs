@@ -130,6 +130,8 @@ pub struct Transaction {
     matched: Vec<Matched>,
     matches: Vec<Match>,
     intervention: Option<Intervention>,
+    /// The rule that would have decided, where rules only tell.
+    would_refuse: Option<u32>,
     /// The last phase that `allow` lets pass.
     allowed: u8,
     steps: u64,
@@ -165,6 +167,7 @@ impl Transaction {
             matched: Vec::new(),
             matches: Vec::new(),
             intervention: None,
+            would_refuse: None,
             allowed: 0,
             steps: 0,
             exceeded: false,
@@ -212,6 +215,7 @@ impl Transaction {
         self.matched.clear();
         self.matches.clear();
         self.intervention = None;
+        self.would_refuse = None;
         self.allowed = 0;
         self.steps = 0;
         self.exceeded = false;
@@ -428,6 +432,11 @@ impl Transaction {
         self.intervention.as_ref()
     }
 
+    /// The first rule since the last time that would have refused, where rules only tell.
+    pub const fn take_would_refuse(&mut self) -> Option<u32> {
+        self.would_refuse.take()
+    }
+
     /// Whether inspection went beyond its [`Bounds`], so that rules were left out.
     #[must_use]
     pub const fn exceeded(&self) -> bool {
@@ -481,6 +490,7 @@ impl Transaction {
             Disruptive::Redirect(_) => (302, false),
         };
         if self.mode != EngineMode::On || phase == 5 {
+            self.would_refuse = self.would_refuse.or(Some(rule.id).filter(|_| phase < 5));
             return false;
         }
         let redirect = actions.redirect.as_ref().map(|words| {
@@ -727,6 +737,8 @@ mod tests {
         assert_eq!((ids(&seen), seen.intervention().map(|it| (it.status, it.rule))), (vec![1], Some((429, 1))));
         let seen = ask(&format!("SecRuleEngine DetectionOnly\n{rules}"), "/?q=evil", &[], "");
         assert_eq!((ids(&seen), seen.intervention()), (vec![1, 2], None));
+        let mut seen = seen;
+        assert_eq!((seen.take_would_refuse(), seen.take_would_refuse()), (Some(1), None));
         let allowed = format!("SecRule ARGS \"@rx evil\" \"id:9,phase:1,allow,nolog\"\n{rules}");
         assert_eq!(ids(&ask(&allowed, "/?q=evil", &[], "")), Vec::<u32>::new());
     }

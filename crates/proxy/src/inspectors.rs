@@ -1,0 +1,129 @@
+//! What messages are inspected for, compiled: for each route its detector and its rules, shared where they are the same.
+
+use std::sync::Arc;
+
+use portcullis_config::Policy;
+use portcullis_config::{Beyond, Excluded, Inspection, InspectionMode, Sensitivity};
+use portcullis_waf::seclang::Program;
+use portcullis_waf::semantic::{Class, Detector, Sensitivity as Points, Settings};
+
+use crate::rulebook;
+
+/// What one route is inspected for.
+#[derive(Debug)]
+pub(crate) struct Inspector {
+    /// The gate's own detection, and whether it acts.
+    pub(crate) detection: Option<(Detector, bool)>,
+    /// The declared rules.
+    pub(crate) program: Option<Arc<Program>>,
+    /// Bytes of a body.
+    pub(crate) body_bytes: usize,
+    /// A longer body is refused.
+    pub(crate) refuses_beyond: bool,
+    /// The work for one message.
+    pub(crate) steps: u64,
+    /// A message whose inspection cannot end is refused.
+    pub(crate) closed: bool,
+}
+
+/// The inspectors of a policy.
+#[derive(Debug)]
+pub(crate) struct Inspectors {
+    routes: Vec<Vec<Arc<Inspector>>>,
+}
+
+impl Inspectors {
+    /// Compiles a policy. Programs of the one before are kept where nothing in them changed.
+    pub(crate) fn compile(policy: &Policy, before: Option<(&Policy, &Self)>) -> Result<Self, String> {
+        let mut known: Vec<(Inspection, Arc<Inspector>)> = Vec::new();
+        if let Some((old, inspectors)) = before
+            && old.waf == policy.waf
+        {
+            for (platform, compiled) in old.platforms.iter().zip(&inspectors.routes) {
+                for (route, inspector) in platform.routes.iter().zip(compiled) {
+                    remember(&mut known, &route.inspection, inspector);
+                }
+            }
+        }
+        let mut routes = Vec::with_capacity(policy.platforms.len());
+        for platform in &policy.platforms {
+            let mut compiled = Vec::with_capacity(platform.routes.len());
+            for route in &platform.routes {
+                let same = known.iter().find(|(inspection, _)| *inspection == route.inspection);
+                let inspector = match same {
+                    Some((_, inspector)) => Arc::clone(inspector),
+                    None => {
+                        let shared = known.iter().find(|(inspection, _)| same_rules(inspection, &route.inspection));
+                        let program = shared.and_then(|(_, inspector)| inspector.program.clone());
+                        Arc::new(inspector(policy, &route.inspection, program)?)
+                    }
+                };
+                remember(&mut known, &route.inspection, &inspector);
+                compiled.push(inspector);
+            }
+            routes.push(compiled);
+        }
+        Ok(Self { routes })
+    }
+
+    /// That of a route. Platform and route come from the same policy's router.
+    pub(crate) fn of(&self, (platform, route): (usize, usize)) -> Option<&Arc<Inspector>> {
+        self.routes.get(platform)?.get(route)
+    }
+}
+
+fn remember(known: &mut Vec<(Inspection, Arc<Inspector>)>, inspection: &Inspection, inspector: &Arc<Inspector>) {
+    if !known.iter().any(|(other, _)| other == inspection) {
+        known.push((inspection.clone(), Arc::clone(inspector)));
+    }
+}
+
+/// Whether two routes run the same program.
+fn same_rules(one: &Inspection, other: &Inspection) -> bool {
+    let key = |it: &Inspection| {
+        let levels = (it.paranoia, it.detection_paranoia, it.inbound_threshold, it.outbound_threshold);
+        let exclude: Vec<_> =
+            it.exclude.iter().filter(|one| !matches!(one.what, Excluded::Family(_))).cloned().collect();
+        (it.rules, levels, exclude)
+    };
+    key(one) == key(other)
+}
+
+fn inspector(policy: &Policy, inspection: &Inspection, shared: Option<Arc<Program>>) -> Result<Inspector, String> {
+    let program = match (&policy.waf.rules, inspection.rules, shared) {
+        (None, ..) | (_, InspectionMode::Off, _) => None,
+        (Some(_), _, Some(shared)) => Some(shared),
+        (Some(files), _, None) => Some(Arc::new(rulebook::program(files, inspection)?)),
+    };
+    let detection = (inspection.detection != InspectionMode::Off).then(|| {
+        let sensitivity = match inspection.sensitivity {
+            Sensitivity::Low => Points::Low,
+            Sensitivity::Medium => Points::Normal,
+            Sensitivity::High => Points::High,
+        };
+        let allowed = Class::ALL.iter().copied().filter(|class| is_allowed(inspection, *class)).collect();
+        (Detector::new(Settings { sensitivity, allowed }), inspection.detection == InspectionMode::Enforce)
+    });
+    Ok(Inspector {
+        detection,
+        program,
+        body_bytes: usize::try_from(inspection.body_bytes).unwrap_or(usize::MAX),
+        refuses_beyond: inspection.beyond == Beyond::Refuse,
+        steps: policy.waf.steps,
+        closed: policy.waf.fail == Beyond::Refuse,
+    })
+}
+
+/// Whether a family is left out everywhere.
+fn is_allowed(inspection: &Inspection, class: Class) -> bool {
+    inspection.exclude.iter().any(|exclusion| {
+        exclusion.target.is_none() && matches!(&exclusion.what, Excluded::Family(name) if name == class.as_str())
+    })
+}
+
+impl Inspector {
+    /// Whether there is nothing to look for.
+    pub(crate) const fn is_idle(&self) -> bool {
+        self.detection.is_none() && self.program.is_none()
+    }
+}
