@@ -1,5 +1,7 @@
 //! What a request's line, fields and body show to rules.
 
+use std::borrow::Cow;
+
 use super::store::Store;
 use crate::body::multipart::Multipart;
 use crate::body::{Bounds, Fault, Fields, cookies, json, urlencoded, xml};
@@ -24,14 +26,16 @@ pub(super) fn request_line(
     let local = origin_form(target);
     // What follows `#` is never sent by a browser, but may be by others; no application sees it.
     let local = local.split(|byte| *byte == b'#').next().unwrap_or_default();
-    store.set(Variable::RequestUri, local);
     let (path, query) = match memchr::memchr(b'?', local) {
         Some(at) => (local.get(..at).unwrap_or_default(), local.get(at + 1..).unwrap_or_default()),
         None => (local, &b""[..]),
     };
-    store.set(Variable::RequestFilename, path);
+    // As `ModSecurity` 3 shows them: decoded once, where `REQUEST_URI_RAW` and `QUERY_STRING` are as they came.
+    let path = unescaped(path);
+    store.set(Variable::RequestUri, &unescaped(local));
+    store.set(Variable::RequestFilename, &path);
     store.set(Variable::RequestBasename, path.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or_default());
-    store.set(Variable::PathInfo, path);
+    store.set(Variable::PathInfo, &path);
     store.set(Variable::QueryString, query);
     fields.clear();
     let read = urlencoded::parse(query, program.settings.argument_separator, &bounds(program), fields);
@@ -41,6 +45,29 @@ pub(super) fn request_line(
     for field in fields.iter() {
         store.add_both(Place::GET, Place::GET_NAME, field.name, field.value);
     }
+}
+
+/// Without the escapes of RFC 3986; what only looks like one stays.
+fn unescaped(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(b'%', text).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        match (byte, digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(u8::try_from(high * 16 + low).unwrap_or(b'%'));
+                at += 3;
+            }
+            _ => {
+                out.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// A target without scheme and authority.

@@ -254,6 +254,8 @@ impl Transaction {
         }
         store.set_number(Variable::HighestSeverity, 255);
         store.set(Variable::RequestBody, b"");
+        // There is always one, if only by no name: rules that ask whether it is none of those they know must be able to.
+        store.set(Variable::ReqbodyProcessor, b"");
     }
 
     /// Head of the request: method, target and protocol as they came.
@@ -616,6 +618,14 @@ mod tests {
                 "",
                 &[1],
             ),
+            (
+                "once for each value",
+                "SecRule ARGS \"@rx b\" \"id:1,nolog,t:lowercase,t:htmlEntityDecode,multiMatch,setvar:tx.n=+1\"\nSecRule TX:n \"@eq 1\" \"id:2\"",
+                "/?a=b%26lt;B",
+                "",
+                &[2],
+            ),
+            ("decoded once", r#"SecRule REQUEST_FILENAME "@streq /a b%41" "id:1""#, "/a%20b%2541", "", &[1]),
             (
                 "only after the last",
                 r#"SecRule ARGS "@streq <B>" "id:1,t:htmlEntityDecode,t:lowercase""#,
