@@ -351,6 +351,7 @@ mod tests {
             ("(?:a^)*", 0..7),
             (r"(?:\b|a)*", 0..9),
             (r"(?:a??b?)+", 0..10),
+            (r"(a|b*)+", 0..7),
         ];
         for (pattern, at) in cases {
             match Regex::compile(pattern) {

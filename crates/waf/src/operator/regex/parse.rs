@@ -67,7 +67,8 @@ pub(super) fn parse(pattern: &str, ignore_case: bool, groups: bool) -> Result<Pa
             return Err(refused(whole, reason));
         }
         if groups && !ends_loops_as_pcre(&hir) {
-            let reason = "in a repetition, what may be empty has to come last: where it ends, PCRE's rule has no equal";
+            let reason = "a repetition of what may be empty, with a group in it or with something after the empty way, ends \
+                          where nothing in linear time does";
             return Err(refused(whole, reason));
         }
         Ok(Parsed { hir, circumflex })
@@ -771,7 +772,11 @@ fn ends_loops_as_pcre(hir: &Hir) -> bool {
         HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => true,
         HirKind::Capture(capture) => ends_loops_as_pcre(&capture.sub),
         HirKind::Repetition(repeated) => {
-            (repeated.max == Some(1) || nothing_is_last(&repeated.sub)) && ends_loops_as_pcre(&repeated.sub)
+            let sub = &repeated.sub;
+            // A last round that takes nothing would move the groups in it.
+            let moves_groups =
+                sub.properties().minimum_len() == Some(0) && sub.properties().explicit_captures_len() > 0;
+            (repeated.max == Some(1) || (nothing_is_last(sub) && !moves_groups)) && ends_loops_as_pcre(sub)
         }
         HirKind::Alternation(parts) | HirKind::Concat(parts) => parts.iter().all(ends_loops_as_pcre),
     }
