@@ -14,6 +14,9 @@ pub(super) enum Separators {
 pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, separators: Separators) -> bool {
     let is_separator = |byte: u8| byte == b'/' || (byte == b'\\' && separators == Separators::SlashAndBackslash);
     let (Some(&first), Some(&last)) = (input.first(), input.last()) else { return false };
+    if !may_change(input, separators) {
+        return false;
+    }
     let relative = !is_separator(first);
     // Whether a `..` reached the beginning, so that those behind it climb no further.
     let mut at_root = false;
@@ -63,6 +66,17 @@ pub(super) fn normalize(input: &[u8], out: &mut Vec<u8>, separators: Separators)
         out.pop();
     }
     out != input
+}
+
+/// Whether a separator follows another one or a dot, or a dot ends the value: without that nothing changes.
+fn may_change(input: &[u8], separators: Separators) -> bool {
+    let slash = |at: usize| {
+        let before = at.checked_sub(1).and_then(|at| input.get(at));
+        matches!(before, Some(b'.')) || input.get(at + 1) == Some(&b'/')
+    };
+    input.last() == Some(&b'.')
+        || memchr::memchr_iter(b'/', input).any(slash)
+        || (separators == Separators::SlashAndBackslash && memchr::memchr(b'\\', input).is_some())
 }
 
 /// How much of `path`, of which the first dot of a `..` is the end, leads to what is above it.
