@@ -5,10 +5,10 @@
 //!
 //! # Memory
 //!
-//! Each expression holds its program (28 kB at the median of the Core Rule Set's) and a pool of scratch space, one for each
-//! thread that searches at the same time; scratch space grows as it is used, to [`LAZY_DFA_BYTES`] for each of two lazy
-//! automata, and is thrown away and built anew beyond that. Expressions whose smallest automaton needs more than that would be
-//! simulated slowly, so these get what they need.
+//! Each expression holds its program, bounded by [`PROGRAM_BYTES`] (28 kB at the mean of the Core Rule Set's), and a pool of
+//! scratch space, one for each thread that searches at the same time. Scratch space holds automata that are built as they are
+//! needed, one forward and one backward, to [`LAZY_DFA_BYTES`] each; beyond that they are thrown away and built anew. Programs
+//! within the bound leave room for the smallest automaton, so that none has to be simulated state by state. Clones share all.
 
 mod parse;
 mod required;
@@ -24,10 +24,10 @@ pub use self::parse::Refused;
 use self::parse::{Circumflex, LAST_GROUP};
 pub use self::required::Required;
 
-/// Largest program that a pattern may compile to, in bytes. The largest of the Core Rule Set has 3 % of it.
-pub const PROGRAM_BYTES: usize = 16 << 20;
+/// Largest program that a pattern may compile to, in bytes. The largest of the Core Rule Set has about a quarter of it.
+pub const PROGRAM_BYTES: usize = 1 << 20;
 /// Most that one lazily built automaton keeps, in bytes.
-pub const LAZY_DFA_BYTES: usize = 1 << 20;
+pub const LAZY_DFA_BYTES: usize = 2 << 20;
 /// Slots of the groups 0 to 9, two each.
 const SLOTS: usize = 2 * (LAST_GROUP as usize + 1);
 
@@ -369,6 +369,20 @@ mod tests {
         assert!(Regex::compile(&"a".repeat(1 << 17)).is_err());
         let large = Regex::compile("(?:(?:[a-z]{1000}){1000}){1000}");
         assert!(large.is_err_and(|refused| refused.reason.contains("larger than")));
+    }
+
+    #[test]
+    fn the_largest_program_leaves_room_for_its_automaton() {
+        // A class of many ranges, repeated, makes the most states of few bytes.
+        let pattern = |count: usize| "[acegikmoqsuwy]".repeat(count);
+        let largest = (1..).find(|&step| Regex::compile(&pattern(step * 200)).is_err()).unwrap() * 200 - 200;
+        let nfa = regex_automata::nfa::thompson::Compiler::new()
+            .configure(regex_automata::nfa::thompson::Config::new().utf8(false))
+            .build_from_hir(&Regex::compile(&pattern(largest)).unwrap().hir)
+            .unwrap();
+        let config = regex_automata::hybrid::dfa::Config::new();
+        let needed = config.get_minimum_cache_capacity(&nfa).unwrap();
+        assert!(needed <= LAZY_DFA_BYTES, "{needed} for {largest}");
     }
 
     #[test]
