@@ -170,11 +170,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("a.conf");
         std::fs::write(&file, "# fine\nSecRule ARG \"@rx a\" \"id:1\"\n").expect("written");
-        let Err(wrong) = read(&[file.clone()]) else { panic!("a variable that is none") };
+        let Err(wrong) = read(std::slice::from_ref(&file)) else { panic!("a variable that is none") };
         let faults = wrong.faults();
         assert_eq!(faults[0].words, format!("{}:2:9: no variable is called `ARG`", file.display()));
         std::fs::write(&file, "SecRule ARGS \"@rx a(?=b)\" \"id:1\"\n").expect("written");
-        let Err(wrong) = read(&[file.clone()]) else { panic!("an expression that looks ahead") };
+        let Err(wrong) = read(std::slice::from_ref(&file)) else { panic!("an expression that looks ahead") };
         assert!(wrong.faults()[0].words.starts_with(&format!("{}:1:", file.display())), "{:?}", wrong.faults());
         let Err(wrong) = read(&[dir.path().join("*.rules")]) else { panic!("nothing fits") };
         assert!(wrong.faults()[0].words.starts_with("no file fits"));
