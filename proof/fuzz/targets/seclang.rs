@@ -6,18 +6,22 @@ use portcullis_waf::seclang::diagnostic::Refused;
 use portcullis_waf::seclang::parse::{Files, parse};
 use portcullis_waf::seclang::resolve::resolve;
 
-/// One file, which rules may include: the text itself.
-struct Itself<'a>(&'a [u8]);
+/// Two files that rules may name: rules, or phrases, and a map. That files which include themselves end is a test's.
+struct TwoFiles;
 
-impl Files for Itself<'_> {
+impl Files for TwoFiles {
     fn read(&self, _beside: &str, name: &str) -> Option<Vec<u8>> {
-        (name == "a").then(|| self.0.to_vec())
+        match name {
+            "a" => Some(b"SecMarker END\n".to_vec()),
+            "m" => Some(b"20127 (US-ASCII)\n00a1:21\n".to_vec()),
+            _ => None,
+        }
     }
 }
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    match parse(&[("rules.conf", text)], &Itself(data)) {
+    match parse(&[("rules.conf", text)], &TwoFiles) {
         Ok(read) => {
             for directive in &read.directives {
                 let source = &read.sources[directive.span.file as usize];
