@@ -1,8 +1,10 @@
-//! JSON (RFC 8259) as fields: `{"a": {"b": [1, "x"]}}` is `json.a.b.array_0` with `1` and `json.a.b.array_1` with `x`.
+//! JSON (RFC 8259) as fields: `{"a": {"b": [1, "x"]}}` is `json.a.b.array_0` with `1`, `json.a.b.array_1` with `x`, and
+//! `json.a.b` with `2`.
 //!
 //! Names are `ModSecurity` 3's: the document is `json`, members follow a dot, elements are `.array_N`, an empty key is
-//! `empty-key`, empty objects and arrays give nothing, `null` is an empty value, numbers stay as they are written. Duplicate
-//! keys are kept, each in its place. A lone surrogate becomes `?` and swallows nothing of what follows it; a byte order mark
+//! `empty-key`, empty objects and arrays give nothing, `null` is an empty value, numbers stay as they are written. An array
+//! also stands under its own name, with the number of its elements behind them, as Coraza gives it: rules that ask how
+//! parameters are called ask for that name, too. Duplicate keys are kept, each in its place. A lone surrogate becomes `?` and swallows nothing of what follows it; a byte order mark
 //! is skipped. What is not JSON is a fault where it shows; so is nesting beyond the bound.
 
 use super::{Bounds, Fields, Outcome, TOO_MANY_BYTES, urlencoded::hex_value};
@@ -133,7 +135,10 @@ impl Reader<'_> {
                     }
                     return Ok(Then::Value);
                 }
-                Some(b']') if array => self.at += 1,
+                Some(b']') if array => {
+                    self.at += 1;
+                    self.leaf(Self::elements)?;
+                }
                 Some(b'}') if !array => self.at += 1,
                 Some(_) => return Err("a comma or the end of the object or array is expected here"),
                 None => return Err(UNFINISHED),
@@ -190,6 +195,12 @@ impl Reader<'_> {
         // What was read of a broken value counts: it is what an application that is less strict would see.
         self.fields.finish(draft, value_at);
         read
+    }
+
+    /// Writes how many elements the array had that ends here.
+    fn elements(&mut self, out: &mut Vec<u8>) -> Result<(), &'static str> {
+        push_decimal(self.levels.last().and_then(|level| level.elements).unwrap_or(0), out);
+        Ok(())
     }
 
     /// Writes a string decoded. It is never longer than it was written.
@@ -355,7 +366,7 @@ mod tests {
 
     #[test]
     fn names_and_values_are_modsecuritys() {
-        // Each was put to libmodsecurity 3.0.15.
+        // Each was put to libmodsecurity 3.0.15, which has all but the arrays themselves.
         let cases: &[(&str, &[(&str, &str)])] = &[
             ("", &[]),
             ("{}", &[]),
@@ -370,6 +381,8 @@ mod tests {
                     ("json.b.array_0", "1"),
                     ("json.b.array_1.array_0", "2"),
                     ("json.b.array_1.array_1.c", ""),
+                    ("json.b.array_1", "2"),
+                    ("json.b", "2"),
                     ("json.empty-key", "5"),
                     ("json.d.empty-key.x", "true"),
                 ],
@@ -378,13 +391,25 @@ mod tests {
                 r#"[[1],[{"a":"x"},2],3]"#,
                 &[
                     ("json.array_0.array_0", "1"),
+                    ("json.array_0", "1"),
                     ("json.array_1.array_0.a", "x"),
                     ("json.array_1.array_1", "2"),
+                    ("json.array_1", "2"),
                     ("json.array_2", "3"),
+                    ("json", "3"),
                 ],
             ),
             (r#"{"a":{"b":{"c":1},"d":2},"e":false}"#, &[("json.a.b.c", "1"), ("json.a.d", "2"), ("json.e", "false")]),
-            (r#"{"a":[],"":[1],"b":[[],[5]]}"#, &[("json.empty-key.array_0", "1"), ("json.b.array_1.array_0", "5")]),
+            (
+                r#"{"a":[],"":[1],"b":[[],[5]]}"#,
+                &[
+                    ("json.empty-key.array_0", "1"),
+                    ("json.empty-key", "1"),
+                    ("json.b.array_1.array_0", "5"),
+                    ("json.b.array_1", "1"),
+                    ("json.b", "2"),
+                ],
+            ),
             (r#"{"a":1.5e3,"b":-0,"c":1E+2}"#, &[("json.a", "1.5e3"), ("json.b", "-0"), ("json.c", "1E+2")]),
             (r#"{"x.y":1}"#, &[("json.x.y", "1")]),
             (r#"{"a":1,"a":2}"#, &[("json.a", "1"), ("json.a", "2")]),
@@ -438,7 +463,7 @@ mod tests {
             (b"{\"a\" 1}", 5, &[]),
             (b"{\"a\":tru}", 5, &[""]),
             (b"/*c*/{\"a\":1}", 0, &[]),
-            (b"[1]]", 3, &["1"]),
+            (b"[1]]", 3, &["1", "1"]),
             (b"[}", 1, &[]),
             (b"[1}", 2, &["1"]),
             (b"{\"a\":1]", 6, &["1"]),
@@ -531,7 +556,10 @@ mod tests {
                 for (index, element) in elements.iter().enumerate() {
                     flatten(&format!("{name}.array_{index}"), element, out);
                 }
-                return;
+                if elements.is_empty() {
+                    return;
+                }
+                elements.len().to_string()
             }
             Value::Object(members) => {
                 for (key, member) in members {
