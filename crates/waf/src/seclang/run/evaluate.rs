@@ -194,18 +194,10 @@ impl Transaction {
         }
         let mut any = false;
         if let Some((start, end)) = work {
-            let mut last = None;
             for nth in start..end {
                 let Some((_, value, form)) = self.work.get(nth).copied() else { break };
-                // A value matches once, however many of its forms do.
-                if last == Some(value) {
-                    continue;
-                }
-                if let Some(subject) = self.wanted(program, test, position, value, form)
-                    && self.ask(program, rule, test, subject, part)
-                {
-                    last = Some(value);
-                    any = true;
+                if let Some(subject) = self.wanted(program, test, position, value, form) {
+                    any |= self.ask(program, rule, test, subject, part);
                 }
             }
             return any;
@@ -279,10 +271,14 @@ impl Transaction {
                         let mut last = None;
                         for way in &test.ways {
                             let form = self.store.transformed(program, value, *way);
-                            let subject = Subject { variable: aim.variable, form, ..subject };
-                            if last.replace(form) != Some(form) && self.ask(program, rule, test, subject, part) {
-                                any = true;
-                                break;
+                            if last.replace(form) != Some(form) {
+                                any |= self.ask(
+                                    program,
+                                    rule,
+                                    test,
+                                    Subject { variable: aim.variable, form, ..subject },
+                                    part,
+                                );
                             }
                         }
                     }
@@ -451,11 +447,15 @@ impl Transaction {
         subject: Subject,
         part: &mut Option<(usize, usize)>,
     ) -> bool {
+        let mut any = false;
         let mut last = None;
-        test.ways.iter().any(|way| {
+        for way in &test.ways {
             let form = self.store.transform_all(program, subject.form, *way);
-            last.replace(form) != Some(form) && self.ask(program, rule, test, Subject { form, ..subject }, part)
-        })
+            if last.replace(form) != Some(form) {
+                any |= self.ask(program, rule, test, Subject { form, ..subject }, part);
+            }
+        }
+        any
     }
 
     /// Asks the operator, and does what follows where it holds.

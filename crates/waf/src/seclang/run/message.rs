@@ -30,9 +30,10 @@ pub(super) fn request_line(
         Some(at) => (local.get(..at).unwrap_or_default(), local.get(at + 1..).unwrap_or_default()),
         None => (local, &b""[..]),
     };
-    // As `ModSecurity` 3 shows them: decoded once, where `REQUEST_URI_RAW` and `QUERY_STRING` are as they came.
+    // As `ModSecurity` 3 shows them: decoded once, where `QUERY_STRING` is as it came. So is `REQUEST_URI`, which that decodes
+    // and Coraza and `ModSecurity` 2 do not: rules that look at it look at the arguments, too, and would count them twice.
+    store.set(Variable::RequestUri, local);
     let path = unescaped(path);
-    store.set(Variable::RequestUri, &unescaped(local));
     store.set(Variable::RequestFilename, &path);
     store.set(Variable::RequestBasename, path.rsplit(|byte| matches!(byte, b'/' | b'\\')).next().unwrap_or_default());
     store.set(Variable::PathInfo, &path);

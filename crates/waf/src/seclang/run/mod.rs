@@ -619,12 +619,13 @@ mod tests {
                 &[1],
             ),
             (
-                "once for each value",
-                "SecRule ARGS \"@rx b\" \"id:1,nolog,t:lowercase,t:htmlEntityDecode,multiMatch,setvar:tx.n=+1\"\nSecRule TX:n \"@eq 1\" \"id:2\"",
+                "once for each form that matches",
+                "SecRule ARGS \"@rx b\" \"id:1,nolog,t:lowercase,t:htmlEntityDecode,multiMatch,setvar:tx.n=+1\"\nSecRule TX:n \"@eq 3\" \"id:2\"",
                 "/?a=b%26lt;B",
                 "",
                 &[2],
             ),
+            ("as it came", r#"SecRule REQUEST_URI "@streq /a%20b?c=%41" "id:1""#, "/a%20b?c=%41", "", &[1]),
             ("decoded once", r#"SecRule REQUEST_FILENAME "@streq /a b%41" "id:1""#, "/a%20b%2541", "", &[1]),
             (
                 "only after the last",
