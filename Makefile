@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup bench soak fuzz sweep reference build release
+.PHONY: help demo test check setup bench crs soak fuzz sweep reference build release
 
 # Debian's nginx and haproxy live in sbin.
 export PATH := $(PATH):/usr/sbin:/sbin:$(HOME)/.cargo/bin
@@ -39,6 +39,10 @@ bench: ## side by side with Debian's nginx and haproxy; ARGS="--only NAME --roun
 	@cargo build --quiet --locked --release -p portcullis
 	@cargo build --quiet --locked --profile quick -p portcullis-bench
 	@"$(TARGET)/quick/bench" --gate "$(TARGET)/release/portcullis" $(ARGS)
+
+crs: ## the Core Rule Set's regression cases, and blocking beside other engines; ARGS="--only 942100 --show 500"
+	@scripts/setup.sh build
+	@cargo run --quiet --locked --profile quick -p portcullis-crs -- $(ARGS)
 
 soak: ## full load with a reload and a take-over every 10 s; ARGS="--seconds 300"
 	@scripts/setup.sh

@@ -38,6 +38,7 @@ pub const ROOMS: &[(&str, Room)] = &[
     ("portcullis", Room::Binary),
     ("portcullis-suite", Room::Proof),
     ("portcullis-bench", Room::Proof),
+    ("portcullis-crs", Room::Proof),
     ("portcullis-tidy", Room::Proof),
 ];
 
