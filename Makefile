@@ -3,14 +3,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup bench crs soak fuzz sweep reference build release
+.PHONY: help demo test check setup bench crs soak fuzz sweep reference build release waf-accuracy
 
 # Debian's nginx and haproxy live in sbin.
 export PATH := $(PATH):/usr/sbin:/sbin:$(HOME)/.cargo/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## three sample platforms, their supporters and the gate on loopback; ARGS="--http 8081" and the like
 	@scripts/setup.sh build
@@ -60,3 +60,7 @@ sweep: ## every scenario with many seeds, in virtual time; ARGS="--seeds 32 --on
 
 reference: ## check the generated reference pages; UPDATE=1 writes them
 	@scripts/reference.sh
+
+waf-accuracy: ## what the built-in detection blocks of attacks and of ordinary traffic, and how long it takes; ARGS="--show 20"
+	@scripts/setup.sh build
+	@cargo run --quiet --locked --profile quick -p portcullis-waf --example accuracy -- $(ARGS)

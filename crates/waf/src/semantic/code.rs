@@ -9,9 +9,9 @@ use super::text::{any, at, begins, from, part, skip_space, skip_space_back, word
 use super::words::{self, CODE_NAME, CODE_SINK};
 
 /// Longest expression of a template that is read.
-const EXPRESSION_BYTES_MAX: usize = 1024;
+const EXPRESSION_BYTES_MAX: usize = 512;
 /// Most expressions of a text that are read.
-const EXPRESSIONS_MAX: usize = 256;
+const EXPRESSIONS_MAX: usize = 64;
 
 pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     let (text, seen) = (look.text, look.seen);
@@ -255,7 +255,7 @@ fn chains(text: &[u8], report: &mut Report) {
         let name = word(text, position);
         let here = from(text, position.saturating_sub(1));
         let before = at(text, position.wrapping_sub(1));
-        if words::may_begin(*byte, at(name, 1), at(name, 2))
+        if words::kinds(name) != 0
             || matches!(before, b'@' | b'#' | b'$')
             || matches!(byte, b'T' | b't') && name.len() == 1
         {
@@ -278,21 +278,21 @@ fn chains(text: &[u8], report: &mut Report) {
 
 /// `<?php …`, `<% … %>`: code inside of markup.
 fn embedded(text: &[u8], place: Place, report: &mut Report) {
+    // What makes an opening code is looked for once, behind the first of each kind.
+    let mut short = None;
+    let mut page = None;
     for open in memchr::memchr_iter(b'<', text) {
-        let rest = part(text, open + 1, open + 1 + 4096);
+        let rest = from(text, open + 1);
         let span = (open, open + 60);
         let mark = at(rest, 0);
-        if mark == b'?' {
+        // In a file that is no text, two of its bytes may look like it: some bytes more must look like code.
+        let code = place != Place::File
+            || rest.iter().skip(2).take(24).all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 32..=126));
+        if mark == b'?' && code {
             let php = begins(rest, b"?php") && !in_word(at(rest, 4)) || begins(rest, b"?=");
-            let short = matches!(at(rest, 1), b' ' | b'\n' | b'\t' | b'$' | b'`' | b'@')
-                && any(
-                    part(rest, 0, 400),
-                    &[b"echo", b"eval", b"system", b"$_", b"exec", b"passthru", b"`", b"include", b"assert"],
-                );
-            // In a file that is not text, two of its bytes may look like it: it must look like code for some bytes more.
-            let code = place != Place::File
-                || from(rest, 2).iter().take(24).all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 32..=126));
-            if (php || short) && code && !begins(rest, b"?xml") {
+            let tagged = matches!(at(rest, 1), b' ' | b'\n' | b'\t' | b'$' | b'`' | b'@')
+                && *short.get_or_insert_with(|| any(rest, SHORT_TAGS));
+            if php || tagged {
                 report.add(
                     Class::Code,
                     if begins(rest, b"?=") && place == Place::File { 4 } else { 6 },
@@ -300,49 +300,43 @@ fn embedded(text: &[u8], place: Place, report: &mut Report) {
                     "code of PHP",
                 );
             }
-        } else if mark == b'%' && at(rest, 1) != b'%' {
-            let telling = any(
-                part(rest, 0, 600),
-                &[
-                    b"runtime",
-                    b"request",
-                    b"response",
-                    b"eval",
-                    b"execute",
-                    b"processbuilder",
-                    b"createobject",
-                    b"system",
-                    b"import=",
-                    b"page ",
-                    b"new java",
-                    b"out.print",
-                    b"`",
-                    b"exec(",
-                    b"file.",
-                    b"io.popen",
-                    b"7*7",
-                    b"dir.",
-                ],
-            );
-            let closed = memchr::memmem::find(rest, b"%>").is_some();
-            let code = place != Place::File
-                || from(rest, 1).iter().take(24).all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 32..=126));
-            if closed && code {
-                let expression = matches!(at(rest, 1), b'=' | b'@' | b'!' | b'#');
-                report.add(
-                    Class::Code,
-                    if telling {
-                        6
-                    } else {
-                        3 + 2 * u8::from(expression && place != Place::File && arithmetic(from(rest, 2)))
-                    },
-                    span,
-                    "code of a server page",
-                );
+        } else if mark == b'%' && at(rest, 1) != b'%' && code {
+            let (closed, telling) =
+                *page.get_or_insert_with(|| (memchr::memmem::find(rest, b"%>").is_some(), any(rest, PAGES)));
+            if closed {
+                let expression = matches!(at(rest, 1), b'=' | b'@' | b'!' | b'#') && place != Place::File;
+                let inner = part(rest, 2, 80);
+                let inner = part(inner, 0, memchr::memmem::find(inner, b"%>").unwrap_or(0));
+                let score = if telling { 6 } else { 3 + 2 * u8::from(expression && arithmetic(inner)) };
+                report.add(Class::Code, score, span, "code of a server page");
             }
         }
     }
 }
+
+/// What code of PHP behind a short tag has.
+const SHORT_TAGS: &[&[u8]] =
+    &[b"echo", b"eval", b"system(", b"$_", b"exec(", b"passthru", b"`", b"include", b"assert("];
+
+/// What code of a server page has.
+const PAGES: &[&[u8]] = &[
+    b"runtime",
+    b"request",
+    b"response",
+    b"eval",
+    b"execute",
+    b"processbuilder",
+    b"createobject",
+    b"system",
+    b"import=",
+    b"page ",
+    b"new java",
+    b"out.print",
+    b"`",
+    b"exec(",
+    b"file.",
+    b"popen",
+];
 
 /// What opens an expression of a template and what closes it.
 const MARKS: &[(&[u8], &[u8])] = &[
@@ -364,13 +358,18 @@ fn templates(text: &[u8], report: &mut Report) {
         for start in [brace.saturating_sub(1), brace] {
             let here = from(text, start);
             let Some((open, close)) = MARKS.iter().find(|(open, _)| here.starts_with(open)) else { continue };
-            read += 1;
-            if read > EXPRESSIONS_MAX {
-                return;
-            }
             let inner = part(here, open.len(), EXPRESSION_BYTES_MAX);
             let closed = memchr::memmem::find(inner, close);
             let inner = part(inner, 0, closed.unwrap_or(inner.len()));
+            // A placeholder: a name and nothing else.
+            if inner.iter().all(|byte| in_word(*byte) || matches!(byte, b' ' | b'.')) && inner.len() > 12 {
+                break;
+            }
+            read += 1;
+            if read > EXPRESSIONS_MAX {
+                report.add(Class::Template, 3, (start, start + 2), "more expressions than are read");
+                return;
+            }
             let score = expression(inner, open, closed.is_some());
             report.add(
                 Class::Template,

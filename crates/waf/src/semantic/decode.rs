@@ -8,12 +8,13 @@ use super::scan::{Seen, has};
 /// Shortest text that is taken for base64.
 pub(super) const BASE64_BYTES_MIN: usize = 12;
 
-/// Whether some layer could be there at all, by the bytes that a value has.
-pub(super) fn plausible(seen: Seen) -> bool {
+/// Whether some layer could be there at all, by what a value has.
+pub(super) fn plausible(text: &[u8], seen: Seen) -> bool {
+    let all = |bits: u32| seen.bytes & bits == bits;
     seen.bytes(has::PERCENT | has::BACKSLASH | has::HIGH | has::CONTROL)
-        || seen.bytes(has::AMPERSAND)
-        || seen.bytes(has::PLUS) && seen.bytes(has::LETTER)
-        || seen.bytes & (has::DIGIT | has::LETTER) == has::DIGIT | has::LETTER && seen.bytes(has::DOT | has::SLASH)
+        || seen.bytes(has::AMPERSAND) && seen.bytes(has::SEMICOLON | has::HASH)
+        || all(has::PLUS | has::LETTER) && memchr::memmem::find(text, b"+A").is_some()
+        || all(has::DIGIT | has::LETTER) && memchr::memmem::find(text, b"0x").is_some()
 }
 
 /// Undoes one layer into `out`, which is cleared. Returns whether anything changed.

@@ -140,8 +140,8 @@ pub struct Findings {
     pub(super) tokens: Vec<super::sql::Token>,
     /// Bytes that may still be looked at for the value under way.
     pub(super) budget: usize,
-    /// Virtual patches whose method and path fit this request.
-    pub(super) patches: u64,
+    /// Virtual patches that fit this request so far.
+    pub(super) progress: super::patches::Progress,
 }
 
 impl Findings {
@@ -155,7 +155,7 @@ impl Findings {
     pub fn clear(&mut self) {
         self.list.clear();
         self.best = [0; Class::ALL.len()];
-        self.patches = 0;
+        self.progress.clear();
         for room in &mut self.room {
             room.clear();
             room.shrink_to(ROOM_KEPT_BYTES);
@@ -175,13 +175,14 @@ impl Findings {
         self.best.iter().map(|best| u32::from(*best)).sum()
     }
 
-    /// Adds one; of a class only what scores higher than all before.
+    /// Adds one; of a class only what scores higher than all before, and every virtual patch.
     pub(super) fn add(&mut self, place: Place, name: &[u8], text: &[u8], decoded: u8, hit: &Hit) {
         let Some(best) = self.best.get_mut(hit.class as usize) else { return };
-        if hit.score <= *best || hit.score < SCORE_MIN {
+        let counted = hit.score > *best && hit.score >= SCORE_MIN;
+        if !counted && hit.patch.is_none() {
             return;
         }
-        *best = hit.score;
+        *best = hit.score.max(*best);
         if self.list.len() < FINDINGS_MAX {
             let matched = text.get(hit.start..hit.end.min(text.len())).unwrap_or(text);
             self.list.push(Finding {

@@ -10,6 +10,8 @@ use super::words::{self, ELEMENT, EVENT, SCHEME, SCRIPT_NAME};
 
 /// Longest tag that is read; what stands behind is read as text.
 const TAG_BYTES_MAX: usize = 2048;
+/// How much of the content of a style is read.
+const STYLE_BYTES_MAX: usize = 256;
 /// Most attributes of a tag that are read.
 const ATTRIBUTES_MAX: usize = 64;
 
@@ -107,7 +109,8 @@ fn tag(text: &[u8], open: usize, report: &mut Report) -> usize {
         // An element that was left open at the end swallows the application's own markup.
         if is(name, b"style") {
             let content = from(text, end);
-            let content = part(content, 0, find(content, b"</").unwrap_or(content.len()).min(TAG_BYTES_MAX));
+            let content = part(content, 0, STYLE_BYTES_MAX);
+            let content = part(content, 0, memchr::memmem::find(content, b"</").unwrap_or(content.len()));
             if any(content, &[b"@import", b"javascript:", b"-moz-binding", b"behavior", b"expression("]) {
                 report.add(Class::Script, 5, (open, end), "a style that loads or runs");
             }

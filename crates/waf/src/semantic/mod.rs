@@ -29,6 +29,7 @@ mod html;
 mod lookup;
 mod markup;
 mod nested;
+pub mod patches;
 mod path;
 mod query;
 mod request;
@@ -52,6 +53,10 @@ use scan::{Seen, has, scan};
 pub const DEPTH_MAX: usize = 8;
 /// How many times its own length of a value is looked at, all layers and parts together. Reaching it is a finding.
 pub const BUDGET_FACTOR: usize = 12;
+/// The same for long values, which have fewer layers where they are honest, beyond [`BUDGET_LONG`].
+pub const BUDGET_FACTOR_LONG: usize = 4;
+/// From how many bytes on a value is long, times [`BUDGET_FACTOR_LONG`].
+pub const BUDGET_LONG: usize = 64 << 10;
 /// What every value may have looked at, however short.
 const BUDGET_MIN: usize = 4096;
 
@@ -110,17 +115,25 @@ impl Detector {
     /// Looks at one value. `value` is as the application's framework hands it out: a query parameter decoded once, a string of
     /// JSON unescaped, a header as it came.
     pub fn value(&self, place: Place, name: &[u8], value: &[u8], findings: &mut Findings) {
+        if patches::wait(findings) {
+            patches::value(place, name, value, findings);
+        }
         let seen = scan(value);
         if is_quiet(seen) && !nested::might_be_base64(value, seen) {
             return;
         }
-        findings.budget = value.len().saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_MIN);
+        let most = value.len().saturating_mul(BUDGET_FACTOR_LONG).saturating_add(BUDGET_LONG);
+        findings.budget = value.len().saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_MIN).min(most);
         self.layer(&Look { text: value, seen, place, name }, 0, findings);
     }
 
     /// Reads a text with every lexer that could fire, then what is inside of it, then what it is when it is decoded.
     fn layer(&self, look: &Look<'_>, depth: usize, findings: &mut Findings) {
         let Look { text, seen, place, name } = *look;
+        // What is to be blocked is not looked at any further: the worst inputs are attacks.
+        if depth > 0 && self.blocks(findings) {
+            return;
+        }
         if is_quiet(seen) && !nested::might_be_base64(text, seen) {
             return;
         }
@@ -172,7 +185,7 @@ impl Detector {
             let decoded = |out: &[u8], findings: &mut Findings| {
                 self.layer(&Look { text: out, seen: scan(out), place, name }, depth + 1, findings);
             };
-            if decode::plausible(seen) && decode::layer(text, &mut out) {
+            if decode::plausible(text, seen) && decode::layer(text, &mut out) {
                 decoded(&out, findings);
             }
             if nested::plus_is_space(text, seen) {
@@ -238,4 +251,93 @@ fn is_binary(text: &[u8], seen: Seen) -> bool {
 fn is_quiet(seen: Seen) -> bool {
     const PLAIN: u32 = has::LETTER | has::DIGIT | has::SPACE | has::MINUS | has::UNDERSCORE | has::DOT | has::OTHER;
     seen.bytes & !PLAIN == 0 && seen.words == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Evasions and their twins: `specs/waf-semantic/*.toml`.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test reads its cases")]
+    fn evasions_are_seen_and_twins_pass() {
+        let detector = Detector::new(Settings::default());
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../specs/waf-semantic");
+        let mut cases = 0;
+        for entry in std::fs::read_dir(directory).expect("the cases").flatten() {
+            let text = std::fs::read_to_string(entry.path()).expect("a file of cases");
+            let file: toml::Table = text.parse().expect("TOML");
+            for case in file["case"].as_array().expect("cases") {
+                let field = |name: &str| {
+                    case.get(name).and_then(toml::Value::as_str).unwrap_or_else(|| panic!("{name} in {case}"))
+                };
+                let place = Place::ALL.iter().find(|place| place.as_str() == field("place")).expect("a place");
+                let judge = |text: &str| {
+                    let mut findings = Findings::new();
+                    detector.value(*place, b"q", text.as_bytes(), &mut findings);
+                    (detector.blocks(&findings), findings)
+                };
+                let (blocked, findings) = judge(field("attack"));
+                let class = findings.list().iter().any(|finding| finding.class.as_str() == field("class"));
+                assert!(blocked && class, "{}: {:?}", field("name"), findings.list());
+                let (blocked, findings) = judge(field("twin"));
+                assert!(!blocked, "{}, its twin: {:?}", field("name"), findings.list());
+                cases += 1;
+            }
+        }
+        assert!(cases >= 30, "{cases}");
+    }
+
+    proptest! {
+        /// Whatever comes, something is said of it, within the budget, and the same when it is said again.
+        #[test]
+        fn any_bytes_are_judged_alike_twice(text in prop::collection::vec(any::<u8>(), 0..600), place in 0..Place::ALL.len()) {
+            let detector = Detector::new(Settings::default());
+            let mut findings = Findings::new();
+            detector.value(Place::ALL[place], b"name", &text, &mut findings);
+            let first = (findings.score(), findings.list().to_vec());
+            findings.clear();
+            detector.value(Place::ALL[place], b"name", &text, &mut findings);
+            prop_assert_eq!(first, (findings.score(), findings.list().to_vec()));
+        }
+
+        /// Code-like text reaches the lexers more often than any bytes do.
+        #[test]
+        fn code_like_text_is_judged(pieces in prop::collection::vec(prop::sample::select(vec![
+            "'", "\"", "`", "<", ">", "(", ")", "{", "${", "%", "%25", "\\", "/*", "*/", "--", ";", "|", "&", "select", "union",
+            " or ", "script", "on", "=", "alert", "../", "etc", "passwd", "http://", "127.1", "{{", "}}", "jndi:", "\n", "\u{ff1c}", "1",
+        ]), 0..60)) {
+            let detector = Detector::new(Settings::default());
+            let mut findings = Findings::new();
+            for place in Place::ALL {
+                findings.clear();
+                detector.value(*place, b"name", pieces.concat().as_bytes(), &mut findings);
+                prop_assert!(findings.list().len() <= FINDINGS_MAX);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_is_not_told() {
+        let settings = Settings { allowed: vec![Class::Sql], ..Settings::default() };
+        let detector = Detector::new(settings);
+        let mut findings = Findings::new();
+        detector.value(Place::Query, b"q", b"1 union select 1,2", &mut findings);
+        assert_eq!(findings.score(), 0);
+        detector.value(Place::Query, b"q", b"<script>alert(1)</script>", &mut findings);
+        assert!(detector.blocks(&findings));
+    }
+
+    #[test]
+    fn more_layers_than_are_undone_are_told() {
+        let mut text = b"%".to_vec();
+        text.extend(b"25".repeat(20));
+        text.extend(b"3Cscript>");
+        let detector = Detector::new(Settings { sensitivity: Sensitivity::High, ..Settings::default() });
+        let mut findings = Findings::new();
+        detector.value(Place::Query, b"q", &text, &mut findings);
+        assert!(detector.blocks(&findings), "{:?}", findings.list());
+    }
 }

@@ -5,6 +5,7 @@
 use super::finding::{Look, Place};
 use super::scan::{Seen, class, has};
 use super::text::{at, begins, find, from, part, skip_space};
+use super::words::{self, Kinds};
 
 /// A value inside of a value.
 pub(super) struct Part<'a> {
@@ -182,12 +183,14 @@ fn string_end(text: &[u8], mut position: usize) -> usize {
     text.len()
 }
 
+/// Words that make it worth to read plus signs as spaces.
+const MEANT: Kinds = words::SQL | words::COMMAND | words::COMMAND_WEAK | words::COMMAND_WINDOWS | words::EVENT;
+
 /// Whether plus signs could stand for spaces that were never decoded.
 pub(super) fn plus_is_space(text: &[u8], seen: Seen) -> bool {
     seen.bytes(has::PLUS)
         && !seen.bytes(has::SPACE)
-        && (seen.words != 0 || seen.bytes(has::STAR))
-        && memchr::memchr(b'+', text).is_some()
+        && (seen.words(MEANT) || seen.bytes(has::STAR) && memchr::memmem::find(text, b"/**/").is_some())
 }
 
 /// Whether a text is long enough and made of the letters of base64 alone, or begins as bytes that are written as numbers.

@@ -4,9 +4,9 @@
 //! to be stolen; and wrappers that make a name of a file something else.
 
 use super::finding::{Class, Look, Place, Report};
-use super::scan::{has, in_word};
+use super::scan::{class, has, in_word};
 use super::text::{at, begins, find, from, part};
-use super::words::{FILE, SCHEME};
+use super::words::{self, FILE, SCHEME};
 
 pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     let (text, seen) = (look.text, look.seen);
@@ -15,7 +15,7 @@ pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     } else {
         0
     };
-    if seen.words(FILE) || seen.bytes(has::DOT) && (seen.bytes(has::SLASH) || look.place == Place::FileName) {
+    if seen.words(FILE) || ups > 0 {
         files(text, look.place, ups, report);
     }
     if seen.bytes(has::COLON) && seen.bytes(has::SLASH) && seen.words(SCHEME) {
@@ -152,24 +152,28 @@ const FILES: &[(&[u8], &[u8], u8)] = &[
 const BETWEEN_BYTES_MAX: usize = 14;
 
 fn files(text: &[u8], place: Place, ups: usize, report: &mut Report) {
-    // Anchored at the last letter before a name ends, so that each is looked at where it could be.
-    for (name, before, sure) in FILES {
-        let mut next = 0;
-        let mut tries = 0;
-        while let Some(found) = find(from(text, next), name).map(|found| found + next) {
-            next = found + name.len();
-            tries += 1;
-            if tries > 32 {
-                break;
-            }
-            if let Some(score) = mention(text, found, name, before, *sure, place, ups) {
-                report.add(
-                    Class::Path,
-                    score,
-                    (found.saturating_sub(before.len() + 2), found + name.len()),
-                    "a file that is asked for to be read by others",
-                );
-                break;
+    // Each name begins with a word of the table: only there is it compared.
+    let mut position = 0;
+    while let Some(byte) = text.get(position) {
+        if class(*byte) & (has::LETTER | has::UNDERSCORE) == 0 {
+            position += 1;
+            continue;
+        }
+        let start = position;
+        while text.get(position).is_some_and(|byte| in_word(*byte)) {
+            position += 1;
+        }
+        let known = words::kinds(part(text, start, position)) & FILE != 0;
+        if !known {
+            continue;
+        }
+        for (name, before, sure) in FILES {
+            let found = start.saturating_sub(usize::from(name.starts_with(b".")));
+            if begins(from(text, found), name)
+                && let Some(score) = mention(text, found, name, before, *sure, place, ups)
+            {
+                let span = (found.saturating_sub(before.len() + 2), found + name.len());
+                report.add(Class::Path, score, span, "a file that is asked for to be read by others");
             }
         }
     }

@@ -3,14 +3,19 @@
 use super::finding::{Class, Look, Place, Report};
 use super::scan::{has, in_word};
 use super::text::{any, at, begins, find, from, part, skip_space, word};
-use super::words::{self, NOSQL};
+use super::words::{self, DIRECTORY, NOSQL};
 
 pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     let (text, seen) = (look.text, look.seen);
     if seen.bytes(has::PAREN) && seen.bytes(has::EQUALS | has::STAR) {
         ldap(text, report);
     }
-    if seen.bytes(has::PAREN | has::SLASH) && seen.bytes(has::QUOTE | has::COLON | has::BRACKET | has::PIPE) {
+    let union = seen.bytes(has::PIPE) && seen.bytes(has::SLASH) && seen.bytes(has::QUOTE | has::BRACKET);
+    if union
+        || seen.words(DIRECTORY)
+            && seen.bytes(has::PAREN | has::SLASH)
+            && seen.bytes(has::QUOTE | has::COLON | has::BRACKET)
+    {
         xpath(text, report);
     }
     if seen.bytes(has::DOLLAR) {

@@ -5,17 +5,33 @@
 
 use super::finding::{Findings, Place};
 use super::text::{at, begins, from, part, skip_space};
-use super::{Detector, decode};
+use super::{Detector, decode, patches};
 
 impl Detector {
-    /// Looks at a request line: the path as it came, and each parameter of the query.
-    pub fn request_line(&self, _method: &[u8], target: &[u8], findings: &mut Findings) {
+    /// Looks at a request line: the path as it came, and each parameter of the query. Comes before all else of a request: what
+    /// virtual patches wait for is known from here on.
+    pub fn request_line(&self, method: &[u8], target: &[u8], findings: &mut Findings) {
         let (path, query) = match memchr::memchr(b'?', target) {
             Some(mark) => (part(target, 0, mark), from(target, mark + 1)),
             None => (target, &b""[..]),
         };
+        self.patched(method, target, findings);
         self.value(Place::Path, b"", path, findings);
         self.pairs(query, Place::QueryName, Place::Query, findings);
+    }
+
+    /// Finds the virtual patches that could fit, with all layers of the target undone.
+    fn patched(&self, method: &[u8], target: &[u8], findings: &mut Findings) {
+        let (mut once, mut twice) = std::mem::take(&mut findings.pair);
+        let mut plain = target;
+        if memchr::memchr(b'%', target).is_some() {
+            decode::layer(target, &mut once);
+            decode::layer(&once, &mut twice);
+            plain = &twice;
+        }
+        let path = part(plain, 0, memchr::memchr(b'?', plain).unwrap_or(plain.len()));
+        patches::request_line(method, path, plain, findings);
+        findings.pair = (once, twice);
     }
 
     /// Looks at a header field. Cookies are looked at one by one.

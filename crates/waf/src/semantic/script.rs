@@ -313,7 +313,7 @@ fn members(text: &[u8], report: &mut Report) {
         let name = word(text, position);
         let start = position;
         position += name.len();
-        if name.len() < 4 || !words::may_begin(*byte, at(text, start + 1), at(text, start + 2)) {
+        if name.len() < 4 || words::kinds(name) == 0 {
             continue;
         }
         let kinds = words::kinds(name);

@@ -3,7 +3,7 @@
 use super::finding::{Class, Look, Place, Report};
 use super::scan::{has, in_word};
 use super::text::{any, at, begins, find, from, part, skip_space};
-use super::words::{CODE_NAME, HEADER};
+use super::words::{HEADER, OBJECT};
 
 /// Objects as programs write them down.
 pub(super) fn look(look: &Look<'_>, report: &mut Report) {
@@ -47,6 +47,18 @@ pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     if begins(text, b"s:") && seen.bytes(has::SEMICOLON) && php_strings(text) >= 2 {
         report.add(Class::Serialised, 4, whole, "values as PHP writes them down");
     }
+    if seen.bytes(has::DOLLAR) && memchr::memmem::find(text, b"_$$ND_FUNC$$_").is_some() {
+        report.add(Class::Serialised, 6, whole, "a function as an object of Node");
+    }
+    if seen.bytes(has::AT)
+        && memchr::memmem::find(text, b"@type").is_some()
+        && any(text, &[b"com.sun.", b"org.apache.", b"java.", b"javax.", b"com.alibaba."])
+    {
+        report.add(Class::Serialised, 6, whole, "a class that a parser of JSON would build");
+    }
+    if !seen.words(OBJECT) {
+        return;
+    }
     if seen.bytes(has::LINE)
         && (text.starts_with(b"c") || text.starts_with(b"(") || find(text, b"\nR").is_some())
         && any(text, &[b"cos\nsystem", b"cposix\nsystem", b"c__builtin__\n", b"csubprocess\n", b"cbuiltins\n"])
@@ -58,19 +70,7 @@ pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     {
         report.add(Class::Serialised, 5, whole, "a document of YAML that names a class");
     }
-    if seen.bytes(has::DOLLAR) && find(text, b"_$$nd_func$$_").is_some() {
-        report.add(Class::Serialised, 6, whole, "a function as an object of Node");
-    }
-    if seen.bytes(has::AT)
-        && seen.bytes(has::COLON)
-        && seen.bytes(has::DOT)
-        && any(text, &[b"\"@type\"", b"@type:"])
-        && any(text, &[b"com.sun.", b"org.apache.", b"java.", b"javax.", b"com.alibaba."])
-    {
-        report.add(Class::Serialised, 6, whole, "a class that a parser of JSON would build");
-    }
     if seen.bytes(has::COLON | has::DOT)
-        && seen.words(CODE_NAME)
         && any(
             text,
             &[

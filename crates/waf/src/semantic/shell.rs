@@ -288,6 +288,11 @@ fn separated(text: &[u8], report: &mut Report) {
             (b'|', b'|') | (b'&', b'&') => (Mark::Separator, 2),
             (b'|', _) => (Mark::Pipe, 1),
             (b'&', _) => (Mark::Ampersand, 1),
+            // Of a run of line ends the last counts.
+            (b'\n' | b'\r', b'\n' | b'\r') => {
+                position += 1;
+                continue;
+            }
             (b'\n' | b'\r', _) => (Mark::Line, 1),
             (b'\\', b'n' | b'r') => (Mark::Escaped, 2),
             (b'`', _) => (Mark::Tick, 1),

@@ -2,6 +2,9 @@
 
 use super::scan::in_word;
 
+/// Most white space that is skipped at once: more has no meaning, and to skip it again and again would not be linear.
+const SPACES_MAX: usize = 64;
+
 /// The byte at a position; 0 beyond the end.
 pub(super) fn at(text: &[u8], position: usize) -> u8 {
     text.get(position).copied().unwrap_or(0)
@@ -19,7 +22,8 @@ pub(super) fn part(text: &[u8], start: usize, end: usize) -> &[u8] {
 
 /// The first position from `position` on that is no white space as HTML, SQL and shells know it.
 pub(super) fn skip_space(text: &[u8], mut position: usize) -> usize {
-    while text.get(position).is_some_and(|byte| is_space(*byte)) {
+    let end = position.saturating_add(SPACES_MAX);
+    while position < end && text.get(position).is_some_and(|byte| is_space(*byte)) {
         position += 1;
     }
     position
@@ -27,7 +31,8 @@ pub(super) fn skip_space(text: &[u8], mut position: usize) -> usize {
 
 /// The last position before `position` that is no white space, as the position behind it.
 pub(super) fn skip_space_back(text: &[u8], mut position: usize) -> usize {
-    while position > 0 && is_space(at(text, position - 1)) {
+    let end = position.saturating_sub(SPACES_MAX);
+    while position > end && is_space(at(text, position - 1)) {
         position -= 1;
     }
     position

@@ -1,7 +1,7 @@
 //! The words that grammars know, each with what it is to whom.
 //!
 //! A word says nothing alone: it decides which lexers look, and what a word in their position means. The table is built at
-//! compile time; to look a word up costs one hash over its bytes, and a gate on its first three letters spares most of that.
+//! compile time; to look a word up costs one hash over its bytes, and a gate on its first four letters spares most of that.
 
 /// What a word is; one bit each, a word may be several things.
 pub(super) type Kinds = u32;
@@ -18,6 +18,8 @@ pub(super) const SQL_DEED: Kinds = 1 << 3;
 pub(super) const SQL_FUNCTION: Kinds = 1 << 4;
 /// A table or a variable of the database itself.
 pub(super) const SQL_SYSTEM: Kinds = 1 << 5;
+/// Any word of SQL.
+pub(super) const SQL: Kinds = SQL_VERB | SQL_AND | SQL_WORD | SQL_DEED | SQL_FUNCTION | SQL_SYSTEM;
 /// A command that is no English word.
 pub(super) const COMMAND: Kinds = 1 << 6;
 /// A command that is also a word, or too short to tell.
@@ -42,16 +44,14 @@ pub(super) const CODE_NAME: Kinds = 1 << 15;
 pub(super) const FILE: Kinds = 1 << 16;
 /// `on…`: perhaps an event handler.
 pub(super) const EVENT: Kinds = 1 << 17;
-/// Begins a markup declaration: `doctype`, `entity`, …
-pub(super) const DECLARATION: Kinds = 1 << 18;
 /// An operator of a document database, without its dollar.
 pub(super) const NOSQL: Kinds = 1 << 19;
 /// A function or an axis of XPath, an attribute or a rule of LDAP.
 pub(super) const DIRECTORY: Kinds = 1 << 20;
 /// A header that a split response would carry.
 pub(super) const HEADER: Kinds = 1 << 21;
-/// Stands for this machine or for a cloud's metadata service.
-pub(super) const HOST: Kinds = 1 << 22;
+/// Part of an object as some program writes it down.
+pub(super) const OBJECT: Kinds = 1 << 22;
 
 /// Longest word of the table.
 const WORD_BYTES_MAX: usize = 28;
@@ -59,8 +59,8 @@ const WORD_BYTES_MAX: usize = 28;
 const SLOTS: usize = 4096;
 
 struct Table {
-    /// One bit for each beginning of three letters.
-    gate: [u64; 512],
+    /// One bit for each hash of a beginning of four letters.
+    gate: [u64; 1024],
     /// One more than a position in the list of words; 0 is empty.
     slots: [u16; SLOTS],
 }
@@ -82,27 +82,47 @@ pub(super) fn kinds(word: &[u8]) -> Kinds {
     }
 }
 
-/// Whether some word of the table begins like this, the first bytes of a word with whatever follows it.
-pub(super) fn may_begin(first: u8, second: u8, third: u8) -> bool {
-    let at = beginning(first, second, third);
+/// Whether some word of the table that scanning looks for begins so: the four bytes at the beginning of a word, and which
+/// of them may stand in one.
+pub(super) fn may_begin(first: [u8; 4], inside: [bool; 4]) -> bool {
+    let [_, second, third, fourth] = inside;
+    let kept = match (second, third, fourth) {
+        (false, ..) => 0xFF,
+        (true, false, _) => 0xFFFF,
+        (true, true, false) => 0xFF_FFFF,
+        _ => 0xFFFF_FFFF,
+    };
+    let first = (u32::from_le_bytes(first) | 0x2020_2020) & kept;
+    let at = beginning(first.to_le_bytes());
     TABLE.gate.get(at / 64).is_some_and(|bits| bits >> (at % 64) & 1 == 1)
 }
 
-/// 15 bits: letters as 1 to 26, everything else as 0 or as what its low bits say, which only opens the gate more.
-const fn beginning(first: u8, second: u8, third: u8) -> usize {
-    ((first & 31) as usize) << 10 | (letter(second) as usize) << 5 | letter(third) as usize
+/// 16 bits of a hash over the first four letters, in lower case.
+const fn beginning(first: [u8; 4]) -> usize {
+    (u32::from_le_bytes(first).wrapping_mul(0x9E37_79B1) >> 16) as usize
 }
 
-const fn letter(byte: u8) -> u8 {
-    if byte.is_ascii_alphabetic() {
-        byte & 31
-    } else if byte == b'_' {
-        31
-    } else if byte.is_ascii_digit() {
-        30
-    } else {
-        0
+/// Words of every sentence. Grammars know them, but no scan stops for them.
+const COMMON: &[&str] = &[
+    "in", "is", "as", "on", "by", "to", "not", "all", "from", "some", "any", "then", "when", "end", "like", "text",
+    "more", "data", "set", "time", "last", "this", "new", "name", "content", "contains", "first", "find", "make",
+    "which", "less", "read", "right", "left", "space", "index", "user", "file", "test", "date",
+];
+
+const fn is_common(word: &[u8]) -> bool {
+    let mut entry = 0;
+    while entry < COMMON.len() {
+        let common = COMMON[entry].as_bytes();
+        let mut at = 0;
+        while at < common.len() && at < word.len() && common[at] == word[at] {
+            at += 1;
+        }
+        if at == common.len() && at == word.len() {
+            return true;
+        }
+        entry += 1;
     }
+    false
 }
 
 const fn hash(word: &[u8]) -> u32 {
@@ -116,13 +136,20 @@ const fn hash(word: &[u8]) -> u32 {
 }
 
 const fn build() -> Table {
-    let mut table = Table { gate: [0; 512], slots: [0; SLOTS] };
+    let mut table = Table { gate: [0; 1024], slots: [0; SLOTS] };
     let mut entry = 0;
     while entry < WORDS.len() {
         let word = WORDS[entry].0.as_bytes();
-        let third = if word.len() > 2 { word[2] } else { 0 };
-        let at = beginning(word[0], word[1], third);
-        table.gate[at / 64] |= 1 << (at % 64);
+        let mut first = [0; 4];
+        let mut at = 0;
+        while at < word.len() && at < 4 && (word[at].is_ascii_alphanumeric() || word[at] == b'_') {
+            first[at] = word[at] | 0x20;
+            at += 1;
+        }
+        if !is_common(word) {
+            let at = beginning(first);
+            table.gate[at / 64] |= 1 << (at % 64);
+        }
         let mut slot = hash(word) as usize % SLOTS;
         while table.slots[slot] != 0 {
             slot = (slot + 1) % SLOTS;
@@ -148,7 +175,7 @@ const WORDS: &[(&str, Kinds)] = &[
     // SQL: between conditions and clauses
     ("or", SQL_AND), ("and", SQL_AND), ("xor", SQL_AND), ("having", SQL_AND), ("where", SQL_AND | COMMAND_WINDOWS),
     ("from", SQL_WORD), ("all", SQL_WORD), ("distinct", SQL_WORD), ("into", SQL_WORD), ("outfile", SQL_WORD), ("dumpfile", SQL_WORD),
-    ("order", SQL_WORD), ("group", SQL_WORD), ("by", SQL_WORD), ("limit", SQL_WORD), ("offset", SQL_WORD), ("like", SQL_WORD),
+    ("order", SQL_WORD), ("group", SQL_WORD | FILE), ("by", SQL_WORD), ("limit", SQL_WORD), ("offset", SQL_WORD), ("like", SQL_WORD),
     ("rlike", SQL_WORD), ("regexp", SQL_WORD), ("glob", SQL_WORD | SCHEME), ("ilike", SQL_WORD), ("between", SQL_WORD), ("in", SQL_WORD), ("is", SQL_WORD),
     ("not", SQL_WORD), ("null", SQL_WORD), ("true", SQL_WORD), ("false", SQL_WORD), ("exists", SQL_WORD), ("case", SQL_WORD),
     ("when", SQL_WORD), ("then", SQL_WORD), ("else", SQL_WORD), ("end", SQL_WORD), ("as", SQL_WORD), ("join", SQL_WORD),
@@ -157,7 +184,7 @@ const WORDS: &[(&str, Kinds)] = &[
     ("data", SQL_WORD | SCHEME), ("any", SQL_WORD), ("some", SQL_WORD), ("sounds", SQL_WORD), ("escape", SQL_WORD), ("collate", SQL_WORD),
     ("intersect", SQL_WORD), ("except", SQL_WORD), ("minus", SQL_WORD), ("row", SQL_WORD | SQL_FUNCTION), ("top", SQL_WORD | SCRIPT_GLOBAL | COMMAND_WEAK), ("isnull", SQL_WORD | SQL_FUNCTION),
     ("notnull", SQL_WORD), ("binary", SQL_WORD), ("cursor", SQL_WORD), ("trigger", SQL_WORD), ("function", SQL_WORD | SCRIPT_NAME | SCRIPT_SINK), ("login", SQL_WORD),
-    ("user", SQL_WORD | SQL_FUNCTION), ("member", SQL_WORD), ("column", SQL_WORD), ("password", SQL_WORD | FILE),
+    ("user", SQL_WORD | SQL_FUNCTION), ("member", SQL_WORD), ("column", SQL_WORD), ("password", SQL_WORD),
     // SQL: functions that wait, reach out or show by errors
     ("sleep", SQL_DEED | COMMAND_WEAK), ("benchmark", SQL_DEED), ("pg_sleep", SQL_DEED), ("pg_sleep_for", SQL_DEED), ("randomblob", SQL_DEED), ("zeroblob", SQL_DEED),
     ("load_file", SQL_DEED), ("extractvalue", SQL_DEED), ("updatexml", SQL_DEED), ("xmltype", SQL_DEED), ("xp_cmdshell", SQL_DEED),
@@ -172,12 +199,12 @@ const WORDS: &[(&str, Kinds)] = &[
     // SQL: ordinary functions
     ("ascii", SQL_FUNCTION), ("ord", SQL_FUNCTION), ("char", SQL_FUNCTION), ("chr", SQL_FUNCTION), ("nchar", SQL_FUNCTION), ("concat", SQL_FUNCTION), ("concat_ws", SQL_FUNCTION),
     ("group_concat", SQL_FUNCTION), ("string_agg", SQL_FUNCTION), ("listagg", SQL_FUNCTION), ("xmlagg", SQL_FUNCTION), ("xmlrow", SQL_FUNCTION), ("json_agg", SQL_FUNCTION),
-    ("substring", SQL_FUNCTION), ("substr", SQL_FUNCTION), ("mid", SQL_FUNCTION), ("left", SQL_FUNCTION), ("right", SQL_FUNCTION), ("instr", SQL_FUNCTION), ("locate", SQL_FUNCTION),
+    ("substring", SQL_FUNCTION | DIRECTORY), ("substr", SQL_FUNCTION), ("mid", SQL_FUNCTION), ("left", SQL_FUNCTION), ("right", SQL_FUNCTION), ("instr", SQL_FUNCTION), ("locate", SQL_FUNCTION),
     ("length", SQL_FUNCTION), ("len", SQL_FUNCTION), ("lower", SQL_FUNCTION), ("upper", SQL_FUNCTION), ("hex", SQL_FUNCTION), ("unhex", SQL_FUNCTION), ("lpad", SQL_FUNCTION), ("rpad", SQL_FUNCTION),
-    ("count", SQL_FUNCTION), ("sum", SQL_FUNCTION), ("min", SQL_FUNCTION), ("max", SQL_FUNCTION), ("avg", SQL_FUNCTION), ("floor", SQL_FUNCTION), ("rand", SQL_FUNCTION), ("round", SQL_FUNCTION),
+    ("count", SQL_FUNCTION | DIRECTORY), ("sum", SQL_FUNCTION), ("min", SQL_FUNCTION), ("max", SQL_FUNCTION), ("avg", SQL_FUNCTION), ("floor", SQL_FUNCTION), ("rand", SQL_FUNCTION), ("round", SQL_FUNCTION),
     ("if", SQL_FUNCTION | SQL_WORD), ("iif", SQL_FUNCTION), ("ifnull", SQL_FUNCTION), ("nullif", SQL_FUNCTION), ("coalesce", SQL_FUNCTION), ("nvl", SQL_FUNCTION), ("decode", SQL_FUNCTION), ("elt", SQL_FUNCTION),
     ("field", SQL_FUNCTION), ("make_set", SQL_FUNCTION), ("export_set", SQL_FUNCTION), ("cast", SQL_FUNCTION), ("convert", SQL_FUNCTION), ("md5", SQL_FUNCTION), ("sha1", SQL_FUNCTION), ("sha2", SQL_FUNCTION),
-    ("now", SQL_FUNCTION), ("version", SQL_FUNCTION), ("current_user", SQL_FUNCTION | SQL_SYSTEM), ("session_user", SQL_FUNCTION | SQL_SYSTEM), ("system_user", SQL_FUNCTION | SQL_SYSTEM),
+    ("now", SQL_FUNCTION), ("version", SQL_FUNCTION | FILE), ("current_user", SQL_FUNCTION | SQL_SYSTEM), ("session_user", SQL_FUNCTION | SQL_SYSTEM), ("system_user", SQL_FUNCTION | SQL_SYSTEM),
     ("current_database", SQL_FUNCTION | SQL_SYSTEM), ("current_schema", SQL_FUNCTION | SQL_SYSTEM), ("current_setting", SQL_FUNCTION | SQL_SYSTEM), ("db_name", SQL_FUNCTION | SQL_SYSTEM), ("user_name", SQL_FUNCTION), ("host_name", SQL_FUNCTION),
     ("db_id", SQL_FUNCTION), ("object_id", SQL_FUNCTION), ("col_name", SQL_FUNCTION), ("is_srvrolemember", SQL_FUNCTION | SQL_SYSTEM), ("to_char", SQL_FUNCTION), ("to_number", SQL_FUNCTION), ("to_base64", SQL_FUNCTION),
     ("from_base64", SQL_FUNCTION), ("reverse", SQL_FUNCTION), ("repeat", SQL_FUNCTION), ("space", SQL_FUNCTION), ("quote", SQL_FUNCTION), ("typeof", SQL_FUNCTION | SCRIPT_NAME), ("unicode", SQL_FUNCTION), ("trim", SQL_FUNCTION),
@@ -193,39 +220,38 @@ const WORDS: &[(&str, Kinds)] = &[
     ("whoami", COMMAND | COMMAND_WINDOWS), ("wget", COMMAND), ("curl", COMMAND), ("ifconfig", COMMAND), ("ipconfig", COMMAND | COMMAND_WINDOWS), ("netstat", COMMAND | COMMAND_WINDOWS),
     ("nslookup", COMMAND | COMMAND_WINDOWS), ("uname", COMMAND), ("chmod", COMMAND), ("chown", COMMAND), ("chroot", COMMAND), ("traceroute", COMMAND), ("tracert", COMMAND_WINDOWS), ("tcpdump", COMMAND), ("nmap", COMMAND),
     ("ncat", COMMAND), ("netcat", COMMAND), ("socat", COMMAND), ("telnet", COMMAND), ("tftp", COMMAND | SCHEME), ("scp", COMMAND), ("rsync", COMMAND), ("rmdir", COMMAND | COMMAND_WINDOWS), ("mkdir", COMMAND | COMMAND_WINDOWS),
-    ("mkfifo", COMMAND), ("mknod", COMMAND), ("useradd", COMMAND), ("adduser", COMMAND), ("usermod", COMMAND), ("userdel", COMMAND), ("crontab", COMMAND), ("systemctl", COMMAND), ("killall", COMMAND), ("pkill", COMMAND),
+    ("mkfifo", COMMAND), ("mknod", COMMAND), ("useradd", COMMAND), ("adduser", COMMAND), ("usermod", COMMAND), ("userdel", COMMAND), ("crontab", COMMAND | FILE), ("systemctl", COMMAND), ("killall", COMMAND), ("pkill", COMMAND),
     ("xargs", COMMAND), ("printenv", COMMAND), ("dmesg", COMMAND), ("lsof", COMMAND), ("lscpu", COMMAND), ("lsblk", COMMAND), ("tasklist", COMMAND_WINDOWS), ("taskkill", COMMAND_WINDOWS), ("systeminfo", COMMAND_WINDOWS), ("certutil", COMMAND_WINDOWS),
     ("bitsadmin", COMMAND_WINDOWS), ("powershell", COMMAND | COMMAND_WINDOWS), ("pwsh", COMMAND), ("cmd", COMMAND_WINDOWS), ("wmic", COMMAND_WINDOWS), ("rundll32", COMMAND_WINDOWS), ("regsvr32", COMMAND_WINDOWS), ("mshta", COMMAND_WINDOWS), ("cscript", COMMAND_WINDOWS),
     ("wscript", COMMAND_WINDOWS), ("schtasks", COMMAND_WINDOWS), ("icacls", COMMAND_WINDOWS), ("attrib", COMMAND_WINDOWS), ("xcopy", COMMAND_WINDOWS), ("robocopy", COMMAND_WINDOWS), ("vssadmin", COMMAND_WINDOWS), ("iex", COMMAND_WINDOWS), ("iwr", COMMAND_WINDOWS),
     ("busybox", COMMAND), ("gcc", COMMAND), ("gunzip", COMMAND), ("bunzip2", COMMAND), ("openssl", COMMAND), ("sudo", COMMAND), ("nohup", COMMAND), ("setsid", COMMAND), ("awk", COMMAND), ("gawk", COMMAND), ("grep", COMMAND), ("egrep", COMMAND), ("psql", COMMAND), ("mysqldump", COMMAND), ("sqlcmd", COMMAND_WINDOWS),
-    ("python", COMMAND_WEAK), ("python2", COMMAND), ("python3", COMMAND), ("perl", COMMAND_WEAK), ("ruby", COMMAND_WEAK), ("php", COMMAND_WEAK | SCHEME), ("lua", COMMAND_WEAK), ("node", COMMAND_WEAK), ("java", COMMAND_WEAK | CODE_NAME),
+    ("python", COMMAND_WEAK | OBJECT), ("python2", COMMAND), ("python3", COMMAND), ("perl", COMMAND_WEAK), ("ruby", COMMAND_WEAK | OBJECT), ("php", COMMAND_WEAK | SCHEME | FILE), ("lua", COMMAND_WEAK), ("node", COMMAND_WEAK | DIRECTORY), ("java", COMMAND_WEAK | CODE_NAME),
     ("bash", COMMAND), ("zsh", COMMAND_WEAK), ("ksh", COMMAND), ("csh", COMMAND), ("tcsh", COMMAND), ("ash", COMMAND_WEAK), ("dash", COMMAND_WEAK), ("passwd", COMMAND | FILE), ("ping6", COMMAND), ("dig", COMMAND_WEAK), ("base64", COMMAND_WEAK), ("xxd", COMMAND), ("eject", COMMAND_WEAK),
     // shells: commands that are words, too
     ("id", COMMAND_WEAK), ("ls", COMMAND_WEAK), ("cat", COMMAND_WEAK), ("echo", COMMAND_WEAK | COMMAND_WINDOWS), ("pwd", COMMAND_WEAK), ("ps", COMMAND_WEAK), ("sh", COMMAND_WEAK), ("nc", COMMAND_WEAK), ("rm", COMMAND_WEAK), ("cp", COMMAND_WEAK), ("mv", COMMAND_WEAK), ("cd", COMMAND_WEAK | COMMAND_WINDOWS), ("dd", COMMAND_WEAK), ("df", COMMAND_WEAK), ("du", COMMAND_WEAK), ("ln", COMMAND_WEAK),
-    ("dir", COMMAND_WEAK | COMMAND_WINDOWS), ("type", COMMAND_WEAK | COMMAND_WINDOWS), ("del", COMMAND_WINDOWS), ("copy", COMMAND_WINDOWS), ("net", COMMAND_WINDOWS), ("reg", COMMAND_WINDOWS), ("route", COMMAND_WEAK | COMMAND_WINDOWS), ("arp", COMMAND_WEAK | COMMAND_WINDOWS), 
-    ("ping", COMMAND_WEAK | COMMAND_WINDOWS), ("head", COMMAND_WEAK), ("tail", COMMAND_WEAK), ("more", COMMAND_WEAK | COMMAND_WINDOWS), ("less", COMMAND_WEAK), ("sort", COMMAND_WEAK | COMMAND_WINDOWS), ("find", COMMAND_WEAK | COMMAND_WINDOWS), ("test", COMMAND_WEAK), ("time", COMMAND_WEAK), ("date", COMMAND_WEAK), ("who", COMMAND_WEAK), ("env", COMMAND_WEAK), ("export", COMMAND_WEAK), ("printf", COMMAND_WEAK), ("read", COMMAND_WEAK),
-    ("touch", COMMAND_WEAK), ("tar", COMMAND_WEAK), ("zip", COMMAND_WEAK | SCHEME), ("unzip", COMMAND_WEAK), ("gzip", COMMAND_WEAK), ("ftp", COMMAND_WEAK | SCHEME), ("ssh", COMMAND_WEAK), ("su", COMMAND_WEAK), ("sed", COMMAND_WEAK), ("cut", COMMAND_WEAK), ("tr", COMMAND_WEAK), ("wc", COMMAND_WEAK), ("tee", COMMAND_WEAK), ("rev", COMMAND_WEAK), ("tac", COMMAND_WEAK), ("nl", COMMAND_WEAK), ("od", COMMAND_WEAK), ("strings", COMMAND_WEAK), ("file", COMMAND_WEAK | SCHEME), ("stat", COMMAND_WEAK), ("which", COMMAND_WEAK), ("whereis", COMMAND), ("hostname", COMMAND_WEAK | COMMAND_WINDOWS),
+    ("dir", COMMAND_WEAK | COMMAND_WINDOWS), ("type", COMMAND_WEAK | COMMAND_WINDOWS | OBJECT), ("del", COMMAND_WINDOWS), ("copy", COMMAND_WINDOWS), ("net", COMMAND_WINDOWS), ("reg", COMMAND_WINDOWS), ("route", COMMAND_WEAK | COMMAND_WINDOWS), ("arp", COMMAND_WEAK | COMMAND_WINDOWS), 
+    ("ping", COMMAND_WEAK | COMMAND_WINDOWS), ("head", COMMAND_WEAK | FILE), ("tail", COMMAND_WEAK), ("more", COMMAND_WEAK | COMMAND_WINDOWS), ("less", COMMAND_WEAK), ("sort", COMMAND_WEAK | COMMAND_WINDOWS), ("find", COMMAND_WEAK | COMMAND_WINDOWS), ("test", COMMAND_WEAK), ("time", COMMAND_WEAK), ("date", COMMAND_WEAK), ("who", COMMAND_WEAK), ("env", COMMAND_WEAK | FILE), ("export", COMMAND_WEAK), ("printf", COMMAND_WEAK), ("read", COMMAND_WEAK),
+    ("touch", COMMAND_WEAK), ("tar", COMMAND_WEAK), ("zip", COMMAND_WEAK | SCHEME), ("unzip", COMMAND_WEAK), ("gzip", COMMAND_WEAK), ("ftp", COMMAND_WEAK | SCHEME), ("ssh", COMMAND_WEAK), ("su", COMMAND_WEAK), ("sed", COMMAND_WEAK), ("cut", COMMAND_WEAK), ("tr", COMMAND_WEAK), ("wc", COMMAND_WEAK), ("tee", COMMAND_WEAK), ("rev", COMMAND_WEAK), ("tac", COMMAND_WEAK), ("nl", COMMAND_WEAK), ("od", COMMAND_WEAK), ("strings", COMMAND_WEAK), ("file", COMMAND_WEAK | SCHEME), ("stat", COMMAND_WEAK), ("which", COMMAND_WEAK), ("whereis", COMMAND), ("hostname", COMMAND_WEAK | COMMAND_WINDOWS | FILE),
     ("vi", COMMAND_WEAK), ("vim", COMMAND_WEAK), ("nano", COMMAND_WEAK), ("ed", COMMAND_WEAK), ("source", COMMAND_WEAK), ("alias", COMMAND_WEAK), ("history", COMMAND_WEAK), ("uptime", COMMAND_WEAK), ("last", COMMAND_WEAK), ("mail", COMMAND_WEAK), ("sendmail", COMMAND), ("service", COMMAND_WEAK), ("mount", COMMAND_WEAK), ("reboot", COMMAND_WEAK), ("halt", COMMAND_WEAK), ("make", COMMAND_WEAK), ("git", COMMAND_WEAK), ("docker", COMMAND_WEAK), ("kubectl", COMMAND), ("finger", COMMAND_WEAK), ("host", COMMAND_WEAK), ("jobs", COMMAND_WEAK), ("groups", COMMAND_WEAK), ("bg", COMMAND_WEAK), ("fg", COMMAND_WEAK), ("expr", COMMAND_WEAK), ("seq", COMMAND_WEAK), 
 
     // browsers
     ("alert", SCRIPT_SINK), ("prompt", SCRIPT_SINK), ("confirm", SCRIPT_SINK), ("eval", SCRIPT_SINK | CODE_SINK), ("settimeout", SCRIPT_SINK), ("setinterval", SCRIPT_SINK), ("setimmediate", SCRIPT_SINK), ("execscript", SCRIPT_SINK), ("atob", SCRIPT_SINK), ("fetch", SCRIPT_SINK), ("importscripts", SCRIPT_SINK), ("msgbox", SCRIPT_SINK), ("import", SCRIPT_SINK), ("print", SCRIPT_SINK | CODE_SINK),
-    ("window", SCRIPT_GLOBAL), ("document", SCRIPT_GLOBAL), ("self", SCRIPT_GLOBAL | CODE_NAME), ("parent", SCRIPT_GLOBAL), ("frames", SCRIPT_GLOBAL), ("globalthis", SCRIPT_GLOBAL), ("this", SCRIPT_GLOBAL), ("location", SCRIPT_GLOBAL | HEADER), ("navigator", SCRIPT_GLOBAL), ("content", SCRIPT_GLOBAL), ("opener", SCRIPT_GLOBAL), ("localstorage", SCRIPT_GLOBAL), ("sessionstorage", SCRIPT_GLOBAL),
-    ("cookie", SCRIPT_NAME), ("domain", SCRIPT_NAME), ("constructor", SCRIPT_NAME | CODE_NAME), ("fromcharcode", SCRIPT_NAME), ("unescape", SCRIPT_NAME), ("innerhtml", SCRIPT_NAME), ("outerhtml", SCRIPT_NAME), ("writeln", SCRIPT_NAME), ("write", SCRIPT_NAME), ("createelement", SCRIPT_NAME), ("appendchild", SCRIPT_NAME), ("__definegetter__", SCRIPT_NAME), ("__proto__", SCRIPT_NAME | CODE_NAME), ("prototype", SCRIPT_NAME | CODE_NAME), ("xmlhttprequest", SCRIPT_NAME), ("reflect", SCRIPT_NAME), ("throw", SCRIPT_NAME), ("onerror", SCRIPT_NAME | EVENT), ("javascript", SCHEME), ("vbscript", SCHEME), ("livescript", SCHEME), ("expression", SCRIPT_NAME), ("binding", SCRIPT_NAME), ("behavior", SCRIPT_NAME), ("jquery", SCRIPT_NAME), ("srcdoc", SCRIPT_NAME), ("new", SCRIPT_NAME), ("var", SCRIPT_NAME | FILE), 
-    ("script", ELEMENT), ("iframe", ELEMENT), ("frame", ELEMENT), ("frameset", ELEMENT), ("object", ELEMENT), ("embed", ELEMENT), ("applet", ELEMENT), ("svg", ELEMENT), ("math", ELEMENT), ("meta", ELEMENT), ("base", ELEMENT), ("link", ELEMENT), ("style", ELEMENT), ("form", ELEMENT), ("isindex", ELEMENT), ("bgsound", ELEMENT), ("layer", ELEMENT), ("ilayer", ELEMENT), ("portal", ELEMENT), ("animate", ELEMENT), ("template", ELEMENT),
+    ("window", SCRIPT_GLOBAL), ("document", SCRIPT_GLOBAL), ("self", SCRIPT_GLOBAL | CODE_NAME | FILE), ("parent", SCRIPT_GLOBAL | DIRECTORY), ("frames", SCRIPT_GLOBAL), ("globalthis", SCRIPT_GLOBAL), ("this", SCRIPT_GLOBAL), ("location", SCRIPT_GLOBAL | HEADER), ("navigator", SCRIPT_GLOBAL), ("content", SCRIPT_GLOBAL), ("opener", SCRIPT_GLOBAL), ("localstorage", SCRIPT_GLOBAL), ("sessionstorage", SCRIPT_GLOBAL),
+    ("cookie", SCRIPT_NAME), ("domain", SCRIPT_NAME), ("constructor", SCRIPT_NAME | CODE_NAME), ("fromcharcode", SCRIPT_NAME), ("unescape", SCRIPT_NAME), ("innerhtml", SCRIPT_NAME), ("outerhtml", SCRIPT_NAME), ("writeln", SCRIPT_NAME), ("write", SCRIPT_NAME), ("createelement", SCRIPT_NAME), ("appendchild", SCRIPT_NAME), ("__definegetter__", SCRIPT_NAME), ("__proto__", SCRIPT_NAME | CODE_NAME), ("prototype", SCRIPT_NAME | CODE_NAME), ("xmlhttprequest", SCRIPT_NAME), ("reflect", SCRIPT_NAME), ("throw", SCRIPT_NAME), ("onerror", SCRIPT_NAME | EVENT), ("javascript", SCHEME), ("vbscript", SCHEME), ("livescript", SCHEME), ("expression", SCRIPT_NAME), ("binding", SCRIPT_NAME), ("behavior", SCRIPT_NAME), ("jquery", SCRIPT_NAME), ("srcdoc", SCRIPT_NAME), ("new", SCRIPT_NAME), ("var", SCRIPT_NAME), 
+    ("script", ELEMENT), ("iframe", ELEMENT), ("frame", ELEMENT), ("frameset", ELEMENT), ("object", ELEMENT | OBJECT), ("embed", ELEMENT), ("applet", ELEMENT), ("svg", ELEMENT), ("math", ELEMENT), ("meta", ELEMENT), ("base", ELEMENT), ("link", ELEMENT), ("style", ELEMENT), ("form", ELEMENT), ("isindex", ELEMENT), ("bgsound", ELEMENT), ("layer", ELEMENT), ("ilayer", ELEMENT), ("portal", ELEMENT), ("animate", ELEMENT), ("template", ELEMENT),
     // schemes and wrappers
     ("gopher", SCHEME), ("dict", SCHEME), ("ldap", SCHEME), ("ldaps", SCHEME), ("rmi", SCHEME), ("iiop", SCHEME), ("corba", SCHEME), ("nis", SCHEME), ("netdoc", SCHEME), ("jar", SCHEME), ("phar", SCHEME), ("expect", SCHEME), ("sftp", SCHEME), ("smb", SCHEME), ("view-source", SCHEME), ("jndi", SCHEME), ("compress", SCHEME), ("ogg", SCHEME), ("ssh2", SCHEME), ("rar", SCHEME), ("nfs", SCHEME), ("dns", SCHEME),
     // servers' languages
-    ("system", CODE_SINK), ("passthru", CODE_SINK), ("shell_exec", CODE_SINK), ("popen", CODE_SINK), ("proc_open", CODE_SINK), ("pcntl_exec", CODE_SINK), ("assert", CODE_SINK), ("create_function", CODE_SINK), ("call_user_func", CODE_SINK), ("call_user_func_array", CODE_SINK), ("preg_replace", CODE_SINK), ("include", CODE_SINK), ("include_once", CODE_SINK), ("require", CODE_SINK | CODE_NAME), ("require_once", CODE_SINK), ("phpinfo", CODE_SINK), ("phpversion", CODE_SINK), ("php_uname", CODE_SINK), ("file_get_contents", CODE_SINK), ("file_put_contents", CODE_SINK), ("readfile", CODE_SINK), ("fopen", CODE_SINK), ("fwrite", CODE_SINK), ("fputs", CODE_SINK), ("show_source", CODE_SINK), ("highlight_file", CODE_SINK), ("move_uploaded_file", CODE_SINK), ("base64_decode", CODE_SINK), ("gzinflate", CODE_SINK), ("str_rot13", CODE_SINK), ("array_map", CODE_SINK), ("array_filter", CODE_SINK), ("usort", CODE_SINK), ("extract", CODE_SINK), ("parse_str", CODE_SINK), ("unserialize", CODE_SINK), ("putenv", CODE_SINK), ("ini_set", CODE_SINK), ("error_log", CODE_SINK), ("scandir", CODE_SINK), ("var_dump", CODE_SINK), ("print_r", CODE_SINK), ("die", CODE_SINK), ("__import__", CODE_SINK), ("compile", CODE_SINK), ("execfile", CODE_SINK), ("check_output", CODE_SINK), ("child_process", CODE_NAME), ("execsync", CODE_SINK), ("spawnsync", CODE_SINK), ("spawn", CODE_SINK), ("mainmodule", CODE_NAME), ("process", CODE_NAME), ("getruntime", CODE_SINK), ("forname", CODE_SINK), ("newinstance", CODE_SINK), ("getclass", CODE_SINK), ("getmethod", CODE_SINK), ("invoke", CODE_SINK), ("processbuilder", CODE_NAME), ("runtime", CODE_NAME), ("scriptenginemanager", CODE_NAME), ("classloader", CODE_NAME), ("module", CODE_NAME), ("javax", CODE_NAME), ("ognl", CODE_NAME), ("ognlcontext", CODE_NAME), ("opensymphony", CODE_NAME), ("_memberaccess", CODE_NAME), ("xmldecoder", CODE_NAME), ("freemarker", CODE_NAME), ("subprocess", CODE_NAME), ("__class__", CODE_NAME), ("__mro__", CODE_NAME), ("__subclasses__", CODE_NAME), ("__globals__", CODE_NAME), ("__builtins__", CODE_NAME), ("__init__", CODE_NAME), ("os", CODE_NAME), ("io", CODE_NAME), ("kernel", CODE_NAME), ("createobject", CODE_SINK), ("server", CODE_NAME), ("response", CODE_NAME), ("request", CODE_NAME), ("session", CODE_NAME), ("config", CODE_NAME), ("application", CODE_NAME), ("context", CODE_NAME), ("lipsum", CODE_NAME), ("cycler", CODE_NAME), ("joiner", CODE_NAME), ("_get", CODE_NAME), ("_post", CODE_NAME), ("_request", CODE_NAME), ("_cookie", CODE_NAME), ("_server", CODE_NAME), ("globals", CODE_NAME), ("hexasciiserializedmap", CODE_NAME), ("windowsidentity", CODE_NAME), ("objectdataprovider", CODE_NAME), ("jdbcrowsetimpl", CODE_NAME), ("classpathxmlapplicationcontext", CODE_NAME), ("springframework", CODE_NAME), ("start-process", CODE_NAME), ("auto_prepend_file", CODE_NAME), ("allow_url_include", CODE_NAME), 
+    ("system", CODE_SINK), ("passthru", CODE_SINK), ("shell_exec", CODE_SINK), ("popen", CODE_SINK), ("proc_open", CODE_SINK), ("pcntl_exec", CODE_SINK), ("assert", CODE_SINK), ("create_function", CODE_SINK), ("call_user_func", CODE_SINK), ("call_user_func_array", CODE_SINK), ("preg_replace", CODE_SINK), ("include", CODE_SINK), ("include_once", CODE_SINK), ("require", CODE_SINK | CODE_NAME), ("require_once", CODE_SINK), ("phpinfo", CODE_SINK), ("phpversion", CODE_SINK), ("php_uname", CODE_SINK), ("file_get_contents", CODE_SINK), ("file_put_contents", CODE_SINK), ("readfile", CODE_SINK), ("fopen", CODE_SINK), ("fwrite", CODE_SINK), ("fputs", CODE_SINK), ("show_source", CODE_SINK), ("highlight_file", CODE_SINK), ("move_uploaded_file", CODE_SINK), ("base64_decode", CODE_SINK), ("gzinflate", CODE_SINK), ("str_rot13", CODE_SINK), ("array_map", CODE_SINK), ("array_filter", CODE_SINK), ("usort", CODE_SINK), ("extract", CODE_SINK), ("parse_str", CODE_SINK), ("unserialize", CODE_SINK), ("putenv", CODE_SINK), ("ini_set", CODE_SINK), ("error_log", CODE_SINK | FILE), ("scandir", CODE_SINK), ("var_dump", CODE_SINK), ("print_r", CODE_SINK), ("die", CODE_SINK), ("__import__", CODE_SINK), ("compile", CODE_SINK), ("execfile", CODE_SINK), ("check_output", CODE_SINK), ("child_process", CODE_NAME), ("execsync", CODE_SINK), ("spawnsync", CODE_SINK), ("spawn", CODE_SINK), ("mainmodule", CODE_NAME), ("process", CODE_NAME), ("getruntime", CODE_SINK), ("forname", CODE_SINK), ("newinstance", CODE_SINK), ("getclass", CODE_SINK), ("getmethod", CODE_SINK), ("invoke", CODE_SINK), ("processbuilder", CODE_NAME), ("runtime", CODE_NAME), ("scriptenginemanager", CODE_NAME), ("classloader", CODE_NAME), ("module", CODE_NAME), ("javax", CODE_NAME | OBJECT), ("ognl", CODE_NAME), ("ognlcontext", CODE_NAME), ("opensymphony", CODE_NAME), ("_memberaccess", CODE_NAME), ("xmldecoder", CODE_NAME | OBJECT), ("freemarker", CODE_NAME), ("subprocess", CODE_NAME), ("__class__", CODE_NAME), ("__mro__", CODE_NAME), ("__subclasses__", CODE_NAME), ("__globals__", CODE_NAME), ("__builtins__", CODE_NAME), ("__init__", CODE_NAME), ("os", CODE_NAME), ("io", CODE_NAME), ("kernel", CODE_NAME), ("createobject", CODE_SINK), ("server", CODE_NAME), ("response", CODE_NAME), ("request", CODE_NAME), ("session", CODE_NAME), ("config", CODE_NAME | FILE), ("application", CODE_NAME), ("context", CODE_NAME), ("lipsum", CODE_NAME), ("cycler", CODE_NAME), ("joiner", CODE_NAME), ("_get", CODE_NAME), ("_post", CODE_NAME), ("_request", CODE_NAME), ("_cookie", CODE_NAME), ("_server", CODE_NAME), ("globals", CODE_NAME), ("class", CODE_NAME), ("xwork", CODE_NAME), ("xwork2", CODE_NAME), ("scripting", CODE_NAME), ("hexasciiserializedmap", CODE_NAME | OBJECT), ("windowsidentity", CODE_NAME | OBJECT), ("objectdataprovider", CODE_NAME | OBJECT), ("jdbcrowsetimpl", CODE_NAME | OBJECT), ("classpathxmlapplicationcontext", CODE_NAME | OBJECT), ("springframework", CODE_NAME), ("start-process", CODE_NAME), ("auto_prepend_file", CODE_NAME), ("allow_url_include", CODE_NAME), 
     // files
-    ("etc", FILE), ("shadow", FILE), ("proc", FILE), ("boot", FILE), ("windows", FILE), ("winnt", FILE), ("win", FILE), ("system32", FILE), ("htaccess", FILE), ("htpasswd", FILE), ("htgroup", FILE), ("web-inf", FILE), ("meta-inf", FILE), ("web", FILE), ("id_rsa", FILE), ("id_dsa", FILE), ("authorized_keys", FILE), ("known_hosts", FILE), ("bash_history", FILE), ("mysql_history", FILE), ("bashrc", FILE), ("profile", FILE), ("httpd", FILE), ("nginx", FILE), ("apache", FILE), ("apache2", FILE), ("my", FILE), ("log", FILE), ("logs", FILE), ("access_log", FILE), ("access", FILE), ("error", FILE), ("wp-config", FILE), ("wp", FILE), ("configuration", FILE), ("settings", FILE), ("localsettings", FILE), ("credentials", FILE), ("secrets", FILE), ("hosts", FILE), ("issue", FILE), ("motd", FILE), ("fstab", FILE), ("inetpub", FILE), ("sam", FILE), ("environ", FILE), ("cmdline", FILE), ("svn", FILE), ("aws", FILE), ("dockerenv", FILE), ("root", FILE), ("home", FILE), ("usr", FILE), ("opt", FILE), ("autoexec", FILE), ("ntuser", FILE), ("desktop", FILE), ("pagefile", FILE), ("global", FILE), ("bin", FILE), ("lib", FILE), ("tmp", FILE), ("dev", FILE),
-    // declarations of XML
-    ("doctype", DECLARATION), ("entity", DECLARATION), ("xi", DECLARATION), ("xinclude", DECLARATION), ("xml-stylesheet", DECLARATION), ("xsl", DECLARATION), ("element", DECLARATION), ("attlist", DECLARATION),
+    ("etc", FILE), ("shadow", FILE), ("issue", FILE), ("motd", FILE), ("fstab", FILE), ("sudoers", FILE), ("resolv", FILE), ("environ", FILE), ("cmdline", FILE), ("boot", FILE), ("win", FILE), ("system32", FILE), ("web", FILE), ("htaccess", FILE), ("htpasswd", FILE), ("wp", FILE), ("id_rsa", FILE), ("id_dsa", FILE), ("id_ed25519", FILE), ("authorized_keys", FILE), ("bash_history", FILE), ("credentials", FILE), ("my", FILE), ("httpd", FILE), ("nginx", FILE), ("access_log", FILE), ("sam", FILE), ("global", FILE), ("autoexec", FILE), ("hosts", FILE), ("entries", FILE), ("winnt", FILE), ("windows", FILE), ("proc", FILE), ("inf", FILE),
     // document databases
     ("ne", NOSQL), ("gt", NOSQL), ("gte", NOSQL), ("lt", NOSQL), ("lte", NOSQL), ("nin", NOSQL), ("regex", NOSQL), ("elemmatch", NOSQL), ("nor", NOSQL), ("accumulator", NOSQL), ("mapreduce", NOSQL),
     // directories and XPath
-    ("objectclass", DIRECTORY), ("uid", DIRECTORY), ("cn", DIRECTORY), ("userpassword", DIRECTORY), ("samaccountname", DIRECTORY), ("sn", DIRECTORY), ("givenname", DIRECTORY), ("memberof", DIRECTORY), ("string-length", DIRECTORY), ("child", DIRECTORY), ("descendant", DIRECTORY), ("ancestor", DIRECTORY), ("following", DIRECTORY), ("preceding", DIRECTORY), ("position", DIRECTORY), ("contains", DIRECTORY), ("starts-with", DIRECTORY), ("text", DIRECTORY), ("doc", DIRECTORY),
+    ("objectclass", DIRECTORY), ("uid", DIRECTORY), ("cn", DIRECTORY), ("userpassword", DIRECTORY), ("samaccountname", DIRECTORY), ("sn", DIRECTORY), ("givenname", DIRECTORY), ("memberof", DIRECTORY), ("string-length", DIRECTORY), ("child", DIRECTORY), ("descendant", DIRECTORY), ("ancestor", DIRECTORY), ("following", DIRECTORY), ("preceding", DIRECTORY), ("position", DIRECTORY), ("contains", DIRECTORY), ("starts-with", DIRECTORY), ("text", DIRECTORY), ("doc", DIRECTORY), ("attribute", DIRECTORY), ("name", DIRECTORY),
+    // objects
+    ("void", OBJECT),
+    ("nd_func", OBJECT), ("priorityqueue", OBJECT), ("dynamic-proxy", OBJECT), ("sorted-set", OBJECT), ("posix", OBJECT), ("cos", OBJECT), ("cposix", OBJECT), ("c__builtin__", OBJECT), ("csubprocess", OBJECT), ("cbuiltins", OBJECT),
     // headers
     ("set-cookie", HEADER), ("content-type", HEADER), ("content-length", HEADER), ("transfer-encoding", HEADER), ("http", HEADER), ("refresh", HEADER), ("x-forwarded-for", HEADER), ("cc", HEADER), ("bcc", HEADER), ("to", HEADER), ("subject", HEADER), ("access-control-allow-origin", HEADER),
-    // hosts
-    ("localhost", HOST), ("metadata", HOST), ("localtest", HOST), ("nip", HOST), ("xip", HOST), ("sslip", HOST), ("internal", HOST),
 ];

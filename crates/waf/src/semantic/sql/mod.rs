@@ -24,7 +24,7 @@ pub(super) fn look(look: &Look<'_>, room: &mut Vec<Token>, report: &mut Report) 
     let words = SQL_VERB | SQL_DEED | SQL_SYSTEM | SQL_AND;
     let operators = has::EQUALS | has::PIPE | has::LESS | has::GREATER | has::PAREN | has::AMPERSAND | has::STAR;
     if seen.words(words)
-        || seen.bytes(has::STAR) && seen.bytes(has::SLASH) && memchr::memmem::find(look.text, b"/*").is_some()
+        || seen.bytes(has::STAR) && seen.bytes(has::SLASH) && cut_by_comment(look.text)
         || seen.words(SQL_WORD | SQL_FUNCTION) && seen.bytes(has::DIGIT | operators)
         || seen.bytes(has::PIPE | has::AMPERSAND) && seen.bytes(has::EQUALS)
     {
@@ -46,6 +46,14 @@ pub(super) fn look(look: &Look<'_>, room: &mut Vec<Token>, report: &mut Report) 
             }
         }
     }
+}
+
+/// Whether a comment of SQL stands between words: `un/**/ion`, `/*!union*/`. `image/*,*/*` has none.
+fn cut_by_comment(text: &[u8]) -> bool {
+    let Some(open) = memchr::memmem::find(text, b"/*") else { return false };
+    let behind = from(text, open + 2);
+    let ends = |end: usize| behind.get(end + 2).is_none_or(|byte| !matches!(byte, b'*' | b';' | b','));
+    behind.first() == Some(&b'!') || memchr::memmem::find(behind, b"*/").is_some_and(ends)
 }
 
 /// Whether a statement could go on here, behind a string: not with a name or another string.
