@@ -66,7 +66,10 @@ pub(super) fn look(look: &Look<'_>, report: &mut Report) {
                 let asked = whole
                     && matches!(look.place, Place::Query | Place::Form | Place::Json | Place::Xml)
                     && names_address(look.name);
-                report.add(Class::Ssrf, if hidden { 5 } else { 2 + 3 * u8::from(asked) }, span, why_own);
+                // To the front page of one's own machine leads what a developer's page tells of itself.
+                let deep = from(rest, authority.len() + 1).first().is_some();
+                let plain = 2 + 2 * u8::from(asked) + u8::from(asked && deep);
+                report.add(Class::Ssrf, if hidden { 5 } else { plain }, span, why_own);
             }
             Reach::Elsewhere => {}
         }

@@ -137,6 +137,13 @@ impl Detector {
         if is_quiet(seen) && !nested::might_be_base64(text, seen) {
             return;
         }
+        if seen.bytes(has::SLASH) && seen.bytes(has::COLON) {
+            let mut report = Report::default();
+            address::look(look, &mut report);
+            for hit in &report.hits {
+                self.tell(look, depth, hit, findings);
+            }
+        }
         // A value that has parts of its own is the sum of them: what separates them is no shell's semicolon.
         if depth < DEPTH_MAX && nested::parts(look, &mut |part| self.part(&part, depth, findings)) {
             return;
@@ -227,7 +234,6 @@ impl Detector {
             lookup::look(look, report);
             markup::look(look, report);
             query::look(look, report);
-            address::look(look, report);
             serial::look(look, report);
             serial::splitting(look, report);
         }

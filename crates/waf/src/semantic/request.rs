@@ -4,7 +4,7 @@
 //! processors in [`crate::body`], which hand out names and values.
 
 use super::finding::{Findings, Place};
-use super::text::{at, begins, from, part, skip_space};
+use super::text::{any, begins, from, part, skip_space};
 use super::{Detector, decode, patches};
 
 impl Detector {
@@ -103,5 +103,6 @@ pub fn is_file(content_type: &[u8]) -> bool {
         b"application/msgpack",
         b"application/vnd.",
     ];
-    own.iter().any(|known| begins(kind, known)) && at(kind, 0) != 0
+    let suffix = [&b"+json"[..], b"+xml"];
+    own.iter().any(|known| begins(kind, known)) && !any(part(kind, 0, 96), &suffix)
 }
