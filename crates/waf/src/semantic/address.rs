@@ -67,7 +67,7 @@ pub(super) fn look(look: &Look<'_>, report: &mut Report) {
                     && matches!(look.place, Place::Query | Place::Form | Place::Json | Place::Xml)
                     && names_address(look.name);
                 // To the front page of one's own machine leads what a developer's page tells of itself.
-                let deep = from(rest, authority.len() + 1).first().is_some();
+                let deep = !from(rest, authority.len() + 1).is_empty();
                 let plain = 2 + 2 * u8::from(asked) + u8::from(asked && deep);
                 report.add(Class::Ssrf, if hidden { 5 } else { plain }, span, why_own);
             }
