@@ -262,7 +262,11 @@ fn chains(text: &[u8], report: &mut Report) {
             for (chain, score) in CHAINS {
                 let marked = matches!(chain.first(), Some(b'@' | b'#' | b'$' | b'.'));
                 let start = if marked { here } else { from(text, position) };
-                if begins(start, chain) && (position == 0 || marked || !in_word(before)) {
+                let first = start.first().map(u8::to_ascii_lowercase);
+                if first == chain.first().copied()
+                    && begins(start, chain)
+                    && (position == 0 || marked || !in_word(before))
+                {
                     report.add(
                         Class::Code,
                         *score,
