@@ -107,6 +107,11 @@ pub(crate) enum Verb {
     /// Combined and common logs of Apache and nginx (with virtual host, with times), Caddy's JSON and other JSON are
     /// read, plain or compressed by gzip or zstd. Nothing is sent anywhere, and no log is changed.
     Replay(Replay),
+    /// Put recorded requests to the detection and the rules, and print one line for each.
+    ///
+    /// A line has the name, the verdict (pass, block), the score, what matched (rule, message, where, what, why) and the
+    /// microseconds it took. Nothing is sent anywhere.
+    Inspect(Inspect),
     /// Say why a request was refused, from its reference; what a rule is; or what a reason means.
     Explain(Explain),
     /// Run a gate, three sample platforms and their visitors on loopback.
@@ -339,6 +344,38 @@ impl Seed {
             number => number.parse().map(Self::Fixed).map_err(|_| "expected a whole number, or `random`".to_owned()),
         }
     }
+}
+
+/// Flags of `inspect`.
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// Files with one raw HTTP request each, perhaps with the response behind it; directories of them; `-` is stdin.
+    #[arg(value_name = "FILE|DIR", required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The configuration file: each request is inspected as on the route that it would take.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rules", "builtin"])]
+    pub(crate) config: Option<PathBuf>,
+    /// A directory of rules, such as an unpacked Core Rule Set.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) rules: Option<PathBuf>,
+    /// The paranoia level of the rules, 1 to 4.
+    #[arg(long, value_name = "N", requires = "rules", value_parser = clap::value_parser!(u8).range(1..=4))]
+    pub(crate) paranoia: Option<u8>,
+    /// The gate's own detection, beside the rules; alone where no rules are named.
+    #[arg(long)]
+    pub(crate) builtin: bool,
+    /// How the lines are written.
+    #[arg(long, value_enum, default_value = "json")]
+    pub(crate) format: Format,
+}
+
+/// How lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// One JSON object a line, for programs.
+    Json,
+    /// For people.
+    Text,
 }
 
 /// Flags of `explain`.

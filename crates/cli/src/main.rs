@@ -6,6 +6,7 @@ mod args;
 mod configuration;
 mod demo;
 mod diagnose;
+mod inspect;
 mod install;
 mod manual;
 mod moment;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Event(flags) => operate::event(&flags.ask),
         Verb::Rehearse(flags) => rehearse::run(&flags),
         Verb::Replay(flags) => replay::run(&flags),
+        Verb::Inspect(flags) => inspect::run(&flags),
         Verb::Explain(flags) => verbs::explain(&flags),
         Verb::Demo(flags) => flags.distinct().map_or_else(|error| error.exit(), |()| demo::run(&flags)),
         Verb::Version => verbs::version(),

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis_config::Policy;
-use portcullis_config::{Beyond, Excluded, Inspection, InspectionMode, Sensitivity};
+use portcullis_config::{Beyond, Excluded, Inspection, InspectionMode, Policy, Sensitivity, Waf};
 use portcullis_waf::seclang::Program;
 use portcullis_waf::semantic::{Class, Detector, Sensitivity as Points, Settings};
 
@@ -11,19 +10,19 @@ use crate::rulebook;
 
 /// What one route is inspected for.
 #[derive(Debug)]
-pub(crate) struct Inspector {
+pub struct Inspector {
     /// The gate's own detection, and whether it acts.
-    pub(crate) detection: Option<(Detector, bool)>,
+    pub detection: Option<(Detector, bool)>,
     /// The declared rules.
-    pub(crate) program: Option<Arc<Program>>,
+    pub program: Option<Arc<Program>>,
     /// Bytes of a body.
-    pub(crate) body_bytes: usize,
+    pub body_bytes: usize,
     /// A longer body is refused.
-    pub(crate) refuses_beyond: bool,
+    pub refuses_beyond: bool,
     /// The work for one message.
-    pub(crate) steps: u64,
+    pub steps: u64,
     /// A message whose inspection cannot end is refused.
-    pub(crate) closed: bool,
+    pub closed: bool,
 }
 
 /// The inspectors of a policy.
@@ -55,7 +54,7 @@ impl Inspectors {
                     None => {
                         let shared = known.iter().find(|(inspection, _)| same_rules(inspection, &route.inspection));
                         let program = shared.and_then(|(_, inspector)| inspector.program.clone());
-                        Arc::new(inspector(policy, &route.inspection, program)?)
+                        Arc::new(inspector(&policy.waf, &route.inspection, program)?)
                     }
                 };
                 remember(&mut known, &route.inspection, &inspector);
@@ -89,8 +88,12 @@ fn same_rules(one: &Inspection, other: &Inspection) -> bool {
     key(one) == key(other)
 }
 
-fn inspector(policy: &Policy, inspection: &Inspection, shared: Option<Arc<Program>>) -> Result<Inspector, String> {
-    let program = match (&policy.waf.rules, inspection.rules, shared) {
+/// What a route is inspected for, with the program of another that has the same rules.
+///
+/// # Errors
+/// What is wrong with the rules, in words: nothing, where the configuration was checked.
+pub fn inspector(waf: &Waf, inspection: &Inspection, shared: Option<Arc<Program>>) -> Result<Inspector, String> {
+    let program = match (&waf.rules, inspection.rules, shared) {
         (None, ..) | (_, InspectionMode::Off, _) => None,
         (Some(_), _, Some(shared)) => Some(shared),
         (Some(files), _, None) => Some(Arc::new(rulebook::program(files, inspection)?)),
@@ -109,8 +112,8 @@ fn inspector(policy: &Policy, inspection: &Inspection, shared: Option<Arc<Progra
         program,
         body_bytes: usize::try_from(inspection.body_bytes).unwrap_or(usize::MAX),
         refuses_beyond: inspection.beyond == Beyond::Refuse,
-        steps: policy.waf.steps,
-        closed: policy.waf.fail == Beyond::Refuse,
+        steps: waf.steps,
+        closed: waf.fail == Beyond::Refuse,
     })
 }
 

@@ -9,7 +9,7 @@ pub mod challenge;
 pub mod control;
 mod coordinator;
 mod http;
-mod inspectors;
+pub mod inspectors;
 pub mod journal;
 pub mod metrics;
 pub mod pages;
