@@ -55,9 +55,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Keeps the first fault.
+    /// Keeps the fault that shows first in the input, in whatever order they are found.
     fn faulted(&mut self, at: usize, why: &'static str) {
-        self.fault.get_or_insert(Fault { at, why });
+        if self.fault.is_none_or(|known| at < known.at) {
+            self.fault = Some(Fault { at, why });
+        }
     }
 }
 

@@ -307,7 +307,7 @@ impl Multipart {
             self.state = State::Overlong(place);
             return Step::Used(line.len());
         }
-        if let Some(is_last) = self.boundary(line, complete) {
+        if let Some(is_last) = self.boundary(line, complete, 0) {
             if place == Line::Head {
                 self.parts.flags.invalid_part = true;
                 self.fault("a part ends within its head");
@@ -342,7 +342,7 @@ impl Multipart {
     fn start(&mut self, rest: &[u8], last: bool) -> Step {
         if rest.starts_with(b"--") {
             let Some((line, complete)) = first_line(rest, last) else { return Step::Wait };
-            if let Some(is_last) = self.boundary(line, complete) {
+            if let Some(is_last) = self.boundary(line, complete, 0) {
                 self.parts.flags.invalid_part = true;
                 self.fault("a part ends before its content begins");
                 self.end_part();
@@ -364,32 +364,34 @@ impl Multipart {
             let end = newline - usize::from(returned);
             let line_at = newline + 1;
             let Some((line, complete)) = first_line(&rest[line_at..], last) else {
-                self.data(rest, end);
+                self.data(rest, 0, end);
                 return if end > 0 { Step::Used(end) } else { Step::Wait };
             };
             if line.starts_with(&self.delimiter.text) {
                 // What is in the content comes before what the boundary says.
-                self.data(rest, end);
+                self.data(rest, 0, end);
                 self.after_lf = !returned;
-                let Some(is_last) = self.boundary(line, complete) else {
-                    self.data(&rest[end..], line_at - end);
+                let Some(is_last) = self.boundary(line, complete, line_at) else {
+                    self.data(rest, end, line_at);
                     return Step::Used(line_at);
                 };
                 self.end_part();
                 self.begin_part(is_last);
                 return Step::Used(line_at + line.len());
             }
-            self.boundary(line, complete);
+            self.boundary(line, complete, line_at);
             from = line_at;
         }
         let keep = if last { 0 } else { rest.len().min(self.delimiter.text.len() + 2) };
         let end = rest.len() - keep;
-        self.data(rest, end);
+        self.data(rest, 0, end);
         if end > 0 { Step::Used(end) } else { Step::Wait }
     }
 
-    /// Whether a line is a boundary, and then whether it is the last; sets the flags of what merely looks like one.
-    fn boundary(&mut self, line: &[u8], complete: bool) -> Option<bool> {
+    /// Whether a line is a boundary, and then whether it is the last; sets the flags of what merely looks like one. The line is
+    /// `at` bytes behind what was consumed.
+    fn boundary(&mut self, line: &[u8], complete: bool, at: usize) -> Option<bool> {
+        let at = self.consumed + at;
         let delimiter = self.delimiter.text.as_slice();
         let Parts { flags, outcome, .. } = &mut self.parts;
         if !complete && line.len() < LINE {
@@ -418,7 +420,7 @@ impl Multipart {
                 b"\n" => flags.lf_line = true,
                 _ => {
                     flags.error = true;
-                    outcome.faulted(self.consumed, "a boundary is followed by something else");
+                    outcome.faulted(at, "a boundary is followed by something else");
                     return None;
                 }
             }
@@ -430,10 +432,10 @@ impl Multipart {
             after.get(after.iter().position(|byte| !is_space(*byte)).unwrap_or(after.len())..).unwrap_or_default();
         if flags.boundary_quoted && after.strip_prefix(b"\"").is_some_and(|after| after.starts_with(boundary)) {
             flags.error = true;
-            outcome.faulted(self.consumed, "a boundary stands between quotes");
+            outcome.faulted(at, "a boundary stands between quotes");
         } else if trimmed.len() < after.len() && trimmed.starts_with(boundary) {
             flags.error = true;
-            outcome.faulted(self.consumed, "there is white space before a boundary");
+            outcome.faulted(at, "there is white space before a boundary");
         }
         flags.unmatched_boundary = 1;
         None
@@ -552,14 +554,14 @@ impl Multipart {
         self.state = State::Start;
     }
 
-    /// Content up to `end`; what follows in `rest` is only looked at for where a boundary that begins before would end.
-    fn data(&mut self, rest: &[u8], end: usize) {
-        let data = rest.get(..end).unwrap_or_default();
+    /// Content of `rest` from `start` to `end`; what follows is only looked at for where a boundary that begins before would end.
+    fn data(&mut self, rest: &[u8], start: usize, end: usize) {
+        let data = rest.get(start..end).unwrap_or_default();
         if data.is_empty() {
             return;
         }
-        let seen = rest.get(..(end + self.delimiter.text.len() - 1).min(rest.len())).unwrap_or_default();
-        if self.delimiter.finder.find(seen).is_some_and(|at| at < end) {
+        let seen = rest.get(start..(end + self.delimiter.text.len() - 1).min(rest.len())).unwrap_or_default();
+        if self.delimiter.finder.find(seen).is_some_and(|at| start + at < end) {
             self.parts.flags.unmatched_boundary = 1;
         }
         let Parts { fields, contents, outcome, .. } = &mut self.parts;
@@ -568,7 +570,7 @@ impl Multipart {
             Content::Field { .. } => {
                 let room = self.bounds.bytes.saturating_sub(fields.bytes.len()).min(data.len());
                 if room < data.len() {
-                    outcome.faulted(self.consumed + room, TOO_MANY_BYTES);
+                    outcome.faulted(self.consumed + start + room, TOO_MANY_BYTES);
                 }
                 fields.bytes.extend_from_slice(&data[..room]);
             }
@@ -819,6 +821,8 @@ mod tests {
             1 => Just(b"\r".to_vec()),
             2 => Just(b"-".to_vec()),
             1 => Just(b" x: y".to_vec()),
+            1 => Just(b"\n--bb\n".to_vec()),
+            1 => Just(b"\r\n-- b\r\n".to_vec()),
             1 => Just(vec![b'x'; LINE - 1]),
             1 => any::<Vec<u8>>(),
         ];
@@ -827,9 +831,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_it_is_cut_the_result_is_the_same(body in pieces(), cuts in proptest::collection::vec(1_usize..40, 1..9)) {
-            let whole = read(&body);
-            let mut multipart = Multipart::new(TYPE, Bounds { file_bytes: 4, ..Bounds::default() });
+        fn however_it_is_cut_the_result_is_the_same(
+            body in pieces(),
+            cuts in proptest::collection::vec(1_usize..40, 1..9),
+            bytes in prop_oneof![Just(4 << 20), 0_usize..200],
+        ) {
+            let bounds = Bounds { file_bytes: 4, bytes, ..Bounds::default() };
+            let mut whole = Multipart::new(TYPE, bounds);
+            whole.push(&body);
+            let whole = whole.finish();
+            let mut multipart = Multipart::new(TYPE, bounds);
             let mut rest = body.as_slice();
             for cut in cuts.iter().cycle() {
                 let (chunk, after) = rest.split_at(rest.len().min(*cut));
