@@ -16,7 +16,7 @@ use portcullis_engine::{Admitted, Detail, Refusal};
 use portcullis_types::{Limits, Reason};
 use portcullis_waf::body::{Bounds, Fields as Taken};
 use portcullis_waf::seclang::{self, Clock, Match, Peer, Transaction};
-use portcullis_waf::semantic::{Detector, Findings};
+use portcullis_waf::semantic::{Detector, Findings, is_file};
 use portcullis_wire::http::{Fields, Name, RequestHead, ResponseHead, Version};
 
 use super::body::{Body, Frame, Waiting};
@@ -114,7 +114,7 @@ pub(crate) async fn request(
         let decided = transaction.request_head_done();
         settle(inspector, transaction, decided, Reason::RuleMatched, observed)?;
     }
-    if !body.is_empty() {
+    if !body.is_empty() && !is_conversation(head, body) {
         asker.admitted.waits_for_client();
         let ahead = read_ahead(body, inspector.body_bytes, around).await?;
         asker.admitted.has_arrived();
@@ -169,6 +169,14 @@ impl Inspecting {
         transaction.finish();
         settle(&self.inspector, transaction, decided, Reason::ResponseRuleMatched, observed)
     }
+}
+
+/// Whether the two sides may talk at once, so that holding the beginning back could keep both waiting: gRPC, and files whose
+/// length nobody knows beforehand. Neither has values that an application takes apart by itself.
+fn is_conversation(head: &RequestHead, body: &Body) -> bool {
+    let kind = head.fields.get(Name::ContentType).unwrap_or_default();
+    let grpc = kind.get(..16).is_some_and(|start| start.eq_ignore_ascii_case(b"application/grpc"));
+    grpc || (body.length().is_none() && is_file(kind))
 }
 
 /// What the gate's own detection comes to.
