@@ -418,7 +418,7 @@ mod tests {
             (b"&lt;&#60;&#x3c;&#x3C;&#0000060", b"<<<<<"),
             (b"a&lt=3&b", b"a&lt=3&b"),
             (b"\\x3c\\u003c\\u{3c}\\074", b"<<<<"),
-            (b"C:\\users\\new", b"C:\\users\\new"),
+            (b"D:\\users\\new", b"D:\\users\\new"),
             (b"\xC0\xBC\xE0\x80\xBC\xF0\x80\x80\xBC\xF8\x80\x80\x80\xBC\xFC\x80\x80\x80\x80\xBC", b"<<<<<"),
             ("＜ｓ＞".as_bytes(), b"<s>"),
             ("it’s “so”，".as_bytes(), "it's “so”，".as_bytes()),

