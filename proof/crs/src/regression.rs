@@ -15,10 +15,7 @@ use portcullis_waf::seclang::Program;
 
 /// Why a case failed; none where it passed.
 pub(crate) fn judge(case: &Case, program: &Arc<Program>) -> Option<String> {
-    match try_judge(case, program) {
-        Ok(()) => None,
-        Err(why) => Some(why),
-    }
+    try_judge(case, program).err()
 }
 
 fn try_judge(case: &Case, program: &Arc<Program>) -> Result<(), String> {
@@ -26,10 +23,10 @@ fn try_judge(case: &Case, program: &Arc<Program>) -> Result<(), String> {
     let output = &case.output;
     // What asks for a status or an error asks the server in front of the rules: ours reads the head first, and what it
     // refuses reaches no rule. What asks for rules alone is put to them whatever the server would say.
-    if output.status.is_some() || output.expect_error {
-        if let Some(status) = front(&bytes) {
-            return check(output, status, &Played::default());
-        }
+    if (output.status.is_some() || output.expect_error)
+        && let Some(status) = front(&bytes)
+    {
+        return check(output, status, &Played::default());
     }
     let recording = recording::read(&bytes).ok_or("the request has no first line")?;
     let played = play(&recording, program);

@@ -155,7 +155,8 @@ SecRule RESPONSE_BODY "@contains secret_members" "id:1004,phase:4,deny,msg:'That
         );
     fs::write(plan.place().join("own.conf"), rules).expect("rules can be written");
     let gate = plan.start();
-    let table: &[(&str, Vec<u8>, Option<(Reason, &str)>)] = &[
+    type Expected = Option<(Reason, &'static str)>;
+    let table: &[(&str, Vec<u8>, Expected)] = &[
         ("an argument", get("/a?colour=octarine", ""), Some((Reason::RuleMatched, "1001"))),
         ("of a form", post("/a", FORM, b"colour=octarine"), Some((Reason::RuleMatched, "1001"))),
         ("of JSON, another name", post("/a", JSON, br#"{"colour":"octarine"}"#), None),
