@@ -54,7 +54,7 @@ fn attacks_do_not_arrive_and_their_twins_do() {
         (
             "form",
             post("/join", FORM, b"name=x%3Cscript%3Ealert(1)%3C/script%3E"),
-            post("/join", FORM, b"name=Anne+O%27Neill&about=1+%3C+2+and+2+%3E+1"),
+            post("/join", FORM, b"name=Anne+O%27Neill&about=We+were+2+%3C+3+and+then+4"),
         ),
         (
             "json",
