@@ -8,6 +8,10 @@ mod table;
 
 pub use table::{PATCHES, VERSION};
 
+use std::sync::OnceLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
 use super::finding::{Class, Findings, Hit, Place};
 use super::text::{any, begins, find};
 
@@ -18,8 +22,10 @@ pub struct Patch {
     pub id: &'static str,
     /// The product and what is wrong with it.
     pub about: &'static str,
-    /// Who described it.
+    /// Its entry in the national vulnerability database.
     pub source: &'static str,
+    /// The vendor's advisory, or the one of GitHub; the release that mends it, or its day, where it has no number.
+    pub advisory: &'static str,
     /// The path it is about; a request elsewhere is none of its business.
     pub path: Path,
     /// What else must be so; all of it.
@@ -73,26 +79,100 @@ pub enum When {
     Parameter(&'static str, &'static str),
 }
 
-/// Patches that wait for a header or a parameter, at most.
-const WAITING_MAX: usize = 64;
+/// Most patches, and most literals of paths and targets: one bit each.
+const PATCHES_MAX: usize = 64;
+const LITERALS_MAX: usize = 128;
 
-/// What was met so far of each patch: one bit for each of its conditions.
-#[derive(Debug, Default)]
+/// What was met so far of each patch.
+#[derive(Debug)]
 pub(super) struct Progress {
-    waiting: smallvec::SmallVec<[(u8, u8); 8]>,
+    /// The patches that this request could still use: one bit each.
+    possible: u64,
+    /// One bit for each condition of a patch; means something where the patch is possible.
+    met: [u8; PATCHES_MAX],
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { possible: 0, met: [0; PATCHES_MAX] }
+    }
 }
 
 impl Progress {
     pub(super) fn clear(&mut self) {
-        self.waiting.clear();
+        self.possible = 0;
     }
 }
 
-/// Finds the patches that a request line is about. `target` is decoded and in lower case.
+/// Where to look for patches, so that an ordinary value is compared with none.
+struct Index {
+    /// Every literal of a path or a target, in the order of [`Index::needs`].
+    literals: Option<AhoCorasick>,
+    /// Of each patch, the literals that a target must have: one bit each.
+    needs: Vec<u128>,
+    /// By the length of a header's name, the patches that wait for one.
+    headers: [u64; 64],
+    /// Those that wait for a parameter on a path of their own, and so for values that are quite plain.
+    plain: u64,
+    /// The patches that wait for a parameter, with how long its name is at least.
+    parameters: Vec<(usize, usize)>,
+}
+
+static INDEX: OnceLock<Index> = OnceLock::new();
+
+fn index() -> &'static Index {
+    INDEX.get_or_init(|| {
+        let mut literals: Vec<&[u8]> = Vec::new();
+        let mut index = Index { literals: None, needs: Vec::new(), headers: [0; 64], plain: 0, parameters: Vec::new() };
+        for (number, patch) in PATCHES.iter().enumerate() {
+            let mut needs = 0;
+            let path = match patch.path {
+                Path::Any => None,
+                Path::Begins(part) | Path::Has(part) | Path::Ends(part) => Some(part.as_bytes()),
+            };
+            let targets = patch.when.iter().filter_map(|when| match when {
+                When::Target(part) => Some(part.as_bytes()),
+                When::TargetBytes(part) => Some(*part),
+                _ => None,
+            });
+            for literal in path.into_iter().chain(targets) {
+                needs |= 1_u128 << (literals.len() % LITERALS_MAX);
+                literals.push(literal);
+            }
+            index.needs.push(needs);
+            for when in patch.when {
+                match when {
+                    When::Header(name, _) | When::HeaderOver(name, _) => {
+                        if let Some(slot) = index.headers.get_mut(name.len() % 64) {
+                            *slot |= 1 << (number % PATCHES_MAX);
+                        }
+                    }
+                    When::Parameter(name, _) => {
+                        index.parameters.push((number, name.len()));
+                        index.plain |= u64::from(needs != 0) << (number % PATCHES_MAX);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let builder = &mut AhoCorasick::builder();
+        let builder = builder.ascii_case_insensitive(true).kind(Some(AhoCorasickKind::DFA));
+        index.literals = builder.build(literals).ok();
+        index
+    })
+}
+
+/// Finds the patches that a request line is about. `target` is decoded.
 pub(super) fn request_line(method: &[u8], path: &[u8], target: &[u8], findings: &mut Findings) {
     findings.progress.clear();
-    for (index, patch) in PATCHES.iter().enumerate().take(WAITING_MAX) {
-        if !patch.path.fits(path) {
+    let index = index();
+    let seen = index.literals.as_ref().map_or(u128::MAX, |literals| {
+        literals
+            .find_overlapping_iter(target)
+            .fold(0, |seen, found| seen | 1 << (found.pattern().as_usize() % LITERALS_MAX))
+    });
+    for (number, (patch, needs)) in PATCHES.iter().zip(&index.needs).enumerate().take(PATCHES_MAX) {
+        if needs & !seen != 0 || !patch.path.fits(path) {
             continue;
         }
         let mut met = 0;
@@ -108,55 +188,73 @@ pub(super) fn request_line(method: &[u8], path: &[u8], target: &[u8], findings: 
             met |= u8::from(now == Some(true)) << bit;
         }
         if possible {
-            step(index, patch, met, Place::Path, b"", target, findings);
+            if met.count_ones() as usize == patch.when.len() {
+                tell(patch, Place::Path, b"", target, findings);
+            } else if let Some(slot) = findings.progress.met.get_mut(number) {
+                *slot = met;
+                findings.progress.possible |= 1 << number;
+            }
         }
     }
 }
 
 /// Takes a value into account that patches may wait for.
 pub(super) fn value(place: Place, name: &[u8], value: &[u8], findings: &mut Findings) {
-    for at in 0..findings.progress.waiting.len() {
-        let Some((index, met)) = findings.progress.waiting.get(at).copied() else { return };
-        let Some(patch) = PATCHES.get(usize::from(index)) else { return };
-        let mut now = met;
-        for (bit, when) in patch.when.iter().enumerate() {
-            let fits = match when {
-                When::Header(known, part) => {
-                    place == Place::Header && name.eq_ignore_ascii_case(known.as_bytes()) && has(value, part)
-                }
-                When::Parameter(known, part) => {
-                    matches!(place, Place::Query | Place::Form | Place::Json | Place::Cookie)
-                        && has(name, known)
-                        && has(value, part)
-                }
-                When::HeaderOver(known, most) => {
-                    place == Place::Header && name.eq_ignore_ascii_case(known.as_bytes()) && value.len() > *most
-                }
-                _ => false,
-            };
-            now |= u8::from(fits) << bit;
-        }
-        if now != met {
-            if let Some(entry) = findings.progress.waiting.get_mut(at) {
-                entry.1 = now;
-            }
-            if now.count_ones() as usize == patch.when.len() {
-                tell(patch, place, name, value, findings);
+    let possible = findings.progress.possible;
+    let index = index();
+    match place {
+        Place::Header => {
+            let mut waiting = index.headers.get(name.len() % 64).copied().unwrap_or(0) & possible;
+            while waiting != 0 {
+                step(waiting.trailing_zeros() as usize, place, name, value, findings);
+                waiting &= waiting - 1;
             }
         }
+        Place::Query | Place::Form | Place::Json | Place::Cookie => {
+            for (number, length) in &index.parameters {
+                if possible >> number & 1 == 1 && name.len() >= *length {
+                    step(*number, place, name, value, findings);
+                }
+            }
+        }
+        _ => {}
     }
 }
 
 /// Whether patches wait for values of this request.
 pub(super) fn wait(findings: &Findings) -> bool {
-    !findings.progress.waiting.is_empty()
+    findings.progress.possible != 0
 }
 
-fn step(index: usize, patch: &Patch, met: u8, place: Place, name: &[u8], text: &[u8], findings: &mut Findings) {
-    if met.count_ones() as usize == patch.when.len() {
-        tell(patch, place, name, text, findings);
-    } else if let Ok(index) = u8::try_from(index) {
-        findings.progress.waiting.push((index, met));
+/// Whether patches wait for a parameter that is plain in name and value. Those that do not ask for a path ask for signs.
+pub(super) fn wait_for_plain(findings: &Findings) -> bool {
+    findings.progress.possible & index().plain != 0
+}
+
+/// Looks whether a value meets a condition of a patch.
+fn step(number: usize, place: Place, name: &[u8], value: &[u8], findings: &mut Findings) {
+    let (Some(patch), Some(met)) = (PATCHES.get(number), findings.progress.met.get(number).copied()) else { return };
+    let mut now = met;
+    for (bit, when) in patch.when.iter().enumerate() {
+        let fits = match when {
+            When::Header(known, part) => {
+                place == Place::Header && name.eq_ignore_ascii_case(known.as_bytes()) && has(value, part)
+            }
+            When::Parameter(known, part) => place != Place::Header && has(name, known) && has(value, part),
+            When::HeaderOver(known, most) => {
+                place == Place::Header && name.eq_ignore_ascii_case(known.as_bytes()) && value.len() > *most
+            }
+            _ => false,
+        };
+        now |= u8::from(fits) << bit;
+    }
+    if now != met {
+        if let Some(slot) = findings.progress.met.get_mut(number) {
+            *slot = now;
+        }
+        if now.count_ones() as usize == patch.when.len() {
+            tell(patch, place, name, value, findings);
+        }
     }
 }
 
@@ -215,9 +313,14 @@ mod tests {
     fn each_is_one_and_says_where_it_comes_from() {
         let ids: std::collections::BTreeSet<_> = PATCHES.iter().map(|patch| patch.id).collect();
         assert_eq!(ids.len(), PATCHES.len(), "a number stands twice");
-        assert!(PATCHES.len() <= WAITING_MAX);
+        assert!(PATCHES.len() <= PATCHES_MAX);
+        assert!(index().literals.as_ref().is_some_and(|literals| literals.patterns_len() <= LITERALS_MAX));
         for patch in PATCHES {
-            assert!(patch.id.starts_with("CVE-") && patch.source.starts_with("https://"), "{}", patch.id);
+            assert!(
+                patch.id.starts_with("CVE-") && patch.source.starts_with("https://") && !patch.advisory.is_empty(),
+                "{}",
+                patch.id
+            );
             assert!(patch.when.len() <= 8, "{}", patch.id);
             let lower = |part: &str| part == part.to_ascii_lowercase();
             let parts = patch.when.iter().all(|when| match when {
