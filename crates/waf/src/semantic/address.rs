@@ -7,9 +7,6 @@ use super::finding::{Class, Look, Place, Report};
 use super::scan::has;
 use super::text::{any, at, begins, from, part};
 
-/// Most addresses of a text that are read.
-const ADDRESSES_MAX: usize = 64;
-
 pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     let text = look.text;
     if matches!(look.place, Place::Header) && !look.name.eq_ignore_ascii_case(b"x-forwarded-host")
@@ -21,8 +18,7 @@ pub(super) fn look(look: &Look<'_>, report: &mut Report) {
         return;
     }
     let mut next = 0;
-    for _ in 0..ADDRESSES_MAX {
-        let Some(mark) = memchr::memmem::find(from(text, next), b"//").map(|mark| mark + next) else { return };
+    while let Some(mark) = memchr::memmem::find(from(text, next), b"//").map(|mark| mark + next) {
         next = mark + 2;
         if mark == 0 || at(text, mark - 1) != b':' {
             continue;
@@ -35,7 +31,8 @@ pub(super) fn look(look: &Look<'_>, report: &mut Report) {
             .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'.' | b'-'))
             .count();
         let scheme = from(scheme, scheme.len() - length);
-        let rest = part(text, mark + 2, mark + 2 + 512);
+        // What ends an authority begins the next one's slashes at the latest, so none is read twice.
+        let rest = from(text, mark + 2);
         let authority = part(
             rest,
             0,

@@ -1,9 +1,14 @@
 //! From a body to its values, by the type that it claims to have.
 
+use smallvec::SmallVec;
+
 use super::finding::{Findings, Place};
-use super::{Detector, is_file, is_form};
+use super::nested::{Json, might_be_base64};
+use super::scan::scan;
+use super::text::{begins, from};
+use super::{Detector, decode, is_file, is_form, is_quiet, patches};
 use crate::body::multipart::Multipart;
-use crate::body::{Bounds, Fields, json, xml};
+use crate::body::{Bounds, Fields, xml};
 
 impl Detector {
     /// Looks at a body, or at the beginning of one: what its type says is taken apart, and what cannot be is looked at as it is.
@@ -17,10 +22,11 @@ impl Detector {
         fields: &mut Fields,
         findings: &mut Findings,
     ) {
-        let kind =
-            content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
-        let json = kind == b"application/json" || kind == b"text/json" || kind.ends_with(b"+json");
-        let xml = kind == b"application/xml" || kind == b"text/xml" || kind.ends_with(b"+xml");
+        let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let is = |known: &[u8]| kind.eq_ignore_ascii_case(known);
+        let ends = |suffix: &[u8]| kind.len() >= suffix.len() && begins(from(kind, kind.len() - suffix.len()), suffix);
+        let json = is(b"application/json") || is(b"text/json") || ends(b"+json");
+        let xml = is(b"application/xml") || is(b"text/xml") || ends(b"+xml");
         if body.is_empty() {
             return;
         }
@@ -32,15 +38,10 @@ impl Detector {
         }
         fields.clear();
         if json {
-            let outcome = json::parse(body, bounds, fields);
-            for field in fields.iter() {
-                self.value(Place::JsonName, b"", field.name, findings);
-                self.value(Place::Json, field.name, field.value, findings);
-            }
-            if outcome.fault.is_some() {
+            if !self.document(body, findings) {
                 self.value(Place::Body, b"", body, findings);
             }
-        } else if kind == b"multipart/form-data" {
+        } else if is(b"multipart/form-data") {
             let mut reader = Multipart::new(content_type, Bounds { file_bytes: body.len(), ..*bounds });
             reader.push(body);
             let parts = reader.finish();
@@ -71,7 +72,54 @@ impl Detector {
             self.value(Place::Body, b"", body, findings);
         }
     }
+
+    /// Looks at the strings of a document of JSON where they stand. False: it is none, or not to its end.
+    fn document(&self, text: &[u8], findings: &mut Findings) -> bool {
+        let Some(mut strings) = Json::new(text) else { return false };
+        let plain = !patches::wait_for_plain(findings);
+        let mut keys: SmallVec<[Key<'_>; 16]> = SmallVec::new();
+        for string in strings.by_ref() {
+            let seen = scan(string.text);
+            let quiet = is_quiet(seen) && !might_be_base64(string.text, seen);
+            // A name holds for what is deeper, and until the next one beside it.
+            let left = |key: &Key<'_>| key.depth > string.depth || string.is_key && key.depth == string.depth;
+            while keys.last().is_some_and(left) {
+                keys.pop();
+            }
+            if string.is_key && keys.len() < KEYS_MAX {
+                keys.push(Key { text: string.text, quiet, depth: string.depth });
+            }
+            if quiet && plain && (string.is_key || keys.iter().all(|key| key.quiet)) {
+                continue;
+            }
+            let (mut name, mut room) = std::mem::take(&mut findings.pair);
+            let value = if string.escaped && decode::json(string.text, &mut room) { &room } else { string.text };
+            if string.is_key {
+                self.value(Place::JsonName, b"", value, findings);
+            } else {
+                name.clear();
+                name.extend_from_slice(b"json");
+                for key in &keys {
+                    name.push(b'.');
+                    name.extend_from_slice(key.text);
+                }
+                self.value(Place::Json, &name, value, findings);
+            }
+            findings.pair = (name, room);
+        }
+        strings.was_whole()
+    }
 }
+
+/// A name of JSON that a value stands under.
+struct Key<'a> {
+    text: &'a [u8],
+    quiet: bool,
+    depth: usize,
+}
+
+/// Most names of JSON that a value's own is made of; deeper ones are left out of it.
+const KEYS_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -3,15 +3,12 @@
 //! PHP, Java and the languages of its frameworks, Python, Ruby, Node, ASP; templates by what stands between their marks. A
 //! placeholder is no attack: `{{name}}` is in every mailing.
 
+use smallvec::SmallVec;
+
 use super::finding::{Class, Look, Place, Report};
 use super::scan::{class, has, in_word};
-use super::text::{any, at, begins, from, part, skip_space, skip_space_back, word};
+use super::text::{Names, any, at, begins, from, is_space, part, skip_space, skip_space_back, word};
 use super::words::{self, CODE_NAME, CODE_SINK};
-
-/// Longest expression of a template that is read.
-const EXPRESSION_BYTES_MAX: usize = 512;
-/// Most expressions of a text that are read.
-const EXPRESSIONS_MAX: usize = 64;
 
 pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     let (text, seen) = (look.text, look.seen);
@@ -32,6 +29,11 @@ pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     if seen.bytes(has::BRACE) && seen.bytes(has::DOLLAR | has::HASH | has::PERCENT | has::AT | has::STAR | has::BRACE) {
         templates(text, report);
     }
+}
+
+/// Looks at the content of a file, whatever it is: only code that is embedded in it counts.
+pub(super) fn file(text: &[u8], report: &mut Report) {
+    embedded(text, Place::File, report);
 }
 
 /// Functions that run commands or code, whatever they are given.
@@ -356,92 +358,144 @@ const MARKS: &[(&[u8], &[u8])] = &[
     (b"~{", b"}"),
 ];
 
+/// Most braces inside of one another that are kept.
+const BRACES_DEPTH_MAX: usize = 64;
+/// Most expressions inside of one another that are read; more are a finding.
+const NESTED_MAX: usize = 16;
+
+/// A brace that is open.
+#[derive(Clone, Copy)]
+struct Brace {
+    /// Where what it opened begins: an expression behind a mark, or anything else.
+    mark: Option<&'static (&'static [u8], &'static [u8])>,
+    start: usize,
+    inner: usize,
+}
+
 fn templates(text: &[u8], report: &mut Report) {
-    let mut read = 0;
-    for brace in memchr::memchr_iter(b'{', text) {
-        for start in [brace.saturating_sub(1), brace] {
-            let here = from(text, start);
-            let Some((open, close)) = MARKS.iter().find(|(open, _)| here.starts_with(open)) else { continue };
-            let inner = part(here, open.len(), EXPRESSION_BYTES_MAX);
-            let closed = memchr::memmem::find(inner, close);
-            let inner = part(inner, 0, closed.unwrap_or(inner.len()));
-            // A placeholder: a name and nothing else.
-            if inner.iter().all(|byte| in_word(*byte) || matches!(byte, b' ' | b'.')) && inner.len() > 12 {
-                break;
+    let mut open: SmallVec<[Brace; 16]> = SmallVec::new();
+    let mut next = 0;
+    while let Some(brace) = memchr::memchr2(b'{', b'}', from(text, next)).map(|brace| brace + next) {
+        next = brace + 1;
+        if at(text, brace) == b'{' {
+            let marked = [brace.saturating_sub(1), brace].into_iter().find_map(|start| {
+                MARKS.iter().find(|(open, _)| from(text, start).starts_with(open)).map(|mark| (start, mark))
+            });
+            let (start, inner) = marked.map_or((brace, brace + 1), |(start, mark)| (start, start + mark.0.len()));
+            next = inner.max(brace + 1);
+            if open.len() == BRACES_DEPTH_MAX {
+                // Nothing is nested like this; the innermost are what could still be closed.
+                open.remove(0);
             }
-            read += 1;
-            if read > EXPRESSIONS_MAX {
-                report.add(Class::Template, 3, (start, start + 2), "more expressions than are read");
+            open.push(Brace { mark: marked.map(|(_, mark)| mark), start, inner });
+            continue;
+        }
+        // What closes here; what was opened behind it was none, or is in a string.
+        let closes = |brace_open: &Brace| match brace_open.mark.map(|mark| mark.1) {
+            Some(b"%}") => at(text, brace.wrapping_sub(1)) == b'%',
+            Some(b"}}") => at(text, brace + 1) == b'}',
+            _ => true,
+        };
+        let Some(index) = open.iter().rposition(closes) else { continue };
+        let closed = open.get(index).copied();
+        open.truncate(index);
+        if let Some(Brace { mark: Some(mark), start, inner }) = closed {
+            let end = if mark.1 == b"%}" { brace - 1 } else { brace };
+            next = brace + if mark.1 == b"}}" { 2 } else { 1 };
+            if open.iter().filter(|brace| brace.mark.is_some()).count() >= NESTED_MAX {
+                report.add(
+                    Class::Template,
+                    5,
+                    (start, next),
+                    "more expressions inside of one another than any template has",
+                );
                 return;
             }
-            let score = expression(inner, open, closed.is_some());
-            report.add(
-                Class::Template,
-                score,
-                (start, start + inner.len() + 4),
-                "an expression of a template that computes or calls",
-            );
-            break;
+            judge(text, start, part(text, inner, end), mark.0, true, report);
+        }
+        if report.score(Class::Template) >= SUREST {
+            return;
+        }
+    }
+    // What was not closed, a page may close.
+    let last = memchr::memrchr(b'}', text).unwrap_or(0);
+    for Brace { mark, start, inner } in open.into_iter().rev().take(NESTED_MAX) {
+        if let Some(mark) = mark {
+            let closed = mark.1 == b"}" && last > inner;
+            judge(text, start, part(text, inner, if closed { last } else { text.len() }), mark.0, closed, report);
         }
     }
 }
+
+/// The highest score of an expression.
+const SUREST: u8 = 6;
+
+fn judge(text: &[u8], start: usize, inner: &[u8], open: &[u8], closed: bool, report: &mut Report) {
+    // A placeholder: a name and nothing else.
+    if inner.len() > 12 && inner.iter().all(|byte| in_word(*byte) || matches!(byte, b' ' | b'.')) {
+        return;
+    }
+    let end = (start + inner.len() + 4).min(text.len());
+    let why = "an expression of a template that computes or calls";
+    report.add(Class::Template, expression(inner, open, closed), (start, end), why);
+}
+
+/// Names that expressions of templates reach the server by.
+static TEMPLATE_NAMES: Names = Names::new(&[
+    b"__",
+    b"constructor",
+    b"request.",
+    b"config",
+    b"self.",
+    b"lipsum",
+    b"cycler",
+    b"joiner",
+    b"session",
+    b"_self",
+    b"java.",
+    b"runtime",
+    b"process.",
+    b"#context",
+    b"@java",
+    b"classloader",
+    b"getclass",
+    b"exec",
+    b"system(",
+    b"sleep(",
+    b"popen",
+    b"passthru",
+    b"phpinfo",
+    b"#_memberaccess",
+    b"#parameters",
+    b"#request",
+    b"#attr",
+    b"applicationscope",
+    b"settings",
+    b"dump(",
+    b"include(",
+    b"source(",
+    b"file(",
+    b"globals",
+    b"freemarker",
+    b"new(",
+    b"param.",
+]);
 
 /// How sure what stands between the marks is code.
 fn expression(inner: &[u8], open: &[u8], closed: bool) -> u8 {
     let dollar = matches!(open, b"${" | b"#{" | b"%{" | b"*{" | b"@{" | b"~{");
     let plain =
         inner.iter().all(|byte| in_word(*byte) || matches!(byte, b'.' | b' ' | b'-' | b':' | b'|' | b',' | b'/'));
-    let names = any(
-        inner,
-        &[
-            b"__",
-            b"constructor",
-            b"request.",
-            b"config",
-            b"self.",
-            b"lipsum",
-            b"cycler",
-            b"joiner",
-            b"session",
-            b"_self",
-            b"java.",
-            b"runtime",
-            b"process.",
-            b"#context",
-            b"@java",
-            b"classloader",
-            b"getclass",
-            b"exec",
-            b"system(",
-            b"sleep(",
-            b"popen",
-            b"passthru",
-            b"phpinfo",
-            b"#_memberaccess",
-            b"#parameters",
-            b"#request",
-            b"#attr",
-            b"applicationscope",
-            b"settings",
-            b"dump(",
-            b"include(",
-            b"source(",
-            b"file(",
-            b"globals",
-            b"freemarker",
-            b"new(",
-            b"param.",
-        ],
-    );
+    let names = || TEMPLATE_NAMES.in_text(inner);
     let call = memchr::memchr(b'(', inner)
         .is_some_and(|open| open > 0 && (in_word(at(inner, open - 1)) || at(inner, open - 1) == b']'));
     let argued = call && memchr::memchr2(b'"', b'\'', inner).is_some();
     let sums = arithmetic(inner);
     match () {
-        () if names && call && closed => 6,
+        () if call && closed && names() => 6,
         () if sums && closed => 5,
         () if argued && (closed || dollar) && !open.starts_with(b"{#") => 5,
-        () if names && !plain && closed && open != b"{%" => 5,
+        () if !plain && closed && open != b"{%" && names() => 5,
         () if plain
             && closed
             && open == b"{{"
@@ -467,25 +521,15 @@ fn expression(inner: &[u8], open: &[u8], closed: bool) -> u8 {
 
 /// `7*7`, `7*'7'`, `13+37`: what probes compute.
 fn arithmetic(inner: &[u8]) -> bool {
-    let inner = inner.trim_ascii();
-    let operators = inner.iter().filter(|byte| matches!(byte, b'*' | b'+' | b'-' | b'/' | b'%')).count();
-    let digits = inner.iter().filter(|byte| byte.is_ascii_digit()).count();
-    let rest = inner
-        .iter()
-        .filter(|byte| {
-            !byte.is_ascii_digit()
-                && !matches!(
-                    byte,
-                    b'*' | b'+' | b'-' | b'/' | b'%' | b' ' | b'(' | b')' | b'\'' | b'"' | b'.' | b'@' | b'='
-                )
-        })
-        .count();
-    operators > 0
-        && digits > 1
-        && rest == 0
-        && inner.iter().any(|byte| matches!(byte, b'*' | b'+' | b'%' | b'-' | b'/'))
-        && !inner.starts_with(b"-")
-        && inner.len() < 80
+    let operator = |byte: &u8| matches!(byte, b'*' | b'+' | b'-' | b'/' | b'%');
+    let other = |byte: &u8| {
+        !(byte.is_ascii_digit() || is_space(*byte) || matches!(byte, b'(' | b')' | b'\'' | b'"' | b'.' | b'@' | b'='))
+    };
+    let first = inner.iter().find(|byte| !is_space(**byte));
+    inner.iter().any(operator)
+        && inner.iter().filter(|byte| byte.is_ascii_digit()).count() > 1
+        && inner.iter().all(|byte| operator(byte) || !other(byte))
+        && first != Some(&b'-')
 }
 
 #[cfg(test)]

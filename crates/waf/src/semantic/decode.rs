@@ -51,6 +51,45 @@ pub(super) fn layer(text: &[u8], out: &mut Vec<u8>) -> bool {
     changed
 }
 
+/// Takes out what is nothing to those who read code, into `out`, which is cleared: comments, and white space in a row but
+/// for one. Returns whether anything changed. Padding of either kind is undone by this, however long it is.
+pub(super) fn squeeze(text: &[u8], out: &mut Vec<u8>) -> bool {
+    out.clear();
+    let lines = memchr::memrchr(b'\n', text).unwrap_or(0);
+    let mut at = 0;
+    while let Some(byte) = text.get(at).copied() {
+        let behind = match (byte, text.get(at + 1)) {
+            (b'/', Some(b'*')) => {
+                memchr::memmem::find(text.get(at + 2..).unwrap_or_default(), b"*/").map(|end| at + end + 4)
+            }
+            // The rest of a line, where there is another one; an address has two slashes, too.
+            (b'/', Some(b'/')) if at < lines && (at == 0 || text.get(at - 1) != Some(&b':')) => {
+                memchr::memchr(b'\n', text.get(at..).unwrap_or_default()).map(|end| at + end)
+            }
+            _ => None,
+        };
+        let (blank, next) = match (byte, behind) {
+            (_, Some(behind)) => (Some(b' '), behind),
+            // What is not closed is none, and what stands behind it is none either.
+            (b'/', None) if text.get(at + 1) == Some(&b'*') => {
+                out.extend(text.get(at..).unwrap_or_default());
+                break;
+            }
+            (b'\n' | b'\r', None) => (Some(b'\n'), at + 1),
+            (b' ' | b'\t' | 11 | 12, None) => (Some(b' '), at + 1),
+            _ => (None, at + 1),
+        };
+        match (blank, out.last_mut()) {
+            (None, _) => out.push(byte),
+            (Some(b'\n'), Some(last @ (b' ' | b'\n'))) => *last = b'\n',
+            (Some(_), Some(b' ' | b'\n')) => {}
+            (Some(blank), _) => out.push(blank),
+        }
+        at = next;
+    }
+    out.len() != text.len()
+}
+
 /// Undoes the encoding of forms, where there is any; a plain text is itself.
 pub(super) fn form<'a>(text: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
     if memchr::memchr2(b'%', b'+', text).is_none() {
@@ -172,6 +211,11 @@ fn digits(text: &[u8], most: usize) -> (u32, usize) {
     (value, length)
 }
 
+/// How many zeros a number begins with, which may be any number of them.
+fn zeros(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| **byte == b'0').count()
+}
+
 /// A hexadecimal digit, and beyond F what decoders that do not check make of a letter.
 fn nibble(byte: u8) -> u8 {
     match byte {
@@ -201,13 +245,16 @@ fn percent(rest: &[u8]) -> Undone {
 fn entity(rest: &[u8]) -> Undone {
     let (code, used) = match rest {
         [b'#', b'x' | b'X', behind @ ..] => {
-            let (code, length) = digits(behind, 8);
-            (length > 0).then_some((code, 2 + length))?
+            let zeros = zeros(behind);
+            let (code, length) = digits(behind.get(zeros..).unwrap_or_default(), 7);
+            (zeros + length > 0).then_some((code, 2 + zeros + length))?
         }
         [b'#', behind @ ..] => {
-            let length = behind.iter().take(8).take_while(|byte| byte.is_ascii_digit()).count();
-            let code = behind.iter().take(length).fold(0_u32, |code, byte| code * 10 + u32::from(byte - b'0'));
-            (length > 0).then_some((code, 1 + length))?
+            let zeros = zeros(behind);
+            let number = behind.get(zeros..).unwrap_or_default();
+            let length = number.iter().take(7).take_while(|byte| byte.is_ascii_digit()).count();
+            let code = number.iter().take(length).fold(0_u32, |code, byte| code * 10 + u32::from(byte - b'0'));
+            (zeros + length > 0).then_some((code, 1 + zeros + length))?
         }
         _ => {
             let length = rest.iter().take(10).take_while(|byte| byte.is_ascii_alphabetic()).count();
@@ -280,8 +327,10 @@ fn escape(rest: &[u8]) -> Undone {
             (length == 2).then_some((Some(code), 3))
         }
         [b'u', b'{', behind @ ..] => {
-            let (code, length) = digits(behind, 6);
-            (length > 0 && behind.get(length) == Some(&b'}')).then_some((Some(narrow(code)), 3 + length))
+            let zeros = zeros(behind);
+            let (code, length) = digits(behind.get(zeros..).unwrap_or_default(), 6);
+            let all = zeros + length;
+            (all > 0 && behind.get(all) == Some(&b'}')).then_some((Some(narrow(code)), 3 + all))
         }
         [b'u' | b'U', behind @ ..] => {
             let (code, length) = digits(behind, 4);
@@ -321,6 +370,7 @@ fn utf7(rest: &[u8], out: &mut Vec<u8>) -> Option<usize> {
     let before = out.len();
     let (mut bits, mut held, mut used) = (0_u32, 0_u32, 0);
     let mut special = false;
+    let mut whole = 0;
     for six in rest.iter().map_while(|byte| sextet(*byte).filter(|_| !matches!(byte, b'-' | b'_'))) {
         bits = bits << 6 | u32::from(six);
         held += 6;
@@ -328,16 +378,18 @@ fn utf7(rest: &[u8], out: &mut Vec<u8>) -> Option<usize> {
         if held >= 16 {
             held -= 16;
             let unit = bits >> held & 0xFFFF;
-            if unit == 0 || unit >= 0x80 {
+            let sign = u8::try_from(unit).unwrap_or(0);
+            if !sign.is_ascii() || sign.is_ascii_control() {
+                // What was read so far stays, so that nothing is read again from every plus sign in it.
+                if special {
+                    return Some(whole);
+                }
                 out.truncate(before);
                 return None;
             }
-            special |= (unit as u8).is_ascii_punctuation();
-            if (unit as u8).is_ascii_control() {
-                out.truncate(before);
-                return None;
-            }
-            out.push(unit as u8);
+            special |= sign.is_ascii_punctuation();
+            whole = used;
+            out.push(sign);
         }
     }
     // Letters alone are a word behind a plus sign.

@@ -59,7 +59,7 @@ named! {
         Encoding = "encoding",
         /// Use a known vulnerability, by a virtual patch.
         Patch = "patch",
-        /// Break the rules of requests.
+        /// Break the rules of requests, so that two programs could read it differently.
         Protocol = "protocol",
     }
 }
@@ -136,10 +136,17 @@ pub struct Findings {
     pub(super) room: [Vec<u8>; super::DEPTH_MAX + 1],
     /// Room for a name and a value of a form.
     pub(super) pair: (Vec<u8>, Vec<u8>),
+    /// Room for what lookups come to.
+    pub(super) plain: Vec<u8>,
     /// Room for tokens.
     pub(super) tokens: Vec<super::sql::Token>,
+    /// Bytes of all values of the request so far, and how many were looked at, all layers and parts together.
+    pub(super) given: usize,
+    looked: usize,
     /// Bytes that may still be looked at for the value under way.
     pub(super) budget: usize,
+    /// What is odd about the request itself.
+    pub(super) oddities: super::protocol::Oddities,
     /// Virtual patches that fit this request so far.
     pub(super) progress: super::patches::Progress,
 }
@@ -155,11 +162,14 @@ impl Findings {
     pub fn clear(&mut self) {
         self.list.clear();
         self.best = [0; Class::ALL.len()];
+        (self.given, self.looked) = (0, 0);
         self.progress.clear();
-        for room in &mut self.room {
+        self.oddities = super::protocol::Oddities::default();
+        for room in self.room.iter_mut().chain([&mut self.pair.0, &mut self.pair.1, &mut self.plain]) {
             room.clear();
             room.shrink_to(ROOM_KEPT_BYTES);
         }
+        self.tokens.clear();
         self.tokens.shrink_to(ROOM_KEPT_BYTES / 16);
     }
 
@@ -173,6 +183,12 @@ impl Findings {
     #[must_use]
     pub fn score(&self) -> u32 {
         self.best.iter().map(|best| u32::from(*best)).sum()
+    }
+
+    /// Whether so many bytes more may be looked at in this request, and that they are.
+    pub(super) fn affords(&mut self, bytes: usize) -> bool {
+        self.looked = self.looked.saturating_add(bytes);
+        self.looked <= self.given.saturating_mul(super::REQUEST_FACTOR).saturating_add(super::REQUEST_BYTES)
     }
 
     /// Adds one; of a class only what scores higher than all before, and every virtual patch.

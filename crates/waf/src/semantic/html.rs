@@ -5,29 +5,24 @@
 
 use super::finding::{Class, Look, Report};
 use super::scan::{class, has};
-use super::text::{any, at, begins, find, from, is_space, part, skip_space, skip_space_back};
-use super::words::{self, ELEMENT, EVENT, SCHEME, SCRIPT_NAME};
-
-/// Longest tag that is read; what stands behind is read as text.
-const TAG_BYTES_MAX: usize = 2048;
-/// How much of the content of a style is read.
-const STYLE_BYTES_MAX: usize = 256;
-/// Most attributes of a tag that are read.
-const ATTRIBUTES_MAX: usize = 64;
+use super::text::{any, at, begins, find, from, is_space, part, skip_space, skip_space_back, word};
+use super::words::{self, ELEMENT, EVENT, SCHEME, SCRIPT_GLOBAL, SCRIPT_NAME, SCRIPT_SINK};
 
 pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     let (text, seen) = (look.text, look.seen);
     if seen.bytes(has::LESS) {
-        let mut tags = 0;
         // Where a tag was read, what is inside of it is not read again, so that this stays linear.
         let mut next = 0;
+        let mut styled = false;
         while let Some(open) = memchr::memchr(b'<', from(text, next)).map(|open| open + next) {
-            next = tag(text, open, report).max(open + 1);
-            tags += 1;
-            if tags > TAGS_MAX {
-                report.add(Class::Script, 3, (open, open + 1), "more tags than are read");
-                break;
+            if styled {
+                style_content(text, next, open, report);
             }
+            next = tag(text, open, report).max(open + 1);
+            styled = begins(from(text, open + 1), b"style") || styled && !begins(from(text, open + 1), b"/style");
+        }
+        if styled {
+            style_content(text, next, text.len(), report);
         }
     }
     if seen.words(EVENT) && seen.bytes(has::EQUALS) {
@@ -43,8 +38,12 @@ pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     }
 }
 
-/// Most tags of one text that are read.
-const TAGS_MAX: usize = 20_000;
+/// What stands between the tags of a style and of anything inside of it.
+fn style_content(text: &[u8], start: usize, end: usize, report: &mut Report) {
+    if any(part(text, start, end), &[b"@import", b"javascript:", b"-moz-binding", b"behavior", b"expression("]) {
+        report.add(Class::Script, 5, (start, end), "a style that loads or runs");
+    }
+}
 
 /// Reads the tag that opens at `open`, and returns where to go on.
 fn tag(text: &[u8], open: usize, report: &mut Report) -> usize {
@@ -73,10 +72,9 @@ fn tag(text: &[u8], open: usize, report: &mut Report) -> usize {
     }
     let closing = at(text, open + 1) == b'/';
     let element = words::kinds(name) & ELEMENT != 0;
-    let limit = (open + TAG_BYTES_MAX).min(text.len());
     if is(name, b"script") {
         // A tag, not a word behind a sign: it ends, or has an attribute with a value.
-        let rest = part(text, position, limit);
+        let rest = from(text, skip_space(text, position));
         let ends = memchr::memchr3(b'>', b'=', b'<', rest).is_some_and(|end| end < 256)
             || after < 0x20 && after != 0
             || matches!(after, b'/' | b'%' | b'\\');
@@ -89,11 +87,10 @@ fn tag(text: &[u8], open: usize, report: &mut Report) -> usize {
         };
         report.add(Class::Script, score, (open, position), "an element that runs script");
     }
-    let mut attributes = Attributes { text, position, limit };
+    let mut attributes = Attributes { text, position };
     let mut base_hit = 0_u8;
     let mut first = true;
-    for _ in 0..ATTRIBUTES_MAX {
-        let Some(attribute) = attributes.next() else { break };
+    while let Some(attribute) = attributes.next() {
         first = false;
         self::attribute(text, name, &attribute, open, report);
         base_hit = base_hit.max(loading(text, name, &attribute));
@@ -105,15 +102,6 @@ fn tag(text: &[u8], open: usize, report: &mut Report) -> usize {
         if (is(name, b"svg") || is(name, b"math") || is(name, b"isindex") || is(name, b"frameset")) && !first && !spaced
         {
             report.add(Class::Script, 2, (open, end), why);
-        }
-        // An element that was left open at the end swallows the application's own markup.
-        if is(name, b"style") {
-            let content = from(text, end);
-            let content = part(content, 0, STYLE_BYTES_MAX);
-            let content = part(content, 0, memchr::memmem::find(content, b"</").unwrap_or(content.len()));
-            if any(content, &[b"@import", b"javascript:", b"-moz-binding", b"behavior", b"expression("]) {
-                report.add(Class::Script, 5, (open, end), "a style that loads or runs");
-            }
         }
     }
     attributes.position.max(position)
@@ -144,14 +132,13 @@ struct Attribute {
 struct Attributes<'a> {
     text: &'a [u8],
     position: usize,
-    limit: usize,
 }
 
 impl Attributes<'_> {
     fn next(&mut self) -> Option<Attribute> {
-        let text = self.text;
+        let (text, limit) = (self.text, self.text.len());
         // Between attributes; stray quotes and brackets as well, which browsers take into a name.
-        while self.position < self.limit
+        while self.position < limit
             && (is_space(at(text, self.position))
                 || at(text, self.position) < b' '
                 || matches!(
@@ -161,12 +148,12 @@ impl Attributes<'_> {
         {
             self.position += 1;
         }
-        if self.position >= self.limit || at(text, self.position) == b'>' {
+        if self.position >= limit || at(text, self.position) == b'>' {
             self.position = (self.position + 1).min(text.len());
             return None;
         }
         let start = self.position;
-        while self.position < self.limit
+        while self.position < limit
             && !matches!(at(text, self.position), b'=' | b'>' | b'/' | b'"' | b'\'' | b'[' | b'`')
             && !is_space(at(text, self.position))
         {
@@ -177,7 +164,7 @@ impl Attributes<'_> {
         }
         let name = (start, self.position);
         let mut next = self.position;
-        while next < self.limit
+        while next < limit
             && (is_space(at(text, next))
                 || matches!(at(text, next), b'[' | b']')
                 || at(text, next) >= 0x80
@@ -188,18 +175,25 @@ impl Attributes<'_> {
         if at(text, next) != b'=' {
             return Some(Attribute { name, value: None });
         }
-        next = skip_space(text, next + 1).min(self.limit);
+        next = skip_space(text, next + 1);
         let quote = at(text, next);
         let (from_byte, to) = if matches!(quote, b'"' | b'\'' | b'`') {
-            let rest = part(text, next + 1, self.limit);
-            let length = memchr::memchr(quote, rest).unwrap_or(rest.len());
-            (next + 1, next + 1 + length)
+            let rest = from(text, next + 1);
+            match memchr::memchr(quote, rest) {
+                Some(length) => (next + 1, next + 1 + length),
+                // One that is never closed, of which there is one at most of each kind: what stands behind is read as
+                // attributes, too, because a page may close it.
+                None => {
+                    self.position = next + 1;
+                    return Some(Attribute { name, value: Some((next + 1, limit)) });
+                }
+            }
         } else {
-            let rest = part(text, next, self.limit);
+            let rest = from(text, next);
             let length = rest.iter().take_while(|byte| !is_space(**byte) && **byte != b'>').count();
             (next, next + length)
         };
-        self.position = if quote == b'"' || quote == b'\'' || quote == b'`' { (to + 1).min(self.limit) } else { to };
+        self.position = if quote == b'"' || quote == b'\'' || quote == b'`' { (to + 1).min(limit) } else { to };
         Some(Attribute { name, value: Some((from_byte, to)) })
     }
 }
@@ -333,6 +327,7 @@ fn is_event(name: &[u8]) -> bool {
 /// `" onfocus=alert(1) x="`: attributes without a tag, for a value that lands inside of one.
 fn attributes(text: &[u8], report: &mut Report) {
     let quote = memchr::memchr3(b'"', b'\'', b'`', text).unwrap_or(text.len());
+    let mut pending: Option<Handler> = None;
     for equals in memchr::memchr_iter(b'=', text) {
         let end = skip_space_back(text, equals);
         let mut start = end;
@@ -348,21 +343,37 @@ fn attributes(text: &[u8], report: &mut Report) {
         {
             continue;
         }
-        let value = part(text, equals + 1, equals + 256);
+        if let Some(before) = pending.replace(Handler { name: (start, end), equals }) {
+            before.judge(text, start, quote, report);
+        }
+    }
+    if let Some(last) = pending {
+        last.judge(text, text.len(), quote, report);
+    }
+}
+
+/// What looks like an attribute that is an event.
+struct Handler {
+    name: (usize, usize),
+    equals: usize,
+}
+
+impl Handler {
+    /// Judges it by what stands between it and the next one, so that no byte is read for two of them. `quote` is where the
+    /// first quote of the text stands.
+    fn judge(&self, text: &[u8], next: usize, quote: usize, report: &mut Report) {
+        let (start, end) = self.name;
+        let name = part(text, start, end);
         let known = EVENTS.iter().any(|event| begins(from(name, 2), event));
-        let runs = super::script::runs(value);
+        let runs = super::script::runs(part(text, self.equals + 1, next));
         let score = match (known, runs, quote < start || start == 0) {
             (_, true, true) | (true, true, _) => 5,
             (true, false, true) => 3,
             (false, true, false) => 3,
             _ => 0,
         };
-        report.add(
-            Class::Script,
-            score,
-            (start, (equals + 40).min(text.len())),
-            "an attribute that runs script, for a value that lands inside of a tag",
-        );
+        let why = "an attribute that runs script, for a value that lands inside of a tag";
+        report.add(Class::Script, score, (start, (self.equals + 40).min(text.len())), why);
     }
 }
 
@@ -460,19 +471,22 @@ const EVENTS: &[&[u8]] = &[
 fn scheme_value(text: &[u8], report: &mut Report) {
     let start = text
         .iter()
-        .take(16)
         .take_while(|byte| is_space(**byte) || matches!(byte, b'"' | b'\'' | b'`' | b'<' | b'>' | b'('))
         .count();
     if let Some(score) = code_address(from(text, start)) {
+        // `JavaScript: the good parts` is a title.
+        let colon = memchr::memchr(b':', from(text, start)).map_or(text.len(), |colon| start + colon + 1);
+        let score = if score < 5 || is_code(from(text, colon)) || at(text, start) | 0x20 == b'd' { score } else { 3 };
         report.add(Class::Script, score, (start, start + 48), "an address that is code");
     }
-    for colon in memchr::memchr_iter(b':', text).skip(1).take(64) {
+    for colon in memchr::memchr_iter(b':', text) {
         // Not at the beginning: `x=javascript:alert(1)`, `url(javascript:…)`.
         for scheme in [&b"javascript"[..], b"vbscript"] {
             let Some(start) = colon.checked_sub(scheme.len()).filter(|start| *start > 0) else { continue };
             if begins(from(text, start), scheme)
                 && !super::scan::in_word(at(text, start - 1))
-                && code_address(from(text, start)).is_some()
+                && is_code(from(text, colon + 1))
+                && !is_idle(from(text, colon + 1))
             {
                 report.add(Class::Script, 5, (start, start + 48), "an address that is code");
             }
@@ -486,7 +500,7 @@ fn code_address(value: &[u8]) -> Option<u8> {
     let mut scheme = [0_u8; 12];
     let mut length = 0;
     let mut behind = 0;
-    for (position, byte) in value.iter().enumerate().take(64) {
+    for (position, byte) in value.iter().enumerate() {
         match byte {
             b':' => {
                 behind = position + 1;
@@ -508,37 +522,73 @@ fn code_address(value: &[u8]) -> Option<u8> {
     let rest = from(value, behind);
     match scheme {
         b"javascript" | b"vbscript" | b"livescript" | b"mocha" | b"jscript" => {
-            let start = skip_space(rest, 0);
-            let rest = from(rest, start);
-            // Links that do nothing: `javascript:`, `javascript:;`, `javascript:void(0)`.
-            let idle = rest.is_empty()
-                || rest.iter().all(|byte| matches!(byte, b';' | b'/' | b' ' | b'#'))
-                || begins(rest, b"void")
-                    && !any(rest, &[b"alert", b"eval", b"document", b"location", b"prompt", b"confirm"])
-                || begins(rest, b"return false")
-                || begins(rest, b"history.")
-                || begins(rest, b"window.print");
             let code = memchr::memchr3(b'(', b'`', b'=', rest).is_some()
                 || rest.contains(&b'[')
                 || rest.contains(&b'{')
                 || rest.contains(&b'%')
                 || rest.contains(&b'&');
-            (!idle).then_some(if code { 6 } else { 4 })
+            (!is_idle(rest)).then_some(if code { 6 } else { 4 })
         }
         b"data" => {
             let kind = part(rest, 0, 64);
             any(kind, &[b"text/html", b"javascript", b"svg", b"xml", b"text/css", b"x-scriptlet", b"ecmascript"])
                 .then_some(5)
         }
-        b"feed" | b"view-source" | b"mhtml" => any(rest, &[b"javascript:", b"http"]).then_some(4),
+        b"feed" | b"view-source" | b"mhtml" => any(part(rest, 0, 64), &[b"javascript:", b"http"]).then_some(4),
         _ => None,
     }
 }
 
+/// Whether what stands behind a scheme is code and no sentence: a sign at once, or a word that signs are glued to.
+fn is_code(rest: &[u8]) -> bool {
+    let start = skip_space(rest, 0);
+    let (first, word) = (at(rest, start), word(rest, start));
+    if word.is_empty() && first != b'$' {
+        return start == 0 && first != 0;
+    }
+    // As much of it as is glued together.
+    let glued = part(rest, start, start + word.len() + GLUED_BYTES_MAX);
+    let end = glued.iter().position(|byte| is_space(*byte) || matches!(byte, b'"' | b'\'' | b'<' | b'>' | b','));
+    let glued = part(glued, 0, end.unwrap_or(glued.len()));
+    let next = at(rest, skip_space(rest, start + word.len()));
+    let known = words::kinds(word) & (SCRIPT_SINK | SCRIPT_GLOBAL | SCRIPT_NAME) != 0;
+    glued.iter().any(|byte| matches!(byte, b'(' | b'[' | b'=' | b'`' | b'{' | b'%' | b'&'))
+        || glued.len() == word.len() + GLUED_BYTES_MAX
+        || known && matches!(next, b'(' | b'[' | b'=' | b'`' | b'.')
+        || begins(word, b"throw")
+        || begins(word, b"var")
+        || begins(word, b"function")
+}
+
+/// How much of what is glued to the first word of a script is read; where that is not enough it is no sentence.
+const GLUED_BYTES_MAX: usize = 200;
+
+/// Longest script behind a scheme that is taken for one that does nothing.
+const IDLE_BYTES_MAX: usize = 40;
+
+/// Whether script behind a scheme is what links have that do nothing, or go back: `javascript:`, `javascript:;`,
+/// `javascript:void(0)`. It ends with the text, or with a quote or a bracket around it.
+fn is_idle(rest: &[u8]) -> bool {
+    let rest = from(rest, skip_space(rest, 0));
+    let short = part(rest, 0, IDLE_BYTES_MAX);
+    let end = short.iter().position(|byte| matches!(byte, b'"' | b'\'' | b'<' | b'>'));
+    let Some(end) = end.or_else(|| (rest.len() < IDLE_BYTES_MAX).then_some(rest.len())) else { return false };
+    let script = part(short, 0, end);
+    let plain = script
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'(' | b')' | b'.' | b'-' | b';' | b' '));
+    let known = [&b"void"[..], b"return false", b"history.", b"window.print", b"window.history."];
+    script.iter().all(|byte| matches!(byte, b';' | b'/' | b' ' | b'#'))
+        || plain
+            && known.iter().any(|known| begins(script, known))
+            && !any(script, &[b"alert", b"eval", b"prompt", b"confirm"])
+}
+
 /// Styles that run or load: `expression(`, `behavior:`, `-moz-binding`, `url(javascript:`; comments in words are skipped.
 fn style(text: &[u8], report: &mut Report, start: usize, end: usize, inside: bool) {
-    let value = part(text, start, end.min(start + TAG_BYTES_MAX));
-    let mut plain = [0_u8; 256];
+    let value = part(text, start, end);
+    let span = (start, end.min(text.len()));
+    let mut plain = [0_u8; STYLE_ROOM_BYTES];
     let mut length = 0;
     let mut position = 0;
     while let Some(byte) = value.get(position) {
@@ -547,13 +597,28 @@ fn style(text: &[u8], report: &mut Report, start: usize, end: usize, inside: boo
             continue;
         }
         if !is_space(*byte) && *byte != b'\\' {
-            let Some(slot) = plain.get_mut(length) else { break };
-            *slot = byte.to_ascii_lowercase();
-            length += 1;
+            if length == STYLE_ROOM_BYTES {
+                declarations(&plain, inside, span, report);
+                // What lies across two rooms is in the second.
+                plain.copy_within(STYLE_ROOM_BYTES - STYLE_SHARED_BYTES.., 0);
+                length = STYLE_SHARED_BYTES;
+            }
+            if let Some(slot) = plain.get_mut(length) {
+                *slot = byte.to_ascii_lowercase();
+                length += 1;
+            }
         }
         position += 1;
     }
-    let plain = part(&plain, 0, length);
+    declarations(part(&plain, 0, length), inside, span, report);
+}
+
+/// How much of a style is read at once, and what two such parts have in common: more than the longest sign has.
+const STYLE_ROOM_BYTES: usize = 256;
+const STYLE_SHARED_BYTES: usize = 24;
+
+/// What a part of a style does, without its blanks and comments and in lower case.
+fn declarations(plain: &[u8], inside: bool, span: (usize, usize), report: &mut Report) {
     let runs = [
         &b":expression("[..],
         b"=expression(",
@@ -575,7 +640,6 @@ fn style(text: &[u8], report: &mut Report, start: usize, end: usize, inside: boo
         b"url(data:",
         b"javascript:",
     ];
-    let span = (start, end.min(text.len()));
     if runs.iter().any(|sign| find(plain, sign).is_some()) {
         report.add(Class::Script, 5, span, "a style that runs script");
     } else if inside && loads.iter().any(|sign| find(plain, sign).is_some()) {

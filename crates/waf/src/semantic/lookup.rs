@@ -5,121 +5,150 @@
 
 use super::finding::{Class, Look, Report};
 use super::scan::has;
-use super::text::{any, at, begins, find, from, part};
+use super::text::{any, at, begins, find, from, is_space};
 
-/// Longest lookup that is resolved.
-const LOOKUP_BYTES_MAX: usize = 512;
-/// Most lookups of a text that are resolved.
-const LOOKUPS_MAX: usize = 64;
+/// Most lookups inside of one another that are resolved; more are a finding.
+const LOOKUPS_DEPTH_MAX: usize = 16;
+/// Most letters before a lookup that may belong to what it comes to: `j${x:y:-nd}i`.
+const JOINED_BYTES_MAX: usize = 8;
 
-pub(super) fn look(look: &Look<'_>, report: &mut Report) {
+const HIDES: &str = "lookups inside of lookups, which hide what they say";
+const FOLLOWS: &str = "a lookup that a logger would follow";
+
+/// `plain` is room for what lookups come to.
+pub(super) fn look(look: &Look<'_>, plain: &mut Vec<u8>, report: &mut Report) {
     let text = look.text;
     if !(look.seen.bytes(has::DOLLAR) && look.seen.bytes(has::BRACE)) {
         return;
     }
     let mut next = 0;
-    for _ in 0..LOOKUPS_MAX {
-        let Some(open) = memchr::memmem::find(from(text, next), b"${").map(|open| open + next) else { return };
-        // What stands before may belong to it: `j${sys:x:-nd}i`.
-        let start = text
-            .get(..open)
-            .unwrap_or_default()
-            .iter()
-            .rev()
-            .take(8)
-            .take_while(|byte| byte.is_ascii_alphabetic())
-            .count();
-        let (plain, end, nested) = resolve(part(text, open - start, open - start + LOOKUP_BYTES_MAX));
-        let span = (open, (open + end).min(text.len()));
-        let plain = plain.get(..).unwrap_or_default();
-        let remote = find(plain, b"jndi:").is_some();
-        let schemes = any(plain, &[b"ldap:", b"ldaps:", b"rmi:", b"dns:", b"iiop:", b"corba:", b"nis:", b"nds:"]);
-        let leaks = any(
-            plain,
-            &[b"env:aws", b"env:", b"sys:", b"java:", b"hostname", b"bundle:", b"k8s:", b"docker:", b"ctx:"],
-        );
-        let why = "a lookup that a logger would follow";
-        match () {
-            () if remote => report.add(Class::Lookup, 7, span, why),
-            () if nested >= 1 && schemes => report.add(Class::Lookup, 7, span, why),
-            () if nested >= 3 => {
-                report.add(Class::Lookup, 5, span, "lookups inside of lookups, which hide what they say")
+    while let Some(open) = memchr::memmem::find(from(text, next), b"${").map(|open| open + next) {
+        let joined = text.get(next..open).unwrap_or_default().iter().rev().take(JOINED_BYTES_MAX);
+        let start = open - joined.take_while(|byte| byte.is_ascii_alphabetic()).count();
+        next = Row::default().resolve(text, start, plain, report).max(open + 2);
+    }
+}
+
+/// Lookups in a row, or inside of one another, with nothing between that ends a word.
+#[derive(Default)]
+struct Row {
+    /// Where each open lookup begins in what is resolved so far, and how many there are.
+    open: [usize; LOOKUPS_DEPTH_MAX],
+    depth: usize,
+    /// How many stand inside of another, or behind one.
+    nested: usize,
+    /// How many say with a colon where to look: `env:X`, `lower:x`, `::-x`.
+    told: usize,
+    /// One asks at once for what only the server knows.
+    asks: bool,
+}
+
+impl Row {
+    /// Resolves the row that begins at `start`, judges it, and returns where it ends. Each lookup is read once for each one
+    /// that it is inside of.
+    fn resolve(mut self, text: &[u8], start: usize, plain: &mut Vec<u8>, report: &mut Report) -> usize {
+        plain.clear();
+        let mut position = start;
+        let mut begun = false;
+        let first = start + from(text, start).iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
+        let span = |end: usize| (first, end.min(text.len()));
+        while let Some(byte) = text.get(position).copied() {
+            match byte {
+                b'$' if at(text, position + 1) == b'{' => {
+                    let Some(slot) = self.open.get_mut(self.depth) else {
+                        report.add(Class::Lookup, 5, span(position), HIDES);
+                        return position + 2;
+                    };
+                    *slot = plain.len();
+                    self.nested += usize::from(begun);
+                    begun = true;
+                    self.depth += 1;
+                    position += 2;
+                    let name = from(text, position);
+                    self.asks |= [&b"env:"[..], b"sys:", b"java:", b"jndi"].iter().any(|known| begins(name, known));
+                }
+                b'}' => {
+                    position += 1;
+                    let Some(depth) = self.depth.checked_sub(1) else { break };
+                    self.depth = depth;
+                    let content = self.open.get(depth).copied().unwrap_or(0);
+                    if find(from(plain, content), b"jndi:").is_some() {
+                        report.add(Class::Lookup, 7, span(position), FOLLOWS);
+                        return position;
+                    }
+                    self.told += usize::from(value(plain, content));
+                    let joins = matches!(at(text, position), b'$' | b':' | b'a'..=b'z' | b'A'..=b'Z');
+                    if depth == 0 && !joins {
+                        break;
+                    }
+                }
+                b' ' | b'"' | b'\'' | b'<' | b'>' | b',' if self.depth == 0 => break,
+                _ if self.depth == 0 && is_space(byte) => break,
+                _ => {
+                    plain.push(byte);
+                    position += 1;
+                }
             }
-            () if nested >= 1 && leaks => {
-                report.add(Class::Lookup, 4, span, "lookups inside of lookups, which hide what they say")
-            }
-            () if begins(from(text, open), b"${env:")
-                || begins(from(text, open), b"${sys:")
-                || begins(from(text, open), b"${java:")
-                || begins(from(text, open), b"${jndi") =>
+        }
+        self.judge(plain, span(position), report);
+        position
+    }
+
+    /// Judges what a row comes to.
+    fn judge(&self, plain: &[u8], span: (usize, usize), report: &mut Report) {
+        let schemes = [&b"ldap:"[..], b"ldaps:", b"rmi:", b"dns:", b"iiop:", b"corba:", b"nis:", b"nds:"];
+        let known = [&b"env:"[..], b"sys:", b"java:", b"hostname", b"bundle:", b"k8s:", b"docker:", b"ctx:"];
+        let (score, why) = match () {
+            () if find(plain, b"jndi:").is_some() => (7, FOLLOWS),
+            () if self.nested >= 1 && any(plain, &schemes) => (7, FOLLOWS),
+            () if self.nested >= 1 && self.told >= 1 => (5, HIDES),
+            () if self.asks => (5, FOLLOWS),
+            () if self.nested >= 1 && any(plain, &known) => (4, HIDES),
+            () => (0, FOLLOWS),
+        };
+        report.add(Class::Lookup, score, span, why);
+    }
+}
+
+/// Puts in the place of a lookup what it comes to: its default, or its argument where it changes case; otherwise itself.
+/// Returns whether it says with a colon where to look.
+fn value(plain: &mut Vec<u8>, start: usize) -> bool {
+    let lookup = from(plain, start);
+    let default = memchr::memmem::find(lookup, b":-");
+    let colon = memchr::memchr(b':', lookup);
+    let told = match (default, colon) {
+        // `::-x` has no name, and `x:y:-z` has one with a place in front.
+        (Some(default), Some(colon)) => colon < default || default == 0 || at(lookup, default.wrapping_sub(1)) == b':',
+        _ => false,
+    };
+    let name = colon.and_then(|colon| lookup.get(..colon)).unwrap_or_default();
+    let (cased, dated) = (
+        name.eq_ignore_ascii_case(b"lower") || name.eq_ignore_ascii_case(b"upper"),
+        name.eq_ignore_ascii_case(b"date"),
+    );
+    let dropped = match (default, colon) {
+        (Some(default), _) => default + 2,
+        (None, Some(colon)) if cased || dated => colon + 1,
+        _ => return false,
+    };
+    plain.copy_within(start + dropped.., start);
+    plain.truncate(plain.len() - dropped);
+    if let Some(kept) = plain.get_mut(start..).filter(|_| cased) {
+        kept.make_ascii_lowercase();
+    }
+    if dated {
+        let mut kept = start;
+        for at in start..plain.len() {
+            if let Some(byte) = plain.get(at).copied().filter(|byte| *byte != b'\'')
+                && let Some(slot) = plain.get_mut(kept)
             {
-                report.add(Class::Lookup, 5, span, why)
-            }
-            () if nested >= 1 && memchr::memmem::find(part(text, open, open + end), b":-").is_some() => {
-                report.add(Class::Lookup, 5, span, "lookups inside of lookups, which hide what they say")
-            }
-            () => {}
-        }
-        next = open + end.saturating_sub(start).max(2);
-    }
-}
-
-/// Resolves the lookups of a text up to the end of the first outermost one. Returns what it comes to, where it ends, and how
-/// many were inside of others.
-fn resolve(text: &[u8]) -> (Vec<u8>, usize, usize) {
-    let mut plain: Vec<u8> = Vec::with_capacity(text.len());
-    // Where each open lookup begins in what is resolved so far.
-    let mut open: Vec<usize> = Vec::new();
-    let (mut position, mut nested, mut begun) = (0, 0, false);
-    while position < text.len() {
-        match (at(text, position), at(text, position + 1)) {
-            (b'$', b'{') => {
-                nested += usize::from(!open.is_empty());
-                nested += usize::from(open.is_empty() && begun);
-                open.push(plain.len());
-                begun = true;
-                position += 2;
-            }
-            (b'}', _) => {
-                position += 1;
-                let Some(start) = open.pop() else { break };
-                // The outermost stays as it is: it is what the logger would follow.
-                if !open.is_empty() || find(from(&plain, start), b"jndi").is_none_or(|at| at != 0) {
-                    let value = value(from(&plain, start));
-                    plain.truncate(start);
-                    plain.extend(value);
-                }
-                if open.is_empty()
-                    && !at(text, position).is_ascii_alphabetic()
-                    && at(text, position) != b'$'
-                    && at(text, position) != b':'
-                {
-                    break;
-                }
-            }
-            (byte, _) => {
-                plain.push(byte);
-                position += 1;
+                *slot = byte;
+                kept += 1;
             }
         }
+        plain.truncate(kept);
     }
-    (plain, position, nested)
-}
-
-/// What a lookup comes to: its default, or its argument where it changes case; otherwise itself.
-fn value(lookup: &[u8]) -> Vec<u8> {
-    if let Some(default) = memchr::memmem::find(lookup, b":-") {
-        return from(lookup, default + 2).to_vec();
-    }
-    let Some(colon) = memchr::memchr(b':', lookup) else { return lookup.to_vec() };
-    let (name, argument) = (part(lookup, 0, colon), from(lookup, colon + 1));
-    if name.eq_ignore_ascii_case(b"lower") || name.eq_ignore_ascii_case(b"upper") {
-        return argument.to_ascii_lowercase();
-    }
-    if name.eq_ignore_ascii_case(b"date") {
-        return argument.iter().copied().filter(|byte| *byte != b'\'').collect();
-    }
-    lookup.to_vec()
+    told || cased || dated
 }
 
 #[cfg(test)]
@@ -131,7 +160,7 @@ mod tests {
     fn score(text: &str) -> u8 {
         let mut report = Report::default();
         let (text, seen) = (text.as_bytes(), scan(text.as_bytes()));
-        look(&Look { text, seen, place: Place::Header, name: b"x" }, &mut report);
+        look(&Look { text, seen, place: Place::Header, name: b"x" }, &mut Vec::new(), &mut report);
         report.score(Class::Lookup)
     }
 

@@ -4,18 +4,18 @@ use super::finding::{Class, Look, Report};
 use super::scan::has;
 use super::text::{any, at, begins, find, from, in_name, part, skip_space};
 
-/// How much of a declaration is read.
-const DECLARATION_BYTES_MAX: usize = 2048;
-
 pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     let text = look.text;
     if !look.seen.bytes(has::LESS) {
         return;
     }
     let mut next = 0;
+    // Whether a document type was opened that has declarations of its own.
+    let mut declares = false;
     while let Some(open) = memchr::memchr(b'<', from(text, next)).map(|open| open + next) {
-        next = open + 1;
-        let rest = part(text, open, open + DECLARATION_BYTES_MAX);
+        // A declaration ends where the next begins, so that none is read twice.
+        next = memchr::memchr(b'<', from(text, open + 1)).map_or(text.len(), |end| end + open + 1);
+        let rest = part(text, open, next);
         let span = (open, open + 80);
         if begins(rest, b"<!doctype") {
             let name = skip_space(rest, 9);
@@ -26,38 +26,27 @@ pub(super) fn look(look: &Look<'_>, report: &mut Report) {
             let head = part(behind, 0, end);
             let html = begins(from(rest, name), b"html") || any(head, &[b"-//w3c//", b"-//apple", b"-//ietf"]);
             let external = begins(head, b"system") || begins(head, b"public") && !html;
-            if own && any(behind, &[b"<!entity"]) {
-                report.add(Class::Xxe, 6, span, "a document type that declares entities");
-            } else if external && !html {
+            declares |= own;
+            if external && !html {
                 report.add(Class::Xxe, 5, span, "a document type that is fetched");
             }
-            next = open + 9;
+        } else if begins(rest, b"<!entity") && declares {
+            report.add(Class::Xxe, 6, span, "a document type that declares entities");
         } else if begins(rest, b"<!entity") && matches!(at(rest, 8), b' ' | b'\t' | b'\n' | b'\r' | b'%') {
-            let declared = part(rest, 0, 512);
-            let external = any(declared, &[b"system", b"public"]);
+            let external = any(rest, &[b"system", b"public"]);
             let parameter = at(rest, skip_space(rest, 8)) == b'%';
             report.add(Class::Xxe, if external || parameter { 6 } else { 4 }, span, "an entity that is fetched");
-            next = open + 8;
         } else if begins(rest, b"<xi:include") || begins(rest, b"<?xml-stylesheet") && find(rest, b"href").is_some() {
             report.add(Class::Xxe, 5, span, "a part of a document that is fetched");
-        } else if begins(rest, b"<xsl:")
-            && any(
-                rest,
-                &[
-                    b"document(",
-                    b"php:function",
-                    b"system-property",
-                    b"xmlns:php",
-                    b"unparsed-text",
-                    b"msxsl:script",
-                    b"rt:exec",
-                ],
-            )
-        {
+        } else if begins(rest, b"<msxsl:script") || begins(rest, b"<xsl:") && any(rest, SHEETS) {
             report.add(Class::Xxe, 6, span, "a style sheet that runs or fetches");
         }
     }
 }
+
+/// What a style sheet runs or fetches with.
+const SHEETS: &[&[u8]] =
+    &[b"document(", b"php:function", b"system-property", b"xmlns:php", b"unparsed-text", b"rt:exec"];
 
 #[cfg(test)]
 mod tests {

@@ -31,6 +31,7 @@ mod markup;
 mod nested;
 pub mod patches;
 mod path;
+mod protocol;
 mod query;
 mod request;
 mod scan;
@@ -38,6 +39,7 @@ mod script;
 mod serial;
 mod shell;
 mod sql;
+mod steps;
 mod text;
 mod words;
 
@@ -59,6 +61,10 @@ pub const BUDGET_FACTOR_LONG: usize = 4;
 pub const BUDGET_LONG: usize = 64 << 10;
 /// What every value may have looked at, however short.
 const BUDGET_MIN: usize = 4096;
+/// How many times the length of all its values of a request is looked at, beyond [`REQUEST_BYTES`]. Reaching it is a finding.
+pub const REQUEST_FACTOR: usize = 6;
+/// What every request may have looked at, times one.
+pub const REQUEST_BYTES: usize = 1 << 20;
 
 /// How sure a request must be an attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -118,13 +124,75 @@ impl Detector {
         if patches::wait(findings) {
             patches::value(place, name, value, findings);
         }
-        let seen = scan(value);
-        if is_quiet(seen) && !nested::might_be_base64(value, seen) {
-            return;
-        }
+        findings.given = findings.given.saturating_add(value.len());
         let most = value.len().saturating_mul(BUDGET_FACTOR_LONG).saturating_add(BUDGET_LONG);
         findings.budget = value.len().saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_MIN).min(most);
-        self.layer(&Look { text: value, seen, place, name }, 0, findings);
+        if place == Place::File {
+            let look = Look { text: value, seen: Seen::default(), place, name };
+            let mut report = Report::default();
+            code::file(value, &mut report);
+            for hit in &report.hits {
+                self.tell(&look, 0, hit, findings);
+            }
+            return;
+        }
+        self.text(value, place, name, 0, findings);
+    }
+
+    /// Looks at a text: the strings of JSON one by one, anything else as it is.
+    fn text(&self, text: &[u8], place: Place, name: &[u8], depth: usize, findings: &mut Findings) {
+        let budget = findings.budget;
+        if place != Place::Path && depth < DEPTH_MAX && self.json(text, place, name, depth, findings) {
+            return;
+        }
+        // What looked like JSON at first is paid for once only: the end of a body may be missing.
+        if depth == 0 {
+            findings.budget = budget;
+        }
+        let seen = scan(text);
+        if is_quiet(seen) && !nested::might_be_base64(text, seen) {
+            return;
+        }
+        self.layer(&Look { text, seen, place, name }, depth, findings);
+    }
+
+    /// Looks at the strings of a text that is JSON. False: it is none, or not to its end, and is to be looked at as it is,
+    /// whatever was found in its strings.
+    fn json(&self, text: &[u8], place: Place, name: &[u8], depth: usize, findings: &mut Findings) -> bool {
+        let Some(mut strings) = nested::Json::new(text) else { return false };
+        for string in strings.by_ref() {
+            // What has escapes is never quiet: a backslash is no plain sign.
+            let seen = scan(string.text);
+            if is_quiet(seen) && !nested::might_be_base64(string.text, seen) {
+                continue;
+            }
+            let place = if string.is_key { Place::JsonName } else { place };
+            self.string(&string, seen, place, name, depth, findings);
+        }
+        strings.was_whole()
+    }
+
+    /// Looks at one string of JSON, its escapes undone.
+    fn string(
+        &self,
+        string: &nested::JsonString<'_>,
+        seen: Seen,
+        place: Place,
+        name: &[u8],
+        depth: usize,
+        findings: &mut Findings,
+    ) {
+        // Without an escape it has no quotes, and is no JSON itself.
+        if !string.escaped {
+            self.layer(&Look { text: string.text, seen, place, name }, depth + 1, findings);
+            return;
+        }
+        let mut out = findings.room.get_mut(depth).map(std::mem::take).unwrap_or_default();
+        decode::json(string.text, &mut out);
+        self.text(&out, place, name, depth + 1, findings);
+        if let Some(room) = findings.room.get_mut(depth) {
+            *room = out;
+        }
     }
 
     /// Reads a text with every lexer that could fire, then what is inside of it, then what it is when it is decoded.
@@ -145,25 +213,30 @@ impl Detector {
             }
         }
         // A value that has parts of its own is the sum of them: what separates them is no shell's semicolon.
-        if depth < DEPTH_MAX && nested::parts(look, &mut |part| self.part(&part, depth, findings)) {
+        if depth < DEPTH_MAX
+            && nested::parts(look, &mut |Part { text, place, name }| self.text(text, place, name, depth + 1, findings))
+        {
             return;
         }
-        let Some(budget) = findings.budget.checked_sub(text.len()) else {
-            let hit = Hit {
-                class: Class::Encoding,
-                score: 5,
-                start: 0,
-                end: text.len(),
-                why: "has more layers than are undone",
-                patch: None,
-            };
-            self.tell(look, depth, &hit, findings);
+        let Some(budget) = findings.budget.checked_sub(text.len()).filter(|_| findings.affords(text.len())) else {
+            self.tell(look, depth, &too_deep(text), findings);
             return;
         };
         findings.budget = budget;
+        steps::add(text.len());
 
-        let look =
-            &if place == Place::Body && is_binary(text, seen) { Look { place: Place::File, ..*look } } else { *look };
+        // Of a value that is no text, whatever its type says, what is text in it is looked at.
+        let long = matches!(place, Place::Body | Place::Form | Place::Json | Place::Xml);
+        let look = &if long && depth < DEPTH_MAX && is_binary(text, seen) {
+            for run in text.split(|byte| !matches!(byte, b'\t'..=b'\r' | b' '..=b'~')) {
+                if run.len() >= RUN_BYTES_MIN {
+                    self.text(run, place, name, depth + 1, findings);
+                }
+            }
+            Look { place: Place::File, ..*look }
+        } else {
+            *look
+        };
         let mut report = Report::default();
         self.lexers(look, findings, &mut report);
         for hit in &report.hits {
@@ -175,29 +248,26 @@ impl Detector {
         }
         if let Some(room) = findings.room.get_mut(depth) {
             let mut out = std::mem::take(room);
+            let changed = decode::plausible(text, seen) && decode::layer(text, &mut out);
             if depth == DEPTH_MAX {
-                if memchr::memmem::find(text, b"%25").is_some() && decode::layer(text, &mut out) {
-                    let hit = Hit {
-                        class: Class::Encoding,
-                        score: 3,
-                        start: 0,
-                        end: text.len(),
-                        why: "has more layers than are undone",
-                        patch: None,
-                    };
-                    self.tell(look, depth, &hit, findings);
+                if changed {
+                    self.tell(look, depth, &too_deep(text), findings);
                 }
+                out.clear();
+                findings.room[DEPTH_MAX] = out;
                 return;
             }
             let decoded = |out: &[u8], findings: &mut Findings| {
-                self.layer(&Look { text: out, seen: scan(out), place, name }, depth + 1, findings);
+                self.text(out, place, name, depth + 1, findings);
             };
-            if decode::plausible(text, seen) && decode::layer(text, &mut out) {
+            // What may come after a layer waits until there is none left: each order of undoing would be a layer of its own.
+            if changed {
                 decoded(&out, findings);
-            }
-            if nested::plus_is_space(text, seen) {
+            } else if nested::plus_is_space(text, seen) {
                 out.clear();
                 out.extend(text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }));
+                decoded(&out, findings);
+            } else if has_padding(text, seen) && decode::squeeze(text, &mut out) {
                 decoded(&out, findings);
             }
             if nested::might_be_base64(text, seen) && decode::base64(text, &mut out) {
@@ -206,17 +276,6 @@ impl Detector {
             if let Some(room) = findings.room.get_mut(depth) {
                 *room = out;
             }
-        }
-    }
-
-    /// Looks at a part of a value, its escapes undone.
-    fn part(&self, part: &Part<'_>, depth: usize, findings: &mut Findings) {
-        let Part { text, place, name, escaped } = *part;
-        let mut out = findings.room.get_mut(depth).map(std::mem::take).unwrap_or_default();
-        let text = if escaped && decode::json(text, &mut out) { &out } else { text };
-        self.layer(&Look { text, seen: scan(text), place, name }, depth + 1, findings);
-        if let Some(room) = findings.room.get_mut(depth) {
-            *room = out;
         }
     }
 
@@ -231,7 +290,7 @@ impl Detector {
             script::look(look, report);
             shell::look(look, report);
             path::look(look, report);
-            lookup::look(look, report);
+            lookup::look(look, &mut findings.plain, report);
             markup::look(look, report);
             query::look(look, report);
             serial::look(look, report);
@@ -239,18 +298,50 @@ impl Detector {
         }
     }
 
+    /// Whether a class is looked for.
+    fn finds(&self, class: Class) -> bool {
+        !self.settings.allowed.contains(&class)
+    }
+
     fn tell(&self, look: &Look<'_>, depth: usize, hit: &Hit, findings: &mut Findings) {
-        if !self.settings.allowed.contains(&hit.class) {
+        if self.finds(hit.class) {
             findings.add(look.place, look.name, look.text, u8::try_from(depth).unwrap_or(u8::MAX), hit);
         }
     }
 }
 
-/// Whether a body is no text, whatever its type says: much of its beginning is control characters.
+/// A value that is not decoded to its end is blocked: an honest one is plain after a few layers.
+fn too_deep(text: &[u8]) -> Hit {
+    let why = "has more layers than are undone";
+    Hit { class: Class::Encoding, score: 5, start: 0, end: text.len(), why, patch: None }
+}
+
+/// Whether there could be padding that [`decode::squeeze`] takes out, between words that could mean something.
+fn has_padding(text: &[u8], seen: Seen) -> bool {
+    if seen.gap {
+        return true;
+    }
+    let meant = seen.words != 0 || seen.bytes(has::PAREN | has::TICK);
+    meant
+        && seen.bytes(has::SLASH)
+        && (seen.bytes(has::STAR) && memchr::memmem::find(text, b"/*").is_some()
+            || seen.bytes(has::LINE) && memchr::memmem::find(text, b"//").is_some())
+}
+
+/// Shortest row of letters in a body of bytes that is taken for text: among random bytes there is none so long.
+const RUN_BYTES_MIN: usize = 16;
+
+/// Whether a value is no text, whatever its type says: much of its beginning is control characters, and more is no ASCII.
+/// Text in two bytes a character has many zeros, and decoding takes them out.
 fn is_binary(text: &[u8], seen: Seen) -> bool {
+    if !(seen.bytes(has::CONTROL) && seen.bytes(has::HIGH)) {
+        return false;
+    }
     let sample = text.get(..1024).unwrap_or(text);
-    let controls = sample.iter().filter(|byte| matches!(byte, 0..=8 | 11..=12 | 14..=31 | 127)).count();
-    seen.bytes(has::CONTROL) && seen.bytes(has::HIGH) && sample.len() >= 64 && controls * 16 > sample.len()
+    let count = |kind: fn(&u8) -> bool| sample.iter().filter(|byte| kind(byte)).count();
+    let controls = count(|byte| matches!(byte, 0..=8 | 14..=31 | 127));
+    let (zeros, high) = (count(|byte| *byte == 0), count(|byte| *byte >= 0x80));
+    sample.len() >= 64 && controls * 24 > sample.len() && high * 4 > sample.len() && zeros * 3 < sample.len()
 }
 
 /// Whether nothing in a value could make any lexer fire: letters, digits, dashes and dots without a word that is known.
@@ -259,6 +350,10 @@ fn is_quiet(seen: Seen) -> bool {
     seen.bytes & !PLAIN == 0 && seen.words == 0
 }
 
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod ordinary;
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -275,12 +370,16 @@ mod tests {
         for entry in std::fs::read_dir(directory).expect("the cases").flatten() {
             let text = std::fs::read_to_string(entry.path()).expect("a file of cases");
             let file: toml::Table = text.parse().expect("TOML");
-            for case in file["case"].as_array().expect("cases") {
+            for case in file.get("case").and_then(toml::Value::as_array).into_iter().flatten() {
                 let field = |name: &str| {
                     case.get(name).and_then(toml::Value::as_str).unwrap_or_else(|| panic!("{name} in {case}"))
                 };
                 let place = Place::ALL.iter().find(|place| place.as_str() == field("place")).expect("a place");
+                let padding = case.get("padding").and_then(toml::Value::as_str).unwrap_or_default();
+                let times = case.get("times").and_then(toml::Value::as_integer).unwrap_or_default();
+                let padding = padding.repeat(usize::try_from(times).expect("a count"));
                 let judge = |text: &str| {
+                    let text = [&padding, text].concat();
                     let mut findings = Findings::new();
                     detector.value(*place, b"q", text.as_bytes(), &mut findings);
                     (detector.blocks(&findings), findings)
@@ -321,6 +420,30 @@ mod tests {
                 findings.clear();
                 detector.value(*place, b"name", pieces.concat().as_bytes(), &mut findings);
                 prop_assert!(findings.list().len() <= FINDINGS_MAX);
+            }
+        }
+    }
+
+    /// Text inside of bytes is looked at, and text in two bytes a character; bytes alone are nothing.
+    #[test]
+    fn text_in_bytes_is_seen() {
+        let noise =
+            |from: u32| (from..from + 3000).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<u8>>();
+        let wide = |text: &str| {
+            [&b"\xFF\xFE"[..], &text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()].concat()
+        };
+        let between = |text: &str| [noise(1), text.as_bytes().to_vec(), noise(5000)].concat();
+        for (text, expected) in [
+            (noise(7), false),
+            (between("<script>alert(document.cookie)</script>"), true),
+            (between("<b>a paragraph of bold text</b>"), false),
+            (wide("{\"q\": \"1' union select password from users-- -\"} and some more to be long enough"), true),
+            (wide("{\"q\": \"the union has a select few\"} and some more to be long enough for it"), false),
+        ] {
+            for place in [Place::Body, Place::Json] {
+                let (detector, mut findings) = (Detector::new(Settings::default()), Findings::new());
+                detector.value(place, b"q", &text, &mut findings);
+                assert_eq!(detector.blocks(&findings), expected, "{}: {:?}", text.escape_ascii(), findings.list());
             }
         }
     }

@@ -12,8 +12,6 @@ pub(super) struct Part<'a> {
     pub(super) text: &'a [u8],
     pub(super) place: Place,
     pub(super) name: &'a [u8],
-    /// It has the escapes of JSON.
-    pub(super) escaped: bool,
 }
 
 /// Hands out the parts of a value that is made of some. False: it is not, and nothing was handed out.
@@ -24,9 +22,6 @@ pub(super) fn parts<'a>(look: &Look<'a>, sink: &mut dyn FnMut(Part<'a>)) -> bool
             return true;
         }
         if seen.bytes(has::EQUALS) && seen.bytes(has::AMPERSAND) && form(text, place, name, sink) {
-            return true;
-        }
-        if seen.bytes(has::QUOTE) && seen.bytes(has::BRACE | has::BRACKET) && json(text, place, name, sink) {
             return true;
         }
         if seen.bytes(has::QUOTE)
@@ -62,7 +57,7 @@ fn address<'a>(text: &'a [u8], place: Place, name: &'a [u8], sink: &mut dyn FnMu
     }
     let path = part(text, host, path_end);
     if path.len() > 1 {
-        sink(Part { text: path, place, name, escaped: false });
+        sink(Part { text: path, place, name });
     }
     for piece in from(text, path_end).split(|byte| matches!(byte, b'?' | b'#')) {
         pairs(piece, place, name, sink);
@@ -97,90 +92,116 @@ fn pairs<'a>(text: &'a [u8], place: Place, name: &'a [u8], sink: &mut dyn FnMut(
     for pair in text.split(|byte| *byte == b'&') {
         match memchr::memchr(b'=', pair) {
             Some(equals) => {
-                sink(Part { text: part(pair, 0, equals), place: Place::QueryName, name, escaped: false });
-                sink(Part { text: from(pair, equals + 1), place, name, escaped: false });
+                sink(Part { text: part(pair, 0, equals), place: Place::QueryName, name });
+                sink(Part { text: from(pair, equals + 1), place, name });
             }
-            None => sink(Part { text: pair, place, name, escaped: false }),
+            None => sink(Part { text: pair, place, name }),
         }
     }
-}
-
-/// An object or an array, to its end. Its strings are handed out, keys too, with their escapes, which are a layer.
-fn json<'a>(text: &'a [u8], place: Place, name: &'a [u8], sink: &mut dyn FnMut(Part<'a>)) -> bool {
-    let text = text.strip_prefix(b"'").and_then(|text| text.strip_suffix(b"'")).unwrap_or(text);
-    let mut position = text.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-    if !matches!(at(text, position), b'{' | b'[') || !is_json(text, position) {
-        return false;
-    }
-    while let Some(open) = memchr::memchr(b'"', from(text, position)).map(|open| open + position) {
-        let close = string_end(text, open + 1);
-        let key = at(text, skip_space(text, close + 1)) == b':';
-        sink(Part {
-            text: part(text, open + 1, close),
-            place: if key { Place::JsonName } else { place },
-            name,
-            escaped: true,
-        });
-        position = close + 1;
-    }
-    true
 }
 
 /// The strings of what PHP wrote down. The whole is looked at as well: it may be an object.
 fn strings<'a>(text: &'a [u8], place: Place, name: &'a [u8], sink: &mut dyn FnMut(Part<'a>)) {
     for piece in text.split(|byte| *byte == b'"').skip(1).step_by(2) {
-        sink(Part { text: piece, place, name, escaped: false });
+        sink(Part { text: piece, place, name });
     }
 }
 
-/// Whether a text is JSON as far as its tokens go, closed as it was opened.
-fn is_json(text: &[u8], mut position: usize) -> bool {
-    let mut depth = 0_usize;
-    // What a token may be followed by is not checked but for strings: two in a row are no JSON.
-    let mut after_string = false;
-    while let Some(byte) = text.get(position) {
-        match byte {
-            b'"' if after_string => return false,
-            b'"' => {
-                let close = string_end(text, position + 1);
-                if close >= text.len() {
-                    return false;
+/// A string of JSON, as it is written.
+pub(super) struct JsonString<'a> {
+    pub(super) text: &'a [u8],
+    /// It has escapes.
+    pub(super) escaped: bool,
+    pub(super) is_key: bool,
+    /// How many objects and arrays it stands in.
+    pub(super) depth: usize,
+}
+
+/// The strings of an object or an array, one by one and without a copy. That the text is one is known at its end only.
+pub(super) struct Json<'a> {
+    text: &'a [u8],
+    position: usize,
+    depth: usize,
+    /// What a token may be followed by is not checked but for this: two strings in a row are no JSON, nor are two braces.
+    last: u8,
+    strings: bool,
+    whole: bool,
+}
+
+impl<'a> Json<'a> {
+    /// None: this does not begin like JSON.
+    pub(super) fn new(text: &'a [u8]) -> Option<Self> {
+        let text = text.strip_prefix(b"'").and_then(|text| text.strip_suffix(b"'")).unwrap_or(text);
+        let position = text.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let opens = matches!(at(text, position), b'{' | b'[');
+        opens.then_some(Self { text, position, depth: 0, last: 0, strings: false, whole: false })
+    }
+
+    /// Whether the text was JSON to its end, as far as its tokens go, and had strings.
+    pub(super) fn was_whole(&self) -> bool {
+        self.whole && self.strings
+    }
+}
+
+impl<'a> Iterator for Json<'a> {
+    type Item = JsonString<'a>;
+
+    fn next(&mut self) -> Option<JsonString<'a>> {
+        let text = self.text;
+        while let Some(byte) = text.get(self.position).copied() {
+            match byte {
+                b'"' => {
+                    if self.last == b'"' {
+                        return None;
+                    }
+                    let start = self.position + 1;
+                    let (close, escaped) = string_end(text, start)?;
+                    self.position = close + 1;
+                    self.last = b'"';
+                    self.strings = true;
+                    let is_key = matches!(at(text, self.position), b':' | b' ' | b'\t' | b'\n' | b'\r')
+                        && at(text, skip_space(text, self.position)) == b':';
+                    return Some(JsonString { text: part(text, start, close), escaped, is_key, depth: self.depth });
                 }
-                position = close;
-                after_string = true;
+                b'{' | b'[' => {
+                    if byte == b'{' && self.last == b'{' {
+                        return None;
+                    }
+                    self.depth += 1;
+                    self.last = byte;
+                }
+                b'}' | b']' => {
+                    self.depth = self.depth.checked_sub(1)?;
+                    self.last = byte;
+                }
+                b',' | b':' => self.last = byte,
+                b' ' | b'\t' | b'\n' | b'\r' | b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E' => {}
+                b't' | b'f' | b'n' => {
+                    let rest = from(text, self.position);
+                    let literal =
+                        [&b"true"[..], b"false", b"null"].into_iter().find(|literal| rest.starts_with(literal));
+                    self.position += literal?.len() - 1;
+                }
+                _ => return None,
             }
-            b'{' | b'[' => {
-                depth += 1;
-                after_string = false;
-            }
-            b'}' | b']' => match depth.checked_sub(1) {
-                Some(less) => depth = less,
-                None => return false,
-            },
-            b',' | b':' => after_string = false,
-            b' ' | b'\t' | b'\n' | b'\r' | b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E' => {}
-            b't' | b'f' | b'n' => {
-                let rest = from(text, position);
-                let literal = [&b"true"[..], b"false", b"null"].into_iter().find(|literal| rest.starts_with(literal));
-                let Some(literal) = literal else { return false };
-                position += literal.len() - 1;
-            }
-            _ => return false,
+            self.position += 1;
         }
-        position += 1;
+        self.whole = self.depth == 0;
+        None
     }
-    depth == 0
 }
 
-/// The quote that ends a string; the end of the text without one.
-fn string_end(text: &[u8], mut position: usize) -> usize {
-    while let Some(found) = memchr::memchr2(b'"', b'\\', from(text, position)).map(|found| found + position) {
+/// The quote that ends a string, and whether there are escapes before it.
+fn string_end(text: &[u8], mut position: usize) -> Option<(usize, bool)> {
+    let mut escaped = false;
+    loop {
+        let found = memchr::memchr2(b'"', b'\\', from(text, position))? + position;
         if at(text, found) == b'"' {
-            return found;
+            return Some((found, escaped));
         }
+        escaped = true;
         position = found + 2;
     }
-    text.len()
 }
 
 /// Words that make it worth to read plus signs as spaces.

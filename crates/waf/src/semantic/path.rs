@@ -148,7 +148,7 @@ const FILES: &[(&[u8], &[u8], u8)] = &[
     (b"autoexec.bat", b"", 4),
 ];
 
-/// How far before a file's name its directory may stand: what hides a slash is at most this long.
+/// How far before a file's name its directory may stand, slashes and dots not counted: what hides a slash is at most this long.
 const BETWEEN_BYTES_MAX: usize = 14;
 
 fn files(text: &[u8], place: Place, ups: usize, report: &mut Report) {
@@ -189,7 +189,12 @@ fn mention(text: &[u8], found: usize, name: &[u8], before: &[u8], sure: u8, plac
         return None;
     }
     if !before.is_empty() {
-        let floor = found.saturating_sub(BETWEEN_BYTES_MAX + before.len());
+        // Slashes and dots between are any number: `etc/./././passwd`.
+        let mut near = found;
+        while near > 0 && in_run(at(text, near - 1)) {
+            near -= 1;
+        }
+        let floor = near.saturating_sub(BETWEEN_BYTES_MAX + before.len());
         let window = part(text, floor, found);
         let directory = (0..window.len()).rev().find(|start| begins(from(window, *start), before))?;
         let between = from(window, directory + before.len());
@@ -282,7 +287,7 @@ fn target(text: &[u8], report: &mut Report) {
 
 /// `php://filter/…`, `file:///etc/…`: names of files that are none.
 fn wrapper(text: &[u8], place: Place, report: &mut Report) {
-    for colon in memchr::memchr_iter(b':', text).take(64) {
+    for colon in memchr::memchr_iter(b':', text) {
         let mut start = colon;
         while start > 0
             && colon - start < 16

@@ -16,6 +16,7 @@ impl Detector {
             None => (target, &b""[..]),
         };
         self.patched(method, target, findings);
+        self.odd_target(target, findings);
         self.value(Place::Path, b"", path, findings);
         self.pairs(query, Place::QueryName, Place::Query, findings);
     }
@@ -37,6 +38,7 @@ impl Detector {
     /// Looks at a header field. Cookies are looked at one by one.
     pub fn header(&self, name: &[u8], value: &[u8], findings: &mut Findings) {
         if !name.eq_ignore_ascii_case(b"cookie") {
+            self.odd_header(name, value, findings);
             self.value(Place::Header, name, value, findings);
             return;
         }

@@ -11,6 +11,8 @@ pub(super) struct Seen {
     pub(super) bytes: u32,
     /// Of `words::*`.
     pub(super) words: Kinds,
+    /// A row of white space that is longer than anything needs.
+    pub(super) gap: bool,
 }
 
 impl Seen {
@@ -82,7 +84,10 @@ pub(super) fn scan(text: &[u8]) -> Seen {
     let (chunks, rest) = text.as_chunks::<8>();
     let mut before = 0;
     for (index, chunk) in chunks.iter().enumerate() {
-        seen.bytes |= chunk.iter().fold(0, |all, byte| all | class(*byte));
+        let found = chunk.iter().fold(0, |all, byte| all | class(*byte));
+        seen.bytes |= found;
+        // Any sixteen in a row have such a part.
+        seen.gap |= found & !(has::SPACE | has::LINE) == 0;
         let letters = letters(u64::from_le_bytes(*chunk));
         let mut starts = letters & !(letters << 8 | before);
         before = letters >> 56;
@@ -151,15 +156,22 @@ fn plausible(kinds: Kinds, text: &[u8], start: usize, end: usize) -> Kinds {
     let is_blank = |byte: u8| matches!(byte, 1..=b' ' | 0xA0 | b'+');
     let adjacent = byte(end);
     let mut next_at = end;
-    while is_blank(byte(next_at)) && next_at < end + NEAR_BYTES {
+    // White space in a row is looked at by the words beside it and by nobody else, so this stays linear.
+    while is_blank(byte(next_at)) {
         next_at += 1;
     }
     let next = byte(next_at);
     let mut before = start;
-    while before > 0 && is_blank(byte(before - 1)) && start - before < NEAR_BYTES {
+    while before > 0 && is_blank(byte(before - 1)) {
         before -= 1;
     }
     let previous = if before == 0 { 0 } else { byte(before - 1) };
+    // A comment is nothing to those who read code; what stands behind it is for the lexers to see.
+    if next == b'/' && matches!(byte(next_at + 1), b'*' | b'/')
+        || previous == b'/' && byte(before.wrapping_sub(2)) == b'*'
+    {
+        return kinds;
+    }
     let mut keep = words::ELEMENT | words::EVENT | words::OBJECT;
     if kinds & words::SQL != 0 && follows_in_sql(kinds, text, next_at, next) {
         keep |= words::SQL;
@@ -190,6 +202,7 @@ fn plausible(kinds: Kinds, text: &[u8], start: usize, end: usize) -> Kinds {
         keep |= words::COMMAND | words::COMMAND_WEAK | words::COMMAND_WINDOWS;
     }
     if matches!(next, b'(' | b'`' | b'[' | b'=' | b'?')
+        || next == b')' && matches!(previous, b'(' | b',')
         || adjacent == b'.' && byte(end + 1).is_ascii_alphabetic()
         || matches!(previous, b'(' | b'=' | b',' | b'[' | b'\'' | b'"' | b'`') && !adjacent.is_ascii_whitespace()
     {
@@ -221,9 +234,6 @@ fn plausible(kinds: Kinds, text: &[u8], start: usize, end: usize) -> Kinds {
     kinds & keep
 }
 
-/// How many blanks beside a word are skipped to find its neighbours.
-const NEAR_BYTES: usize = 16;
-
 /// Words that compare.
 const COMPARISONS: &[&[u8]] = &[b"like", b"rlike", b"ilike", b"regexp", b"between", b"is", b"in", b"not", b"glob"];
 
@@ -234,11 +244,10 @@ fn follows_in_sql(kinds: Kinds, text: &[u8], next_at: usize, next: u8) -> bool {
         0 => kinds & words::SQL_AND == 0,
         b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
             let rest = text.get(next_at..).unwrap_or_default();
-            let length = rest.iter().take(40).take_while(|byte| in_word(**byte)).count();
-            let sign =
-                rest.iter().skip(length).take(4).find(|byte| !matches!(byte, 1..=b' ' | b'+')).copied().unwrap_or(0);
+            let length = rest.iter().take_while(|byte| in_word(**byte)).count();
+            let behind = rest.iter().skip(length).take_while(|byte| matches!(byte, 1..=b' ' | b'+')).count();
+            let sign = rest.get(length + behind).copied().unwrap_or(0);
             // `or name like`: the word behind is one of its own.
-            let behind = rest.iter().skip(length).take(4).take_while(|byte| matches!(byte, 1..=b' ' | b'+')).count();
             let third = rest.get(length + behind..).unwrap_or_default();
             let third = third.get(..third.iter().take(8).take_while(|byte| byte.is_ascii_alphabetic()).count());
             let compared = third.is_some_and(|word| COMPARISONS.iter().any(|known| word.eq_ignore_ascii_case(known)));
@@ -248,6 +257,7 @@ fn follows_in_sql(kinds: Kinds, text: &[u8], next_at: usize, next: u8) -> bool {
                 || kinds & words::SQL_VERB != 0 && matches!(sign, b'.' | b';' | 0)
                 || sign == b'-'
                 || sign == b'#'
+                || sign == b'/' && rest.get(length + behind + 1) == Some(&b'*')
         }
         b'.' => kinds & (words::SQL_SYSTEM | words::SQL_DEED | words::SQL_VERB | words::SQL_AND) != 0,
         b')' | b']' | b'}' | b':' | b'?' => kinds & words::SQL_SYSTEM != 0,
@@ -264,8 +274,8 @@ const fn classes() -> [u32; 256] {
             b'a'..=b'z' | b'A'..=b'Z' => has::LETTER,
             b'0'..=b'9' => has::DIGIT,
             b' ' | b'\t' => has::SPACE,
-            b'\n' | b'\r' => has::LINE,
-            0..=8 | 11 | 12 | 14..=31 | 127 => has::CONTROL,
+            b'\n' | b'\r' | 11 | 12 => has::LINE,
+            0..=8 | 14..=31 | 127 => has::CONTROL,
             128..=255 => has::HIGH,
             b'\'' | b'"' => has::QUOTE,
             b'`' => has::TICK,

@@ -8,16 +8,14 @@ use super::scan::{class, has, in_word};
 use super::text::{any, at, begins, find, from, is_space, part, skip_space, skip_space_back, word};
 use super::words::{self, SCRIPT_GLOBAL, SCRIPT_NAME, SCRIPT_SINK};
 
-/// How far back from a call its callee is read.
-const CALLEE_BYTES_MAX: usize = 160;
+/// Most brackets inside of one another whose beginning is known; more, and called, are a finding.
+const BRACKETS_DEPTH_MAX: usize = 8;
 
 pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     let (text, seen) = (look.text, look.seen);
     let names = seen.words(SCRIPT_SINK | SCRIPT_GLOBAL | SCRIPT_NAME);
     if seen.bytes(has::PAREN | has::TICK) && (names || seen.bytes(has::BRACKET)) {
-        for open in memchr::memchr2_iter(b'(', b'`', text) {
-            call(text, open, report);
-        }
+        calls(text, report);
         if seen.bytes(has::BRACKET) && seen.bytes(has::BANG | has::PLUS) {
             symbols(text, report);
         }
@@ -30,9 +28,7 @@ pub(super) fn look(look: &Look<'_>, report: &mut Report) {
 /// Whether an attribute's value is script rather than a word.
 pub(super) fn runs(value: &[u8]) -> bool {
     let mut report = Report::default();
-    for open in memchr::memchr2_iter(b'(', b'`', value).take(8) {
-        call(value, open, &mut report);
-    }
+    calls(value, &mut report);
     if report.score(Class::Script) > 0 {
         return true;
     }
@@ -41,8 +37,48 @@ pub(super) fn runs(value: &[u8]) -> bool {
     called || any(value, &[b"javascript:", b"location", b"document.", b"window.", b"this."])
 }
 
+/// Every call of a text.
+fn calls(text: &[u8], report: &mut Report) {
+    let mut brackets = Brackets::default();
+    for (position, byte) in text.iter().enumerate() {
+        match byte {
+            b'[' => brackets.open(position),
+            b']' => brackets.close(position),
+            b'(' | b'`' => call(text, position, &brackets, report),
+            _ => {}
+        }
+    }
+}
+
+/// Which square bracket closes which.
+#[derive(Default)]
+struct Brackets {
+    /// How deep each of the innermost stands, and where.
+    known: [(usize, usize); BRACKETS_DEPTH_MAX],
+    depth: usize,
+    /// The last that was closed: where it opened, if that is still known, and where it closed.
+    last: Option<(Option<usize>, usize)>,
+}
+
+impl Brackets {
+    fn open(&mut self, position: usize) {
+        self.depth += 1;
+        if let Some(slot) = self.known.get_mut(self.depth % BRACKETS_DEPTH_MAX) {
+            *slot = (self.depth, position);
+        }
+    }
+
+    fn close(&mut self, position: usize) {
+        if self.depth > 0 {
+            let known = self.known.get(self.depth % BRACKETS_DEPTH_MAX).filter(|known| known.0 == self.depth);
+            self.last = Some((known.map(|known| known.1), position));
+            self.depth -= 1;
+        }
+    }
+}
+
 /// A call, or a template literal behind a name.
-fn call(text: &[u8], open: usize, report: &mut Report) {
+fn call(text: &[u8], open: usize, brackets: &Brackets, report: &mut Report) {
     let end = skip_space_back(text, open);
     // `alert?.(1)`
     let end = if end > 2 && part(text, end - 2, end) == b"?." { end - 2 } else { end };
@@ -51,27 +87,30 @@ fn call(text: &[u8], open: usize, report: &mut Report) {
     }
     let last = at(text, end - 1);
     if last == b']' {
-        return computed(text, open, end, report);
+        return match brackets.last {
+            Some((Some(start), close)) if close + 1 == end => computed(text, open, start, end, report),
+            Some((None, close)) if close + 1 == end => {
+                report.add(Class::Script, 5, (close, open + 1), "calls what stands in many brackets");
+            }
+            _ => {}
+        };
     }
     if last == b')' {
         // `(alert)(1)`
-        let inner = part(text, end.saturating_sub(24), end - 1);
-        let start = inner.iter().rposition(|byte| !in_word(*byte)).map_or(0, |last| last + 1);
-        if words::kinds(from(inner, start)) & SCRIPT_SINK != 0
-            && start > 0
-            && matches!(at(inner, start - 1), b'(' | b',')
+        let end = skip_space_back(text, end - 1);
+        let start = word_start(text, end);
+        let before = skip_space_back(text, start);
+        if words::kinds(part(text, start, end)) & SCRIPT_SINK != 0
+            && matches!(at(text, before.wrapping_sub(1)), b'(' | b',')
         {
-            report.add(Class::Script, 5, (end.saturating_sub(24), open + 1), "calls a function through brackets");
+            report.add(Class::Script, 5, (start, open + 1), "calls a function through brackets");
         }
         return;
     }
     if !in_word(last) {
         return;
     }
-    let mut start = end;
-    while start > 0 && end - start < 28 && in_word(at(text, start - 1)) {
-        start -= 1;
-    }
+    let start = word_start(text, end);
     let name = part(text, start, end);
     let kinds = words::kinds(name);
     let why = "calls a function that runs or proves script";
@@ -130,6 +169,15 @@ fn call(text: &[u8], open: usize, report: &mut Report) {
     } else if at(text, open) == b'`' && begins(from(text, start.saturating_sub(9)), b"document.") {
         report.add(Class::Script, 5, (start.saturating_sub(9), open + 24), "writes into the page");
     }
+}
+
+/// Where the word that ends at a position begins; a word that is longer than any known one is cut.
+fn word_start(text: &[u8], end: usize) -> usize {
+    let mut start = end;
+    while start > 0 && end - start < 29 && in_word(at(text, start - 1)) {
+        start -= 1;
+    }
+    start
 }
 
 enum Argument {
@@ -231,24 +279,7 @@ fn expression(text: &[u8], mut start: usize) -> bool {
 }
 
 /// `window['al'+'ert'](…)`: a member whose name is put together, called at once.
-fn computed(text: &[u8], open: usize, end: usize, report: &mut Report) {
-    let floor = end.saturating_sub(CALLEE_BYTES_MAX);
-    let mut depth = 0_i32;
-    let mut start = end;
-    while start > floor {
-        start -= 1;
-        match at(text, start) {
-            b']' => depth += 1,
-            b'[' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    if depth != 0 {
-        return;
-    }
+fn computed(text: &[u8], open: usize, start: usize, end: usize, report: &mut Report) {
     let inner = part(text, start + 1, end - 1);
     let object_end = skip_space_back(text, start);
     let mut object = object_end;
@@ -304,6 +335,8 @@ fn symbols(text: &[u8], report: &mut Report) {
 
 /// `document.cookie`, `onerror=alert`, `__proto__`.
 fn members(text: &[u8], report: &mut Report) {
+    // What runs it, once it has another name, stands somewhere behind.
+    let runs = memchr::memrchr2(b'(', b'`', text).max(memchr::memmem::rfind(text, b"throw")).unwrap_or(0);
     let mut position = 0;
     while let Some(byte) = text.get(position) {
         if class(*byte) & (has::LETTER | has::UNDERSCORE) == 0 {
@@ -375,11 +408,7 @@ fn members(text: &[u8], report: &mut Report) {
             let assigned = before > 1
                 && at(text, before - 1) == b'='
                 && in_word(at(text, skip_space_back(text, before - 1).wrapping_sub(1)));
-            if assigned
-                && matches!(mark, b';' | b',' | b'}' | b')' | b'"')
-                && from(text, next).len() > 2
-                && (any(part(text, next, next + 64), &[b"throw", b"(", b"`"]))
-            {
+            if assigned && matches!(mark, b';' | b',' | b'}' | b')' | b'"') && runs > next {
                 report.add(
                     Class::Script,
                     5,

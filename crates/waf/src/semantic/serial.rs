@@ -105,7 +105,7 @@ pub(super) fn look(look: &Look<'_>, report: &mut Report) {
 
 /// `O:8:"Example":1:{…}`, alone or inside of an array.
 fn php(text: &[u8], report: &mut Report) {
-    for colon in memchr::memchr_iter(b':', text).take(512) {
+    for colon in memchr::memchr_iter(b':', text) {
         let Some(kind) = colon.checked_sub(1) else { continue };
         if !matches!(at(text, kind), b'O' | b'C') || kind > 0 && in_word(at(text, kind - 1)) {
             continue;
@@ -141,8 +141,10 @@ pub(super) fn splitting(look: &Look<'_>, report: &mut Report) {
     {
         return;
     }
-    for line in memchr::memchr2_iter(b'\n', b'\r', text) {
+    let mut next = 0;
+    while let Some(line) = memchr::memchr2(b'\n', b'\r', from(text, next)).map(|line| line + next) {
         let start = skip_space(text, line + 1);
+        next = start;
         let rest = from(text, start);
         let known = [
             &b"set-cookie:"[..],

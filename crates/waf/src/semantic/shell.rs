@@ -76,14 +76,19 @@ const TELLING: &[&[u8]] = &[
     b"lsof",
 ];
 
-/// Reads a command's name at a position.
+/// Longest name of a command, without its directories.
+const NAME_BYTES_MAX: usize = 48;
+
+/// Reads a command's name at a position. What separates commands is in no name, so that no byte is read for two of them.
 fn command(text: &[u8], position: usize) -> Option<Command> {
-    let mut name = [0_u8; 48];
+    let mut name = [0_u8; NAME_BYTES_MAX];
     let mut length = 0;
     let mut next = position;
     let mut hidden = false;
     let mut letters = 0;
-    while next < position + 80 {
+    // Directories that were dropped to make room: `/bin/./././…/cat`.
+    let (mut far, mut far_bin) = (false, false);
+    loop {
         let byte = at(text, next);
         match byte {
             b'\'' | b'"' => {
@@ -111,8 +116,12 @@ fn command(text: &[u8], position: usize) -> Option<Command> {
                 }
                 let skip = match rest.first() {
                     Some(b'@' | b'*' | b'1'..=b'9') => 2,
-                    Some(b'{') => 2 + rest.iter().take(16).position(|byte| *byte == b'}')?,
-                    Some(_) => 1 + rest.iter().take(16).take_while(|byte| in_word(**byte)).count(),
+                    Some(b'{') => {
+                        2 + rest
+                            .iter()
+                            .position(|byte| matches!(byte, b'}' | b';' | b'|' | b'&' | b'`') || is_space(*byte))?
+                    }
+                    Some(_) => 1 + rest.iter().take_while(|byte| in_word(**byte)).count(),
                     None => break,
                 };
                 hidden = true;
@@ -126,6 +135,17 @@ fn command(text: &[u8], position: usize) -> Option<Command> {
             }
             _ if in_word(byte) || matches!(byte, b'/' | b'.' | b'-' | b'?' | b'*' | b'~') => {
                 letters += 1;
+                if length == NAME_BYTES_MAX {
+                    let slash = name.iter().rposition(|byte| *byte == b'/')?;
+                    far = true;
+                    far_bin |= find(part(&name, 0, slash + 1), b"bin/").is_some();
+                    name.copy_within(slash.., 0);
+                    length -= slash;
+                    // One slash and a word that fills all the room.
+                    if slash == 0 {
+                        return None;
+                    }
+                }
                 *name.get_mut(length)? = byte;
                 length += 1;
                 next += 1;
@@ -137,7 +157,8 @@ fn command(text: &[u8], position: usize) -> Option<Command> {
     let slash = name.iter().rposition(|byte| *byte == b'/');
     let base = slash.map_or(name, |slash| from(name, slash + 1));
     let wild = memchr::memchr2(b'?', b'*', name).is_some();
-    let path = slash.is_some() && name.iter().filter(|byte| **byte == b'/').count() >= 2
+    let path = far
+        || slash.is_some() && name.iter().filter(|byte| **byte == b'/').count() >= 2
         || name.starts_with(b"/bin/")
         || name.starts_with(b"bin/")
         || name.starts_with(b"./");
@@ -146,7 +167,7 @@ fn command(text: &[u8], position: usize) -> Option<Command> {
     let lower = bare.iter().all(|byte| !byte.is_ascii_uppercase());
     let upper_windows = kinds & COMMAND_WINDOWS != 0;
     let known = kinds & (COMMAND | COMMAND_WEAK) != 0 && lower || upper_windows;
-    let bin = any(part(name, 0, length), &[b"bin/"]) || name.starts_with(b"/???/");
+    let bin = far_bin || any(part(name, 0, length), &[b"bin/"]) || name.starts_with(b"/???/");
     // A path whose last part is a word that is a command, too, is an address of a page.
     let called = slash.is_none() || bin || name.starts_with(b"./") && kinds & COMMAND != 0;
     if !(known && called) && !(bin && path && (wild || !base.is_empty())) {
@@ -317,7 +338,11 @@ fn separated(text: &[u8], report: &mut Report) {
         };
         let start = position;
         position += length;
-        behind(text, start, position, mark, report);
+        let reached = behind(text, start, position, mark, report);
+        // What line ends are between was looked at from the first of them on.
+        if mark == Mark::Line {
+            position = reached.max(position);
+        }
     }
 }
 
@@ -333,11 +358,11 @@ enum Mark {
     Substitution,
 }
 
-/// What stands behind a separator that begins at `start` and ends at `next`.
-fn behind(text: &[u8], start: usize, next: usize, mark: Mark, report: &mut Report) {
+/// What stands behind a separator that begins at `start` and ends at `next`. Returns where what could be a command begins.
+fn behind(text: &[u8], start: usize, next: usize, mark: Mark, report: &mut Report) -> usize {
     let position = {
         let mut position = skip_space(text, next);
-        while matches!(at(text, position), b'+' | b'(' | b'{' | b'!' | b'`') && position < next + 8 {
+        while matches!(at(text, position), b'+' | b'(' | b'{' | b'!') {
             position = skip_space(text, position + 1);
         }
         position
@@ -354,14 +379,14 @@ fn behind(text: &[u8], start: usize, next: usize, mark: Mark, report: &mut Repor
             report.add(Class::Command, 4, (start, position + 16), "arithmetic of a shell");
         }
     }
-    let Some(command) = command(text, position) else { return };
+    let Some(command) = command(text, position) else { return position };
     // A name of a parameter or an entity, not a command.
     if matches!(at(text, command.end), b'=' | b':' | b'[') {
-        return;
+        return position;
     }
     let arguments = arguments(text, command.end);
     if arguments == Arguments::Wrong {
-        return;
+        return position;
     }
     let strong = command.kinds & COMMAND != 0
         || command.kinds & COMMAND_WINDOWS != 0 && command.kinds & COMMAND_WEAK == 0 && arguments != Arguments::Prose;
@@ -414,6 +439,7 @@ fn behind(text: &[u8], start: usize, next: usize, mark: Mark, report: &mut Repor
     };
     let score = base + u8::from(base > 0 && (command.path || command.hidden));
     report.add(Class::Command, score, (start, command.end + 24), "a command behind what ends another");
+    position
 }
 
 /// `() { :;}; …`: a function that old shells read from a variable and run on (CVE-2014-6271).

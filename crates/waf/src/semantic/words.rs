@@ -72,6 +72,7 @@ pub(super) fn kinds(word: &[u8]) -> Kinds {
     if word.len() < 2 || word.len() > WORD_BYTES_MAX {
         return 0;
     }
+    super::steps::add(word.len());
     let mut slot = hash(word) as usize % SLOTS;
     loop {
         let Some(entry) = TABLE.slots.get(slot).and_then(|at| usize::from(*at).checked_sub(1)) else { return 0 };

@@ -3,8 +3,16 @@
 use super::lexer::{Kind, Token};
 use crate::semantic::words::{self, SQL_AND, SQL_DEED, SQL_FUNCTION, SQL_SYSTEM, SQL_VERB, SQL_WORD};
 
-/// Tokens to look ahead from any one, so that judging stays linear.
-const AHEAD_MAX: usize = 48;
+/// How many names in a row are no SQL; nor is a number behind one less.
+const PROSE_NAMES: usize = 3;
+/// The highest score of a shape in prose.
+const PROSE_SCORE_MAX: u8 = 4;
+
+/// Most tokens of a comparison that are read backwards.
+const COMPARED_TOKENS_MAX: usize = 12;
+
+/// Most words before an operand that say something of it: `NOT`, `ALL`, `DISTINCT`. A condition with more hides something.
+const MODIFIERS_MAX: usize = 8;
 
 pub(super) struct Judge<'a> {
     pub(super) text: &'a [u8],
@@ -35,12 +43,21 @@ enum Operand {
 type Found<'a> = dyn FnMut(u8, (usize, usize), &'static str) + 'a;
 
 impl Judge<'_> {
-    /// Tells each shape that is found.
-    pub(super) fn all(&self, found: &mut Found<'_>) {
+    /// Tells each shape that is found. `prose` says whether what was read so far is no SQL, and is kept up.
+    ///
+    /// What a value adds to a statement must be SQL from its first byte on, or nothing of it runs. In no dialect do three
+    /// names stand in a row; from there on shapes are what somebody writes about SQL, and no longer sure.
+    pub(super) fn all(&self, prose: &mut bool, found: &mut Found<'_>) {
         if self.broken {
             self.behind_quote(found);
         }
+        let (mut names, mut versioned) = (0, false);
         for (at, token) in self.tokens.iter().enumerate() {
+            // What a versioned comment has in it is a comment to most.
+            versioned |= token.kind == Kind::Versioned;
+            let number = token.kind == Kind::Number && names >= PROSE_NAMES - 1;
+            names = if self.names(at) || number { names + 1 } else { 0 };
+            *prose |= names >= PROSE_NAMES && !versioned;
             let scored = match token.kind {
                 Kind::Logic => self.connective(at),
                 Kind::Versioned => self.versioned(at),
@@ -49,7 +66,7 @@ impl Judge<'_> {
                 _ => None,
             };
             if let Some((score, end, why)) = scored {
-                found(score, self.span(at, end), why);
+                found(if *prose { score.min(PROSE_SCORE_MAX) } else { score }, self.span(at, end), why);
             }
         }
     }
@@ -88,7 +105,7 @@ impl Judge<'_> {
     /// What comes at once behind the quote that left a string.
     fn behind_quote(&self, found: &mut Found<'_>) {
         let mut at = 0;
-        while self.kind(at) == Some(Kind::RightParen) && at < AHEAD_MAX {
+        while self.kind(at) == Some(Kind::RightParen) {
             at += 1;
         }
         let Some(token) = self.tokens.get(at) else { return };
@@ -169,11 +186,14 @@ impl Judge<'_> {
             let worded = self.kind(next) == Some(Kind::Word);
             let (right, end) = self.operand(behind)?;
             let alone = self.ends(end);
+            let comment = self.kind(end) == Some(Kind::Comment);
             let why = "a condition that is always true, always false, or asks for what was not asked";
             let score = match (left, right) {
                 (_, Operand::Query | Operand::Deed) => 6,
                 (Operand::Call, _) | (_, Operand::Call) if strong => 5,
                 (Operand::Call, _) | (_, Operand::Call) => 3 + bonus,
+                // `1 < 2 and 2 > 1`: a comparison that goes on asks for less and not for more.
+                (Operand::Literal, Operand::Literal) if !comment && self.compared(at) => 3,
                 // What follows must be SQL, too: `“and 1=1”, you said` is not.
                 (Operand::Literal, Operand::Literal | Operand::Open) if alone => 5,
                 (Operand::Literal, Operand::Literal | Operand::Open)
@@ -214,12 +234,40 @@ impl Judge<'_> {
         }
     }
 
+    /// Whether two values are compared before a connective, so that what it joins is no condition of the application's:
+    /// `1 < 2 and`, `either 2+2=4 or`. A value that a number stands in for begins with `or`, or with one value.
+    fn compared(&self, at: usize) -> bool {
+        if self.broken {
+            return false;
+        }
+        let mut start = at;
+        let mut compares = 0;
+        while let Some(before) = start.checked_sub(1).filter(|before| at - before <= COMPARED_TOKENS_MAX) {
+            match self.kind(before) {
+                Some(Kind::Compare) => compares += 1,
+                Some(Kind::Number | Kind::Text | Kind::Arithmetic) => {}
+                _ => break,
+            }
+            start = before;
+        }
+        let told = start.checked_sub(1).is_some_and(|before| self.names(before));
+        compares == 1 && at - start >= 3 && (self.is(at, b"and") || told)
+    }
+
+    /// Whether a word stands here that no grammar of SQL knows.
+    fn names(&self, at: usize) -> bool {
+        self.kind(at) == Some(Kind::Word)
+            && self.word_at(at).is_some_and(|words| words & words::SQL == 0)
+            && !self.is(at, b"for")
+            && !self.is(at, b"interval")
+    }
+
     /// `UNION SELECT`.
     fn union(&self, at: usize) -> Option<(u8, usize, &'static str)> {
         let why = "a second query is added to the first";
         let mut next = at + 1;
         let mut odd = self.tokens.get(at)?.commented;
-        while let Some(token) = self.tokens.get(next).filter(|_| next < at + 8) {
+        while let Some(token) = self.tokens.get(next) {
             let passes = matches!(token.kind, Kind::LeftParen | Kind::Versioned | Kind::Other)
                 || self.is(next, b"all")
                 || self.is(next, b"distinct")
@@ -295,8 +343,14 @@ impl Judge<'_> {
         let mut next = at + 1;
         // Two names in a row are prose, unless one is a keyword.
         let mut names = 0;
-        while let Some(token) = self.tokens.get(next).filter(|_| next < at + AHEAD_MAX) {
+        while let Some(token) = self.tokens.get(next) {
             match token.kind {
+                // A query inside is judged by itself, so that no token is read for two of them.
+                Kind::LeftParen if self.is(next + 1, b"select") => {
+                    next = self.closing(next);
+                    names = 0;
+                    continue;
+                }
                 Kind::LeftParen => depth += 1,
                 Kind::RightParen if depth == 0 => break,
                 Kind::RightParen => depth -= 1,
@@ -308,6 +362,9 @@ impl Judge<'_> {
                     star |= next == at + 1 && self.bytes(next) == b"*" || self.bytes(next) == b"*" && depth == 1
                 }
                 _ => {}
+            }
+            if self.is(next, b"select") {
+                break;
             }
             if token.kind == Kind::Word {
                 system |= token.words & SQL_SYSTEM != 0;
@@ -351,6 +408,8 @@ impl Judge<'_> {
             () if deed => 6,
             () if tabled && listed && system => 6,
             // A query of its own, from the first word on, is what somebody asks about; inside of something it is an attack.
+            // A statement does not go on with one behind a name or a quote: this is said of a query.
+            () if self.told(at) => 3,
             () if tabled && listed && (star || calls > 0 || inner || closed && commas > 0 || tail && !first) => 5,
             () if tabled && listed && (odd || closed || tail || self.broken) => 4,
             () if system && (inner || first) => 5,
@@ -361,11 +420,23 @@ impl Judge<'_> {
         Some((score, end, why))
     }
 
+    /// Whether a query stands behind a name, a sign that no statement has, or the quote that left the string.
+    fn told(&self, at: usize) -> bool {
+        match at.checked_sub(1).and_then(|before| self.tokens.get(before)) {
+            None => self.broken,
+            Some(before) => match before.kind {
+                Kind::Word => before.words & words::SQL == 0 && before.start + 1 < before.end,
+                Kind::Other | Kind::Dot => true,
+                _ => false,
+            },
+        }
+    }
+
     /// A table, or a query as one: whether something is there that ends as such do, whether it is the database's own, and
     /// where it ends.
     fn table(&self, at: usize) -> (bool, bool, usize) {
         let mut next = at;
-        while matches!(self.kind(next), Some(Kind::LeftParen | Kind::Versioned)) && next < at + 8 {
+        while matches!(self.kind(next), Some(Kind::LeftParen | Kind::Versioned)) {
             next += 1;
         }
         if next > at && self.is(next, b"select") {
@@ -373,7 +444,7 @@ impl Judge<'_> {
         }
         let mut system = false;
         let start = next;
-        while let Some(token) = self.tokens.get(next).filter(|_| next < at + 16) {
+        while let Some(token) = self.tokens.get(next) {
             match token.kind {
                 Kind::Word if next == start || self.kind(next - 1) == Some(Kind::Dot) => {
                     system |= token.words & SQL_SYSTEM != 0
@@ -550,7 +621,7 @@ impl Judge<'_> {
         if self.kind(at + 1) != Some(Kind::LeftParen) || self.kind(at + 2) == Some(Kind::RightParen) {
             return None;
         }
-        let (_, end) = self.operand(at)?;
+        let (_, end) = self.term(at)?;
         let before = at.checked_sub(1).and_then(|before| self.kind(before));
         let fits = match before {
             None => self.begins,
@@ -566,7 +637,7 @@ impl Judge<'_> {
             Some(Kind::Word) => self.word_at(at - 1).is_some_and(|words| words & (SQL_AND | SQL_VERB | SQL_WORD) != 0),
             _ => false,
         };
-        let argued = self.operand(at + 2).is_some();
+        let argued = self.term(at + 2).is_some();
         let score = match (fits, self.is(at, b"sleep")) {
             (true, false) if argued => 6,
             (true, true) if argued && (at > 0 || self.ends(end) || self.comparison(end).is_some()) => 5,
@@ -593,7 +664,7 @@ impl Judge<'_> {
                 return None;
             }
             let (operand, mut end) = self.operand(at + 2)?;
-            while self.kind(end) == Some(Kind::Comma) && end < at + AHEAD_MAX {
+            while self.kind(end) == Some(Kind::Comma) {
                 end = self.operand(end + 1).map_or(end + 1, |(_, next)| next);
             }
             let comment = self.kind(end) == Some(Kind::Comment);
@@ -681,24 +752,43 @@ impl Judge<'_> {
     }
 
     /// What stands here as an operand, and the first token behind it.
-    fn operand(&self, mut at: usize) -> Option<(Operand, usize)> {
-        let limit = at + 8;
-        let mut opened = false;
-        while at < limit {
+    fn operand(&self, at: usize) -> Option<(Operand, usize)> {
+        let (mut operand, mut next) = self.term(at)?;
+        // `1+1`, `'a' 'b'`, `a*2`, `1-ascii(x)`
+        while self.kind(next) == Some(Kind::Arithmetic) {
+            let Some((more, end)) = self.term(next + 1).filter(|(more, _)| *more != Operand::Name) else { break };
+            if matches!(more, Operand::Call | Operand::Deed | Operand::Query | Operand::Open) {
+                operand = more;
+            }
+            next = end;
+        }
+        Some((operand, next))
+    }
+
+    /// An operand without what is added to it.
+    fn term(&self, mut at: usize) -> Option<(Operand, usize)> {
+        let mut opened = None;
+        let mut modifiers = 0;
+        loop {
             let token = self.tokens.get(at)?;
             let prefix = match token.kind {
                 Kind::LeftParen => {
-                    opened = true;
+                    opened = opened.or(Some(at));
                     true
                 }
                 Kind::Arithmetic => self.bytes(at) != b"*" && self.bytes(at) != b"/",
                 Kind::Versioned => true,
                 Kind::Word => {
-                    ["not", "binary", "all", "any", "some", "distinct", "row"]
+                    let modifies = ["not", "binary", "all", "any", "some", "distinct", "row"]
                         .iter()
                         .any(|word| self.is(at, word.as_bytes()))
                         && self.kind(at + 1).is_some()
-                        && !self.is(at + 1, b"from")
+                        && !self.is(at + 1, b"from");
+                    modifiers += usize::from(modifies);
+                    if modifiers > MODIFIERS_MAX {
+                        return Some((Operand::Call, at));
+                    }
+                    modifies
                 }
                 _ => false,
             };
@@ -736,7 +826,7 @@ impl Judge<'_> {
                 } else {
                     let mut end = at + 1;
                     let mut operand = if token.words & SQL_SYSTEM != 0 { Operand::Call } else { Operand::Name };
-                    while self.kind(end) == Some(Kind::Dot) && self.kind(end + 1) == Some(Kind::Word) && end < at + 8 {
+                    while self.kind(end) == Some(Kind::Dot) && self.kind(end + 1) == Some(Kind::Word) {
                         if self.kind(end + 2) == Some(Kind::LeftParen) && token.words & SQL_DEED != 0 {
                             operand = Operand::Deed;
                         }
@@ -750,21 +840,13 @@ impl Judge<'_> {
             }
             _ => return None,
         };
-        if opened {
+        if let Some(open) = opened {
             // The rest of a bracket is not looked into: `(1)`, `(1,2,3)`, `('a'='a')` all end it.
-            while matches!(self.kind(next), Some(Kind::RightParen)) && next < at + AHEAD_MAX {
+            while matches!(self.kind(next), Some(Kind::RightParen)) {
                 next += 1;
             }
             if self.kind(next) == Some(Kind::Comma) {
-                next = self.closing_from(next);
-            }
-        }
-        // `1+1`, `'a' 'b'`, `a*2`
-        for _ in 0..4 {
-            if self.kind(next) == Some(Kind::Arithmetic)
-                && matches!(self.kind(next + 1), Some(Kind::Number | Kind::Text))
-            {
-                next += 2;
+                next = self.closing(open);
             }
         }
         Some((operand, next))
@@ -780,24 +862,9 @@ impl Judge<'_> {
         .any(|word| self.is(at, word.as_bytes()))
     }
 
-    /// The token behind the bracket that closes the one at `at`; the end of what may be looked at without one.
+    /// The token behind the bracket that closes the one at `at`.
     fn closing(&self, at: usize) -> usize {
-        self.closing_from(at + 1)
-    }
-
-    fn closing_from(&self, at: usize) -> usize {
-        let mut depth = 1_usize;
-        for (next, token) in self.tokens.iter().enumerate().skip(at).take(AHEAD_MAX) {
-            match token.kind {
-                Kind::LeftParen => depth += 1,
-                Kind::RightParen => depth -= 1,
-                _ => {}
-            }
-            if depth == 0 {
-                return next + 1;
-            }
-        }
-        (at + AHEAD_MAX).min(self.tokens.len())
+        self.tokens.get(at).map_or(self.tokens.len(), |token| token.closed_by as usize + 1).max(at + 1)
     }
 
     /// The token behind a comparison that stands here.

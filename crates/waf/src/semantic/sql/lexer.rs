@@ -17,6 +17,8 @@ pub(in crate::semantic) struct Token {
     pub(super) end: u32,
     /// What the word is; 0 for other tokens.
     pub(super) words: Kinds,
+    /// Of a bracket that opens, which token closes it; the number of tokens where none does.
+    pub(super) closed_by: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,13 +153,41 @@ pub(super) fn tokens(text: &[u8], mut at: usize, out: &mut Vec<Token>) -> usize 
             _ => (Kind::Other, 1),
         };
         let words = if kind == Kind::Word { rest.get(..length).map_or(0, words::kinds) } else { 0 };
-        let token = Token { kind, commented, joined, start: at as u32, end: (at + length) as u32, words };
+        let token = Token { kind, commented, joined, start: at as u32, end: (at + length) as u32, words, closed_by: 0 };
         out.push(token);
         commented = false;
         joined = true;
         at += length;
     }
+    pair(out);
     at
+}
+
+/// Finds for each bracket that opens the one that closes it.
+fn pair(tokens: &mut [Token]) {
+    // Until they are closed, those that are open lead from each to the one around it.
+    let none = u32::MAX;
+    let mut innermost = none;
+    for at in 0..tokens.len() {
+        match tokens.get(at).map(|token| token.kind) {
+            Some(Kind::LeftParen) => {
+                if let Some(token) = tokens.get_mut(at) {
+                    token.closed_by = innermost;
+                }
+                innermost = at as u32;
+            }
+            Some(Kind::RightParen) => {
+                if let Some(token) = tokens.get_mut(innermost as usize) {
+                    innermost = std::mem::replace(&mut token.closed_by, at as u32);
+                }
+            }
+            _ => {}
+        }
+    }
+    let all = tokens.len() as u32;
+    while let Some(token) = tokens.get_mut(innermost as usize) {
+        innermost = std::mem::replace(&mut token.closed_by, all);
+    }
 }
 
 fn word(rest: &[u8]) -> usize {

@@ -76,13 +76,13 @@ fn leaves(text: &[u8], mut at: usize) -> bool {
 }
 
 fn read(text: &[u8], mut at: usize, broken: bool, room: &mut Vec<Token>, report: &mut Report) {
-    let mut first = true;
+    let (mut first, mut prose) = (true, false);
     while at < text.len() {
         room.clear();
         let stopped = tokens(text, at, room);
         let closed = room.iter().take_while(|token| token.kind == lexer::Kind::RightParen).count();
         let judge = judge::Judge { text, tokens: room, broken: broken && first, closed, begins: first };
-        judge.all(&mut |score, span, why| report.add(Class::Sql, score, span, why));
+        judge.all(&mut prose, &mut |score, span, why| report.add(Class::Sql, score, span, why));
         if stopped >= text.len() {
             return;
         }
