@@ -4,6 +4,7 @@
 //! enough. Never fails: what is no escape stays as it is.
 
 use super::scan::{Seen, has};
+use super::text::has_pair;
 
 /// Shortest text that is taken for base64.
 pub(super) const BASE64_BYTES_MIN: usize = 12;
@@ -13,8 +14,8 @@ pub(super) fn plausible(text: &[u8], seen: Seen) -> bool {
     let all = |bits: u32| seen.bytes & bits == bits;
     seen.bytes(has::PERCENT | has::BACKSLASH | has::HIGH | has::CONTROL)
         || seen.bytes(has::AMPERSAND) && seen.bytes(has::SEMICOLON | has::HASH)
-        || all(has::PLUS | has::LETTER) && memchr::memmem::find(text, b"+A").is_some()
-        || all(has::DIGIT | has::LETTER) && memchr::memmem::find(text, b"0x").is_some()
+        || all(has::PLUS | has::LETTER) && has_pair(text, b'+', b'A')
+        || all(has::DIGIT | has::LETTER) && has_pair(text, b'0', b'x')
 }
 
 /// Undoes one layer into `out`, which is cleared. Returns whether anything changed.

@@ -130,6 +130,10 @@ pub const FINDINGS_MAX: usize = 32;
 #[derive(Debug, Default)]
 pub struct Findings {
     list: Vec<Finding>,
+    /// How many hits there were, listed or not, and how many conditions of patches were met.
+    told: u32,
+    /// Values that were nothing in earlier requests. Kept when the rest is cleared.
+    pub(super) calm: super::calm::Calm,
     /// The highest score of each class.
     best: [u8; Class::ALL.len()],
     /// Room to decode in, one for each depth.
@@ -161,6 +165,7 @@ impl Findings {
     /// Forgets everything but the memory.
     pub fn clear(&mut self) {
         self.list.clear();
+        self.told = 0;
         self.best = [0; Class::ALL.len()];
         (self.given, self.looked) = (0, 0);
         self.progress.clear();
@@ -185,6 +190,16 @@ impl Findings {
         self.best.iter().map(|best| u32::from(*best)).sum()
     }
 
+    /// Notes that there was something.
+    pub(super) fn tell(&mut self) {
+        self.told = self.told.saturating_add(1);
+    }
+
+    /// How often there was something.
+    pub(super) fn told(&self) -> u32 {
+        self.told
+    }
+
     /// Whether so many bytes more may be looked at in this request, and that they are.
     pub(super) fn affords(&mut self, bytes: usize) -> bool {
         self.looked = self.looked.saturating_add(bytes);
@@ -193,6 +208,7 @@ impl Findings {
 
     /// Adds one; of a class only what scores higher than all before, and every virtual patch.
     pub(super) fn add(&mut self, place: Place, name: &[u8], text: &[u8], decoded: u8, hit: &Hit) {
+        self.tell();
         let Some(best) = self.best.get_mut(hit.class as usize) else { return };
         let counted = hit.score > *best && hit.score >= SCORE_MIN;
         if !counted && hit.patch.is_none() {

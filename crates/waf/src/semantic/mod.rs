@@ -22,6 +22,7 @@
 
 mod address;
 mod body;
+mod calm;
 mod code;
 mod decode;
 mod finding;
@@ -47,9 +48,11 @@ pub use request::{is_file, is_form};
 
 pub use finding::{Class, FINDINGS_MAX, Finding, Findings, MATCHED_BYTES_MAX, NAME_BYTES_MAX, Place};
 
+use calm::Calm;
 use finding::{Hit, Look, Report};
 use nested::Part;
 use scan::{Seen, has, scan};
+use text::has_pair;
 
 /// Most layers of a value that are undone. A value that still has escapes then is a finding.
 pub const DEPTH_MAX: usize = 8;
@@ -121,9 +124,13 @@ impl Detector {
     /// Looks at one value. `value` is as the application's framework hands it out: a query parameter decoded once, a string of
     /// JSON unescaped, a header as it came.
     pub fn value(&self, place: Place, name: &[u8], value: &[u8], findings: &mut Findings) {
-        if patches::wait(findings) {
-            patches::value(place, name, value, findings);
+        // What is compared with nothing but itself need not be looked at twice. Patches that a path woke are about more.
+        let kept = place == Place::Header && Calm::fits(name, value) && !patches::wait_by_path(name, findings);
+        if kept && findings.calm.knows(self.mark(), name, value) {
+            return;
         }
+        let before = findings.told();
+        patches::value(place, name, value, findings);
         findings.given = findings.given.saturating_add(value.len());
         let most = value.len().saturating_mul(BUDGET_FACTOR_LONG).saturating_add(BUDGET_LONG);
         findings.budget = value.len().saturating_mul(BUDGET_FACTOR).saturating_add(BUDGET_MIN).min(most);
@@ -137,6 +144,15 @@ impl Detector {
             return;
         }
         self.text(value, place, name, 0, findings);
+        if kept && findings.told() == before && !self.blocks(findings) {
+            findings.calm.learn(self.mark(), name, value);
+        }
+    }
+
+    /// A number for what depends on the settings.
+    fn mark(&self) -> u32 {
+        let allowed = self.settings.allowed.iter().fold(0, |all, class| all | 1 << *class as u32);
+        allowed | 1 << (Class::ALL.len() as u32 + self.settings.sensitivity as u32)
     }
 
     /// Looks at a text: the strings of JSON one by one, anything else as it is.
@@ -243,9 +259,7 @@ impl Detector {
             self.tell(look, depth, hit, findings);
         }
 
-        if look.place == Place::File {
-            return;
-        }
+        let binary = look.place == Place::File;
         if let Some(room) = findings.room.get_mut(depth) {
             let mut out = std::mem::take(room);
             let changed = decode::plausible(text, seen) && decode::layer(text, &mut out);
@@ -261,7 +275,12 @@ impl Detector {
                 self.text(out, place, name, depth + 1, findings);
             };
             // What may come after a layer waits until there is none left: each order of undoing would be a layer of its own.
-            if changed {
+            if binary {
+                // Bytes stay bytes, unless they are letters that are written too long.
+                if changed && is_plain(&out) {
+                    decoded(&out, findings);
+                }
+            } else if changed {
                 decoded(&out, findings);
             } else if nested::plus_is_space(text, seen) {
                 out.clear();
@@ -270,7 +289,7 @@ impl Detector {
             } else if has_padding(text, seen) && decode::squeeze(text, &mut out) {
                 decoded(&out, findings);
             }
-            if nested::might_be_base64(text, seen) && decode::base64(text, &mut out) {
+            if !binary && nested::might_be_base64(text, seen) && decode::base64(text, &mut out) {
                 decoded(&out, findings);
             }
             if let Some(room) = findings.room.get_mut(depth) {
@@ -324,8 +343,7 @@ fn has_padding(text: &[u8], seen: Seen) -> bool {
     let meant = seen.words != 0 || seen.bytes(has::PAREN | has::TICK);
     meant
         && seen.bytes(has::SLASH)
-        && (seen.bytes(has::STAR) && memchr::memmem::find(text, b"/*").is_some()
-            || seen.bytes(has::LINE) && memchr::memmem::find(text, b"//").is_some())
+        && (seen.bytes(has::STAR) && has_pair(text, b'/', b'*') || seen.bytes(has::LINE) && has_pair(text, b'/', b'/'))
 }
 
 /// Shortest row of letters in a body of bytes that is taken for text: among random bytes there is none so long.
@@ -342,6 +360,11 @@ fn is_binary(text: &[u8], seen: Seen) -> bool {
     let controls = count(|byte| matches!(byte, 0..=8 | 14..=31 | 127));
     let (zeros, high) = (count(|byte| *byte == 0), count(|byte| *byte >= 0x80));
     sample.len() >= 64 && controls * 24 > sample.len() && high * 4 > sample.len() && zeros * 3 < sample.len()
+}
+
+/// Whether next to all of a text is ASCII.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().filter(|byte| **byte >= 0x80).count() * 8 < text.len()
 }
 
 /// Whether nothing in a value could make any lexer fire: letters, digits, dashes and dots without a word that is known.

@@ -110,10 +110,11 @@ pub(super) fn scan(text: &[u8]) -> Seen {
     seen
 }
 
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x80 * ONES;
+
 /// The high bit of each byte that is a letter or an underscore.
 fn letters(bytes: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x80 * ONES;
     let low = (bytes | (0x20 * ONES)) & !HIGH;
     let letter = (low + (0x80 - b'a' as u64) * ONES) & !(low + (0x7F - b'z' as u64) * ONES);
     let other = bytes ^ (b'_' as u64 * ONES);
@@ -121,28 +122,48 @@ fn letters(bytes: u64) -> u64 {
     (letter | underscore) & !bytes & HIGH
 }
 
-/// What the word that begins at a position is, where it stands.
+/// The high bit of each byte that is a digit.
+fn digits(bytes: u64) -> u64 {
+    let low = bytes & !HIGH;
+    (low + (0x80 - b'0' as u64) * ONES) & !(low + (0x7F - b'9' as u64) * ONES) & !bytes & HIGH
+}
+
+/// What the word that begins at a position is, where it stands. Most words are none that is known, and done here.
+#[inline(always)]
 fn word(text: &[u8], start: usize) -> Kinds {
     let rest = text.get(start..).unwrap_or_default();
-    let first = match rest {
-        [first, second, third, fourth, ..] => [*first, *second, *third, *fourth],
-        _ => {
-            let mut first = [0; 4];
-            first.iter_mut().zip(rest).for_each(|(to, byte)| *to = *byte);
-            first
-        }
+    let first = match rest.first_chunk::<8>() {
+        Some(first) => u64::from_le_bytes(*first),
+        None => rest.iter().rev().fold(0, |first, byte| first << 8 | u64::from(*byte)),
     };
-    let event = first[0] | 0x20 == b'o' && first[1] | 0x20 == b'n';
-    if !event && !words::may_begin(first, first.map(in_word)) {
+    let beyond = !(letters(first) | digits(first)) & HIGH;
+    // Of eight bytes, those before the first that is beyond the word; there is at least one.
+    let length = (beyond.trailing_zeros() / 8).max(1);
+    let key = (first | (0x20 * ONES)) & u64::MAX >> (64 - 8 * length);
+    let length = length as usize;
+    let event = key & 0xFFFF == u64::from(u16::from_le_bytes(*b"on")) && length > 4;
+    let known = words::beginning(key);
+    if known == 0 && !event {
         return 0;
     }
-    let end = start + rest.iter().take_while(|byte| in_word(**byte)).count();
-    let mut kinds = text.get(start..end).map_or(0, words::kinds);
+    known_word(text, start, known, length, event)
+}
+
+/// What a word is where it stands, of what it could be by its beginning.
+#[inline(never)]
+fn known_word(text: &[u8], start: usize, known: Kinds, length: usize, event: bool) -> Kinds {
+    let rest = text.get(start..).unwrap_or_default();
+    let end = if length < 8 { start + length } else { start + rest.iter().take_while(|byte| in_word(**byte)).count() };
+    let mut kinds = match length {
+        8 if known & words::LONG != 0 => text.get(start..end).map_or(0, words::kinds),
+        8 => 0,
+        _ => known & !(words::LONG | words::DASHED),
+    };
     if event && end - start > 4 {
         kinds |= words::EVENT;
     }
     // The names of headers and of a few others have dashes in them.
-    if text.get(end) == Some(&b'-') {
+    if known & words::DASHED != 0 && text.get(end) == Some(&b'-') {
         let dashed = rest.iter().take(32).take_while(|byte| in_word(**byte) || **byte == b'-').count();
         let known = rest.get(..dashed).map_or(0, words::kinds);
         return plausible(known, text, start, start + dashed) | plausible(kinds, text, start, end);
@@ -173,7 +194,8 @@ fn plausible(kinds: Kinds, text: &[u8], start: usize, end: usize) -> Kinds {
         return kinds;
     }
     let mut keep = words::ELEMENT | words::EVENT | words::OBJECT;
-    if kinds & words::SQL != 0 && follows_in_sql(kinds, text, next_at, next) {
+    let called = next == b'(' || kinds & words::SQL != words::SQL_FUNCTION;
+    if kinds & words::SQL != 0 && called && follows_in_sql(kinds, text, next_at, next) {
         keep |= words::SQL;
     }
     let command = matches!(
@@ -197,8 +219,10 @@ fn plausible(kinds: Kinds, text: &[u8], start: usize, end: usize) -> Kinds {
             | b'%'
             | b'}'
     );
-    // Blanks were skipped, and line ends are among them.
-    if command || text.get(before..start).is_some_and(|blank| memchr::memchr2(b'\n', b'\r', blank).is_some()) {
+    // Blanks were skipped, and line ends are among them. A list, an address or an assignment goes on behind it, not a command.
+    let listed = matches!(adjacent, b',' | b':' | b'=' | b'(' | b']' | b'*') && previous != b'{';
+    let lined = || text.get(before..start).is_some_and(|blank| memchr::memchr2(b'\n', b'\r', blank).is_some());
+    if !listed && (command || lined()) {
         keep |= words::COMMAND | words::COMMAND_WEAK | words::COMMAND_WINDOWS;
     }
     if matches!(next, b'(' | b'`' | b'[' | b'=' | b'?')

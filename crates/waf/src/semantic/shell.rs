@@ -117,9 +117,10 @@ fn command(text: &[u8], position: usize) -> Option<Command> {
                 let skip = match rest.first() {
                     Some(b'@' | b'*' | b'1'..=b'9') => 2,
                     Some(b'{') => {
-                        2 + rest
-                            .iter()
-                            .position(|byte| matches!(byte, b'}' | b';' | b'|' | b'&' | b'`') || is_space(*byte))?
+                        // No further than to what separates commands, where the next one begins to read.
+                        let ends = |byte: &u8| matches!(byte, b'}' | b';' | b'|' | b'&' | b'`') || is_space(*byte);
+                        let end = rest.iter().position(ends).filter(|end| at(rest, *end) == b'}')?;
+                        2 + end
                     }
                     Some(_) => 1 + rest.iter().take_while(|byte| in_word(**byte)).count(),
                     None => break,

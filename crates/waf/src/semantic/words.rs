@@ -1,7 +1,7 @@
 //! The words that grammars know, each with what it is to whom.
 //!
 //! A word says nothing alone: it decides which lexers look, and what a word in their position means. The table is built at
-//! compile time; to look a word up costs one hash over its bytes, and a gate on its first four letters spares most of that.
+//! compile time; to look a word up costs one hash over its bytes, and a gate on its first eight letters spares most of that.
 
 /// What a word is; one bit each, a word may be several things.
 pub(super) type Kinds = u32;
@@ -59,8 +59,12 @@ const WORD_BYTES_MAX: usize = 28;
 const SLOTS: usize = 4096;
 
 struct Table {
-    /// One bit for each hash of a beginning of four letters.
+    /// One bit for each hash of a beginning.
     gate: [u64; 1024],
+    /// Beginnings of words, where their hashes put them; 0 is empty.
+    keys: [u64; SLOTS],
+    /// What the words are that begin so.
+    known: [Kinds; SLOTS],
     /// One more than a position in the list of words; 0 is empty.
     slots: [u16; SLOTS],
 }
@@ -83,31 +87,40 @@ pub(super) fn kinds(word: &[u8]) -> Kinds {
     }
 }
 
-/// Whether some word of the table that scanning looks for begins so: the four bytes at the beginning of a word, and which
-/// of them may stand in one.
-pub(super) fn may_begin(first: [u8; 4], inside: [bool; 4]) -> bool {
-    let [_, second, third, fourth] = inside;
-    let kept = match (second, third, fourth) {
-        (false, ..) => 0xFF,
-        (true, false, _) => 0xFFFF,
-        (true, true, false) => 0xFF_FFFF,
-        _ => 0xFFFF_FFFF,
-    };
-    let first = (u32::from_le_bytes(first) | 0x2020_2020) & kept;
-    let at = beginning(first.to_le_bytes());
-    TABLE.gate.get(at / 64).is_some_and(|bits| bits >> (at % 64) & 1 == 1)
+/// What the word is that begins with these bytes, whose letters are in lower case and whose bytes behind the word are 0: all
+/// of it where it is shorter than eight. Also [`LONG`] and [`DASHED`], which say that there is more to look at.
+#[inline(always)]
+pub(super) fn beginning(key: u64) -> Kinds {
+    let place = place(key);
+    if TABLE.gate.get(place / 64).is_none_or(|bits| bits >> (place % 64) & 1 == 0) { 0 } else { entry(key, place) }
 }
 
-/// 16 bits of a hash over the first four letters, in lower case.
-const fn beginning(first: [u8; 4]) -> usize {
-    (u32::from_le_bytes(first).wrapping_mul(0x9E37_79B1) >> 16) as usize
+#[inline(never)]
+fn entry(key: u64, place: usize) -> Kinds {
+    let mut slot = place % SLOTS;
+    loop {
+        match (TABLE.keys.get(slot), TABLE.known.get(slot)) {
+            (Some(known), Some(kinds)) if *known == key => return *kinds,
+            (Some(0), _) | (None, _) | (_, None) => return 0,
+            _ => slot = (slot + 1) % SLOTS,
+        }
+    }
+}
+
+/// Of the beginning of a word: some word of at least eight letters begins so.
+pub(super) const LONG: Kinds = 1 << 30;
+/// Of the beginning of a word: some word that has a dash begins so, before the dash.
+pub(super) const DASHED: Kinds = 1 << 31;
+
+/// 16 bits of a hash over a beginning.
+const fn place(key: u64) -> usize {
+    (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as usize
 }
 
 /// Words of every sentence. Grammars know them, but no scan stops for them.
 const COMMON: &[&str] = &[
-    "in", "is", "as", "on", "by", "to", "not", "all", "from", "some", "any", "then", "when", "end", "like", "text",
-    "more", "data", "set", "time", "last", "this", "new", "name", "content", "contains", "first", "find", "make",
-    "which", "less", "read", "right", "left", "space", "index", "user", "file", "test", "date",
+    "in", "is", "as", "on", "by", "to", "not", "all", "some", "any", "then", "when", "end", "like", "text", "more",
+    "time", "last", "this", "new", "first", "which", "less", "right", "left", "space", "index", "test", "date",
 ];
 
 const fn is_common(word: &[u8]) -> bool {
@@ -137,19 +150,34 @@ const fn hash(word: &[u8]) -> u32 {
 }
 
 const fn build() -> Table {
-    let mut table = Table { gate: [0; 1024], slots: [0; SLOTS] };
+    let mut table = Table { gate: [0; 1024], keys: [0; SLOTS], known: [0; SLOTS], slots: [0; SLOTS] };
     let mut entry = 0;
     while entry < WORDS.len() {
-        let word = WORDS[entry].0.as_bytes();
-        let mut first = [0; 4];
+        let (text, kinds) = WORDS[entry];
+        let word = text.as_bytes();
+        let mut key = 0;
         let mut at = 0;
-        while at < word.len() && at < 4 && (word[at].is_ascii_alphanumeric() || word[at] == b'_') {
-            first[at] = word[at] | 0x20;
+        while at < word.len() && (word[at].is_ascii_alphanumeric() || word[at] == b'_') {
+            if at < 8 {
+                key |= ((word[at] | 0x20) as u64) << (8 * at);
+            }
             at += 1;
         }
+        let mut beginning = if at >= 8 { LONG } else { 0 };
+        if at < word.len() {
+            beginning |= DASHED;
+        } else if at < 8 {
+            beginning = kinds;
+        }
         if !is_common(word) {
-            let at = beginning(first);
-            table.gate[at / 64] |= 1 << (at % 64);
+            let place = place(key);
+            table.gate[place / 64] |= 1 << (place % 64);
+            let mut slot = place % SLOTS;
+            while table.keys[slot] != 0 && table.keys[slot] != key {
+                slot = (slot + 1) % SLOTS;
+            }
+            table.keys[slot] = key;
+            table.known[slot] |= beginning;
         }
         let mut slot = hash(word) as usize % SLOTS;
         while table.slots[slot] != 0 {

@@ -112,6 +112,8 @@ struct Index {
     needs: Vec<u128>,
     /// By the length of a header's name, the patches that wait for one.
     headers: [u64; 64],
+    /// The patches that are about some paths only.
+    located: u64,
     /// Those that wait for a parameter on a path of their own, and so for values that are quite plain.
     plain: u64,
     /// The patches that wait for a parameter, with how long its name is at least.
@@ -123,7 +125,8 @@ static INDEX: OnceLock<Index> = OnceLock::new();
 fn index() -> &'static Index {
     INDEX.get_or_init(|| {
         let mut literals: Vec<&[u8]> = Vec::new();
-        let mut index = Index { literals: None, needs: Vec::new(), headers: [0; 64], plain: 0, parameters: Vec::new() };
+        let mut index =
+            Index { literals: None, needs: Vec::new(), headers: [0; 64], located: 0, plain: 0, parameters: Vec::new() };
         for (number, patch) in PATCHES.iter().enumerate() {
             let mut needs = 0;
             let path = match patch.path {
@@ -140,6 +143,7 @@ fn index() -> &'static Index {
                 literals.push(literal);
             }
             index.needs.push(needs);
+            index.located |= u64::from(needs != 0) << (number % PATCHES_MAX);
             for when in patch.when {
                 match when {
                     When::Header(name, _) | When::HeaderOver(name, _) => {
@@ -221,9 +225,10 @@ pub(super) fn value(place: Place, name: &[u8], value: &[u8], findings: &mut Find
     }
 }
 
-/// Whether patches wait for values of this request.
-pub(super) fn wait(findings: &Findings) -> bool {
-    findings.progress.possible != 0
+/// Whether patches wait for this header because of the path.
+pub(super) fn wait_by_path(name: &[u8], findings: &Findings) -> bool {
+    let index = index();
+    index.headers.get(name.len() % 64).copied().unwrap_or(0) & index.located & findings.progress.possible != 0
 }
 
 /// Whether patches wait for a parameter that is plain in name and value. Those that do not ask for a path ask for signs.
@@ -249,6 +254,7 @@ fn step(number: usize, place: Place, name: &[u8], value: &[u8], findings: &mut F
         now |= u8::from(fits) << bit;
     }
     if now != met {
+        findings.tell();
         if let Some(slot) = findings.progress.met.get_mut(number) {
             *slot = now;
         }
