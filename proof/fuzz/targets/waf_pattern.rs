@@ -22,7 +22,8 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(regex.captures(value, &mut captures), found.is_some());
     assert_eq!(captures.get(0), found);
     assert!(captures.iter().all(|(_, group)| value.get(group).is_some()));
-    let plain = Regex::compile_with(pattern, Options { ignore_case: false, groups: false }).expect("it compiled with groups");
+    let plain =
+        Regex::compile_with(pattern, Options { ignore_case: false, groups: false }).expect("it compiled with groups");
     assert_eq!(plain.find(value), found);
     if let Some(found) = found {
         let required = regex.required();
