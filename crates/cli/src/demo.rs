@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Gate, Setup, StartError};
 use tokio::runtime::{Builder, Handle};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at, sleep};
 
@@ -90,10 +90,12 @@ pub(crate) fn run(flags: &Demo) -> Done {
             });
         }
     }
+    // Whoever is told how to end it can end it: it listens before it says so.
+    let waiting = Builder::new_current_thread().enable_all().build().map_err(cannot("wait for signals"))?;
+    let ending = waiting.block_on(async { Ending::listen() }).map_err(cannot("wait for signals"))?;
     welcome(flags, &front, gate.admin(), &folder)?;
 
     let started = Instant::now();
-    let waiting = Builder::new_current_thread().enable_all().build().map_err(cannot("wait for signals"))?;
     let why = match flags.attack {
         Some(Wanted::Attack(attack)) => {
             let (hands, ()) = Crew::begin("attack", async {})?;
@@ -113,11 +115,12 @@ pub(crate) fn run(flags: &Demo) -> Done {
                 control,
                 log: folder.log(),
                 duration: flags.duration,
+                ending,
             }));
             hands.leave();
             told?
         }
-        _ => waiting.block_on(watch(&front.figures, flags.duration)).map_err(cannot("wait for signals"))?.to_owned(),
+        _ => waiting.block_on(watch(&front.figures, flags.duration, ending)).to_owned(),
     };
     talk::say(&format!("\n{why}"));
 
@@ -216,9 +219,20 @@ fn welcome(flags: &Demo, front: &Front, admin: SocketAddr, folder: &Folder) -> D
     Ok(())
 }
 
+/// What ends the demo from outside.
+struct Ending {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Ending {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+}
+
 /// Reports until somebody or the clock ends it; says which.
-async fn watch(figures: &Figures, duration: Option<Duration>) -> io::Result<&'static str> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+async fn watch(figures: &Figures, duration: Option<Duration>, mut ending: Ending) -> &'static str {
     let mut reports = interval_at(Moment::now() + REPORT, REPORT);
     reports.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut before = figures.snapshot();
@@ -231,9 +245,9 @@ async fn watch(figures: &Figures, duration: Option<Duration>) -> io::Result<&'st
     tokio::pin!(over);
     loop {
         tokio::select! {
-            _ = interrupt.recv() => return Ok("Ending."),
-            _ = terminate.recv() => return Ok("Told to end."),
-            () = &mut over => return Ok("Time is up."),
+            _ = ending.interrupt.recv() => return "Ending.",
+            _ = ending.terminate.recv() => return "Told to end.",
+            () = &mut over => return "Time is up.",
             _ = reports.tick() => {
                 let now = figures.snapshot();
                 talk::say(&line(&now.since(&before)));

@@ -15,11 +15,10 @@ use portcullis_proxy::control;
 use portcullis_simulator::replay::rfc3339;
 use serde_json::Value;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at};
 
+use super::Ending;
 use super::attack::{Attack, Count, LASTS, Tally};
-use super::cannot;
 use super::client::Front;
 use super::figures::{Figures, Snapshot, readable, thousands};
 use crate::{Failure, moment, talk};
@@ -49,6 +48,7 @@ pub(super) struct Watched<'a> {
     pub(super) log: PathBuf,
     /// Ends it all, whatever happens.
     pub(super) duration: Option<Duration>,
+    pub(super) ending: Ending,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,10 +59,7 @@ enum Phase {
 }
 
 /// Plays the attack and says what happens, until it is over; the summary.
-pub(super) async fn watch(watched: Watched<'_>) -> Result<String, Failure> {
-    let cannot_wait = || cannot::<io::Error>("wait for signals");
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot_wait())?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait())?;
+pub(super) async fn watch(mut watched: Watched<'_>) -> Result<String, Failure> {
     let tally = Arc::new(Tally::default());
     let mut story = Story::new(&watched);
     let mut beat = interval_at(Moment::now() + Duration::from_secs(1), Duration::from_secs(1));
@@ -74,8 +71,8 @@ pub(super) async fn watch(watched: Watched<'_>) -> Result<String, Failure> {
     ));
     loop {
         tokio::select! {
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            _ = watched.ending.interrupt.recv() => break,
+            _ = watched.ending.terminate.recv() => break,
             _ = beat.tick() => {}
         }
         let status = ask(&watched.control).await;
