@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A set of byte values, 256 bits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ByteSet([u64; 4]);
 
 impl ByteSet {

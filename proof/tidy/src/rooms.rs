@@ -55,6 +55,7 @@ pub const PURE_LIBRARIES: &[&str] = &[
     "postcard",
     "regex-automata",
     "regex-syntax",
+    "rustc-hash",
     "rustls-pki-types",
     "serde",
     "serde_json",

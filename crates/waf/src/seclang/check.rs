@@ -83,6 +83,15 @@ impl Check {
         }
     }
 
+    /// Whether it holds of `value`, for checks whose argument is known, without what matched.
+    pub(crate) fn could(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Rx(regex) | Self::RxGlobal(regex) => regex.is_match(value),
+            Self::Text(_, words) => self.holds(value, words.plain().unwrap_or_default(), false, &mut Found::default()),
+            _ => self.holds(value, &[], false, &mut Found::default()),
+        }
+    }
+
     /// Whether it holds of `value`. `argument` is what its words came to; what matched is written where it is wanted.
     pub(crate) fn holds(&self, value: &[u8], argument: &[u8], wanted: bool, found: &mut Found) -> bool {
         found.parts.clear();

@@ -7,9 +7,10 @@ use super::ast::{
     self, Change, Ctl, Disruptive, Effect, Operator, Piece, Selection, Selector, Setting, Text, Variable, XmlPath,
 };
 use super::check::{Check, Compare, Order};
+use super::classes::{Classes, Classing};
 use super::diagnostic::Diagnostic;
-use super::places::{Made, Place};
-use super::prefilter::{Needs, Prefilter, Rules};
+use super::places::{Made, Place, Places};
+use super::prefilter::{self, Needs, Prefilter, Rules};
 use super::program::{
     Aim, Amount, Compiled, Does, Exclusion, Gate, Named, Phase, Program, Row, Settings, Test, Then, To, Way, Which,
     Word, Words,
@@ -109,6 +110,8 @@ fn spelled(text: &Text) -> Vec<u8> {
 struct Compiler {
     problems: Vec<Diagnostic>,
     ways: Vec<Way>,
+    /// Of each way, the bytes that it or one before it changes.
+    touched: Vec<ByteSet>,
     steps: BTreeMap<(u16, Transformation), u16>,
     names: Vec<Box<[u8]>>,
     slots: BTreeMap<Box<[u8]>, u16>,
@@ -126,10 +129,12 @@ impl Compiler {
             ways: vec![Way {
                 before: 0,
                 step: Transformation::Lowercase,
-                touched: ByteSet::EMPTY,
+                touched: Classes::default(),
+                step_touched: Classes::default(),
                 empty: false,
                 only_case: false,
             }],
+            touched: vec![ByteSet::EMPTY],
             steps: BTreeMap::new(),
             names: Vec::new(),
             slots: BTreeMap::new(),
@@ -209,6 +214,10 @@ impl Compiler {
             way = self.way(way, *step);
             ways.push(way);
         }
+        // What a value is left with whose first steps change nothing, so that such ways are one.
+        for first in 1..actions.transformations.len() {
+            actions.transformations.iter().skip(first).fold(0, |way, step| self.way(way, *step));
+        }
         if !actions.multi_match {
             ways = vec![way];
         }
@@ -229,7 +238,7 @@ impl Compiler {
             Selector::Xml(XmlPath::Text) => Which::Place(Place::XML_TEXT),
             Selector::Xml(XmlPath::Attributes) => Which::Place(Place::XML_ATTRIBUTE),
         };
-        Some(Aim { variable: target.variable, which, count: target.count })
+        Some(Aim::new(target.variable, which, target.count))
     }
 
     fn uses(&mut self, variable: Variable) {
@@ -329,7 +338,7 @@ impl Compiler {
                         self.uses(*variable);
                         let which =
                             name.as_ref().map_or(Which::All, |name| Which::Name(name.to_ascii_lowercase().into()));
-                        Word::Variable(Aim { variable: *variable, which, count: false })
+                        Word::Variable(Aim::new(*variable, which, false))
                     }
                 })
                 .collect(),
@@ -357,12 +366,19 @@ impl Compiler {
         if let Some(way) = self.steps.get(&(before, step)) {
             return *way;
         }
-        let (touched, empty) =
-            self.ways.get(usize::from(before)).map_or((ByteSet::EMPTY, false), |way| (way.touched, way.empty));
-        let (touched, empty) = (touched.union(step.touched_by()), empty || step.changes_empty());
+        let touched = self.touched.get(usize::from(before)).copied().unwrap_or_default().union(step.touched_by());
+        let empty = self.ways.get(usize::from(before)).is_some_and(|way| way.empty) || step.changes_empty();
         let way = u16::try_from(self.ways.len()).unwrap_or(0);
         let only_case = matches!(step, Transformation::Lowercase | Transformation::Uppercase);
-        self.ways.push(Way { before, step, touched, empty, only_case });
+        self.ways.push(Way {
+            before,
+            step,
+            touched: Classes::default(),
+            step_touched: Classes::default(),
+            empty,
+            only_case,
+        });
+        self.touched.push(touched);
         self.steps.insert((before, step), way);
         way
     }
@@ -483,24 +499,45 @@ impl Compiler {
         }
         self.skips(&mut compiled, &phases, rules);
         for phase in &mut phases {
+            self.settle(phase, &compiled);
             self.rows(phase, &compiled);
             self.gates(phase, &compiled);
         }
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
-        let prefilter = Prefilter::new(&self.needs);
+        let steps = self.ways.iter().map(|way| way.step.touched_by());
+        let classes = Classing::new(
+            &distinct(self.touched.iter().copied().chain(steps)),
+            &distinct(prefilter::singles(&self.needs)),
+        );
+        for (way, touched) in self.ways.iter_mut().zip(&self.touched) {
+            way.touched = classes.of_set(touched);
+            way.step_touched = classes.of_set(&way.step.touched_by());
+        }
+        let prefilter = Prefilter::new(&self.needs, &classes);
+        let mut filters = vec![(0, 0); self.needs.len()];
+        for phase in &phases {
+            for (at, position) in (0u32..).zip(&phase.order) {
+                let filter = compiled.get(*position as usize).and_then(|rule| rule.filter);
+                if let Some(place) = filter.and_then(|filter| filters.get_mut(usize::from(filter))) {
+                    *place = (*position, at);
+                }
+            }
+        }
         Ok(Program {
             rules: compiled,
             phases,
             ways: self.ways,
+            classes,
             prefilter,
             names: self.names,
             slots: self.slots,
             exclusions: self.exclusions,
             settings: self.settings,
             used: self.used,
-            filtered: self.needs.len(),
+            filters,
+            steps: self.steps,
         })
     }
 
@@ -542,13 +579,33 @@ impl Compiler {
         }
     }
 
+    /// Finds from where on values are looked at: the first rule that rests on the prefilter, but not before the variables are
+    /// set that rules compare which skip others.
+    fn settle(&self, phase: &mut Phase, compiled: &[Compiled]) {
+        let rules = || phase.order.iter().filter_map(|position| compiled.get(*position as usize)).enumerate();
+        let gates: Vec<(usize, u16)> = rules().filter_map(|(at, rule)| Some((at, gate(rule)?))).collect();
+        let first = gates.first().map_or(0, |(at, _)| *at);
+        let sets = |rule: &Compiled| {
+            std::iter::once(rule).chain(&rule.links).flat_map(|one| &one.actions.effects).any(|effect| match effect {
+                Does::Set(named, _) => gates.iter().any(|(_, slot)| self.may_be(named, *slot)),
+                _ => false,
+            })
+        };
+        let settled = rules().take(first).filter(|(_, rule)| sets(rule)).last().map_or(0, |(at, _)| at + 1);
+        let filtered = rules().find(|(at, rule)| *at >= settled && rule.filter.is_some());
+        phase.first_filtered = filtered.map_or(phase.order.len(), |(at, _)| at);
+    }
+
     fn rows(&self, phase: &mut Phase, compiled: &[Compiled]) {
         let mut rows: BTreeMap<(Place, u16), Rules> = BTreeMap::new();
-        phase.first_filtered = phase.order.len();
-        for (at, position) in phase.order.iter().enumerate() {
+        for position in phase.order.iter().skip(phase.first_filtered) {
             let Some(rule) = compiled.get(*position as usize) else { continue };
             let (Some(filter), Some(test)) = (rule.filter, &rule.test) else { continue };
-            phase.first_filtered = phase.first_filtered.min(at);
+            for aim in
+                test.targets.iter().chain(&test.except).filter(|aim| !matches!(aim.which, Which::All | Which::Place(_)))
+            {
+                places(aim).for_each(|place| phase.named.insert(place));
+            }
             for place in test.targets.iter().flat_map(places) {
                 for way in &test.ways {
                     rows.entry((place, *way))
@@ -602,10 +659,28 @@ impl Compiler {
     }
 }
 
+/// Each set once.
+fn distinct(sets: impl Iterator<Item = ByteSet>) -> Vec<ByteSet> {
+    let mut sets: Vec<ByteSet> = sets.collect();
+    sets.sort_unstable();
+    sets.dedup();
+    sets
+}
+
+/// Variables that are values of the request and that rules change nonetheless: by `ctl`, `setenv`, `setsid`, or by matching.
+const CHANGED: [Variable; 6] = [
+    Variable::ReqbodyProcessor,
+    Variable::RequestBody,
+    Variable::HighestSeverity,
+    Variable::SessionId,
+    Variable::UserId,
+    Variable::Env,
+];
+
 /// The slot that a rule compares, if it does nothing but to skip others.
 fn gate(rule: &Compiled) -> Option<u16> {
     let test = rule.test.as_ref()?;
-    let [Aim { variable: Variable::Tx, which: Which::Slot(slot), count: false }] = test.targets.as_slice() else {
+    let [Aim { variable: Variable::Tx, which: Which::Slot(slot), count: false, .. }] = test.targets.as_slice() else {
         return None;
     };
     let plain = rule.links.is_empty()
@@ -616,6 +691,15 @@ fn gate(rule: &Compiled) -> Option<u16> {
         && matches!(rule.actions.disruptive, None | Some(Disruptive::Pass))
         && matches!(test.check, Check::Constant(..));
     (plain && rule.skip_to.is_some()).then_some(*slot)
+}
+
+impl Aim {
+    fn new(variable: Variable, which: Which, count: bool) -> Self {
+        let bare = Self { variable, places: Places::default(), which, count };
+        let mut found = Places::default();
+        places(&bare).for_each(|place| found.insert(place));
+        Self { places: found, ..bare }
+    }
 }
 
 /// Places whose values a target means.
@@ -636,11 +720,17 @@ pub(crate) fn places(aim: &Aim) -> impl Iterator<Item = Place> {
     smallvec::SmallVec::<[Place; 2]>::from_slice(places).into_iter()
 }
 
-/// What every value that the test holds of contains; none where that is nothing, or where values are made while rules run.
+/// What every value that the test holds of contains, nothing if that is not known. None where the answer is not settled before
+/// rules run: where they make the values, or what those are compared with.
 fn needs(test: &Test) -> Option<Needs> {
-    let settled = |aim: &Aim| !aim.count && matches!(aim.variable.made(), Made::Of(_) | Made::One(_));
-    if test.negated || !test.targets.iter().all(settled) {
+    let settled = |aim: &Aim| {
+        !aim.count && matches!(aim.variable.made(), Made::Of(_) | Made::One(_)) && !CHANGED.contains(&aim.variable)
+    };
+    if !test.targets.iter().all(settled) || test.check.argument().is_some_and(|words| words.plain().is_none()) {
         return None;
+    }
+    if test.negated {
+        return Some(Needs::new());
     }
     let needs: Needs = match &test.check {
         Check::Rx(regex) | Check::RxGlobal(regex) => {
@@ -653,11 +743,11 @@ fn needs(test: &Test) -> Option<Needs> {
             Compare::Equal | Compare::Contains | Compare::ContainsWord | Compare::Begins | Compare::Ends,
             words,
         ) => {
-            vec![vec![words.plain()?.to_vec()]]
+            vec![words.plain().into_iter().map(Vec::from).collect()]
         }
-        _ => return None,
+        _ => Needs::new(),
     };
-    needs.iter().any(|set| !set.is_empty() && set.iter().all(|literal| !literal.is_empty())).then_some(needs)
+    Some(needs)
 }
 
 /// A number that is spelled as it would be written.

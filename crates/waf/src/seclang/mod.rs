@@ -3,6 +3,7 @@
 
 pub mod ast;
 mod check;
+mod classes;
 mod compile;
 pub mod diagnostic;
 pub mod parse;

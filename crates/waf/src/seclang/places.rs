@@ -12,6 +12,22 @@ pub(crate) struct Place(u8);
 /// Members of collections come first, then every variable that is one value.
 const KINDS: u8 = 22;
 
+/// A set of places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Places([u64; Place::COUNT.div_ceil(64)]);
+
+impl Places {
+    pub(crate) fn insert(&mut self, place: Place) {
+        if let Some(word) = self.0.get_mut(place.index() / 64) {
+            *word |= 1 << (place.index() % 64);
+        }
+    }
+
+    pub(crate) fn has(self, place: Place) -> bool {
+        self.0.get(place.index() / 64).is_some_and(|word| word >> (place.index() % 64) & 1 == 1)
+    }
+}
+
 impl Place {
     pub(crate) const GET: Self = Self(0);
     pub(crate) const GET_NAME: Self = Self(1);
@@ -69,6 +85,7 @@ pub(crate) enum Made {
 }
 
 impl Variable {
+    #[inline]
     pub(crate) const fn made(self) -> Made {
         match self {
             Self::Args => Made::Of(&[Place::GET, Place::POST]),

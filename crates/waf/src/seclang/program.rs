@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::ast::{BodyProcessor, Disruptive, EngineMode, Span, UnicodeMap, Variable};
 use super::check::Check;
-use super::places::Place;
+use super::classes::{Classes, Classing};
+use super::places::{Place, Places};
 use super::prefilter::{Prefilter, Rules};
-use crate::bytes::ByteSet;
 use crate::operator::regex::Regex;
 use crate::transform::Transformation;
 
@@ -19,6 +19,10 @@ pub struct Program {
     pub(crate) phases: [Phase; 5],
     /// Ways of transforming; the first is none.
     pub(crate) ways: Vec<Way>,
+    /// The way that is another one and a step more.
+    pub(crate) steps: BTreeMap<(u16, Transformation), u16>,
+    /// Which bytes are told apart, by ways and by the prefilter.
+    pub(crate) classes: Classing,
     pub(crate) prefilter: Prefilter,
     /// Names of TX that rules spell out; the first ten are what was captured.
     pub(crate) names: Vec<Box<[u8]>>,
@@ -28,8 +32,8 @@ pub struct Program {
     pub(crate) settings: Settings,
     /// Variables that some rule asks for.
     pub(crate) used: Vec<bool>,
-    /// Rules of the prefilter.
-    pub(crate) filtered: usize,
+    /// Of each rule of the prefilter, its position in `rules` and in its phase.
+    pub(crate) filters: Vec<(u32, u32)>,
 }
 
 /// What the rules' settings say, with `ModSecurity`'s own values where they say nothing.
@@ -101,8 +105,10 @@ pub(crate) struct Phase {
     pub(crate) rows: Vec<Row>,
     /// Rules that compare a number and skip others: asked before anything is scanned, where nothing between can change it.
     pub(crate) gates: Vec<Gate>,
-    /// Position of the first rule that rests on the prefilter.
+    /// Position of the first rule for which values are looked at; what stands before it looks for itself.
     pub(crate) first_filtered: usize,
+    /// Places where rules ask for values by their names.
+    pub(crate) named: Places,
 }
 
 /// Values of a place, transformed in one way, for these rules.
@@ -131,7 +137,9 @@ pub(crate) struct Way {
     pub(crate) before: u16,
     pub(crate) step: Transformation,
     /// A value without these is left as it is, by this step and all before it.
-    pub(crate) touched: ByteSet,
+    pub(crate) touched: Classes,
+    /// A value without these is left as it is by this step.
+    pub(crate) step_touched: Classes,
     /// It makes something of nothing.
     pub(crate) empty: bool,
     /// The step changes upper and lower case and nothing else.
@@ -169,6 +177,8 @@ pub(crate) struct Test {
 #[derive(Debug, Clone)]
 pub(crate) struct Aim {
     pub(crate) variable: Variable,
+    /// Where its values stand; none where rules make them.
+    pub(crate) places: Places,
     pub(crate) which: Which,
     pub(crate) count: bool,
 }
@@ -283,15 +293,11 @@ impl Program {
     /// How many of them rest on the prefilter.
     #[must_use]
     pub fn filtered(&self) -> usize {
-        self.filtered
+        self.filters.len()
     }
 
     pub(crate) fn uses(&self, variable: Variable) -> bool {
         self.used.get(variable as usize).copied().unwrap_or(false)
-    }
-
-    pub(crate) const fn needs(&self) -> usize {
-        self.filtered
     }
 
     /// Numbers of the rules, in their order.
@@ -303,6 +309,20 @@ impl Program {
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The way that makes the same of every value of these classes, without the first steps that leave it as it is.
+    pub(crate) fn shortest(&self, way: u16, classes: Classes) -> u16 {
+        let Some(step) = self.ways.get(usize::from(way)).filter(|_| way != 0) else { return 0 };
+        let empty = classes == Classes::default();
+        if !(classes.intersects(step.touched) || step.empty && empty) {
+            return 0;
+        }
+        let before = self.shortest(step.before, classes);
+        if before == 0 && !(classes.intersects(step.step_touched) || empty && step.step.changes_empty()) {
+            return 0;
+        }
+        self.steps.get(&(before, step.step)).copied().unwrap_or(way)
     }
 
     /// Memory of the automaton that all rules share, in bytes.

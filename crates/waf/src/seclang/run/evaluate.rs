@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::seen::{Hits, Seen};
 use super::store::{Extra, Piece, Slot};
 use super::{Match, Matched, Transaction};
 use crate::operator::numbers;
 use crate::seclang::ast::{EngineMode, Variable};
 use crate::seclang::check::Check;
+use crate::seclang::classes::Classes;
 use crate::seclang::compile::places;
 use crate::seclang::places::{Made, Place};
 use crate::seclang::prefilter::Rules;
@@ -19,17 +21,129 @@ const MOST_EXTRAS: usize = 4096;
 /// What is told of a value.
 const TOLD: usize = 1024;
 
-/// A rule of the prefilter that may match a form of a value.
-pub(super) type Candidate = (u16, u32, u32);
+/// A rule of the prefilter that matches a form of a value.
+pub(super) type Hit = (u16, u32, u32);
 
-/// What is scanned in a phase while these gates are closed.
+/// What is looked at in a phase while these gates are closed.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    key: Option<(u8, SmallVec<[u64; 2]>)>,
+    key: Option<SmallVec<[u64; 2]>>,
+    /// Positions in the phase of rules that run whatever was found, behind the first that rests on the prefilter.
+    always: Vec<u32>,
     /// Rules of the prefilter that may run.
     active: Rules,
     /// Of each place, ways and the rules that want them.
     rows: Vec<Vec<(u16, Box<[u64]>)>>,
+    /// The same for values whose bytes are of the same classes, where ways that leave them alike are one.
+    kinds: Vec<Kind>,
+    seen: Seen,
+}
+
+/// Values of one place and the same classes of bytes.
+#[derive(Debug, Default)]
+struct Kind {
+    key: Option<(Place, u64)>,
+    rows: Vec<(u16, Box<[u64]>)>,
+}
+
+/// Forms of one value, and the rules that want each.
+#[derive(Debug, Default)]
+pub(super) struct Forms {
+    forms: Vec<(u16, u32)>,
+    /// As many words for each.
+    rules: Vec<u64>,
+}
+
+impl Forms {
+    fn clear(&mut self) {
+        self.forms.clear();
+        self.rules.clear();
+    }
+
+    /// What that way makes.
+    fn add(&mut self, way: u16, form: u32, rules: &[u64]) {
+        match self.forms.iter().position(|(_, known)| *known == form) {
+            Some(nth) => {
+                let known = self.rules.iter_mut().skip(nth * rules.len());
+                known.zip(rules).for_each(|(known, more)| *known |= more);
+            }
+            None => {
+                self.forms.push((way, form));
+                self.rules.extend_from_slice(rules);
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = ((u16, u32), &[u64])> {
+        let words = self.rules.len().checked_div(self.forms.len()).unwrap_or(1).max(1);
+        self.forms.iter().copied().zip(self.rules.chunks(words))
+    }
+}
+
+/// Kinds of values that are remembered; each other one is worked out again.
+const KINDS: usize = 256;
+
+impl Plan {
+    /// What is looked at while these gates are closed.
+    fn make(&mut self, program: &Program, phase: &Phase, key: SmallVec<[u64; 2]>) {
+        let mut active = Rules::all(program.filters.len());
+        for (nth, gate) in phase.gates.iter().enumerate() {
+            if key[nth / 64] >> (nth % 64) & 1 == 1 {
+                active.remove_all(&gate.skipped);
+            }
+        }
+        self.rows.clear();
+        self.rows.resize_with(Place::COUNT, Vec::new);
+        for row in &phase.rows {
+            let rules: Box<[u64]> =
+                row.rules.words().iter().zip(active.words()).map(|(row, active)| row & active).collect();
+            if let Some(rows) = self.rows.get_mut(row.place.index()).filter(|_| rules.iter().any(|word| *word != 0)) {
+                rows.push((row.way, rules));
+            }
+        }
+        self.always.clear();
+        self.always.extend((0u32..).zip(&phase.order).skip(phase.first_filtered).filter_map(|(at, position)| {
+            let rule = program.rules.get(*position as usize)?;
+            rule.filter.is_none().then_some(at)
+        }));
+        self.kinds.clear();
+        self.seen.clear();
+        self.active = active;
+        self.key = Some(key);
+    }
+
+    /// Whether the rule at that position of the phase is a gate that was closed.
+    fn closed(&self, phase: &Phase, at: usize) -> bool {
+        let Some(closed) = &self.key else { return false };
+        phase
+            .gates
+            .iter()
+            .enumerate()
+            .any(|(nth, gate)| gate.at == at && closed.get(nth / 64).is_some_and(|word| word >> (nth % 64) & 1 == 1))
+    }
+
+    /// The rows of a value.
+    fn kind(&mut self, program: &Program, place: Place, classes: Classes) -> &[(u16, Box<[u64]>)] {
+        if self.kinds.is_empty() {
+            self.kinds.resize_with(KINDS, Kind::default);
+        }
+        let coarse = program.classes.coarse(classes);
+        let spread = (coarse ^ (place.index() as u64) << 56).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let at = usize::try_from(spread >> 32).unwrap_or(0) % KINDS;
+        let Some(kind) = self.kinds.get_mut(at) else { return &[] };
+        if kind.key != Some((place, coarse)) {
+            kind.key = Some((place, coarse));
+            kind.rows.clear();
+            for (way, rules) in self.rows.get(place.index()).into_iter().flatten() {
+                let way = program.shortest(*way, classes);
+                match kind.rows.iter_mut().find(|(known, _)| *known == way) {
+                    Some((_, known)) => known.iter_mut().zip(rules).for_each(|(known, more)| *known |= more),
+                    None => kind.rows.push((way, rules.clone())),
+                }
+            }
+        }
+        &kind.rows
+    }
 }
 
 /// What an operator is given.
@@ -44,34 +158,60 @@ impl Transaction {
     /// Runs the rules of a phase.
     pub(super) fn run(&mut self, number: u8) {
         let program = Arc::clone(&self.program);
-        let Some(phase) = program.phases.get(usize::from(number).wrapping_sub(1)) else { return };
+        let nth = usize::from(number).wrapping_sub(1);
+        let Some(phase) = program.phases.get(nth) else { return };
+        let mut plan = self.plans.get_mut(nth).map(std::mem::take).unwrap_or_default();
+        self.run_phase(&program, phase, number, &mut plan);
+        if let Some(place) = self.plans.get_mut(nth) {
+            *place = plan;
+        }
+    }
+
+    fn run_phase(&mut self, program: &Arc<Program>, phase: &Phase, number: u8, plan: &mut Plan) {
         let mut scanned = false;
+        // A gate that was closed when values were looked at has opened since.
+        let mut opened = false;
+        // The next of those that always run, and of those that were found.
+        let (mut always, mut found) = (0, 0);
         let mut at = 0;
-        while let Some(position) = phase.order.get(at) {
+        while at < phase.order.len() {
+            if !scanned && at >= phase.first_filtered {
+                self.scan(program, phase, plan);
+                scanned = true;
+            }
+            if scanned && !opened {
+                let next = |from: &mut usize, at_of: &dyn Fn(usize) -> Option<usize>| {
+                    while at_of(*from).is_some_and(|next| next < at) {
+                        *from += 1;
+                    }
+                    at_of(*from).unwrap_or(usize::MAX)
+                };
+                let plain = next(&mut always, &|nth| plan.always.get(nth).map(|at| *at as usize));
+                let hit = next(&mut found, &|nth| {
+                    let (filter, ..) = self.work.get(nth)?;
+                    program.filters.get(usize::from(*filter)).map(|(_, at)| *at as usize)
+                });
+                at = plain.min(hit);
+            }
+            let Some(position) = phase.order.get(at).map(|position| *position as usize) else { break };
             at += 1;
-            let position = *position as usize;
             let Some(rule) = program.rules.get(position) else { continue };
             if self.any_removed && self.removed.has(position) {
                 continue;
             }
             let mut work = None;
-            if let Some(filter) = rule.filter {
-                if !scanned {
-                    self.scan(&program, phase, number);
-                    scanned = true;
+            if let Some(filter) = rule.filter.filter(|_| scanned)
+                && plan.active.has(usize::from(filter))
+            {
+                let start = self.work.partition_point(|(of, ..)| *of < filter);
+                let end = start + self.work.get(start..).unwrap_or_default().partition_point(|(of, ..)| *of == filter);
+                if start == end {
+                    continue;
                 }
-                // A gate that was closed when values were scanned may have opened since.
-                if self.plan.active.has(usize::from(filter)) {
-                    let start = self.work.partition_point(|(of, ..)| *of < filter);
-                    let end =
-                        start + self.work.get(start..).unwrap_or_default().partition_point(|(of, ..)| *of == filter);
-                    if start == end {
-                        continue;
-                    }
-                    work = Some((start, end));
-                }
+                work = Some((start, end));
             }
-            if !self.matches_rule(&program, rule, position, work) {
+            if !self.matches_rule(program, rule, position, work) {
+                opened |= scanned && !opened && plan.closed(phase, at - 1);
                 continue;
             }
             if let Some(to) = rule.skip_to {
@@ -83,8 +223,8 @@ impl Transaction {
         }
     }
 
-    /// Finds which rules could match which values.
-    fn scan(&mut self, program: &Program, phase: &Phase, number: u8) {
+    /// Finds which rules match which values.
+    fn scan(&mut self, program: &Program, phase: &Phase, plan: &mut Plan) {
         let mut closed = SmallVec::<[u64; 2]>::from_elem(0, phase.gates.len().div_ceil(64));
         let mut at = 0;
         for (nth, gate) in phase.gates.iter().enumerate() {
@@ -98,53 +238,86 @@ impl Transaction {
                 at = gate.to;
             }
         }
-        let key = (number, closed);
-        if self.plan.key.as_ref() != Some(&key) {
-            let mut active = Rules::all(program.needs());
-            for (nth, gate) in phase.gates.iter().enumerate() {
-                if key.1[nth / 64] >> (nth % 64) & 1 == 1 {
-                    active.remove_all(&gate.skipped);
-                }
-            }
-            let rows = &mut self.plan.rows;
-            rows.clear();
-            rows.resize_with(Place::COUNT, Vec::new);
-            for row in &phase.rows {
-                let rules: Box<[u64]> =
-                    row.rules.words().iter().zip(active.words()).map(|(row, active)| row & active).collect();
-                if let Some(rows) = rows.get_mut(row.place.index()).filter(|_| rules.iter().any(|word| *word != 0)) {
-                    rows.push((row.way, rules));
-                }
-            }
-            self.plan.active = active;
-            self.plan.key = Some(key);
+        if plan.key.as_ref() != Some(&closed) {
+            plan.make(program, phase, closed);
         }
         self.work.clear();
         for value in 0..self.store.values.len() {
             let Some(known) = self.store.values.get(value) else { break };
-            let place = known.place;
+            let (place, raw) = (known.place, known.raw);
+            if plan.rows.get(place.index()).is_none_or(Vec::is_empty) {
+                continue;
+            }
             // A variable that was set again has an older value that nobody shows any more.
             let value = u32::try_from(value).unwrap_or(u32::MAX);
-            let Some(rows) = self.plan.rows.get(place.index()).filter(|rows| !rows.is_empty()) else { continue };
             if !self.store.shows(place, value) {
                 continue;
             }
-            for (way, rules) in rows {
-                let form = self.store.transformed(program, value, *way);
-                for (nth, (candidates, rules)) in self.store.candidates(program, form).iter().zip(rules).enumerate() {
-                    let mut left = candidates & rules;
-                    while left != 0 {
-                        let filter = nth * 64 + left.trailing_zeros() as usize;
-                        left &= left - 1;
-                        self.work.push((u16::try_from(filter).unwrap_or(u16::MAX), value, form));
-                    }
+            let (name, bytes) = (self.store.bytes(known.name), self.store.form_bytes(raw));
+            let name = if phase.named.has(place) { name } else { b"" };
+            if let Some(hits) = plan.seen.find(place, name, bytes) {
+                let length = bytes.len();
+                for (filter, way) in hits {
+                    self.work.push((*filter, value, self.store.transformed(program, value, *way)));
                 }
+                self.spend(length);
+                continue;
+            }
+            let classes = self.store.classes(program, raw);
+            // Where a step changed nothing, several ways lead to one form: it is looked at once.
+            let mut forms = std::mem::take(&mut self.forms);
+            forms.clear();
+            for (way, rules) in plan.kind(program, place, classes) {
+                let form = self.store.form_for(program, value, *way, rules);
+                if let Some(form) = form {
+                    forms.add(*way, form, rules);
+                }
+            }
+            let mut hits = Hits::new();
+            for ((way, form), rules) in forms.iter() {
+                let start = self.work.len();
+                self.look(program, value, form, rules);
+                hits.extend(self.work.iter().skip(start).map(|(filter, ..)| (*filter, way)));
+            }
+            self.forms = forms;
+            if self.exceeded {
+                break;
+            }
+            if let Some(known) = self.store.values.get(value as usize) {
+                let name = if phase.named.has(place) { self.store.bytes(known.name) } else { b"" };
+                plan.seen.keep(place, name, self.store.form_bytes(raw), hits);
             }
         }
         self.work.sort_unstable();
-        // Where a step changed nothing, several ways lead to one form.
-        self.work.dedup();
         self.spend(self.store.size());
+    }
+
+    /// Finds which of `rules` match a form of a value.
+    fn look(&mut self, program: &Program, value: u32, form: u32, rules: &[u64]) {
+        for (nth, rules) in rules.iter().enumerate() {
+            let mut left = rules & self.store.candidates(program, form).get(nth).copied().unwrap_or(0);
+            while left != 0 {
+                let filter = nth * 64 + left.trailing_zeros() as usize;
+                left &= left - 1;
+                let Some((position, _)) = program.filters.get(filter) else { continue };
+                let position = *position as usize;
+                let Some(test) = program.rules.get(position).and_then(|rule| rule.test.as_ref()) else { continue };
+                // Not whether the rule was taken out, nor what of it: that is this request's, and what is found is kept.
+                if !self.aimed(test, value) {
+                    continue;
+                }
+                let bytes = self.store.form_bytes(form);
+                let length = bytes.len();
+                let holds = test.check.could(bytes) != test.negated;
+                self.spend(length);
+                if holds {
+                    self.work.push((u16::try_from(filter).unwrap_or(u16::MAX), value, form));
+                }
+                if self.exceeded {
+                    return;
+                }
+            }
+        }
     }
 
     /// A rule and its links. True if all of them matched.
@@ -206,6 +379,14 @@ impl Transaction {
             any |= self.aim(program, rule, test, position, aim, part);
         }
         any
+    }
+
+    /// Whether a rule's own targets mean a value.
+    fn aimed(&self, test: &Test, value: u32) -> bool {
+        let Some(known) = self.store.values.get(value as usize) else { return false };
+        let name = self.store.bytes(known.name);
+        test.targets.iter().any(|aim| means(aim, known.place, name))
+            && !test.except.iter().any(|aim| means(aim, known.place, name))
     }
 
     /// The value as the first target that means it calls it; none where no target does, or one takes it out.
@@ -712,18 +893,13 @@ impl Transaction {
 
 /// Whether a target means a value of that place and name.
 fn means(aim: &Aim, place: Place, name: &[u8]) -> bool {
-    let here = match (&aim.which, aim.variable.made()) {
-        (Which::Place(only), _) => *only == place,
-        (_, Made::Of(places)) => places.contains(&place),
-        (_, Made::One(only)) => only == place,
-        _ => false,
-    };
-    here && match &aim.which {
-        Which::All | Which::Place(_) => true,
-        Which::Name(wanted) => name.eq_ignore_ascii_case(wanted),
-        Which::Regex(regex) => regex.is_match(name),
-        Which::Slot(_) => false,
-    }
+    aim.places.has(place)
+        && match &aim.which {
+            Which::All | Which::Place(_) => true,
+            Which::Name(wanted) => name.eq_ignore_ascii_case(wanted),
+            Which::Regex(regex) => regex.is_match(name),
+            Which::Slot(_) => false,
+        }
 }
 
 /// Whether a selector means a variable of that name, which is in lower case.

@@ -5,6 +5,7 @@
 
 mod evaluate;
 mod message;
+mod seen;
 mod store;
 
 use std::net::IpAddr;
@@ -138,8 +139,10 @@ pub struct Transaction {
     exceeded: bool,
     severity: u8,
     // Room that is used again.
-    work: Vec<evaluate::Candidate>,
-    plan: evaluate::Plan,
+    work: Vec<evaluate::Hit>,
+    /// Of each phase.
+    plans: [evaluate::Plan; 5],
+    forms: evaluate::Forms,
     found: Found,
     argument: Vec<u8>,
 }
@@ -173,7 +176,8 @@ impl Transaction {
             exceeded: false,
             severity: 255,
             work: Vec::new(),
-            plan: evaluate::Plan::default(),
+            plans: Default::default(),
+            forms: evaluate::Forms::default(),
             found: Found::default(),
             argument: Vec::new(),
         };
@@ -185,7 +189,7 @@ impl Transaction {
     pub fn reset(&mut self, program: &Arc<Program>, peer: &Peer<'_>) {
         if !Arc::ptr_eq(&self.program, program) {
             self.program = Arc::clone(program);
-            self.plan = evaluate::Plan::default();
+            self.plans = Default::default();
         }
         self.begin(peer);
     }
@@ -567,7 +571,18 @@ mod tests {
             unique_id: "u-1",
             now: Clock { unix: 1_709_251_198 },
         };
-        let mut transaction = Transaction::new(&program(text), &peer);
+        let program = program(text);
+        let mut transaction = Transaction::new(&program, &peer);
+        play(&mut transaction, target, headers, body);
+        // What it has seen before it finds again.
+        let first = transaction.matches().to_vec();
+        transaction.reset(&program, &peer);
+        play(&mut transaction, target, headers, body);
+        assert_eq!(transaction.matches(), first, "{text}");
+        transaction
+    }
+
+    fn play(transaction: &mut Transaction, target: &str, headers: &[(&str, &str)], body: &str) {
         transaction.request_line(b"POST", target.as_bytes(), b"HTTP/1.1");
         for (name, value) in headers {
             transaction.request_header(name.as_bytes(), value.as_bytes());
@@ -582,7 +597,6 @@ mod tests {
             }
         }
         transaction.finish();
-        transaction
     }
 
     fn ids(transaction: &Transaction) -> Vec<u32> {
@@ -692,6 +706,20 @@ mod tests {
                 "/?a=abc",
                 "",
                 &[3],
+            ),
+            (
+                "what a rule has changed by now",
+                "SecRule ARGS \"@rx abc\" \"id:1,phase:1,nolog,ctl:requestBodyProcessor=JSON\"\nSecRule REQBODY_PROCESSOR \"@streq JSON\" \"id:2,phase:1\"",
+                "/?a=abc",
+                "",
+                &[2],
+            ),
+            (
+                "what a rule sets before values are looked at",
+                "SecRule ARGS \"@rx abc\" \"id:1,nolog,setvar:tx.pl=1\"\nSecRule TX:pl \"@lt 2\" \"id:2,nolog,skipAfter:END\"\nSecRule ARGS \"@rx abc\" \"id:3\"\nSecMarker END\nSecRule ARGS \"!@rx ^x\" \"id:4\"",
+                "/?a=abc",
+                "",
+                &[4],
             ),
             (
                 "a rule that is taken out",

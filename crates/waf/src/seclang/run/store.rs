@@ -2,9 +2,9 @@
 
 use smallvec::SmallVec;
 
-use crate::bytes::ByteSet;
 use crate::operator::numbers;
 use crate::seclang::ast::Variable;
+use crate::seclang::classes::Classes;
 use crate::seclang::places::Place;
 use crate::seclang::program::{Program, Way};
 
@@ -22,7 +22,6 @@ pub(super) struct Value {
     pub(super) name: Piece,
     /// As it came.
     pub(super) raw: u32,
-    bytes: ByteSet,
     /// What each way made of it.
     made: SmallVec<[(u16, u32); 4]>,
 }
@@ -31,6 +30,8 @@ pub(super) struct Value {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Form {
     pub(super) piece: Piece,
+    /// Of its bytes; none before somebody asked.
+    classes: Option<Classes>,
     /// Where its scan begins in [`Store::scans`]; none before it was scanned.
     scan: Option<u32>,
 }
@@ -133,9 +134,8 @@ impl Store {
 
     fn show(&mut self, place: Place, name: Piece, value: Piece) {
         let raw = self.form(value);
-        let bytes = ByteSet::of(self.bytes(value));
         let position = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-        self.values.push(Value { place, name, raw, bytes, made: SmallVec::new() });
+        self.values.push(Value { place, name, raw, made: SmallVec::new() });
         if let Some(at) = self.at.get_mut(place.index()) {
             at.push(position);
         }
@@ -152,7 +152,7 @@ impl Store {
     }
 
     pub(super) fn form(&mut self, piece: Piece) -> u32 {
-        self.forms.push(Form { piece, scan: None });
+        self.forms.push(Form { piece, classes: None, scan: None });
         u32::try_from(self.forms.len() - 1).unwrap_or(u32::MAX)
     }
 
@@ -167,19 +167,40 @@ impl Store {
     /// What a way makes of a value.
     pub(super) fn transformed(&mut self, program: &Program, value: u32, way: u16) -> u32 {
         let Some(known) = self.values.get(value as usize) else { return u32::MAX };
-        let touched = |step: &&Way| known.bytes.intersects(&step.touched) || step.empty && known.bytes.is_empty();
-        let Some(step) = program.ways.get(usize::from(way)).filter(|step| way != 0 && touched(step)) else {
-            return known.raw;
-        };
+        let raw = known.raw;
+        if way == 0 {
+            return raw;
+        }
+        let classes = self.classes(program, raw);
+        let touched = |step: &&Way| classes.intersects(step.touched) || step.empty && classes == Classes::default();
+        let Some(step) = program.ways.get(usize::from(way)).filter(touched) else { return raw };
+        let Some(known) = self.values.get(value as usize) else { return raw };
         if let Some((_, form)) = known.made.iter().find(|(made, _)| *made == way) {
             return *form;
         }
         let before = self.transformed(program, value, step.before);
-        let form = self.apply(program, before, way);
+        let classes = self.classes(program, before);
+        let form = if classes.intersects(step.step_touched) || step.empty && classes == Classes::default() {
+            self.apply(program, before, way)
+        } else {
+            before
+        };
         if let Some(known) = self.values.get_mut(value as usize) {
             known.made.push((way, form));
         }
         form
+    }
+
+    /// What a way makes of a value, if one of `rules` could match it.
+    pub(super) fn form_for(&mut self, program: &Program, value: u32, way: u16, rules: &[u64]) -> Option<u32> {
+        // The prefilter does not tell upper from lower case: what no rule could match need not be made.
+        let case = program.ways.get(usize::from(way)).filter(|step| way != 0 && step.only_case);
+        let form = self.transformed(program, value, case.map_or(way, |step| step.before));
+        let candidates = self.candidates(program, form);
+        if candidates.iter().zip(rules).all(|(could, rules)| could & rules == 0) {
+            return None;
+        }
+        Some(if case.is_some() { self.transformed(program, value, way) } else { form })
     }
 
     /// What a way makes of bytes that are no value of the request.
@@ -206,8 +227,18 @@ impl Store {
         let piece = self.piece(start);
         // The prefilter does not tell upper from lower case: what one scan found holds of the other.
         let scan = if step.only_case { Some(self.scanned(program, before)) } else { None };
-        self.forms.push(Form { piece, scan });
+        self.forms.push(Form { piece, classes: None, scan });
         u32::try_from(self.forms.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Classes of the bytes of a form.
+    pub(super) fn classes(&mut self, program: &Program, form: u32) -> Classes {
+        let Some(known) = self.forms.get_mut(form as usize) else { return Classes::default() };
+        if let Some(classes) = known.classes {
+            return classes;
+        }
+        let bytes = self.arena.get(known.piece.start as usize..known.piece.end as usize).unwrap_or_default();
+        *known.classes.insert(program.classes.of(bytes))
     }
 
     /// Where the rules that could match this form stand.
@@ -217,8 +248,9 @@ impl Store {
             return scan;
         }
         let at = u32::try_from(self.scans.len()).unwrap_or(u32::MAX);
+        let classes = self.classes(program, form);
         let bytes = self.arena.get(known.piece.start as usize..known.piece.end as usize).unwrap_or_default();
-        program.prefilter.scan(bytes, &ByteSet::of(bytes), &mut self.work, &mut self.scans);
+        program.prefilter.scan(bytes, classes, &mut self.work, &mut self.scans);
         if let Some(known) = self.forms.get_mut(form as usize) {
             known.scan = Some(at);
         }
