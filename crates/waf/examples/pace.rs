@@ -27,7 +27,7 @@ fn main() -> ExitCode {
 
     let only = std::env::args().skip_while(|argument| argument != "--only").nth(1);
     let wanted = |part: &str| only.as_ref().is_none_or(|only| only == part);
-    let runs = if only.is_some() { 200_000 } else { 2000 };
+    let runs = if only.is_some() { 20_000 } else { 4000 };
     let micros = best(if wanted("get") { runs } else { 1 }, || {
         findings.clear();
         detector.request_line(b"GET", TARGET, &mut findings);
@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     good &= micros <= BOUNDS.0;
 
     for (name, place, text) in bodies().into_iter().filter(|_| wanted("bodies")) {
-        let micros = best(10, || {
+        let micros = best(20, || {
             findings.clear();
             detector.value(place, b"", &text, &mut findings);
         });
@@ -83,16 +83,28 @@ fn main() -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The shortest of some runs, in microseconds.
+/// The shortest of some runs, in microseconds of this thread's own time on a processor: what else the machine does is not in it.
 fn best(runs: usize, mut run: impl FnMut()) -> f64 {
+    // Short runs are timed together: to ask for the time costs as much as they do.
+    let started = Instant::now();
+    run();
+    let together = if started.elapsed().as_micros() < 200 { 200 } else { 1 };
     let mut best = f64::INFINITY;
-    for _ in 0..runs {
-        let started = Instant::now();
-        run();
-        black_box(());
-        best = best.min(started.elapsed().as_secs_f64() * 1e6);
+    for _ in 0..runs.div_ceil(together) {
+        let before = spent();
+        for _ in 0..together {
+            run();
+            black_box(());
+        }
+        best = best.min((spent() - before) as f64 / 1e3 / together as f64);
     }
     best
+}
+
+/// Nanoseconds on a processor so far, of this thread alone.
+fn spent() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
 const TARGET: &[u8] = b"/news/2026/11/council-votes-on-new-bridge?page=2&ref=newsletter&lang=en";

@@ -246,6 +246,21 @@ const CHAINS: &[(&[u8], u8)] = &[
     (b"t(java.", 6),
 ];
 
+/// Which chains begin with a byte: one bit each.
+static BY_FIRST: [u64; 256] = by_first();
+
+const fn by_first() -> [u64; 256] {
+    let mut table = [0; 256];
+    let mut chain = 0;
+    while chain < CHAINS.len() {
+        let first = CHAINS[chain].0[0];
+        table[first as usize] |= 1 << chain;
+        table[first.to_ascii_uppercase() as usize] |= 1 << chain;
+        chain += 1;
+    }
+    table
+}
+
 fn chains(text: &[u8], report: &mut Report) {
     // Every chain has a dot, an underscore, a bracket, a dollar or an at sign next to a word that is known: look there.
     let mut position = 0;
@@ -255,26 +270,20 @@ fn chains(text: &[u8], report: &mut Report) {
             continue;
         }
         let name = word(text, position);
-        let here = from(text, position.saturating_sub(1));
-        let before = at(text, position.wrapping_sub(1));
-        if words::kinds(name) != 0
-            || matches!(before, b'@' | b'#' | b'$')
-            || matches!(byte, b'T' | b't') && name.len() == 1
-        {
-            for (chain, score) in CHAINS {
-                let marked = matches!(chain.first(), Some(b'@' | b'#' | b'$' | b'.'));
-                let start = if marked { here } else { from(text, position) };
-                let first = start.first().map(u8::to_ascii_lowercase);
-                if first == chain.first().copied()
-                    && begins(start, chain)
-                    && (position == 0 || marked || !in_word(before))
-                {
-                    report.add(
-                        Class::Code,
-                        *score,
-                        (position, position + chain.len() + 32),
-                        "leads to the server's runtime",
-                    );
+        let before = if position == 0 { 0 } else { at(text, position - 1) };
+        let marked = matches!(before, b'@' | b'#' | b'$' | b'.');
+        let fits = |byte: u8| BY_FIRST.get(usize::from(byte)).copied().unwrap_or(0);
+        let inner = if position > 0 && in_word(before) { 0 } else { fits(*byte) };
+        let mut candidates = inner | if marked { fits(before) } else { 0 };
+        if candidates != 0 && (marked || name.len() == 1 && matches!(byte, b'T' | b't') || words::kinds(name) != 0) {
+            while candidates != 0 {
+                let candidate = CHAINS.get(candidates.trailing_zeros() as usize);
+                candidates &= candidates - 1;
+                let Some((chain, score)) = candidate else { continue };
+                let start = position - usize::from(!chain.first().is_some_and(|first| in_word(*first)));
+                if begins(from(text, start), chain) {
+                    let span = (position, position + chain.len() + 32);
+                    report.add(Class::Code, *score, span, "leads to the server's runtime");
                 }
             }
         }

@@ -23,7 +23,12 @@ pub(super) fn layer(text: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     let mut changed = false;
     let mut at = 0;
-    while let Some(byte) = text.get(at).copied() {
+    while at < text.len() {
+        let here = text.get(at..).unwrap_or_default();
+        let plain = here.iter().position(|byte| ESCAPES[usize::from(*byte)]).unwrap_or(here.len());
+        out.extend_from_slice(here.get(..plain).unwrap_or_default());
+        at += plain;
+        let Some(byte) = text.get(at).copied() else { break };
         let rest = text.get(at + 1..).unwrap_or_default();
         let undone = match byte {
             b'%' => percent(rest),
@@ -51,6 +56,17 @@ pub(super) fn layer(text: &[u8], out: &mut Vec<u8>) -> bool {
     }
     changed
 }
+
+/// The bytes that an escape may begin with.
+static ESCAPES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = matches!(byte as u8, b'%' | b'&' | b'\\' | b'+' | b'0' | 0..=8 | 14..=31 | 127 | 0xC0..=0xFF);
+        byte += 1;
+    }
+    table
+};
 
 /// Takes out what is nothing to those who read code, into `out`, which is cleared: comments, and white space in a row but
 /// for one. Returns whether anything changed. Padding of either kind is undone by this, however long it is.

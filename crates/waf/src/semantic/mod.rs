@@ -298,23 +298,45 @@ impl Detector {
         }
     }
 
+    /// Reads a text with every lexer that could fire. A long one that is to be blocked is not read to its end by all of them:
+    /// what is long and hostile is made to be read.
     fn lexers(&self, look: &Look<'_>, findings: &mut Findings, report: &mut Report) {
         let seen = look.seen;
+        let most = self.settings.sensitivity.threshold();
+        let score = findings.score();
+        let done = |report: &Report| {
+            let sure =
+                report.hits.iter().filter(|hit| self.finds(hit.class)).map(|hit| u32::from(hit.score)).sum::<u32>();
+            look.text.len() > LONG_BYTES && score.max(sure) >= most
+        };
         code::look(look, report);
-        if look.place != Place::File {
-            sql::look(look, &mut findings.tokens, report);
-            if seen.bytes(has::LESS | has::EQUALS | has::COLON) {
-                html::look(look, report);
-            }
-            script::look(look, report);
-            shell::look(look, report);
-            path::look(look, report);
-            lookup::look(look, &mut findings.plain, report);
-            markup::look(look, report);
-            query::look(look, report);
-            serial::look(look, report);
-            serial::splitting(look, report);
+        if look.place == Place::File || done(report) {
+            return;
         }
+        sql::look(look, &mut findings.tokens, report);
+        if done(report) {
+            return;
+        }
+        if seen.bytes(has::LESS | has::EQUALS | has::COLON) {
+            html::look(look, report);
+        }
+        if done(report) {
+            return;
+        }
+        script::look(look, report);
+        if done(report) {
+            return;
+        }
+        shell::look(look, report);
+        if done(report) {
+            return;
+        }
+        path::look(look, report);
+        lookup::look(look, &mut findings.plain, report);
+        markup::look(look, report);
+        query::look(look, report);
+        serial::look(look, report);
+        serial::splitting(look, report);
     }
 
     /// Whether a class is looked for.
@@ -328,6 +350,9 @@ impl Detector {
         }
     }
 }
+
+/// From how many bytes on a text that is to be blocked is not read by lexers that have not read it yet.
+const LONG_BYTES: usize = 16 << 10;
 
 /// A value that is not decoded to its end is blocked: an honest one is plain after a few layers.
 fn too_deep(text: &[u8]) -> Hit {

@@ -54,13 +54,14 @@ pub(super) const HEADER: Kinds = 1 << 21;
 pub(super) const OBJECT: Kinds = 1 << 22;
 
 /// Longest word of the table.
-const WORD_BYTES_MAX: usize = 28;
+const WORD_BYTES_MAX: usize = 32;
 
 const SLOTS: usize = 4096;
 
 struct Table {
-    /// One bit for each hash of a beginning.
+    /// One bit for each hash of a beginning that scanning stops for, and of every beginning.
     gate: [u64; 1024],
+    all: [u64; 1024],
     /// Beginnings of words, where their hashes put them; 0 is empty.
     keys: [u64; SLOTS],
     /// What the words are that begin so.
@@ -71,12 +72,49 @@ struct Table {
 
 static TABLE: Table = build();
 
+impl Table {
+    /// Adds a beginning, and what a word is that begins so; `stops` says whether scanning stops for it.
+    const fn with(mut self, key: u64, kinds: Kinds, stops: bool) -> Self {
+        let place = place(key);
+        let mut slot = place % SLOTS;
+        while self.keys[slot] != 0 && self.keys[slot] != key {
+            slot = (slot + 1) % SLOTS;
+        }
+        self.keys[slot] = key;
+        self.known[slot] |= kinds;
+        self.all[place / 64] |= 1 << (place % 64);
+        if stops {
+            self.gate[place / 64] |= 1 << (place % 64);
+        }
+        self
+    }
+}
+
 /// What a word is, in upper and lower case alike; 0 when nobody knows it.
 pub(super) fn kinds(word: &[u8]) -> Kinds {
     if word.len() < 2 || word.len() > WORD_BYTES_MAX {
         return 0;
     }
     super::steps::add(word.len());
+    let key = match word.first_chunk::<8>() {
+        Some(first) => u64::from_le_bytes(*first) | 0x2020_2020_2020_2020,
+        None => word.iter().rev().fold(0, |key, byte| key << 8 | u64::from(byte | 0x20)),
+    };
+    let place = place(key);
+    if TABLE.all.get(place / 64).is_none_or(|bits| bits >> (place % 64) & 1 == 0) {
+        return 0;
+    }
+    let known = entry(key, place);
+    match word.len() {
+        ..8 => known & !(LONG | DASHED),
+        _ if known & LONG != 0 => whole(word),
+        _ => 0,
+    }
+}
+
+/// What a word of any length is.
+#[inline(never)]
+fn whole(word: &[u8]) -> Kinds {
     let mut slot = hash(word) as usize % SLOTS;
     loop {
         let Some(entry) = TABLE.slots.get(slot).and_then(|at| usize::from(*at).checked_sub(1)) else { return 0 };
@@ -150,7 +188,7 @@ const fn hash(word: &[u8]) -> u32 {
 }
 
 const fn build() -> Table {
-    let mut table = Table { gate: [0; 1024], keys: [0; SLOTS], known: [0; SLOTS], slots: [0; SLOTS] };
+    let mut table = Table { gate: [0; 1024], all: [0; 1024], keys: [0; SLOTS], known: [0; SLOTS], slots: [0; SLOTS] };
     let mut entry = 0;
     while entry < WORDS.len() {
         let (text, kinds) = WORDS[entry];
@@ -169,15 +207,14 @@ const fn build() -> Table {
         } else if at < 8 {
             beginning = kinds;
         }
-        if !is_common(word) {
-            let place = place(key);
-            table.gate[place / 64] |= 1 << (place % 64);
-            let mut slot = place % SLOTS;
-            while table.keys[slot] != 0 && table.keys[slot] != key {
-                slot = (slot + 1) % SLOTS;
+        table = table.with(key, beginning, !is_common(word));
+        // With its dash and what stands behind, it is looked up as one word, too.
+        if at < word.len() && at < 8 {
+            while at < 8 {
+                key |= ((word[at] | 0x20) as u64) << (8 * at);
+                at += 1;
             }
-            table.keys[slot] = key;
-            table.known[slot] |= beginning;
+            table = table.with(key, LONG, false);
         }
         let mut slot = hash(word) as usize % SLOTS;
         while table.slots[slot] != 0 {
@@ -284,3 +321,22 @@ const WORDS: &[(&str, Kinds)] = &[
     // headers
     ("set-cookie", HEADER), ("content-type", HEADER), ("content-length", HEADER), ("transfer-encoding", HEADER), ("http", HEADER), ("refresh", HEADER), ("x-forwarded-for", HEADER), ("cc", HEADER), ("bcc", HEADER), ("to", HEADER), ("subject", HEADER), ("access-control-allow-origin", HEADER),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_found_in_any_case_and_nothing_beside_it() {
+        for (word, _) in WORDS {
+            let expected = WORDS.iter().find(|(known, _)| known == word).map(|(_, kinds)| *kinds);
+            for spelled in [(*word).to_owned(), word.to_ascii_uppercase()] {
+                assert_eq!(Some(kinds(spelled.as_bytes())), expected, "{spelled}");
+            }
+            for other in [format!("{word}q"), format!("q{word}"), word[1..].to_owned()] {
+                let known = WORDS.iter().find(|(known, _)| *known == other).map_or(0, |(_, kinds)| *kinds);
+                assert_eq!(kinds(other.as_bytes()), known, "{other}");
+            }
+        }
+    }
+}
