@@ -67,7 +67,7 @@ const SQLI: ByteSet = ByteSet::range(b'0', b'9')
 /// The same for `@detectXSS`: neither a tag nor an attribute comes without.
 const XSS: ByteSet = ByteSet::literal(b"<=");
 /// Expressions over names; nobody asks for their groups.
-const SELECTOR: Options = Options { ignore_case: true, groups: false };
+pub(super) const SELECTOR: Options = Options { ignore_case: true, groups: false };
 const PLAIN: Options = Options { ignore_case: false, groups: false };
 
 /// What a selection can ask about a rule.

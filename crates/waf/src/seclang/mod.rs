@@ -1,6 +1,7 @@
 //! `ModSecurity`'s rule language: text to directives ([`parse`]), directives to rules ([`resolve`]), rules to a program
 //! ([`compile()`]), a program over a transaction ([`Transaction`]).
 
+mod about;
 pub mod ast;
 mod check;
 mod classes;
@@ -13,6 +14,7 @@ mod program;
 pub mod resolve;
 mod run;
 
+pub use about::{Family, LeftOut, Meant, Stood, target};
 pub use compile::compile;
 pub use program::{Program, Settings};
-pub use run::{Bounds, Clock, Intervention, Match, Peer, Transaction};
+pub use run::{Bounds, Clock, Intervention, MATCHED_TARGETS, Match, Peer, Transaction};

@@ -117,7 +117,27 @@ pub struct Finding {
     pub patch: Option<&'static str>,
     /// How sure this is, from 2 (odd) over 5 (an attack) to 10.
     pub score: u8,
+    /// The value of the request that it stood in, which may have had values of its own.
+    pub stood: Stood,
 }
+
+/// A value of a request, as the application's framework hands it out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stood {
+    /// Where it stood.
+    pub place: Place,
+    /// What the place calls it; at most [`STOOD_NAME_BYTES_MAX`] of it.
+    pub name: Box<[u8]>,
+    /// Its beginning, at most [`VALUE_BYTES_MAX`].
+    pub value: Box<[u8]>,
+    /// Name or value are not all of it.
+    pub cut: bool,
+}
+
+/// Most of a value that a finding keeps.
+pub const VALUE_BYTES_MAX: usize = 1024;
+/// Most of that value's name.
+const STOOD_NAME_BYTES_MAX: usize = 256;
 
 /// Most of a name that a finding keeps.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -151,6 +171,8 @@ pub struct Findings {
     pub(super) budget: usize,
     /// What is odd about the request itself.
     pub(super) oddities: super::protocol::Oddities,
+    /// Classes that are not looked for in the value under way, as bits.
+    pub(super) muted: u32,
     /// Virtual patches that fit this request so far.
     pub(super) progress: super::patches::Progress,
 }
@@ -210,6 +232,9 @@ impl Findings {
     pub(super) fn add(&mut self, place: Place, name: &[u8], text: &[u8], decoded: u8, hit: &Hit) {
         self.tell();
         let Some(best) = self.best.get_mut(hit.class as usize) else { return };
+        if self.muted >> (hit.class as u32) & 1 == 1 {
+            return;
+        }
         let counted = hit.score > *best && hit.score >= SCORE_MIN;
         if !counted && hit.patch.is_none() {
             return;
@@ -226,7 +251,26 @@ impl Findings {
                 why: hit.why,
                 patch: hit.patch,
                 score: hit.score.min(SCORE_MAX),
+                stood: Stood { place, name: Box::default(), value: Box::default(), cut: false },
             });
+        }
+    }
+
+    /// Counts the next value as if it were the first.
+    pub(super) const fn anew(&mut self) {
+        self.best = [0; Class::ALL.len()];
+    }
+
+    /// Says of all findings but the first `known` which value they stood in.
+    pub(super) fn stood(&mut self, known: usize, place: Place, name: &[u8], value: &[u8]) {
+        let cut = name.len() > STOOD_NAME_BYTES_MAX || value.len() > VALUE_BYTES_MAX;
+        for finding in self.list.iter_mut().skip(known) {
+            finding.stood = Stood {
+                place,
+                name: name.get(..STOOD_NAME_BYTES_MAX).unwrap_or(name).into(),
+                value: value.get(..VALUE_BYTES_MAX).unwrap_or(value).into(),
+                cut,
+            };
         }
     }
 }

@@ -41,12 +41,16 @@ mod serial;
 mod shell;
 mod sql;
 mod steps;
+mod target;
 mod text;
 mod words;
 
 pub use request::{is_file, is_form};
+pub use target::{Target, variable};
 
-pub use finding::{Class, FINDINGS_MAX, Finding, Findings, MATCHED_BYTES_MAX, NAME_BYTES_MAX, Place};
+pub use finding::{
+    Class, FINDINGS_MAX, Finding, Findings, MATCHED_BYTES_MAX, NAME_BYTES_MAX, Place, Stood, VALUE_BYTES_MAX,
+};
 
 use calm::Calm;
 use finding::{Hit, Look, Report};
@@ -100,19 +104,38 @@ pub struct Settings {
     pub sensitivity: Sensitivity,
     /// What the application is made for, and is not to be found: a forum about SQL, a page that takes HTML.
     pub allowed: Vec<Class>,
+    /// Classes that are not to be found in the values that a target means.
+    pub left_out: Vec<(Class, Target)>,
 }
 
 /// Looks at values. Shared by all workers; what is found goes into each one's [`Findings`].
 #[derive(Debug, Clone, Default)]
 pub struct Detector {
     settings: Settings,
+    /// It says everything that it finds, of each value, and never stops because that is enough.
+    thorough: bool,
 }
 
 impl Detector {
     /// A detector for an application.
     #[must_use]
     pub const fn new(settings: Settings) -> Self {
-        Self { settings }
+        Self { settings, thorough: false }
+    }
+
+    /// The same detector, with more left out: to try out what that would change.
+    #[must_use]
+    pub fn without(&self, more: &[(Class, Target)]) -> Self {
+        let mut settings = self.settings.clone();
+        settings.left_out.extend_from_slice(more);
+        Self { settings, thorough: self.thorough }
+    }
+
+    /// The same detector, for a record: it lists what each value would do, whatever the others do, and goes on when there is
+    /// enough to block. The score then is that of the last value only.
+    #[must_use]
+    pub fn thorough(&self) -> Self {
+        Self { settings: self.settings.clone(), thorough: true }
     }
 
     /// Whether what was found is enough to block.
@@ -124,6 +147,28 @@ impl Detector {
     /// Looks at one value. `value` is as the application's framework hands it out: a query parameter decoded once, a string of
     /// JSON unescaped, a header as it came.
     pub fn value(&self, place: Place, name: &[u8], value: &[u8], findings: &mut Findings) {
+        let known = findings.list().len();
+        self.begin(place, name, value, findings);
+        self.whole(place, name, value, findings);
+        if findings.list().len() > known {
+            findings.stood(known, place, name, value);
+        }
+    }
+
+    /// Settles which classes are not looked for in a value.
+    fn begin(&self, place: Place, name: &[u8], value: &[u8], findings: &mut Findings) {
+        findings.muted = 0;
+        if self.thorough {
+            findings.anew();
+        }
+        for (class, target) in &self.settings.left_out {
+            if target.means(place, name, value) {
+                findings.muted |= 1 << *class as u32;
+            }
+        }
+    }
+
+    fn whole(&self, place: Place, name: &[u8], value: &[u8], findings: &mut Findings) {
         // What is compared with nothing but itself need not be looked at twice. Patches that a path woke are about more.
         let kept = place == Place::Header && Calm::fits(name, value) && !patches::wait_by_path(name, findings);
         if kept && findings.calm.knows(self.mark(), name, value) {
@@ -215,7 +260,7 @@ impl Detector {
     fn layer(&self, look: &Look<'_>, depth: usize, findings: &mut Findings) {
         let Look { text, seen, place, name } = *look;
         // What is to be blocked is not looked at any further: the worst inputs are attacks.
-        if depth > 0 && self.blocks(findings) {
+        if depth > 0 && !self.thorough && self.blocks(findings) {
             return;
         }
         if is_quiet(seen) && !nested::might_be_base64(text, seen) {

@@ -15,8 +15,11 @@ impl Detector {
             Some(mark) => (part(target, 0, mark), from(target, mark + 1)),
             None => (target, &b""[..]),
         };
+        let known = findings.list().len();
+        self.begin(Place::Path, b"", path, findings);
         self.patched(method, target, findings);
         self.odd_target(target, findings);
+        findings.stood(known, Place::Path, b"", path);
         self.value(Place::Path, b"", path, findings);
         self.pairs(query, Place::QueryName, Place::Query, findings);
     }
@@ -38,10 +41,14 @@ impl Detector {
     /// Looks at a header field. Cookies are looked at one by one.
     pub fn header(&self, name: &[u8], value: &[u8], findings: &mut Findings) {
         if !name.eq_ignore_ascii_case(b"cookie") {
+            let known = findings.list().len();
+            self.begin(Place::Header, name, value, findings);
             self.odd_header(name, value, findings);
+            findings.stood(known, Place::Header, name, value);
             self.value(Place::Header, name, value, findings);
             return;
         }
+        let mut muted = 0;
         for pair in value.split(|byte| *byte == b';') {
             let pair = from(pair, skip_space(pair, 0));
             match memchr::memchr(b'=', pair) {
@@ -52,10 +59,16 @@ impl Detector {
                 }
                 None => self.value(Place::Cookie, b"", pair, findings),
             }
+            muted |= findings.muted;
         }
         // A separator inside of a value cuts it apart for us, and perhaps not for the application.
         if memchr::memchr2(b'\'', b'(', value).is_some() || memchr::memchr2(b'<', b'`', value).is_some() {
-            self.value(Place::Cookie, b"", value, findings);
+            let known = findings.list().len();
+            self.begin(Place::Cookie, b"", value, findings);
+            // What is left out of one of them is in the whole, too.
+            findings.muted |= muted;
+            self.whole(Place::Cookie, b"", value, findings);
+            findings.stood(known, Place::Cookie, b"", value);
         }
     }
 

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::seen::{Hits, Seen};
 use super::store::{Extra, Piece, Slot};
-use super::{Match, Matched, Transaction};
+use super::{MATCHED_TARGETS, Match, Matched, Transaction};
 use crate::operator::numbers;
 use crate::seclang::ast::{EngineMode, Variable};
 use crate::seclang::check::Check;
@@ -405,7 +405,7 @@ impl Transaction {
     fn excluded(&self, program: &Program, position: usize, out: impl Fn(&Aim) -> bool) -> bool {
         self.exclusions.iter().any(|exclusion| {
             program.exclusions.get(usize::from(*exclusion)).is_some_and(|it| it.rules.has(position) && out(&it.aim))
-        })
+        }) || self.left_out.iter().any(|it| it.rules.has(position) && it.aim.as_ref().is_some_and(&out))
     }
 
     /// All that one target means.
@@ -532,7 +532,7 @@ impl Transaction {
         else {
             return None;
         };
-        if !self.exclusions.is_empty() {
+        if !self.exclusions.is_empty() || !self.left_out.is_empty() {
             return None;
         }
         let number = match (&aim.which, aim.count) {
@@ -869,7 +869,15 @@ impl Transaction {
         let target = last.map(|last| self.full_name(last.variable, last.name)).unwrap_or_default();
         let value = last.map(|last| self.store.bytes(last.value)).unwrap_or_default();
         let value = value.get(..value.len().min(TOLD)).unwrap_or_default().to_vec();
+        let mut targets: Vec<Vec<u8>> = Vec::new();
+        for matched in &self.matched {
+            let name = self.full_name(matched.variable, matched.name);
+            if targets.len() < MATCHED_TARGETS && !targets.contains(&name) {
+                targets.push(name);
+            }
+        }
         self.matches.push(Match {
+            targets,
             rule: rule.id,
             phase: rule.phase,
             message,

@@ -11,9 +11,10 @@ mod store;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::about::{self, LeftOut, Stood};
 use super::ast::{BodyProcessor, Disruptive, EngineMode, Scope, Variable};
 use super::check::Found;
-use super::places::Place;
+use super::places::{Made, Place};
 use super::prefilter::Rules;
 use super::program::Program;
 use crate::body::Fields;
@@ -93,6 +94,8 @@ pub struct Match {
     pub value: Vec<u8>,
     /// Of `value`, what matched, where the operator knows.
     pub part: Option<(usize, usize)>,
+    /// All that it matched, each once, links of a chain among them: the first [`MATCHED_TARGETS`] variables.
+    pub targets: Vec<Vec<u8>>,
     /// Its tags.
     pub tags: Vec<Vec<u8>>,
     /// 0 (emergency) to 7 (debug).
@@ -100,6 +103,9 @@ pub struct Match {
     /// The link of a chain, when a link was the last to match.
     pub span: Option<super::ast::Span>,
 }
+
+/// Most variables that one match names.
+pub const MATCHED_TARGETS: usize = 8;
 
 /// What a rule of a chain matched.
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +134,8 @@ pub struct Transaction {
     removed: Rules,
     any_removed: bool,
     exclusions: Vec<u16>,
+    /// What the caller leaves out.
+    left_out: Vec<Arc<LeftOut>>,
     matched: Vec<Matched>,
     matches: Vec<Match>,
     intervention: Option<Intervention>,
@@ -167,6 +175,7 @@ impl Transaction {
             removed: Rules::none(program.rules.len()),
             any_removed: false,
             exclusions: Vec::new(),
+            left_out: Vec::new(),
             matched: Vec::new(),
             matches: Vec::new(),
             intervention: None,
@@ -199,6 +208,37 @@ impl Transaction {
         self.bounds = bounds;
     }
 
+    /// Leaves something out of this transaction, beside what the rules leave out themselves. Comes before everything else.
+    pub fn leave_out(&mut self, left_out: &[Arc<LeftOut>]) {
+        for one in left_out {
+            if one.aim.is_some() {
+                self.left_out.push(Arc::clone(one));
+            } else {
+                self.removed.insert_all(&one.rules);
+                self.any_removed = true;
+            }
+        }
+    }
+
+    /// Rules tell and decide nothing in this transaction, so that all of them are asked. Comes before everything else.
+    pub fn only_tell(&mut self) {
+        if self.mode == EngineMode::On {
+            self.mode = EngineMode::DetectionOnly;
+        }
+    }
+
+    /// Whether it has run these rules last.
+    #[must_use]
+    pub fn runs(&self, program: &Arc<Program>) -> bool {
+        Arc::ptr_eq(&self.program, program)
+    }
+
+    /// Memory that it holds for the next request, in bytes: roughly, and never less than its values take.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.store.held() + self.body.capacity()
+    }
+
     fn begin(&mut self, peer: &Peer<'_>) {
         let program = Arc::clone(&self.program);
         let settings = &program.settings;
@@ -216,6 +256,7 @@ impl Transaction {
             self.any_removed = false;
         }
         self.exclusions.clear();
+        self.left_out.clear();
         self.matched.clear();
         self.matches.clear();
         self.intervention = None;
@@ -441,6 +482,38 @@ impl Transaction {
     /// The first rule since the last time that would have refused, where rules only tell.
     pub const fn take_would_refuse(&mut self) -> Option<u32> {
         self.would_refuse.take()
+    }
+
+    /// The values that a target of [`Match::targets`] names, as they came; those that stand for a name too.
+    pub fn stood<'a>(&'a self, target: &'a [u8]) -> impl Iterator<Item = Stood<'a>> + 'a {
+        let told = about::told(target);
+        let places = told.map(|(variable, _)| variable.made()).into_iter().flat_map(|made| match made {
+            Made::Of(places) => places.to_vec(),
+            Made::One(place) => vec![place],
+            _ => Vec::new(),
+        });
+        places.flat_map(move |place| {
+            self.store.at(place).iter().filter_map(move |value| {
+                let (variable, member) = told?;
+                let known = self.store.values.get(*value as usize)?;
+                let name = self.store.bytes(known.name);
+                let is_meant = place.is_single() || member.is_none_or(|member| member.eq_ignore_ascii_case(name));
+                let value = self.store.form_bytes(known.raw);
+                is_meant.then(|| Stood { place: about::place_name(place, variable), name, value })
+            })
+        })
+    }
+
+    /// Whether any rule runs: the rules' own settings, or one of them, may have switched them off.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.mode != EngineMode::Off
+    }
+
+    /// Whether rules act, as far as they themselves say.
+    #[must_use]
+    pub fn acts(&self) -> bool {
+        self.mode == EngineMode::On
     }
 
     /// Whether inspection went beyond its [`Bounds`], so that rules were left out.

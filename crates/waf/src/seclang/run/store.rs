@@ -85,6 +85,12 @@ impl Store {
         self.extras.clear();
     }
 
+    /// Memory, roughly.
+    pub(super) const fn held(&self) -> usize {
+        let (values, forms) = (self.values.capacity() * 96, self.forms.capacity() * 16);
+        self.arena.capacity() + values + forms + self.scans.capacity() * 8 + self.out.capacity()
+    }
+
     /// Bytes that are kept.
     pub(super) const fn size(&self) -> usize {
         self.arena.len()
