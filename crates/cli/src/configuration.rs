@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use portcullis_config::{Outcome, Policy, load};
+use portcullis_proxy::inspectors;
 
 use crate::args::DEFAULT_CONFIG;
 use crate::diagnose;
@@ -78,6 +79,7 @@ pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
 /// `FILE: in order: 2 listeners, 1 certificate, 2 platforms with 3 hosts and 5 routes`.
 pub(crate) fn check(path: &Path) -> Done {
     let policy = policy(path)?;
+    inspectors::check(&policy).map_err(|words| Failure::because(format!("{}: {words}", path.display())))?;
     let counted = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let hosts = policy.platforms.iter().map(|platform| platform.hosts.len()).sum();
     let routes = policy.platforms.iter().map(|platform| platform.routes.len()).sum();

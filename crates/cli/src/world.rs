@@ -7,7 +7,8 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use portcullis_config::{CertificateFacts, RuleFault, RuleFiles, World};
+use portcullis_config::{CertificateFacts, Exclusion, RuleFault, RuleFiles, World};
+use portcullis_proxy::inspectors::check_exclusion;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
@@ -61,6 +62,13 @@ impl World for Machine {
 
     fn rules(&self, patterns: &[PathBuf]) -> Result<RuleFiles, Vec<RuleFault>> {
         rulebook::read(patterns).map(|book| book.files).map_err(|wrong| wrong.faults())
+    }
+
+    fn exclusion(&self, exclusion: &Exclusion) -> Result<(), RuleFault> {
+        check_exclusion(exclusion).map_err(|words| match words.split_once("; it has ") {
+            Some((words, names)) => RuleFault { words: words.to_owned(), hint: Some(format!("it has {names}")) },
+            None => RuleFault { words, hint: None },
+        })
     }
 
     fn cores(&self) -> usize {

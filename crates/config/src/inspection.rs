@@ -96,7 +96,7 @@ pub enum Beyond {
     Refuse,
 }
 
-/// Something that is not asked, or not asked of one variable: `942100`, `tag:attack-sqli ARGS:comment`, `sqli ARGS:q`.
+/// Something that is not asked, or not asked of one variable: `942100`, `tag:attack-sqli ARGS:comment`, `sql ARGS:q`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exclusion {
     /// Which rules or which part of the gate's own detection.
@@ -376,7 +376,15 @@ impl Check<'_> {
     pub(crate) fn inspection(&mut self, draft: &Draft, outer: &Inspection) -> Inspection {
         let exclusions = draft.list("exclude", Value::text);
         let mut exclude = outer.exclude.clone();
-        exclude.extend(exclusions.iter().filter_map(|(_, text)| Exclusion::parse(text).ok()));
+        for (at, text) in &exclusions {
+            // What cannot be read at all was told when the list was.
+            let Ok(exclusion) = Exclusion::parse(text) else { continue };
+            if let Err(fault) = self.world.exclusion(&exclusion) {
+                let problem = self.problems.error("waf-exclusion", at, fault.words);
+                problem.hints.extend(fault.hint);
+            }
+            exclude.push(exclusion);
+        }
         let level = |key: &str, outer: Option<u8>| draft.number(key).and_then(|level| level.try_into().ok()).or(outer);
         let score = |key: &str, outer: Option<u32>| draft.number(key).and_then(|score| score.try_into().ok()).or(outer);
         let inspection = Inspection {

@@ -358,7 +358,7 @@ fn exclusion(text: &str) -> Result<Value, Fault> {
     match Exclusion::parse(text) {
         Ok(exclusion) => Ok(Value::Text(exclusion.to_string())),
         Err(why) => {
-            let hint = "write \"942100\", \"942100-942999\", \"tag:attack-sqli\" or \"sqli\", perhaps with \" ARGS:name\" behind it";
+            let hint = "write \"942100\", \"942100-942999\", \"tag:attack-sqli\" or \"sql\", perhaps with \" ARGS:name\" behind it";
             fault("bad-exclusion", why, Some(hint.to_owned()))
         }
     }

@@ -59,6 +59,12 @@ pub trait World {
     /// Everything that is wrong with them.
     fn rules(&self, patterns: &[PathBuf]) -> Result<RuleFiles, Vec<RuleFault>>;
 
+    /// Whether an exclusion names a family that there is, and a variable that values stand in.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn exclusion(&self, exclusion: &Exclusion) -> Result<(), RuleFault>;
+
     /// How many cores the process may use.
     fn cores(&self) -> usize;
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use portcullis_config::{Beyond, Excluded, Inspection, InspectionMode, Policy, Sensitivity, Waf};
+use portcullis_config::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, Policy, Sensitivity, Waf};
 use portcullis_waf::seclang::Program;
-use portcullis_waf::semantic::{Class, Detector, Sensitivity as Points, Settings};
+use portcullis_waf::semantic::{Class, Detector, Sensitivity as Points, Settings, Target};
 
 use crate::rulebook;
 
@@ -54,7 +54,8 @@ impl Inspectors {
                     None => {
                         let shared = known.iter().find(|(inspection, _)| same_rules(inspection, &route.inspection));
                         let program = shared.and_then(|(_, inspector)| inspector.program.clone());
-                        Arc::new(inspector(&policy.waf, &route.inspection, program)?)
+                        let made = inspector(&policy.waf, &route.inspection, program);
+                        Arc::new(made.map_err(|words| format!("{}{}: {words}", platform.name, route.path))?)
                     }
                 };
                 remember(&mut known, &route.inspection, &inspector);
@@ -104,9 +105,11 @@ pub fn inspector(waf: &Waf, inspection: &Inspection, shared: Option<Arc<Program>
             Sensitivity::Medium => Points::Normal,
             Sensitivity::High => Points::High,
         };
-        let allowed = Class::ALL.iter().copied().filter(|class| is_allowed(inspection, *class)).collect();
-        (Detector::new(Settings { sensitivity, allowed }), inspection.detection == InspectionMode::Enforce)
+        let mut settings = Settings { sensitivity, ..Settings::default() };
+        left_out(inspection, &mut settings)?;
+        Ok::<_, String>((Detector::new(settings), inspection.detection == InspectionMode::Enforce))
     });
+    let detection = detection.transpose()?;
     Ok(Inspector {
         detection,
         program,
@@ -117,11 +120,53 @@ pub fn inspector(waf: &Waf, inspection: &Inspection, shared: Option<Arc<Program>
     })
 }
 
-/// Whether a family is left out everywhere.
-fn is_allowed(inspection: &Inspection, class: Class) -> bool {
-    inspection.exclude.iter().any(|exclusion| {
-        exclusion.target.is_none() && matches!(&exclusion.what, Excluded::Family(name) if name == class.as_str())
+/// Takes over which classes are left out everywhere, and which of some values.
+fn left_out(inspection: &Inspection, settings: &mut Settings) -> Result<(), String> {
+    for exclusion in &inspection.exclude {
+        let Excluded::Family(name) = &exclusion.what else { continue };
+        let class = class(name)?;
+        match &exclusion.target {
+            None => settings.allowed.push(class),
+            Some(target) => settings.left_out.push((class, Target::parse(target)?)),
+        }
+    }
+    Ok(())
+}
+
+/// Compiles what a policy inspects for, and lets go of it: whether it can be put in force.
+///
+/// # Errors
+/// What is wrong with its rules, for one route after the other, in words.
+pub fn check(policy: &Policy) -> Result<(), String> {
+    Inspectors::compile(policy, None).map(drop)
+}
+
+/// The family of that name.
+///
+/// # Errors
+/// Says that there is none, and which there are.
+pub fn class(name: &str) -> Result<Class, String> {
+    Class::ALL.iter().copied().find(|class| class.as_str() == name).ok_or_else(|| {
+        let names: Vec<&str> = Class::ALL.iter().map(|class| class.as_str()).collect();
+        format!("the gate's own detection has no family `{name}`; it has {}", names.join(", "))
     })
+}
+
+/// What is wrong with an exclusion, as far as can be told without the rules that it is about.
+///
+/// # Errors
+/// In words.
+pub fn check_exclusion(exclusion: &Exclusion) -> Result<(), String> {
+    let target = exclusion.target.as_deref();
+    match &exclusion.what {
+        Excluded::Family(name) => {
+            class(name)?;
+            target.map_or(Ok(()), |target| Target::parse(target).map(drop))
+        }
+        Excluded::Rules(..) | Excluded::Tag(_) => {
+            target.map_or(Ok(()), |text| portcullis_waf::seclang::target(text).map(drop))
+        }
+    }
 }
 
 impl Inspector {

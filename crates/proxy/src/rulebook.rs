@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use portcullis_config::RuleFiles;
 use portcullis_config::{Excluded, Inspection, InspectionMode};
-use portcullis_waf::seclang::ast::Source;
+use portcullis_waf::seclang::ast::{EngineMode, Source};
 use portcullis_waf::seclang::diagnostic::{Diagnostic, Refused};
 use portcullis_waf::seclang::parse::{Files, parse};
 use portcullis_waf::seclang::resolve::{RuleSet, resolve};
@@ -50,8 +50,20 @@ pub(crate) fn program(files: &RuleFiles, inspection: &Inspection) -> Result<Prog
     let rules = parse(&sources, &Remembered(files))
         .and_then(resolve)
         .map_err(|refused| said(&refused.sources, &refused.diagnostics))?;
-    compile(&rules).map_err(|problems| said(&rules.sources, &problems))
+    let program = compile(&rules).map_err(|problems| said(&rules.sources, &problems))?;
+    if program.settings().mode == EngineMode::Off {
+        return Err("the rule files switch all rules off (`SecRuleEngine Off`), and nothing of them would run: \
+                    take that out, or say `rules_mode = \"off\"`"
+            .to_owned());
+    }
+    if program.ids().all(|id| ASSUMED_IDS.contains(&id)) {
+        return Err("no rule is left to run: the files hold none that is not left out".to_owned());
+    }
+    Ok(program)
 }
+
+/// Numbers of rules that are the gate's own.
+const ASSUMED_IDS: std::ops::RangeInclusive<u32> = 4_200_000_000..=4_200_000_099;
 
 /// Whoever names rules wants them to run, and bodies to be read as what they say they are. Rule files that say otherwise come
 /// later and hold.

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use portcullis_config::{CertificateFacts, Outcome, RuleFault, RuleFiles, World, load};
+use portcullis_config::{CertificateFacts, Excluded, Exclusion, Outcome, RuleFault, RuleFiles, World, load};
 use toml::{Table, Value};
 
 pub(crate) struct Made {
@@ -73,6 +73,17 @@ impl World for Made {
                 facts.get("rules").and_then(Value::as_integer).map_or(0, |rules| usize::try_from(rules).unwrap_or(0));
         }
         if faults.is_empty() { Ok(read) } else { Err(faults) }
+    }
+
+    fn exclusion(&self, exclusion: &Exclusion) -> Result<(), RuleFault> {
+        let families = self.world["families"].as_array().expect("families");
+        match &exclusion.what {
+            Excluded::Family(name) if !families.iter().any(|known| known.as_str() == Some(name)) => {
+                let words = format!("the gate's own detection has no family `{name}`");
+                Err(RuleFault { words, hint: Some("it has sql, script and more".to_owned()) })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn cores(&self) -> usize {

@@ -7,7 +7,7 @@ use std::io::{self, Cursor};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use portcullis_config::{CertificateFacts, Policy, RuleFault, RuleFiles, World, load};
+use portcullis_config::{CertificateFacts, Exclusion, Policy, RuleFault, RuleFiles, World, load};
 use portcullis_engine::{self as engine, Declaration, Settings};
 use serde_json::Value;
 
@@ -34,6 +34,10 @@ impl World for Nothing {
 
     fn rules(&self, _: &[PathBuf]) -> Result<RuleFiles, Vec<RuleFault>> {
         Ok(RuleFiles::default())
+    }
+
+    fn exclusion(&self, _: &Exclusion) -> Result<(), RuleFault> {
+        Ok(())
     }
 
     fn cores(&self) -> usize {
