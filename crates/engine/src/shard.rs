@@ -179,6 +179,12 @@ impl Shard {
         self.decide_declared(ask, now).unwrap_or_else(|refusal| Ruling::Refused(refusal, false))
     }
 
+    /// Lets a request of the gate's own in: it is charged to nobody, holds no place and teaches nothing.
+    pub fn admit_own(&self, ask: &Ask<'_>, now: Tick) -> Admitted {
+        let held = Held { observed: Observed::new(), grant: None, _vouched: None };
+        Admitted { place: None, _permits: [None, None], seen: unseen(ask, now), held }
+    }
+
     /// Asks for the place of a request that waits. After anything but [`Claim::Stay`] it is over with this `waiting`.
     pub fn claim(&mut self, waiting: &mut Waiting, now: Tick) -> Claim {
         let (turn, platform) = self.desk.claim(&waiting.flow, waiting.ticket, now);

@@ -27,6 +27,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::journal::Change;
 use crate::sockets::{Inherited, Named};
 
 /// Longest request, its line feed included.
@@ -58,6 +59,16 @@ pub trait Operator: Send + Sync + 'static {
     /// The rendered problems; the policy in force stays.
     fn reload(&self) -> Result<Reloaded, String>;
 
+    /// Puts a configuration that an operator has changed in force, and writes down what was changed and by whom, on a thread that
+    /// may block.
+    ///
+    /// # Errors
+    /// As [`Operator::reload`]; then nothing is written down.
+    fn changed(&self, change: &Change) -> Result<Reloaded, String> {
+        let _ = change;
+        self.reload()
+    }
+
     /// Does what an operator asks of the brain, on a thread that may block. It is in the journal on return.
     ///
     /// # Errors
@@ -73,6 +84,12 @@ pub trait Operator: Send + Sync + 'static {
     /// # Errors
     /// The gate has none to give: it is draining, or out of descriptors.
     fn sockets(&self) -> io::Result<Vec<Named>>;
+
+    /// Sends no request of its own to those sockets for `span`, and says whether none is under way.
+    fn rest(&self, span: Duration) -> bool {
+        let _ = span;
+        true
+    }
 
     /// A new process accepts on those sockets: stop accepting and drain. Begins it and returns. `successor` is the new
     /// process's id, for systemd.
@@ -315,6 +332,17 @@ async fn converse(
             };
             answer(&mut stream, &reply).await
         }
+        "changed" => {
+            let operator = Arc::clone(operator);
+            let text = |key: &str| args.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let change = Change { by: text("by"), uid: Some(peer.uid()), words: text("words") };
+            let reply = match tokio::task::spawn_blocking(move || operator.changed(&change)).await {
+                Ok(Ok(done)) => json!({"ok": true, "message": done.message, "generation": done.generation}),
+                Ok(Err(problems)) => refusal(&problems),
+                Err(_) => refusal("the reload panicked; the policy in force stays"),
+            };
+            answer(&mut stream, &reply).await
+        }
         "status" | "rules" | "posture" | "event" => {
             let operator = Arc::clone(operator);
             let reply = tokio::task::spawn_blocking(move || operate(operator.as_ref(), &verb, &args));
@@ -392,6 +420,12 @@ async fn hand_over(
     operator: &dyn Operator,
     successor: Option<u32>,
 ) -> io::Result<Outcome> {
+    let resting = async {
+        while !operator.rest(HANDOVER_DEADLINE) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    drop(timeout(DEADLINE, resting).await);
     let sockets = match operator.sockets() {
         Ok(sockets) if sockets.is_empty() => return answer(stream, &refusal("there is nothing to hand over")).await,
         Ok(sockets) if sockets.len() > DESCRIPTORS => return answer(stream, &refusal("too many sockets")).await,

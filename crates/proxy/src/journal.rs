@@ -6,6 +6,7 @@
 //! Workers append lines to lanes in memory; one thread empties the lanes every [`DRAIN_EVERY`] and writes. Lines of one
 //! worker are in order; lines of different workers may be apart by that time. [`find`] and [`explain`] read it back.
 
+pub mod evidence;
 mod explain;
 mod file;
 mod record;
@@ -20,9 +21,10 @@ use std::time::Duration;
 
 use portcullis_config::policy::DecisionLog;
 
-pub use self::explain::{ACTS, explain, explain_acts, find, find_acts};
+pub use self::evidence::Evidence;
+pub use self::explain::{ACTS, each_found, explain, explain_acts, find, find_acts};
 use self::file::Files;
-pub use self::record::{LINE_BYTES, Record, Source, Verdict};
+pub use self::record::{Change, LINE_BYTES, Record, Source, Verdict};
 
 /// How often the lanes are emptied: a record is in the kernel's hands, safe from `kill -9`, after this time.
 pub const DRAIN_EVERY: Duration = Duration::from_millis(25);
@@ -169,6 +171,16 @@ impl Journal {
     /// Queues the record of an act of the brain or of its operator.
     pub fn record_act(&self, act: &portcullis_engine::Act, unix_millis: u64) {
         self.line(|out, node, lost| record::write_act(out, act, unix_millis, node, lost));
+    }
+
+    /// Queues the record of a round of the gate's own probes: apart from those of visitors, by its kind.
+    pub(crate) fn record_probes(&self, why: &str, asked: usize, alarms: &[crate::probe::Line], unix_millis: u64) {
+        self.line(|out, node, lost| record::write_probes(out, (why, asked, alarms), unix_millis, node, lost));
+    }
+
+    /// Queues the record of a change that an operator made to the configuration.
+    pub fn record_change(&self, change: &Change, unix_millis: u64) {
+        self.line(|out, node, lost| record::write_change(out, change, unix_millis, node, lost));
     }
 
     /// What became of the records so far.

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod metrics;
 pub mod pages;
 mod panics;
+mod probe;
 pub mod rulebook;
 pub mod sockets;
 mod state;
@@ -35,6 +36,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_config::Policy;
+use portcullis_config::policy::Listener;
 use portcullis_types::Tick;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{Notify, mpsc};
@@ -42,18 +44,22 @@ use tokio::sync::{Notify, mpsc};
 use crate::admin::{AdminThread, Report};
 use crate::control::{Claim, ControlSocket, Operator, Reloaded, TakeoverHandle};
 use crate::coordinator::{Beginning, Coordinator};
-use crate::journal::Journal;
+use crate::journal::{Change, Journal};
 use crate::metrics::Registry;
+use crate::probe::Probes;
 use crate::sockets::{Inherited, Named};
 use crate::state::Snapshot;
 use crate::tls::UpstreamSide;
-use crate::worker::{Command, NewPolicy};
+use crate::worker::{Command, NewPolicy, unix_millis};
 
 /// How often files that the policy was read from are looked at: address lists, certificates, keys.
 const FILE_WATCH: Duration = Duration::from_secs(2);
 
 /// How long a worker may take to adopt a policy before the reload is called done without it.
 const ADOPTION: Duration = Duration::from_secs(5);
+
+/// How long after a take-over the gate does not probe itself.
+const PREDECESSOR: Duration = Duration::from_secs(3);
 
 /// A worker that has not looked at its deadlines for so long is stuck, and systemd's watchdog may know it.
 const STUCK: Duration = Duration::from_secs(5);
@@ -109,6 +115,7 @@ pub(crate) struct Process {
     pub(crate) registry: Arc<Registry>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) coordinator: Arc<Coordinator>,
+    pub(crate) probes: Probes,
     secret: [u64; 2],
     upstream_tls: UpstreamSide,
     reload: Box<dyn Fn() -> Result<Policy, String> + Send + Sync>,
@@ -199,9 +206,11 @@ impl Gate {
         })
         .map_err(other("the brain's thread"))?;
         registry.watch_brain(Arc::clone(&coordinator));
+        let probes = Probes::new().map_err(other("the mark of the gate's own probes"))?;
         let process = Arc::new(Process {
             epoch,
             coordinator,
+            probes,
             node,
             registry,
             journal,
@@ -237,6 +246,12 @@ impl Gate {
             None => ControlSocket::open(&path, Claim::FromPredecessor).map_err(other("the control socket"))?,
         };
         let admin = admin::start(admin_socket, control, report, operator).map_err(other("the admin thread"))?;
+        process.registry.watch_probes(Arc::downgrade(&process));
+        if predecessor.is_some() {
+            // The process before may still take what comes in these moments.
+            process.probes.rest(PREDECESSOR);
+        }
+        admin.runtime().spawn(probe::run(Arc::clone(&process)));
         if let Some(predecessor) = predecessor {
             predecessor.ready().map_err(other("the running gate does not let go"))?;
         }
@@ -428,7 +443,24 @@ impl Process {
         let generation = snapshot.generation;
         current.snapshot = snapshot;
         self.registry.process.generation.set(generation);
+        self.probes.changed.notify_one();
         Ok(Reloaded { message: format!("policy {generation} is in force{remarks}"), generation })
+    }
+
+    /// The policy in force.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.lock().snapshot)
+    }
+
+    /// The address that a listener has in truth.
+    pub(crate) fn address(&self, listener: &Listener) -> Option<SocketAddr> {
+        let current = self.lock();
+        let named = current.sockets.iter().find(|named| named.name == listener.name && named.bind == listener.bind)?;
+        rustix::net::getsockname(&named.socket).ok().and_then(|name| SocketAddr::try_from(name).ok())
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     fn reload_and_say(&self, why: &str) {
@@ -480,6 +512,12 @@ impl Operator for Process {
         Self::reload(self)
     }
 
+    fn changed(&self, change: &Change) -> Result<Reloaded, String> {
+        let reloaded = Self::reload(self)?;
+        self.journal.record_change(change, unix_millis());
+        Ok(reloaded)
+    }
+
     fn command(&self, command: portcullis_engine::Command) -> Result<String, String> {
         self.coordinator.command(command)
     }
@@ -500,6 +538,7 @@ impl Operator for Process {
             "listeners": policy.listeners.iter().map(|listener| &listener.name).collect::<Vec<_>>(),
             "platforms": policy.platforms.iter().map(|platform| &platform.name).collect::<Vec<_>>(),
             "defence": defence,
+            "inspection": journal::lock(&self.probes.standing).value(),
         })
     }
 
@@ -512,6 +551,10 @@ impl Operator for Process {
         let duplicate =
             |known: &Named| Ok(Named { name: known.name.clone(), bind: known.bind, socket: known.socket.try_clone()? });
         self.lock().sockets.iter().map(duplicate).collect()
+    }
+
+    fn rest(&self, span: Duration) -> bool {
+        self.probes.rest(span)
     }
 
     fn handed_over(&self, successor: Option<u32>) {

@@ -7,13 +7,15 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use portcullis_engine::{Node, Posture};
 use portcullis_types::{Reason, RouteClass};
 
+use crate::Process as Gate;
 use crate::coordinator::{Coordinator, Figures};
 use crate::journal::LogCounters;
+use crate::probe::State;
 
 /// Platforms with series of their own; further names share the series `other`.
 pub const PLATFORMS: usize = 1024;
@@ -21,6 +23,8 @@ pub const PLATFORMS: usize = 1024;
 pub const LISTENERS: usize = 256;
 /// Upstreams with series of their own.
 pub const UPSTREAMS: usize = 4096;
+/// Families of routes with series of their own.
+const PROBED: usize = 4096;
 /// The name that stands for what has none of its own.
 const OTHER: &str = "other";
 
@@ -86,6 +90,7 @@ pub struct Registry {
     node: OnceLock<Arc<Node>>,
     log: OnceLock<Arc<LogCounters>>,
     brain: OnceLock<Arc<Coordinator>>,
+    gate: OnceLock<Weak<Gate>>,
     /// What happens too rarely for a block per worker.
     pub process: Process,
 }
@@ -122,6 +127,7 @@ impl Registry {
             node: OnceLock::new(),
             log: OnceLock::new(),
             brain: OnceLock::new(),
+            gate: OnceLock::new(),
             process: Process::default(),
         })
     }
@@ -135,6 +141,11 @@ impl Registry {
     /// Renders what the brain says of itself from now on.
     pub(crate) fn watch_brain(&self, brain: Arc<Coordinator>) {
         let _ = self.brain.set(brain);
+    }
+
+    /// Renders how the gate's own probes stand from now on.
+    pub(crate) fn watch_probes(&self, gate: Weak<Gate>) {
+        let _ = self.gate.set(gate);
     }
 
     /// The block of that worker. A number beyond the workers gets a block that nobody renders.
@@ -172,6 +183,7 @@ impl Registry {
         self.render_upstreams(&mut text);
         self.render_process(&mut text);
         self.render_brain(&mut text);
+        self.render_probes(&mut text);
         text.0
     }
 
@@ -311,6 +323,26 @@ impl Registry {
             "Times that the brain failed and was begun anew.",
             restarts,
         );
+    }
+
+    fn render_probes(&self, text: &mut Text) {
+        let Some(gate) = self.gate.get().and_then(Weak::upgrade) else { return };
+        let standing = crate::journal::lock(&gate.probes.standing);
+        let help = "1 where the gate's own probe of a family came out as declared, 0 where it is an alarm; absent before it was asked.";
+        text.head("portcullis_probe_ok", "gauge", help);
+        let asked = |line: &&crate::probe::Line| !matches!(line.state, State::Unknown | State::Unprobed);
+        for line in standing.lines.iter().filter(asked).take(PROBED) {
+            let labels = [
+                ("platform", line.platform.as_str()),
+                ("route", line.route.as_str()),
+                ("by", line.by.name()),
+                ("family", line.family.as_str()),
+            ];
+            text.line("portcullis_probe_ok", &labels, u8::from(!line.state.is_alarm()));
+        }
+        text.one("portcullis_probe_alarms", "gauge", "Families whose probe is an alarm.", standing.alarms());
+        text.one("portcullis_probe_rounds_total", "counter", "Rounds of the gate's own probes.", standing.rounds);
+        text.one("portcullis_probes_total", "counter", "Probes that the gate sent to itself.", standing.asked);
     }
 
     fn render_process(&self, text: &mut Text) {

@@ -19,12 +19,16 @@ use portcullis_config::policy::{Certificate, Listener, TlsVersion, UpstreamTls};
 use portcullis_wire::read::Read;
 use portcullis_wire::tls::{Ja4, read_client_hello};
 use rustls::client::Resumption;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ProducesTickets, ResolvesServerCert, ServerSessionMemoryCache, StoresServerSessions};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, NoKeyLog, ProtocolVersion, RootCertStore, ServerConfig, SignatureAlgorithm, version};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, NoKeyLog, ProtocolVersion, RootCertStore, ServerConfig, SignatureAlgorithm,
+    SignatureScheme, version,
+};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -435,6 +439,74 @@ impl UpstreamSide {
     pub fn server_name(tls: &UpstreamTls) -> Result<ServerName<'static>, String> {
         ServerName::try_from(tls.server_name.clone())
             .map_err(|_| format!("`{}` is neither a DNS name nor an address", tls.server_name))
+    }
+}
+
+/// For connections that the gate makes to itself: whoever shows one of its own certificates, and has the key, is it.
+///
+/// # Errors
+/// In words: a certificate cannot be read.
+pub(crate) fn own_client(policy: &Policy) -> Result<Arc<ClientConfig>, String> {
+    let leaf = |certificate: &Certificate| {
+        CertificateDer::pem_slice_iter(&certificate.cert_pem)
+            .next()
+            .and_then(Result::ok)
+            .map(CertificateDer::into_owned)
+    };
+    let leaves = policy.certificates.iter().filter_map(leaf).collect();
+    let own = Arc::new(Own { leaves, provider: provider() });
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(own)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![HTTP11.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// The gate's own certificates.
+#[derive(Debug)]
+struct Own {
+    leaves: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Own {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.leaves.iter().any(|leaf| leaf.as_ref() == end_entity.as_ref()) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        Err(rustls::Error::General("this is none of the gate's certificates".to_owned()))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use portcullis_engine::{Ask, Claim, ConnectionPermit, Outcome, Ruling, Seen, Shard, Tokens, Waiting};
+use portcullis_engine::{Admitted, Ask, Claim, ConnectionPermit, Outcome, Ruling, Seen, Shard, Tokens, Waiting};
 use portcullis_types::{ClientAddr, Limits, Reason, Reference, Tick};
 use portcullis_wire::http::RequestHead;
 use portcullis_wire::proxy_protocol;
@@ -24,10 +24,12 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
 use crate::coordinator::Edict;
+use crate::http::desk::Desk;
 use crate::http::identity::{self, Connection, TlsFacts};
 use crate::http::{http1, http2, upstream};
 use crate::journal::{Journal, Record, Source, Verdict};
 use crate::metrics;
+use crate::probe::Probes;
 use crate::sockets::reset;
 use crate::state::{Local, Snapshot};
 use crate::stream::{Stream, Wire};
@@ -96,6 +98,7 @@ pub(crate) struct Worker {
     heads: RefCell<Vec<RequestHead>>,
     buffers: RefCell<Vec<Vec<u8>>>,
     records: Cell<(Tick, u32)>,
+    desk: Rc<Desk>,
 }
 
 /// A listening socket that this worker accepts from.
@@ -161,6 +164,7 @@ impl Worker {
             heads: RefCell::default(),
             buffers: RefCell::default(),
             records: Cell::default(),
+            desk: Rc::default(),
             process,
         })
     }
@@ -283,6 +287,7 @@ impl Worker {
         shard.obey(Arc::default());
         drop(shard);
         *self.local.borrow_mut() = local;
+        self.desk.forget();
         self.obey(now);
         self.doors.borrow_mut().retain(|door| {
             let stays = door
@@ -320,6 +325,11 @@ impl Worker {
     /// The policy in force and this worker's pools.
     pub(crate) fn local(&self) -> Rc<Local> {
         Rc::clone(&self.local.borrow())
+    }
+
+    /// What inspection keeps between requests.
+    pub(crate) fn desk(&self) -> &Rc<Desk> {
+        &self.desk
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -414,6 +424,16 @@ impl Worker {
         }
     }
 
+    /// Lets a request of the gate's own in.
+    pub(crate) fn admit_own(&self, ask: &Ask<'_>, now: Tick) -> Admitted {
+        self.shard.borrow().admit_own(ask, now)
+    }
+
+    /// The gate's own probes.
+    pub(crate) fn probes(&self) -> &Probes {
+        &self.process.probes
+    }
+
     /// Tells the engine how an admitted request ended.
     pub(crate) fn account(&self, seen: &Seen, outcome: &Outcome) {
         let now = self.watchers.now();
@@ -499,6 +519,9 @@ impl Worker {
 
     /// A connection was refused: counted, and recorded unless a flood of them is.
     pub(crate) fn refuse_connection(&self, connection: &Connection, reason: Reason, detail: impl Display) {
+        if connection.own {
+            return;
+        }
         self.counters.connection_refused(reason);
         self.note_abuse(reason, None, ClientAddr::new(connection.source.ip()));
         let now = self.watchers.now();
@@ -596,7 +619,9 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: OwnedFd, peer: SocketAddr) {
     let local = worker.local();
     let trusted = &local.snapshot.policy.trusted;
-    let is_proxy = !trusted.networks.is_empty() && identity::is_trusted(trusted, peer.ip());
+    let own = worker.process.probes.made(peer);
+    // What holds for visitors does not hold for the gate itself.
+    let is_proxy = own || !trusted.networks.is_empty() && identity::is_trusted(trusted, peer.ip());
     let permit = worker.shard.borrow().handle_connection(ClientAddr::new(peer.ip()), is_proxy);
     match permit {
         Ok(permit) => {
@@ -605,11 +630,13 @@ fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: OwnedFd, peer: So
                 Err(error) => return tracing::warn!(%error, "cannot serve a connection"),
             };
             let slot = local.snapshot.listener_slots.get(listener).copied().unwrap_or(metrics::Slot::OTHER);
-            worker.counters.connection_opened(slot);
+            let slot = (!own).then_some(slot);
+            slot.into_iter().for_each(|slot| worker.counters.connection_opened(slot));
             worker.open.set(worker.open.get() + 1);
             let guard = OpenConnection { worker: Rc::clone(worker), slot };
+            let from = From { listener, peer, is_proxy, own };
             // Boxed, because spawning moves what it is given, and a wrapper would hold room for it twice.
-            let task = Box::pin(serve(Rc::clone(worker), listener, tcp, peer, is_proxy, permit, guard));
+            let task = Box::pin(serve(Rc::clone(worker), tcp, from, permit, guard));
             let counter = Rc::clone(worker);
             tokio::task::spawn_local(panics::counted(task, move || counter.panicked()));
         }
@@ -617,7 +644,7 @@ fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: OwnedFd, peer: So
             // A reset: the same price as a close, and nothing of it lingers on either side.
             let _ = rustix::net::sockopt::set_socket_linger(&tcp, Some(Duration::ZERO));
             drop(tcp);
-            let connection = Connection { listener, peer, source: peer, proxied: false, tls: None };
+            let connection = Connection { listener, peer, source: peer, proxied: false, tls: None, own };
             worker.refuse_connection(&connection, refusal.reason, &refusal.detail);
         }
     }
@@ -662,14 +689,24 @@ const fn is_abuse(reason: Reason) -> bool {
     )
 }
 
+/// Where a connection came in, and from where.
+#[derive(Clone, Copy)]
+struct From {
+    listener: usize,
+    peer: SocketAddr,
+    is_proxy: bool,
+    own: bool,
+}
+
 struct OpenConnection {
     worker: Rc<Worker>,
-    slot: metrics::Slot,
+    /// Where it is counted, if it is a visitor's.
+    slot: Option<metrics::Slot>,
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.worker.counters.connection_closed(self.slot);
+        self.slot.into_iter().for_each(|slot| self.worker.counters.connection_closed(slot));
         self.worker.open.set(self.worker.open.get().saturating_sub(1));
         if self.worker.open.get() == 0 {
             self.worker.all_closed.notify_one();
@@ -677,18 +714,10 @@ impl Drop for OpenConnection {
     }
 }
 
-async fn serve(
-    worker: Rc<Worker>,
-    listener: usize,
-    tcp: TcpStream,
-    peer: SocketAddr,
-    is_proxy: bool,
-    permit: ConnectionPermit,
-    guard: OpenConnection,
-) {
+async fn serve(worker: Rc<Worker>, tcp: TcpStream, from: From, permit: ConnectionPermit, guard: OpenConnection) {
     let watch = worker.watchers.watch();
     // Boxed: what a handshake needs is gone when it is over, and an idle connection does not pay for it.
-    let opened = Box::pin(open_connection(&worker, listener, tcp, peer, is_proxy, &watch)).await;
+    let opened = Box::pin(open_connection(&worker, tcp, from, &watch)).await;
     let Some((connection, second_permit, protocol)) = opened else { return };
     match protocol {
         Protocol::Http1(stream, ahead) => {
@@ -712,18 +741,12 @@ enum Protocol {
 type Opened = (Connection, Option<ConnectionPermit>, Protocol);
 
 /// PROXY header, TLS, and which protocol is spoken; all of it within one deadline.
-async fn open_connection(
-    worker: &Rc<Worker>,
-    listener: usize,
-    mut tcp: TcpStream,
-    peer: SocketAddr,
-    is_proxy: bool,
-    watch: &Watch,
-) -> Option<Opened> {
+async fn open_connection(worker: &Rc<Worker>, mut tcp: TcpStream, from: From, watch: &Watch) -> Option<Opened> {
+    let From { listener, peer, is_proxy, own } = from;
     let snapshot = Arc::clone(&worker.local().snapshot);
     let declared = snapshot.policy.listeners.get(listener)?;
     let deadline = watch.now().after(Limits::duration(snapshot.policy.limits.handshake_deadline));
-    let mut connection = Connection { listener, peer, source: peer, proxied: false, tls: None };
+    let mut connection = Connection { listener, peer, source: peer, proxied: false, tls: None, own };
     let mut ahead = Vec::new();
     let mut second_permit = None;
 

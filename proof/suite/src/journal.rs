@@ -22,12 +22,25 @@ impl Journal {
         Self { path }
     }
 
-    /// Every record in the open file.
+    /// Every record in the open file but those of the gate's own probes.
     ///
     /// # Panics
     /// When a whole line is not JSON.
     #[must_use]
     pub fn records(&self) -> Vec<Value> {
+        self.lines().into_iter().filter(|record| record["kind"] != "probe").collect()
+    }
+
+    /// The records of the gate's own probes.
+    ///
+    /// # Panics
+    /// When a whole line is not JSON.
+    #[must_use]
+    pub fn probes(&self) -> Vec<Value> {
+        self.lines().into_iter().filter(|record| record["kind"] == "probe").collect()
+    }
+
+    fn lines(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(&self.path).unwrap_or_default();
         // A line that is still being written has no end yet.
         text.split_inclusive('\n')

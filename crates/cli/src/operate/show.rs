@@ -28,7 +28,70 @@ pub(super) fn status(whole: &Value, defence: &Status, now: u64) -> String {
     if !defence.events.is_empty() {
         let _ = write!(page, "\nAnnounced\n{}", events(&defence.events, now));
     }
+    if let Some(inspection) = whole.get("inspection") {
+        page.push('\n');
+        probes(&mut page, inspection, now);
+    }
     page
+}
+
+/// What the gate's own probes came to: alarms one by one, all else in one line for each way of inspecting.
+fn probes(page: &mut String, inspection: &Value, now: u64) {
+    let families = inspection.get("families").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if families.is_empty() {
+        page.push_str("Inspection: nothing is inspected\n");
+        return;
+    }
+    let ago = |since: u64| span(std::time::Duration::from_millis(now.saturating_sub(since)).as_secs_f64());
+    let _ = match inspection.get("probed").and_then(Value::as_u64) {
+        Some(probed) => writeln!(page, "Inspection: probed {} ago", ago(probed)),
+        None => writeln!(page, "Inspection: not probed yet"),
+    };
+    let text = |line: &Value, key: &str| clean(line.get(key).and_then(Value::as_str).unwrap_or_default());
+    let family = |line: &Value| match text(line, "family") {
+        family if family.is_empty() => "(rules run)".to_owned(),
+        family => family,
+    };
+    let mut groups: Vec<Probed> = Vec::new();
+    for line in families {
+        let key = [text(line, "platform"), text(line, "route"), text(line, "by")];
+        if line.get("alarm") == Some(&Value::Bool(true)) {
+            let since = line
+                .get("since")
+                .and_then(Value::as_u64)
+                .map_or_else(String::new, |since| format!(" since {} ({} ago)", speak(since), ago(since)));
+            let [platform, route, by] = &key;
+            let (state, why) = (text(line, "state"), text(line, "why"));
+            let _ = writeln!(page, "  ALARM {platform}{route}: {} by {by}: {state}{since}: {why}", family(line));
+        }
+        let routes = line.get("routes").and_then(Value::as_u64).unwrap_or(1);
+        let entry = (text(line, "state"), family(line));
+        match groups.iter_mut().find(|known| known.key == key) {
+            Some(known) => known.states.push(entry),
+            None => groups.push(Probed { key, routes, states: vec![entry] }),
+        }
+    }
+    for Probed { key: [platform, route, by], routes, states } in groups {
+        let more = if routes > 1 { format!(" and {} like it", routes - 1) } else { String::new() };
+        let _ = writeln!(page, "  {platform}{route}{more}, {by}:");
+        let mut names: Vec<&str> = states.iter().map(|(state, _)| state.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let of: Vec<&str> =
+                states.iter().filter(|(state, _)| state == name).map(|(_, family)| family.as_str()).collect();
+            let _ = writeln!(page, "    {name:<14} {}", of.join(", "));
+        }
+    }
+}
+
+/// The families of one way of inspecting.
+struct Probed {
+    /// Platform, route, and by what.
+    key: [String; 3],
+    routes: u64,
+    /// State and family of each.
+    states: Vec<(String, String)>,
 }
 
 fn one(page: &mut String, platform: &PlatformStatus) {

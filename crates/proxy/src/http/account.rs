@@ -13,8 +13,9 @@ use portcullis_wire::h2::SettingsPrint;
 use portcullis_wire::http::{RequestHead, Version};
 
 use super::identity::{Client, Connection};
+use super::inspect::Sighting;
 use super::upstream::Trace;
-use crate::journal::{Record, Verdict};
+use crate::journal::{Evidence, Record, Verdict};
 use crate::metrics::Slot;
 use crate::state::Snapshot;
 use crate::worker::{Worker, unix_millis};
@@ -39,12 +40,17 @@ pub(crate) struct Account {
     status: u16,
     carried: u64,
     h2_print: Option<SettingsPrint>,
+    evidence: Evidence,
+    /// It is the gate's own, and no visitor's.
+    own: bool,
     worker: Rc<Worker>,
 }
 
 impl Account {
-    pub(crate) fn begin(worker: &Rc<Worker>, began: Tick, version: Version) -> Self {
-        worker.counters().request_began();
+    pub(crate) fn begin(worker: &Rc<Worker>, began: Tick, version: Version, own: bool) -> Self {
+        if !own {
+            worker.counters().request_began();
+        }
         Self {
             reference: worker.next_reference(),
             began,
@@ -62,6 +68,8 @@ impl Account {
             status: 0,
             carried: 0,
             h2_print: None,
+            evidence: Evidence::default(),
+            own,
             worker: Rc::clone(worker),
         }
     }
@@ -97,10 +105,16 @@ impl Account {
 
     /// What measures in observe mode would have refused.
     pub(crate) fn observed(&mut self, refusals: &[Refusal]) {
-        for refusal in refusals {
+        for refusal in refusals.iter().filter(|_| !self.own) {
             self.worker.counters().observed(refusal.reason);
         }
         self.observed.extend_from_slice(refusals);
+    }
+
+    /// What inspection saw since the last time it was told.
+    pub(crate) fn inspected(&mut self, seen: &mut Sighting) {
+        self.observed(&std::mem::take(&mut seen.observed));
+        self.evidence.clone_from(&seen.evidence);
     }
 
     /// The engine let it in.
@@ -123,7 +137,9 @@ impl Account {
     /// The request was refused, its platform failed, or something went wrong on the way back; the first word stands.
     pub(crate) fn fail(&mut self, reason: Reason, detail: impl Display) {
         if self.verdict.is_none() {
-            self.worker.counters().refused(reason);
+            if !self.own {
+                self.worker.counters().refused(reason);
+            }
             self.verdict = Some((reason, detail.to_string()));
         }
     }
@@ -138,7 +154,9 @@ impl Account {
 
     /// There was no request after all.
     pub(crate) fn abandon(self) {
-        self.worker.counters().request_ended();
+        if !self.own {
+            self.worker.counters().request_ended();
+        }
     }
 
     /// Counts the request and, where it is to be recorded, writes it down.
@@ -146,6 +164,9 @@ impl Account {
         let worker = &self.worker;
         let took = worker.watchers().now().since(self.began);
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        if self.own {
+            return;
+        }
         worker.counters().request_ended();
         self.tell_engine();
         worker.counters().request(self.slot, self.class, self.status, nanos, bytes_in, bytes_out);
@@ -193,6 +214,8 @@ impl Account {
             reason,
             detail,
             observed: &self.observed,
+            evidence: Some(&self.evidence),
+            trust: self.seen.as_ref().map(|seen| seen.trust),
             status: self.status,
             bytes_in,
             bytes_out,

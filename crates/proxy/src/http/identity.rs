@@ -23,6 +23,8 @@ pub(crate) struct Connection {
     pub(crate) proxied: bool,
     /// What the handshake told, where there was one.
     pub(crate) tls: Option<TlsFacts>,
+    /// The gate itself made it, to probe what it inspects.
+    pub(crate) own: bool,
 }
 
 /// What a handshake told about the client.
@@ -120,7 +122,7 @@ mod tests {
             header: ForwardedHeader::XForwardedFor,
         };
         let source: SocketAddr = source.parse().expect("an address");
-        let connection = Connection { listener: 0, peer: source, source, proxied, tls: None };
+        let connection = Connection { listener: 0, peer: source, source, proxied, tls: None, own: false };
         let mut head = RequestHead::default();
         for (name, value) in fields {
             head.fields.push(name.as_bytes(), value.as_bytes());

@@ -7,6 +7,7 @@
 use std::fmt::Write as _;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,15 +15,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use portcullis_engine::{Admitted, Detail, Refusal};
 use portcullis_types::{Limits, Reason};
-use portcullis_waf::body::{Bounds, Fields as Taken};
-use portcullis_waf::seclang::{self, Clock, Match, Peer, Transaction};
-use portcullis_waf::semantic::{Detector, Findings, is_file};
+use portcullis_waf::body::Bounds;
+use portcullis_waf::seclang::{self, Clock, Peer, Program, Transaction};
+use portcullis_waf::semantic::{Detector, FINDINGS_MAX, is_file};
 use portcullis_wire::http::{Fields, Name, RequestHead, ResponseHead, Version};
 
 use super::body::{Body, Frame, Waiting};
+use super::desk::{Desk, Room};
 use super::identity::{Client, Connection};
 use super::pace::Pace;
 use crate::inspectors::Inspector;
+use crate::journal::Evidence;
+use crate::journal::evidence::Text;
 use crate::watch::Watch;
 use crate::worker::unix_millis;
 
@@ -32,6 +36,7 @@ const TOLD: usize = 400;
 /// A request under inspection, and later its response.
 pub(crate) struct Inspecting {
     inspector: Arc<Inspector>,
+    desk: Rc<Desk>,
     transaction: Option<Box<Transaction>>,
 }
 
@@ -43,10 +48,47 @@ pub(crate) struct Asker<'a> {
     /// The listener's address.
     pub(crate) server: SocketAddr,
     pub(crate) admitted: &'a Admitted,
+    pub(crate) desk: &'a Rc<Desk>,
 }
 
-/// What inspection would have refused where it only observes.
-pub(crate) type Observed = Vec<Refusal>;
+/// What inspection saw.
+#[derive(Default)]
+pub(crate) struct Sighting {
+    /// What it would have refused where it only observes.
+    pub(crate) observed: Vec<Refusal>,
+    /// What was found in what it refused, or would have.
+    pub(crate) evidence: Evidence,
+    /// What was found is told even where it refuses nothing, and all of it is looked for even where something does: for the
+    /// gate's own probes.
+    pub(crate) thorough: bool,
+    /// Why it was refused, where inspection went on all the same.
+    pub(crate) refused: Vec<Refusal>,
+    /// Rules were asked, and were switched on.
+    pub(crate) rules_active: bool,
+    /// They act, as far as they say themselves.
+    pub(crate) rules_act: bool,
+    /// What was read of the body, while it is looked at.
+    body: Option<Bytes>,
+    /// Findings and matches that are in the evidence.
+    told: (usize, usize),
+}
+
+impl Sighting {
+    /// Looks for everything, whatever was found before.
+    pub(crate) fn thorough() -> Self {
+        Self { thorough: true, ..Self::default() }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Result<(), Refusal> {
+        if !self.thorough {
+            return Err(refusal);
+        }
+        if !self.refused.iter().any(|known| known.reason == refusal.reason) {
+            self.refused.push(refusal);
+        }
+        Ok(())
+    }
+}
 
 /// Who is waited for while a body is read ahead.
 pub(crate) struct Around<'a> {
@@ -66,81 +108,169 @@ pub(crate) async fn request(
     head: &RequestHead,
     body: &mut Body,
     around: &Around<'_>,
-    observed: &mut Observed,
+    seen: &mut Sighting,
 ) -> Result<Option<Inspecting>, Refusal> {
     if inspector.is_idle() {
         return Ok(None);
     }
-    let mut findings = Findings::new();
-    if let Some((detector, acts)) = &inspector.detection {
-        detector.request_line(head.method(), head.target(), &mut findings);
-        detector.header(b"host", head.authority(), &mut findings);
-        for field in head.fields.iter() {
-            detector.header(field.spelling, field.value, &mut findings);
-        }
-        judge(detector, *acts, &findings, observed)?;
+    let mut room = asker.desk.room();
+    let desk = Rc::clone(asker.desk);
+    let mut inspecting = Inspecting { inspector: Arc::clone(inspector), desk, transaction: None };
+    let outcome = inspecting.look(asker, head, body, around, &mut room, seen).await;
+    if !seen.evidence.is_empty() && !seen.thorough {
+        gather(inspector, asker, head, body, &mut room, seen);
     }
-    let mut transaction = inspector.program.as_ref().map(|program| {
-        let peer = Peer {
-            client: asker.client.address.ip(),
-            client_port: asker.connection.source.port(),
-            server: asker.server.ip(),
-            server_port: asker.server.port(),
-            unique_id: asker.reference,
-            now: Clock { unix: unix_millis() / 1000 },
-        };
-        let mut transaction = Box::new(Transaction::new(program, &peer));
-        transaction.bound(seclang::Bounds {
-            steps: inspector.steps,
-            request_body: inspector.body_bytes,
-            ..seclang::Bounds::default()
-        });
-        transaction
+    seen.body = None;
+    asker.desk.leave(room);
+    outcome.map(|()| Some(inspecting))
+}
+
+/// Looks at a request once more for its record: at everything, whatever was enough to refuse it.
+fn gather(
+    inspector: &Inspector,
+    asker: &Asker<'_>,
+    head: &RequestHead,
+    body: &Body,
+    room: &mut Room,
+    seen: &mut Sighting,
+) {
+    let read = std::mem::take(&mut seen.body);
+    let bytes = head.target().len() + head.fields.iter().map(|field| field.value.len()).sum::<usize>();
+    let bytes = bytes + read.as_ref().map_or(0, Bytes::len);
+    if asker.desk.may_gather(unix_millis() / 1000, bytes) {
+        seen.evidence = Evidence::default();
+        if let Some((detector, _)) = &inspector.detection {
+            let detector = detector.thorough();
+            room.findings.clear();
+            look_at_head(&detector, head, room);
+            if let Some(read) = &read {
+                look_at_body(&detector, head, read, room);
+            }
+            room.findings.list().iter().for_each(|finding| seen.evidence.finding(finding));
+            seen.evidence.lost |= room.findings.list().len() >= FINDINGS_MAX;
+        }
+        if let Some(program) = &inspector.program {
+            let mut transaction = begin(inspector, program, asker);
+            transaction.only_tell();
+            tell_head(&mut transaction, head);
+            transaction.request_head_done();
+            if let Some(read) = &read {
+                transaction.request_body(read);
+            }
+            transaction.request_body_done();
+            for found in transaction.matches() {
+                seen.evidence.matched(found, program, &transaction);
+            }
+            seen.evidence.lost |= transaction.exceeded();
+            asker.desk.keep(transaction);
+        }
+    } else {
+        seen.evidence.lost = true;
+    }
+    seen.evidence.unread = read.is_none() && !body.is_empty();
+    head.fields.iter().for_each(|field| seen.evidence.field(field.spelling));
+    let kind = head.fields.get(Name::ContentType).filter(|_| read.is_some());
+    seen.evidence.kind = kind.map(|kind| Text::of(kind, TOLD / 4));
+}
+
+/// Shows a detector the head of a request.
+fn look_at_head(detector: &Detector, head: &RequestHead, room: &mut Room) {
+    detector.request_line(head.method(), head.target(), &mut room.findings);
+    detector.header(b"host", head.authority(), &mut room.findings);
+    for field in head.fields.iter() {
+        detector.header(field.spelling, field.value, &mut room.findings);
+    }
+}
+
+/// Shows it what was read of the body.
+fn look_at_body(detector: &Detector, head: &RequestHead, bytes: &[u8], room: &mut Room) {
+    let kind = head.fields.get(Name::ContentType).unwrap_or_default();
+    let packed = head.fields.find(b"content-encoding").is_some_and(|it| !it.eq_ignore_ascii_case(b"identity"));
+    let Room { findings, fields } = room;
+    detector.body(kind, packed, bytes, &Bounds::default(), fields, findings);
+}
+
+/// Begins a transaction of the rules.
+fn begin(inspector: &Inspector, program: &Arc<Program>, asker: &Asker<'_>) -> Box<Transaction> {
+    let peer = Peer {
+        client: asker.client.address.ip(),
+        client_port: asker.connection.source.port(),
+        server: asker.server.ip(),
+        server_port: asker.server.port(),
+        unique_id: asker.reference,
+        now: Clock { unix: unix_millis() / 1000 },
+    };
+    let mut transaction = asker.desk.transaction(program, &peer);
+    transaction.bound(seclang::Bounds {
+        steps: inspector.steps,
+        request_body: inspector.body_bytes,
+        ..seclang::Bounds::default()
     });
-    if let Some(transaction) = &mut transaction {
-        let version: &[u8] = match head.version {
-            Version::Http10 => b"HTTP/1.0",
-            Version::Http11 => b"HTTP/1.1",
-            Version::Http2 => b"HTTP/2.0",
-        };
-        transaction.request_line(head.method(), head.target(), version);
-        // HTTP/2 has no `Host`; applications and rules ask for one.
-        if head.fields.get(Name::Host).is_none() {
-            transaction.request_header(b"Host", head.authority());
-        }
-        for field in head.fields.iter() {
-            transaction.request_header(field.spelling, field.value);
-        }
-        let decided = transaction.request_head_done();
-        settle(inspector, transaction, decided, Reason::RuleMatched, observed)?;
+    transaction
+}
+
+/// Shows rules the head of a request.
+fn tell_head(transaction: &mut Transaction, head: &RequestHead) {
+    let version: &[u8] = match head.version {
+        Version::Http10 => b"HTTP/1.0",
+        Version::Http11 => b"HTTP/1.1",
+        Version::Http2 => b"HTTP/2.0",
+    };
+    transaction.request_line(head.method(), head.target(), version);
+    // HTTP/2 has no `Host`; applications and rules ask for one.
+    if head.fields.get(Name::Host).is_none() {
+        transaction.request_header(b"Host", head.authority());
     }
-    if !body.is_empty() && !is_conversation(head, body) {
-        asker.admitted.waits_for_client();
-        let ahead = read_ahead(body, inspector.body_bytes, around).await?;
-        asker.admitted.has_arrived();
-        if !ahead.complete && inspector.refuses_beyond {
-            return Err(Refusal::new(Reason::NotInspected, "the body is longer than what is inspected"));
-        }
-        if let Some((detector, acts)) = &inspector.detection {
-            let kind = head.fields.get(Name::ContentType).unwrap_or_default();
-            let packed = head.fields.find(b"content-encoding").is_some_and(|it| !it.eq_ignore_ascii_case(b"identity"));
-            let bounds = Bounds::default();
-            detector.body(kind, packed, &ahead.bytes, &bounds, &mut Taken::new(), &mut findings);
-            judge(detector, *acts, &findings, observed)?;
-        }
-        if let Some(transaction) = &mut transaction {
-            transaction.request_body(&ahead.bytes);
-        }
-        body.put_back(ahead.bytes, ahead.trailers);
+    for field in head.fields.iter() {
+        transaction.request_header(field.spelling, field.value);
     }
-    if let Some(transaction) = &mut transaction {
-        let decided = transaction.request_body_done();
-        settle(inspector, transaction, decided, Reason::RuleMatched, observed)?;
-    }
-    Ok(Some(Inspecting { inspector: Arc::clone(inspector), transaction }))
 }
 
 impl Inspecting {
+    async fn look(
+        &mut self,
+        asker: &Asker<'_>,
+        head: &RequestHead,
+        body: &mut Body,
+        around: &Around<'_>,
+        room: &mut Room,
+        seen: &mut Sighting,
+    ) -> Result<(), Refusal> {
+        let inspector = &*self.inspector;
+        if let Some((detector, acts)) = &inspector.detection {
+            look_at_head(detector, head, room);
+            judge(detector, *acts, room, seen)?;
+        }
+        if let Some(program) = &inspector.program {
+            let transaction = self.transaction.insert(begin(inspector, program, asker));
+            tell_head(transaction, head);
+            let decided = transaction.request_head_done();
+            settle(inspector, transaction, decided, Reason::RuleMatched, seen)?;
+        }
+        if !body.is_empty() && !is_conversation(head, body) {
+            asker.admitted.waits_for_client();
+            let ahead = read_ahead(body, inspector.body_bytes, around).await?;
+            asker.admitted.has_arrived();
+            if !ahead.complete && inspector.refuses_beyond {
+                return Err(Refusal::new(Reason::NotInspected, "the body is longer than what is inspected"));
+            }
+            seen.body = Some(ahead.bytes.clone());
+            if let Some((detector, acts)) = &inspector.detection {
+                look_at_body(detector, head, &ahead.bytes, room);
+                judge(detector, *acts, room, seen)?;
+            }
+            if let Some(transaction) = &mut self.transaction {
+                transaction.request_body(&ahead.bytes);
+            }
+            body.put_back(ahead.bytes, ahead.trailers);
+        }
+        if let Some(transaction) = &mut self.transaction {
+            let decided = transaction.request_body_done();
+            settle(inspector, transaction, decided, Reason::RuleMatched, seen)?;
+        }
+        Ok(())
+    }
+
     /// Looks at the response.
     ///
     /// # Errors
@@ -150,7 +280,7 @@ impl Inspecting {
         head: &ResponseHead,
         body: &mut Body,
         around: &Around<'_>,
-        observed: &mut Observed,
+        seen: &mut Sighting,
     ) -> Result<(), Refusal> {
         let Some(transaction) = &mut self.transaction else { return Ok(()) };
         transaction.response_head(head.status, b"HTTP/1.1");
@@ -166,8 +296,17 @@ impl Inspecting {
         if decided.is_none() {
             decided = transaction.response_body_done();
         }
+        // What a request came to is told already.
         transaction.finish();
-        settle(&self.inspector, transaction, decided, Reason::ResponseRuleMatched, observed)
+        settle(&self.inspector, transaction, decided, Reason::ResponseRuleMatched, seen)
+    }
+}
+
+impl Drop for Inspecting {
+    fn drop(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            self.desk.keep(transaction);
+        }
     }
 }
 
@@ -180,17 +319,27 @@ fn is_conversation(head: &RequestHead, body: &Body) -> bool {
 }
 
 /// What the gate's own detection comes to.
-fn judge(detector: &Detector, acts: bool, findings: &Findings, observed: &mut Observed) -> Result<(), Refusal> {
-    if !detector.blocks(findings) {
+fn judge(detector: &Detector, acts: bool, room: &Room, seen: &mut Sighting) -> Result<(), Refusal> {
+    let findings = &room.findings;
+    let blocks = detector.blocks(findings);
+    if !blocks && !seen.thorough {
         return Ok(());
     }
-    let mut text = format!("score {}", findings.score());
-    for finding in findings.list() {
-        let name = String::from_utf8_lossy(&finding.name);
-        let (place, matched) = (finding.place.as_str(), String::from_utf8_lossy(&finding.matched));
-        let _ = write!(text, "; {} in {place} {name}: {} ({matched:?})", finding.class.as_str(), finding.why);
+    let first = seen.evidence.hits.len();
+    findings.list().iter().skip(seen.told.0).for_each(|finding| seen.evidence.finding(finding));
+    seen.told.0 = findings.list().len();
+    if !blocks {
+        return Ok(());
     }
-    refuse(acts, Refusal::new(Reason::AttackDetected, told(text)), observed)
+    let text = format!("score {}; {}", findings.score(), summary(&seen.evidence, first));
+    let refusal = Refusal::new(Reason::AttackDetected, told(text));
+    if acts {
+        return seen.refuse(refusal);
+    }
+    if !seen.observed.iter().any(|known| known.reason == refusal.reason) {
+        seen.observed.push(refusal);
+    }
+    Ok(())
 }
 
 /// What the rules come to.
@@ -199,46 +348,45 @@ fn settle(
     transaction: &mut Transaction,
     decided: Option<seclang::Intervention>,
     reason: Reason,
-    observed: &mut Observed,
+    seen: &mut Sighting,
 ) -> Result<(), Refusal> {
+    seen.rules_active |= transaction.is_active();
+    seen.rules_act |= transaction.acts();
     if transaction.exceeded() && inspector.closed {
         return Err(Refusal::new(Reason::NotInspected, "its inspection takes more steps than it may"));
     }
-    match decided {
-        Some(decided) => {
-            let text = format!("rule {}: {}", decided.rule, summary(transaction.matches()));
-            Err(Refusal::new(reason, told(text)))
-        }
-        // Rules that only tell say so once, at the end of a phase that would have refused.
-        None => {
-            if let Some(rule) = transaction.take_would_refuse() {
-                let text = format!("rule {rule}: {}", summary(transaction.matches()));
-                observed.push(Refusal::new(reason, told(text)));
-            }
-            Ok(())
+    // Rules that only tell say so once, at the end of a phase that would have refused.
+    let rule = decided.as_ref().map(|decided| decided.rule).or_else(|| transaction.take_would_refuse());
+    if rule.is_none() && !seen.thorough {
+        return Ok(());
+    }
+    let first = seen.evidence.hits.len();
+    if let Some(program) = &inspector.program {
+        for found in transaction.matches().iter().skip(seen.told.1) {
+            seen.evidence.matched(found, program, transaction);
         }
     }
-}
-
-fn refuse(acts: bool, refusal: Refusal, observed: &mut Observed) -> Result<(), Refusal> {
-    if acts {
-        return Err(refusal);
+    seen.told.1 = transaction.matches().len();
+    let Some(rule) = rule else { return Ok(()) };
+    let refusal = Refusal::new(reason, told(format!("rule {rule}: {}", summary(&seen.evidence, first))));
+    if decided.is_some() {
+        return seen.refuse(refusal);
     }
-    if !observed.iter().any(|known| known.reason == refusal.reason) {
-        observed.push(refusal);
-    }
+    seen.observed.push(refusal);
     Ok(())
 }
 
-/// Which rules matched, and what.
-fn summary(matches: &[Match]) -> String {
+/// What matched, in words.
+fn summary(evidence: &Evidence, first: usize) -> String {
     let mut text = String::new();
-    for one in matches {
-        let (target, message) = (String::from_utf8_lossy(&one.target), String::from_utf8_lossy(&one.message));
-        let part = one.part.and_then(|(from, to)| one.value.get(from..to)).unwrap_or(&one.value);
-        let part = String::from_utf8_lossy(part.get(..part.len().min(80)).unwrap_or_default());
+    for hit in evidence.hits.iter().skip(first) {
         let separator = if text.is_empty() { "" } else { "; " };
-        let _ = write!(text, "{separator}{} in {target}: {message} ({part:?})", one.rule);
+        let _ = match (hit.rule, &hit.family) {
+            (Some(rule), _) => write!(text, "{separator}{rule}"),
+            (None, family) => write!(text, "{separator}{}", family.as_deref().unwrap_or_default()),
+        };
+        let target = hit.targets.last().map_or_else(String::new, Text::shown);
+        let _ = write!(text, " in {target}: {} ({:?})", hit.why.shown(), hit.part.shown());
     }
     text
 }

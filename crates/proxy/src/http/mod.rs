@@ -6,6 +6,7 @@ pub(crate) mod account;
 pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod challenge;
+pub(crate) mod desk;
 pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod identity;

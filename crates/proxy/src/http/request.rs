@@ -21,7 +21,7 @@ use super::answer::{Answer, absent, redirect, refuse};
 use super::body::Body;
 use super::challenge::{self, Caller};
 use super::identity::{self, Client, Connection};
-use super::inspect;
+use super::inspect::{self, Sighting};
 use super::response::{self, Interim};
 use super::rules;
 use super::sight;
@@ -79,6 +79,9 @@ async fn phases(
     account.identified(client);
     let place = find(snapshot, head)?;
     account.placed(snapshot, place);
+    if connection.own {
+        return probed(visit, snapshot, body, client, place, account).await;
+    }
     if let Some(port) = redirect_port(snapshot, connection) {
         // Only for hosts of ours: a redirect to whatever `Host` says would be an open one.
         return Ok(redirect(account, head, port));
@@ -92,10 +95,18 @@ async fn phases(
     };
     account.admitted(&admitted);
     let reference = account.reference.word();
-    let asked = rules::Asked { snapshot, place, connection, client: &client, reference: &reference, watch };
-    let mut observed = Vec::new();
-    let checked = rules::inspect(admitted, &asked, head, &mut body, upgrade, &mut observed).await;
-    account.observed(&observed);
+    let asked = rules::Asked {
+        snapshot,
+        place,
+        connection,
+        client: &client,
+        reference: &reference,
+        watch,
+        desk: worker.desk(),
+    };
+    let mut seen = Sighting::default();
+    let checked = rules::inspect(admitted, &asked, head, &mut body, upgrade, &mut seen).await;
+    account.inspected(&mut seen);
     let mut checked = checked?;
     let inspecting = checked.inspecting();
     // Asked for before the upstream is: one that has agreed to switch cannot be told that there is no room.
@@ -124,11 +135,10 @@ async fn phases(
     }
     let mut cleared = response::guard(reply, &snapshot.policy.server.name, outcome);
     if let Some(inspecting) = inspecting.filter(|_| upgrade.is_none()) {
-        observed.clear();
         let around = inspect::Around { watch, limits: &snapshot.policy.limits, idle };
-        let seen = inspecting.response(&cleared.head, &mut cleared.body, &around, &mut observed).await;
-        account.observed(&observed);
-        seen?;
+        let outcome = inspecting.response(&cleared.head, &mut cleared.body, &around, &mut seen).await;
+        account.inspected(&mut seen);
+        outcome?;
     }
     let grant = held.as_ref().and_then(Admitted::grant).filter(|_| response::may_carry_cookie(&cleared.head));
     if let Some(grant) = grant.filter(|_| snapshot.policy.defence.mode == Mode::Enforce) {
@@ -137,6 +147,50 @@ async fn phases(
         cleared.head.fields.push(b"set-cookie", cookie.as_bytes());
     }
     Ok(Answer { cleared, held, upgrade, idle, keeps_connection: true, ends_connection: false })
+}
+
+/// Carries a probe of the gate's own through inspection and no further: what it brings must reach no platform. Where it asks
+/// for the rules that look at responses, it brings the response along.
+async fn probed(
+    visit: &Visit<'_>,
+    snapshot: &Arc<Snapshot>,
+    mut body: Body,
+    client: Client,
+    place: (usize, usize),
+    account: &mut Account,
+) -> Result<Answer, Refusal> {
+    let Visit { worker, connection, head, watch, .. } = *visit;
+    let Some(probe) = worker.probes().marked(head) else { return Ok(absent(account)) };
+    let admitted = worker.admit_own(&ask(visit, snapshot, client, place), watch.now());
+    let reference = account.reference.word();
+    let asked = rules::Asked {
+        snapshot,
+        place,
+        connection,
+        client: &client,
+        reference: &reference,
+        watch,
+        desk: worker.desk(),
+    };
+    let mut seen = Sighting::thorough();
+    let outcome = match rules::inspect(admitted, &asked, head, &mut body, false, &mut seen).await {
+        Ok(mut checked) => {
+            let idle = checked.transport().idle_timeout;
+            match checked.inspecting().zip(probe.answer()) {
+                Some((inspecting, (head, mut body))) => {
+                    let around = inspect::Around { watch, limits: &snapshot.policy.limits, idle };
+                    inspecting.response(&head, &mut body, &around, &mut seen).await
+                }
+                None => Ok(()),
+            }
+        }
+        Err(refusal) => Err(refusal),
+    };
+    worker.probes().tell(&probe, place, &seen, outcome.as_ref().err());
+    match seen.refused.pop() {
+        Some(refusal) => Err(refusal),
+        None => outcome.map(|()| absent(account)),
+    }
 }
 
 /// Finds the platform and the route.

@@ -3,6 +3,7 @@
 //! [`inspect`] consumes the engine's token and mints [`Checked`], the only thing that [`super::upstream::send`] takes.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +13,9 @@ use portcullis_types::Reason;
 use portcullis_wire::http::RequestHead;
 
 use super::body::Body;
+use super::desk::Desk;
 use super::identity::{Client, Connection};
-use super::inspect::{self, Around, Asker, Inspecting, Observed};
+use super::inspect::{self, Around, Asker, Inspecting, Sighting};
 use super::upstream::Server;
 use crate::state::Snapshot;
 use crate::watch::Watch;
@@ -40,10 +42,12 @@ pub(crate) struct Asked<'a> {
     pub(crate) client: &'a Client,
     pub(crate) reference: &'a [u8],
     pub(crate) watch: &'a Watch,
+    pub(crate) desk: &'a Rc<Desk>,
 }
 
 /// Inspects an admitted request: the method, the length of the body, an upgrade, against the route that it is for; then what
-/// it carries. What measures in observe mode would have refused goes to `observed`.
+/// it carries. What was found, and what would have been refused in
+/// observe mode, goes to `seen`.
 ///
 /// # Errors
 /// With the first rule that it breaks.
@@ -53,7 +57,7 @@ pub(crate) async fn inspect(
     head: &RequestHead,
     body: &mut Body,
     upgrade: bool,
-    observed: &mut Observed,
+    seen: &mut Sighting,
 ) -> Result<Checked, Refusal> {
     let Asked { snapshot, place: (platform, route), .. } = *asked;
     let checked = Checked { admitted, snapshot: Arc::clone(snapshot), platform, route, upgrade, inspecting: None };
@@ -76,10 +80,11 @@ pub(crate) async fn inspect(
                 reference: &String::from_utf8_lossy(asked.reference),
                 server: snapshot.policy.listeners.get(asked.connection.listener).map_or(NOWHERE, |it| it.bind),
                 admitted: &checked.admitted,
+                desk: asked.desk,
             };
             let around =
                 Around { watch: asked.watch, limits: &snapshot.policy.limits, idle: checked.transport().idle_timeout };
-            inspect::request(inspector, &asker, head, body, &around, observed).await?
+            inspect::request(inspector, &asker, head, body, &around, seen).await?
         }
         None => None,
     };

@@ -8,8 +8,10 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
 
 use portcullis_types::{Reason, Reference};
+use serde::Deserialize as _;
 use serde_json::Value;
 
+use super::evidence::{Evidence, Hit, Text};
 use super::file::newest_first;
 use super::record::LINE_BYTES;
 
@@ -58,6 +60,22 @@ pub fn find_acts(path: &Path, rule: &str) -> io::Result<Vec<String>> {
     }
     acts.drain(..acts.len().saturating_sub(ACTS));
     Ok(acts.into())
+}
+
+/// Shows every record in which inspection found something, the newest file first, each file in its own order.
+///
+/// # Errors
+/// When the newest file does not exist, or a file cannot be read.
+pub fn each_found(path: &Path, show: &mut dyn FnMut(&Value)) -> io::Result<()> {
+    drop(std::fs::File::open(path)?);
+    for file in newest_first(path) {
+        each_with(file?, "\"evidence\":{", |line| {
+            if let Ok(record) = serde_json::from_slice::<Value>(line) {
+                show(&record);
+            }
+        })?;
+    }
+    Ok(())
 }
 
 /// The last whole record of that reference; a line cut short by a crash is passed over.
@@ -139,11 +157,45 @@ pub fn explain(line: &str) -> String {
         let words = why(&observed.text("reason"), observed.text("detail"));
         row("Observed", format!("{words} Only observed: it passed."));
     }
+    if let Some(evidence) = record.get("evidence").and_then(|found| Evidence::deserialize(found).ok()) {
+        found(&evidence, &mut row);
+    }
     let lost = record.number("lost");
     if lost > 0 {
         row("Lost", format!("{lost} records before this one could not be written."));
     }
     text
+}
+
+/// Rules and families that matched: where, the part, and what was done to the value before.
+fn found(evidence: &Evidence, row: &mut dyn FnMut(&str, String)) {
+    for Hit { rule, family, targets, part, via, why, tags, score, response } in &evidence.hits {
+        let targets: Vec<String> = targets.iter().map(Text::shown).collect();
+        let mut words = match (rule, family) {
+            (Some(rule), _) => format!("rule {rule}"),
+            (None, family) => format!("family {}", family.as_deref().unwrap_or_default()),
+        };
+        let kinds: Vec<String> =
+            tags.iter().map(Text::shown).chain(score.map(|score| format!("score {score}"))).collect();
+        if !kinds.is_empty() {
+            let _ = write!(words, " ({})", kinds.join(", "));
+        }
+        let _ = write!(
+            words,
+            " in {}{}: {}.",
+            if *response { "the answer's " } else { "" },
+            targets.join(", "),
+            why.shown()
+        );
+        let _ = write!(words, " Matched: {:?}", part.shown());
+        if !via.is_empty() {
+            let _ = write!(words, " after {}", via.join(", "));
+        }
+        row("Found", words);
+    }
+    if evidence.lost {
+        row("Found", "more than is recorded.".to_owned());
+    }
 }
 
 fn what(record: &Fields<'_>) -> String {

@@ -8,11 +8,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use portcullis_engine::Refusal;
+use portcullis_engine::{Refusal, Trust};
 use portcullis_types::{Reason, Reference, RouteClass};
 
+use super::evidence::{EVIDENCE_BYTES, Evidence};
+use crate::probe::Line as Probed;
+
 /// No line is longer, its newline included.
-pub const LINE_BYTES: usize = 32 * 1024;
+pub const LINE_BYTES: usize = 48 * 1024;
 
 /// Bytes of a method, a version or another short word that are kept.
 const WORD_BYTES: usize = 32;
@@ -33,7 +36,9 @@ const FRAME_BYTES: usize = 1024;
 const _: () = {
     let fixed = 6 * WORD_BYTES + 6 * NAME_BYTES + 6 * TEXT_BYTES;
     let observed = OBSERVED * (NAME_BYTES + TEXT_BYTES * WORST_ESCAPE);
-    assert!(fixed * WORST_ESCAPE + observed + FRAME_BYTES <= LINE_BYTES);
+    // A round of probes is shorter than a request at its worst.
+    assert!((MOST_ALARMS * (5 * WORD_BYTES + NAME_BYTES) + NAME_BYTES) * WORST_ESCAPE + 4 * FRAME_BYTES <= LINE_BYTES);
+    assert!(fixed * WORST_ESCAPE + observed + EVIDENCE_BYTES + FRAME_BYTES <= LINE_BYTES);
 };
 
 /// What became of a request or a connection.
@@ -125,6 +130,10 @@ pub struct Record<'a> {
     pub detail: Option<&'a dyn fmt::Display>,
     /// What measures in observe mode would have refused.
     pub observed: &'a [Refusal],
+    /// What inspection found.
+    pub evidence: Option<&'a Evidence>,
+    /// Who vouches for the visitor, as the engine sees it.
+    pub trust: Option<Trust>,
     /// The status that the client got; 0 for none.
     pub status: u16,
     /// Bytes from the client.
@@ -167,6 +176,10 @@ impl Record<'_> {
         out.word(",\"reason\":", self.reason.map(Reason::code));
         out.some(",\"detail\":", self.detail, push_shown);
         out.raw(",\"observed\":", |out| push_observed(out, self.observed));
+        if let Some(evidence) = self.evidence.filter(|evidence| !evidence.is_empty()) {
+            out.raw(",\"evidence\":", |out| out.extend_from_slice(&evidence.written()));
+        }
+        out.word(",\"trust\":", self.trust.map(Trust::name));
         out.raw(",\"status\":", |out| push_number(out, u64::from(self.status)));
         out.raw(",\"bytes_in\":", |out| push_number(out, self.bytes_in));
         out.raw(",\"bytes_out\":", |out| push_number(out, self.bytes_out));
@@ -201,6 +214,66 @@ pub(super) fn write_act(out: &mut Vec<u8>, act: &portcullis_engine::Act, unix_mi
     }
     line.raw("}\n", |_| ());
     debug_assert!(out.len() - before <= LINE_BYTES, "an act is cut to fit");
+}
+
+/// A change of the configuration that an operator made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Change {
+    /// Who, as the operator's machine calls them.
+    pub by: String,
+    /// The user that asked, as the kernel says.
+    pub uid: Option<u32>,
+    /// What was changed.
+    pub words: String,
+}
+
+/// Appends the line of a change: `{"t":…,"node":…,"kind":"change","change":{…}}`.
+pub(super) fn write_change(out: &mut Vec<u8>, change: &Change, unix_millis: u64, node: &str, lost: u64) {
+    let line = &mut Line(out);
+    line.raw("{\"t\":\"", |out| push_time(out, unix_millis));
+    line.text("\",\"node\":", Some(node.as_bytes()), NAME_BYTES);
+    line.text(",\"kind\":\"change\",\"change\":{\"by\":", Some(change.by.as_bytes()), NAME_BYTES);
+    line.some(",\"uid\":", change.uid, |out, uid| push_number(out, u64::from(uid)));
+    line.text(",\"words\":", Some(change.words.as_bytes()), ACT_CHARACTERS);
+    line.raw("}", |_| ());
+    if lost > 0 {
+        line.raw(",\"lost\":", |out| push_number(out, lost));
+    }
+    line.raw("}\n", |_| ());
+}
+
+/// Alarms of one round that are recorded; all are counted.
+const MOST_ALARMS: usize = 16;
+
+/// Appends the line of a round of the gate's own probes: `{"t":…,"node":…,"kind":"probe","probe":{…}}`.
+pub(super) fn write_probes(
+    out: &mut Vec<u8>,
+    (why, asked, alarms): (&str, usize, &[Probed]),
+    unix_millis: u64,
+    node: &str,
+    lost: u64,
+) {
+    let line = &mut Line(out);
+    line.raw("{\"t\":\"", |out| push_time(out, unix_millis));
+    line.text("\",\"node\":", Some(node.as_bytes()), NAME_BYTES);
+    line.text(",\"kind\":\"probe\",\"probe\":{\"why\":", Some(why.as_bytes()), WORD_BYTES);
+    line.raw(",\"asked\":", |out| push_number(out, asked as u64));
+    line.raw(",\"alarms\":", |out| push_number(out, alarms.len() as u64));
+    for (position, alarm) in alarms.iter().take(MOST_ALARMS).enumerate() {
+        let before = if position == 0 { ",\"of\":[{\"platform\":" } else { ",{\"platform\":" };
+        line.text(before, Some(alarm.platform.as_bytes()), WORD_BYTES);
+        line.text(",\"route\":", Some(alarm.route.as_bytes()), WORD_BYTES);
+        line.text(",\"by\":", Some(alarm.by.name().as_bytes()), WORD_BYTES);
+        line.text(",\"family\":", Some(alarm.family.as_bytes()), WORD_BYTES);
+        line.text(",\"state\":", Some(alarm.state.name().as_bytes()), WORD_BYTES);
+        line.text(",\"why\":", Some(alarm.why.as_bytes()), NAME_BYTES);
+        line.raw("}", |_| ());
+    }
+    line.raw(if alarms.is_empty() { "}" } else { "]}" }, |_| ());
+    if lost > 0 {
+        line.raw(",\"lost\":", |out| push_number(out, lost));
+    }
+    line.raw("}\n", |_| ());
 }
 
 /// A line under way. What comes before a value is written as it stands: a flood of refusals is a flood of lines.
@@ -477,6 +550,7 @@ mod tests {
             reason: Some(Reason::RateLimited),
             detail: Some(&"rate 5/s by address on /search"),
             observed: &observed,
+            trust: Some(Trust::History),
             status: 429,
             bytes_in: 1,
             bytes_out: u64::MAX,
@@ -490,7 +564,7 @@ mod tests {
              \"peer\":\"[2001:db8::1]:4711\",\"from\":\"forwarded\",\"method\":\"GET\",\"host\":\"example.org\",\
              \"path\":\"/search\",\"version\":\"2\",\"tls\":\"1.3\",\"ja4\":null,\"h2\":null,\"order\":null,\
              \"verdict\":\"refused\",\"reason\":\"rate-limited\",\"detail\":\"rate 5/s by address on /search\",\
-             \"observed\":[{\"reason\":\"denied-address\",\"detail\":\"limits.x = 3\"}],\"status\":429,\"bytes_in\":1,\
+             \"observed\":[{\"reason\":\"denied-address\",\"detail\":\"limits.x = 3\"}],\"trust\":\"history\",\"status\":429,\"bytes_in\":1,\
              \"bytes_out\":18446744073709551615,\"upstream\":null,\"attempts\":0,\"ms\":12.045,\"upstream_ms\":null,\
              \"lost\":7}\n"
         );
