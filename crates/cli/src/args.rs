@@ -37,6 +37,9 @@ Examples:
   portcullis rehearse crowd.toml          An attack that did not happen, yet
   portcullis replay --config gate.toml access.log access.log.1.gz
                                           What the gate would have done to it
+  portcullis tune --since +24h            What to leave out, tried on the record
+  portcullis waf report                   What observed rules would have refused
+  portcullis waf promote public/search/** Let them refuse there
   portcullis explain 5Z7Q0C2M4N8KT        Why this request was refused
   portcullis explain r-81                 What a rule is, and why it came
   portcullis explain ambiguous-framing    What a reason means
@@ -112,6 +115,14 @@ pub(crate) enum Verb {
     /// A line has the name, the verdict (pass, block), the score, what matched (rule, message, where, what, why) and the
     /// microseconds it took. Nothing is sent anywhere.
     Inspect(Inspect),
+    /// Propose exclusions that would have let recorded requests pass, and try each on all that is recorded.
+    ///
+    /// It reads the decision log, tries every request that inspection refused, or would have, again on the rules as they are
+    /// configured, and names the least that would let it pass: single rules or families, on single variables, on one route. What
+    /// else would pass then is listed. Whether a request was an attack is for you to say.
+    Tune(Records),
+    /// Report what inspection would have refused, and take routes from observing to refusing and back.
+    Waf(Waf),
     /// Say why a request was refused, from its reference; what a rule is; or what a reason means.
     Explain(Explain),
     /// Run a gate, three sample platforms and their visitors on loopback.
@@ -367,6 +378,71 @@ pub(crate) struct Inspect {
     /// How the lines are written.
     #[arg(long, value_enum, default_value = "json")]
     pub(crate) format: Format,
+}
+
+/// Which records are read, and how the answer is written.
+#[derive(Debug, Args)]
+pub(crate) struct Records {
+    /// The configuration file, which has the rules and names the decision log.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// Another decision log than that of the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// Records from then on: RFC 3339, `HH:MM` today (UTC), or `+2h` for the last two hours.
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
+    pub(crate) since: Option<Moment>,
+    /// One JSON object, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is asked of `waf`.
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Waf {
+    #[command(subcommand)]
+    pub(crate) ask: AskWaf,
+}
+
+/// Verbs of `waf`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AskWaf {
+    /// Say what inspection refused or would have refused: on which routes, by which rules and families, whom.
+    Report(Records),
+    /// Let inspection refuse on a platform or a route where it only observes.
+    ///
+    /// It changes the configuration file, checks it as `check` does, puts it in force in the gate that runs, and writes down in the
+    /// decision log who did it and when. `waf observe` takes it back.
+    Promote(Change),
+    /// Let inspection only observe on a platform or a route: what `waf promote` did, taken back.
+    Observe(Change),
+}
+
+/// A platform or a route whose inspection changes.
+#[derive(Debug, Args)]
+pub(crate) struct Change {
+    /// The platform, or a route of it as the configuration writes its path: `public`, `public/search/**`.
+    #[arg(value_name = "PLATFORM[/ROUTE]")]
+    pub(crate) place: String,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// Of the gate's own detection and the rules, only one.
+    #[arg(long, value_enum, value_name = "PART")]
+    pub(crate) only: Option<Part>,
+    /// Say what would change, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// A part of inspection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// The gate's own detection.
+    Detection,
+    /// The rule sets.
+    Rules,
 }
 
 /// How lines are written.

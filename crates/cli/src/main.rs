@@ -16,6 +16,7 @@ mod replay;
 mod rulebook;
 mod talk;
 mod verbs;
+mod waf;
 mod world;
 
 use std::process::ExitCode;
@@ -60,6 +61,8 @@ fn main() -> ExitCode {
         Verb::Rehearse(flags) => rehearse::run(&flags),
         Verb::Replay(flags) => replay::run(&flags),
         Verb::Inspect(flags) => inspect::run(&flags),
+        Verb::Tune(flags) => waf::tune(&flags),
+        Verb::Waf(flags) => waf::run(&flags.ask),
         Verb::Explain(flags) => verbs::explain(&flags),
         Verb::Demo(flags) => flags.distinct().map_or_else(|error| error.exit(), |()| demo::run(&flags)),
         Verb::Version => verbs::version(),

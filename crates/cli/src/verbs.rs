@@ -10,10 +10,10 @@ use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Gate, Setup, control, journal};
 use portcullis_types::{Blame, Reason, Reference};
 
-use crate::args::{Explain, Reload, Run};
+use crate::args::{Explain, Records, Reload, Run};
 use crate::configuration::{self, Read};
 use crate::world::plain;
-use crate::{Done, Failure, talk};
+use crate::{Done, Failure, talk, waf};
 
 /// Stands in front of the platforms until told to stop.
 pub(crate) fn run(flags: &Run) -> Done {
@@ -87,12 +87,30 @@ pub(crate) fn explain(flags: &Explain) -> Done {
     let found = journal::find(&log, reference)
         .map_err(|error| Failure::because(format!("cannot read {}: {}", log.display(), plain(&error))))?;
     match found {
-        Some(record) => talk::answer(&journal::explain(&record)),
+        Some(record) => {
+            let mut said = journal::explain(&record);
+            if let Some(tried) = try_exclusions(flags, &record, reference)? {
+                said.push_str(&tried);
+            }
+            talk::answer(&said)
+        }
         None => Err(Failure::because(format!(
             "{} has no record of {reference}; records of served requests are samples, and old files are removed",
             log.display()
         ))),
     }
+}
+
+/// What would have let a request pass in which inspection found something; needs the configuration to try it.
+fn try_exclusions(flags: &Explain, record: &str, reference: Reference) -> Result<Option<String>, Failure> {
+    if !record.contains("\"evidence\":{") {
+        return Ok(None);
+    }
+    if flags.log.is_some() {
+        return Ok(Some("Exclusion  not tried: that needs --config, which has the rules.\n".to_owned()));
+    }
+    let flags = Records { config: flags.config.clone(), log: None, since: None, json: false };
+    waf::narrowest(&flags, &reference.to_string())
 }
 
 /// Says what was done about a rule, and why.

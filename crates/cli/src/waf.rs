@@ -1,0 +1,55 @@
+//! What is made of recorded findings: why one was refused (`explain`), what to leave out (`tune`), what would have been refused
+//! and whom it would have hit (`waf report`), and the step from observing to refusing and back (`waf promote`, `waf observe`).
+//!
+//! Everything that is said about a record was tried on the rules as they are configured, or is said not to have been.
+
+mod promote;
+mod recorded;
+mod report;
+mod trial;
+mod tune;
+
+use std::path::{Path, PathBuf};
+
+use portcullis_config::Policy;
+
+use crate::args::{AskWaf, Records};
+use crate::configuration::Read;
+use crate::moment::{self, Moment};
+use crate::world::plain;
+use crate::{Done, Failure};
+
+pub(crate) use tune::{narrowest, run as tune};
+
+/// Asks of `waf`.
+pub(crate) fn run(ask: &AskWaf) -> Done {
+    match ask {
+        AskWaf::Report(flags) => report::run(flags),
+        AskWaf::Promote(change) => promote::run(change, true),
+        AskWaf::Observe(change) => promote::run(change, false),
+    }
+}
+
+/// The configuration, and the log that is read.
+fn open(flags: &Records) -> Result<(Policy, PathBuf, recorded::Book), Failure> {
+    let policy = Read::file(&flags.config).map_err(Failure::Because)?.settle()?;
+    let log = match (&flags.log, &policy.log.path) {
+        (Some(log), _) | (None, Some(log)) => log.clone(),
+        (None, None) => {
+            let config = flags.config.display();
+            return Err(Failure::because(format!("{config} declares no decision log (`path` in `[log]`)")));
+        }
+    };
+    let now = moment::now();
+    let since = flags.since.map(|since| match since {
+        // `+2h` is two hours back here: nobody asks for records of the future.
+        Moment::After(span) => now.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+        other => other.resolve(now),
+    });
+    let book = recorded::read(&log, since).map_err(|error| unreadable(&log, &error))?;
+    Ok((policy, log, book))
+}
+
+fn unreadable(log: &Path, error: &std::io::Error) -> Failure {
+    Failure::because(format!("cannot read {}: {}", log.display(), plain(error)))
+}

@@ -1,0 +1,310 @@
+//! `portcullis waf promote` and `waf observe`: from observing to refusing, and back, in one step that can be read afterwards.
+//!
+//! The configuration file stays as it was written but for the keys that change. It is checked as `check` does before it is
+//! touched, replaced whole, and put back if the gate that runs refuses it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use portcullis_config::{Inspection, InspectionMode, Policy};
+use portcullis_proxy::journal::{Change as Recorded, Journal};
+use portcullis_proxy::{control, inspectors};
+use serde_json::json;
+use toml_edit::{DocumentMut, Item, Table, TableLike, value};
+
+use crate::args::{Change, Part};
+use crate::configuration::Read;
+use crate::world::plain;
+use crate::{Done, Failure, moment, talk};
+
+/// Changes the configuration of a platform or a route.
+pub(crate) fn run(flags: &Change, refuses: bool) -> Done {
+    // The file itself, where a link points to it: a link is not replaced by a file.
+    let path = fs::canonicalize(&flags.config)
+        .map_err(|error| Failure::because(format!("cannot read {}: {}", flags.config.display(), plain(&error))))?;
+    let read = Read::file(&path).map_err(Failure::Because)?;
+    let before_text = read.as_written().to_owned();
+    let before = read.settle()?;
+    let (platform, route) = place(&before, &flags.place).map_err(Failure::Because)?;
+    let keys = keys(&before, (platform, route), refuses, flags.only).map_err(Failure::Because)?;
+    let mode = if refuses { InspectionMode::Enforce } else { InspectionMode::Observe };
+    let after_text = edit(&before_text, (&before, platform, route), &keys, mode).map_err(Failure::Because)?;
+
+    let after = Read::text(path.display().to_string(), &path, after_text.clone()).settle()?;
+    inspectors::check(&after).map_err(Failure::Because)?;
+    let changed = changes(&before, &after);
+    let mut said = format!("In {}:\n{}", path.display(), differing(&before_text, &after_text));
+    changed.iter().for_each(|line| said.push_str(&format!("  {line}\n")));
+    if flags.dry_run {
+        said.push_str("Nothing was changed: --dry-run.\n");
+        return talk::answer(&said);
+    }
+    let verb = if refuses { "promote" } else { "observe" };
+    let words = format!("waf {verb} {}: {}", flags.place, changed.join("; "));
+    let recorded = Recorded { by: who(), uid: uid(), words };
+    replace(&path, after_text.as_bytes())
+        .map_err(|error| Failure::because(format!("cannot write {}: {}", path.display(), plain(&error))))?;
+    said.push_str(&in_force(&before, &recorded).inspect_err(|_| {
+        // As it was: the gate goes on with it.
+        if let Err(error) = replace(&path, before_text.as_bytes()) {
+            talk::error(&format!("{} could not be put back: {}", path.display(), plain(&error)));
+        }
+    })?);
+    let back = if refuses { "observe" } else { "promote" };
+    let only = match keys.as_slice() {
+        ["mode"] => " --only detection",
+        ["rules_mode"] => " --only rules",
+        _ => "",
+    };
+    let _ = writeln!(said, "To take it back: portcullis waf {back} {}{only} --config {}", flags.place, path.display());
+    talk::answer(&said)
+}
+
+/// Platform and route that a word names.
+fn place(policy: &Policy, text: &str) -> Result<(usize, Option<usize>), String> {
+    let (name, path) = match text.find('/') {
+        Some(slash) => text.split_at(slash),
+        None => (text, ""),
+    };
+    let names = || policy.platforms.iter().map(|platform| platform.name.as_str()).collect::<Vec<_>>().join(", ");
+    let at = policy.platforms.iter().position(|platform| platform.name == name);
+    let at = at.ok_or_else(|| format!("there is no platform `{name}`; there are {}", names()))?;
+    if path.is_empty() {
+        return Ok((at, None));
+    }
+    let routes = policy.platforms.get(at).map(|platform| platform.routes.as_slice()).unwrap_or_default();
+    let route = routes.iter().position(|route| route.path.to_string() == path);
+    let paths = || routes.iter().map(|route| route.path.to_string()).collect::<Vec<_>>().join(", ");
+    route.map(|route| (at, Some(route))).ok_or_else(|| format!("`{name}` has no route `{path}`; it has {}", paths()))
+}
+
+/// The keys that are to change.
+fn keys(
+    policy: &Policy,
+    (platform, route): (usize, Option<usize>),
+    refuses: bool,
+    only: Option<Part>,
+) -> Result<Vec<&'static str>, String> {
+    let declared = policy.platforms.get(platform).ok_or("there is no such platform")?;
+    let own = match route {
+        Some(route) => declared.routes.get(route).map(|route| &route.inspection),
+        None => Some(&declared.inspection),
+    };
+    let Inspection { detection, rules, .. } = own.ok_or("there is no such route")?;
+    let from = if refuses { InspectionMode::Observe } else { InspectionMode::Enforce };
+    let mut keys = Vec::new();
+    if *detection == from && only != Some(Part::Rules) {
+        keys.push("mode");
+    }
+    if *rules == from && policy.waf.rules.is_some() && only != Some(Part::Detection) {
+        keys.push("rules_mode");
+    }
+    if keys.is_empty() {
+        let (detection, rules) = (detection.name(), if policy.waf.rules.is_some() { rules.name() } else { "none" });
+        return Err(format!("nothing there is set to `{}`: detection {detection}, rules {rules}", from.name()));
+    }
+    Ok(keys)
+}
+
+/// The text with these keys set in the table of the platform or the route.
+fn edit(
+    text: &str,
+    (policy, platform, route): (&Policy, usize, Option<usize>),
+    keys: &[&str],
+    mode: InspectionMode,
+) -> Result<String, String> {
+    let mut document: DocumentMut = text.parse().map_err(|error| format!("the file cannot be edited: {error}"))?;
+    let by_hand = || "the platforms are not written as [[platform]] tables: change the file by hand".to_owned();
+    let declared = policy.platforms.get(platform).ok_or_else(by_hand)?;
+    let platforms = document.get_mut("platform").and_then(Item::as_array_of_tables_mut).ok_or_else(by_hand)?;
+    let table = platforms.get_mut(platform).ok_or_else(by_hand)?;
+    let table = match route.and_then(|route| declared.routes.get(route)) {
+        None => table,
+        Some(route) => {
+            let path = route.path.to_string();
+            let is_it = |table: &Table| table.get("path").and_then(Item::as_str) == Some(path.as_str());
+            let undeclared = || format!("the route {path} is not written in the file: it is what the platform says");
+            let routes = table.get_mut("route").and_then(Item::as_array_of_tables_mut).ok_or_else(undeclared)?;
+            routes.iter_mut().find(|table| is_it(table)).ok_or_else(undeclared)?
+        }
+    };
+    let waf = table.entry("waf").or_insert_with(|| Item::Table(Table::new()));
+    let waf: &mut dyn TableLike = waf.as_table_like_mut().ok_or_else(by_hand)?;
+    for key in keys {
+        match waf.get_mut(key).and_then(Item::as_value_mut) {
+            // What is written around it stays.
+            Some(known) => {
+                let decor = known.decor().clone();
+                *known = mode.name().into();
+                *known.decor_mut() = decor;
+            }
+            None => _ = waf.insert(key, value(mode.name())),
+        }
+    }
+    Ok(document.to_string())
+}
+
+/// Routes whose inspection is another, before and after.
+fn changes(before: &Policy, after: &Policy) -> Vec<String> {
+    let mut changes = Vec::new();
+    for (old, new) in before.platforms.iter().zip(&after.platforms) {
+        for (was, is) in old.routes.iter().zip(&new.routes) {
+            let place = format!("{}{}", new.name, is.path);
+            let (was, is) = (&was.inspection, &is.inspection);
+            let parts = [("detection", was.detection, is.detection), ("rules", was.rules, is.rules)];
+            for (what, was, is) in parts.into_iter().filter(|(_, was, is)| was != is) {
+                changes.push(format!("{place}: {what} {} -> {}", was.name(), is.name()));
+            }
+        }
+    }
+    changes
+}
+
+/// The lines that differ, with their numbers.
+fn differing(before: &str, after: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let same = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
+    let least = old.len().min(new.len()) - same;
+    let end = old.iter().rev().zip(new.iter().rev()).take(least).take_while(|(old, new)| old == new).count();
+    let mut text = String::new();
+    let part = |lines: &[&str]| lines.get(same..lines.len() - end).unwrap_or_default().join("\n");
+    for (sign, lines) in [('-', part(&old)), ('+', part(&new))] {
+        for (line, number) in lines.lines().zip(same + 1..) {
+            let _ = writeln!(text, "  {number:>4} {sign} {line}");
+        }
+    }
+    text
+}
+
+/// Puts the file in force where a gate runs, and sees it written down.
+fn in_force(policy: &Policy, change: &Recorded) -> Result<String, Failure> {
+    let socket = &policy.server.control;
+    let args = json!({"by": change.by, "words": change.words});
+    match control::ask_with(socket, "changed", &args) {
+        Ok(answer) if answer.ok => {
+            Ok(format!("{}; written down in the decision log, as done by {}.\n", answer.message, change.by))
+        }
+        Ok(answer) => {
+            talk::say(&answer.message);
+            Err(Failure::because("the gate refused it; the file is as it was"))
+        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            let Some(path) = &policy.log.path else {
+                return Ok("No gate runs here: it takes effect at the next start. There is no decision log to write it down in.\n".to_owned());
+            };
+            let journal = Journal::open(&policy.log, &policy.server.name)
+                .map_err(|error| Failure::because(format!("cannot write {}: {}", path.display(), plain(&error))))?;
+            journal.record_change(change, moment::now());
+            journal.close();
+            Ok(format!(
+                "No gate runs here: it takes effect at the next start. Written down in {}, as done by {}.\n",
+                path.display(),
+                change.by
+            ))
+        }
+        Err(error) => Err(Failure::because(format!(
+            "no answer on {}: {}; the file is as it was",
+            socket.display(),
+            plain(&error)
+        ))),
+    }
+}
+
+/// Who does it: the person behind `sudo`, where there is one.
+fn who() -> String {
+    let named = |name: &str| std::env::var(name).ok().filter(|name| !name.is_empty());
+    named("SUDO_USER")
+        .or_else(|| named("USER"))
+        .or_else(|| named("LOGNAME"))
+        .unwrap_or_else(|| "an operator".to_owned())
+}
+
+/// The user that this process runs as.
+fn uid() -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata("/proc/self").ok().map(|own| own.uid())
+}
+
+/// Replaces a file whole, with the owner and the permissions that it has.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let home: PathBuf = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+    let facts = fs::metadata(path)?;
+    let mut file = tempfile::Builder::new().prefix(".portcullis-").tempfile_in(&home)?;
+    file.write_all(content)?;
+    file.as_file().set_permissions(facts.permissions())?;
+    let own = file.as_file().metadata()?;
+    if (own.uid(), own.gid()) != (facts.uid(), facts.gid()) {
+        chown(file.path(), Some(facts.uid()), Some(facts.gid()))?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    fs::File::open(&home)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"# what stands in front
+[waf]
+mode = "observe"
+
+[[platform]]
+name = "public"          # the site
+hosts = ["example.org"]
+upstreams = ["http://127.0.0.1:8080"]
+
+[[platform.route]]
+path = "/search/**"
+class = "search"
+[platform.route.waf]
+mode = "observe" # until Monday
+"#;
+
+    fn policy(text: &str) -> Policy {
+        let text = format!("{text}\n[[listener]]\nname = \"http\"\nbind = \"127.0.0.1:1\"\n");
+        Read::text("test".to_owned(), Path::new("test.toml"), text).settle().expect("in order")
+    }
+
+    #[test]
+    fn only_the_keys_change() {
+        let before = policy(TEXT);
+        let edited = |word: &str, mode: InspectionMode| {
+            let (platform, route) = place(&before, word).expect("a place");
+            let keys = keys(&before, (platform, route), mode == InspectionMode::Enforce, None).expect("keys");
+            edit(TEXT, (&before, platform, route), &keys, mode).expect("edited")
+        };
+        let route = edited("public/search/**", InspectionMode::Enforce);
+        assert_eq!(route, TEXT.replace("mode = \"observe\" # until", "mode = \"enforce\" # until"));
+        assert_eq!(changes(&before, &policy(&route)), ["public/search/**: detection observe -> enforce"]);
+        assert_eq!(differing(TEXT, &route).lines().count(), 2);
+
+        let platform = edited("public", InspectionMode::Enforce);
+        assert_eq!(changes(&before, &policy(&platform)), ["public/**: detection observe -> enforce"]);
+        assert!(platform.contains("# the site") && platform.contains("# until Monday"), "{platform}");
+        for line in TEXT.lines() {
+            assert!(platform.contains(line), "{line}\n{platform}");
+        }
+        assert!(place(&before, "members").is_err() && place(&before, "public/nowhere").is_err());
+        let enforced = policy(&route);
+        let (at, search) = place(&enforced, "public/search/**").expect("a place");
+        assert!(keys(&enforced, (at, search), true, None).is_err_and(|why| why.contains("observe")));
+        assert!(keys(&before, (0, None), true, Some(Part::Rules)).is_err());
+    }
+
+    #[test]
+    fn a_file_keeps_its_permissions() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("gate.toml");
+        fs::write(&path, "a").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("set");
+        replace(&path, b"b").expect("replaced");
+        assert_eq!(fs::read(&path).expect("read"), b"b");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(home.path()).expect("listed").count(), 1);
+    }
+}

@@ -1,0 +1,389 @@
+//! `portcullis tune`: what to leave out so that recorded requests would have passed, and what else would pass then.
+//!
+//! It cannot know whether a request was an attack; who reads the proposals does. It says how many visitors of which kind met
+//! the refusal, and it proposes the least that suffices: single rules or families, on single variables, on one route.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use portcullis_config::Exclusion;
+use serde_json::{Value, json};
+
+use super::open;
+use super::recorded::{Audience, Record};
+use super::trial::{Pair, Trials};
+use crate::args::Records;
+use crate::{Done, Failure, talk};
+
+/// Proposals that are made; those that most visitors met.
+const MOST_PROPOSALS: usize = 100;
+/// References that are named of each.
+const MOST_REFERENCES: usize = 5;
+
+/// Reads the log, and proposes.
+pub(crate) fn run(flags: &Records) -> Done {
+    let (policy, log, book) = open(flags)?;
+    let mut trials = Trials::new(policy);
+    let tuning = Tuning::of(&book.records, &mut trials);
+    if flags.json {
+        return talk::answer(
+            &serde_json::to_string_pretty(&tuning.value(&book.records, book.left)).unwrap_or_default(),
+        );
+    }
+    talk::answer(&tuning.text(&book.records, book.left, &log.display().to_string()))
+}
+
+/// The exclusions that would have let one record pass, and what else they would let pass of the others.
+pub(crate) fn narrowest(flags: &Records, reference: &str) -> Result<Option<String>, Failure> {
+    let (policy, _, book) = open(flags)?;
+    let mut trials = Trials::new(policy);
+    let Some(at) = book.records.iter().position(|record| record.reference == reference) else { return Ok(None) };
+    let Some(record) = book.records.get(at) else { return Ok(None) };
+    let mut tries = Tries::default();
+    let mut said = String::new();
+    match trials.again(record).and_then(|outcome| least(&mut trials, record, &outcome.pairs)) {
+        Err(why) => {
+            let _ = writeln!(said, "Exclusion  none can be tried: {why}.");
+        }
+        Ok(None) => {
+            let _ = writeln!(said, "Exclusion  no exclusion of single values lets it pass.");
+        }
+        Ok(Some(pairs)) => {
+            let group = Group { records: vec![at], pairs };
+            let proposal = group.test(&book.records, &mut trials, &mut tries);
+            let _ = writeln!(said, "Exclusion  {} on {}{}", proposal.list(), record.platform, record.route);
+            let _ = writeln!(said, "           {}", proposal.tested(&book.records));
+        }
+    }
+    Ok(Some(said))
+}
+
+/// All proposals, and what none can be made for.
+struct Tuning {
+    proposals: Vec<Proposal>,
+    /// Why records could not be tried, and how many.
+    untried: BTreeMap<String, usize>,
+    /// Records that no exclusion of single values lets pass.
+    stubborn: usize,
+    tried: usize,
+    more: usize,
+}
+
+/// Records that the same exclusions let pass.
+struct Group {
+    records: Vec<usize>,
+    pairs: BTreeSet<Pair>,
+}
+
+/// Exclusions for one route, tried.
+struct Proposal {
+    pairs: BTreeSet<Pair>,
+    /// Positions of the records that they are proposed for.
+    releases: Vec<usize>,
+    /// Of others that would pass, too.
+    also: Vec<usize>,
+    /// Others in which one of them has a part, and which are refused all the same.
+    stay: usize,
+    /// Why the configuration would not take them.
+    refused: Option<String>,
+}
+
+impl Tuning {
+    fn of(records: &[Record], trials: &mut Trials) -> Self {
+        let mut tuning = Self { proposals: Vec::new(), untried: BTreeMap::new(), stubborn: 0, tried: 0, more: 0 };
+        let mut groups: Vec<Group> = Vec::new();
+        let mut tries = Tries::default();
+        for (at, record) in records.iter().enumerate() {
+            let pairs = match tries.again(trials, record) {
+                Ok(pairs) => pairs,
+                Err(why) => {
+                    *tuning.untried.entry(why).or_default() += 1;
+                    continue;
+                }
+            };
+            tuning.tried += 1;
+            match tries.least(trials, record, &pairs) {
+                Err(why) => *tuning.untried.entry(why).or_default() += 1,
+                Ok(None) => tuning.stubborn += 1,
+                Ok(Some(pairs)) => {
+                    let same = |group: &&mut Group| group.pairs == pairs && group.is_on(records, record);
+                    match groups.iter_mut().find(same) {
+                        Some(group) => group.records.push(at),
+                        None => groups.push(Group { records: vec![at], pairs }),
+                    }
+                }
+            }
+        }
+        groups.sort_by_key(|group| std::cmp::Reverse((visitors(records, &group.records), group.records.len())));
+        tuning.more = groups.len().saturating_sub(MOST_PROPOSALS);
+        groups.truncate(MOST_PROPOSALS);
+        tuning.proposals = groups.iter().map(|group| group.test(records, trials, &mut tries)).collect();
+        tuning
+    }
+
+    fn value(&self, records: &[Record], left: usize) -> Value {
+        let references = |at: &[usize]| -> Vec<&str> {
+            at.iter().rev().take(MOST_REFERENCES).filter_map(|at| Some(records.get(*at)?.reference.as_str())).collect()
+        };
+        let proposals = self.proposals.iter().map(|proposal| {
+            let of = proposal.first(records);
+            json!({
+                "platform": of.map(|record| &record.platform),
+                "route": of.map(|record| &record.route),
+                "exclude": proposal.pairs.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "matched": proposal.samples(records),
+                "releases": {
+                    "records": proposal.releases.len(),
+                    "visitors": visitors(records, &proposal.releases),
+                    "audience": audiences(records, &proposal.releases).into_iter().collect::<BTreeMap<_, _>>(),
+                    "references": references(&proposal.releases),
+                },
+                "also_releases": {
+                    "records": proposal.also.len(),
+                    "visitors": visitors(records, &proposal.also),
+                    "references": references(&proposal.also),
+                },
+                "stay": proposal.stay,
+                "refused": proposal.refused,
+            })
+        });
+        json!({
+            "records": records.len(),
+            "older_left_out": left,
+            "tried": self.tried,
+            "proposals": proposals.collect::<Vec<_>>(),
+            "more_proposals": self.more,
+            "no_exclusion_suffices": self.stubborn,
+            "not_tried": self.untried.iter().map(|(why, count)| json!({"why": why, "records": count})).collect::<Vec<_>>(),
+        })
+    }
+
+    fn text(&self, records: &[Record], left: usize, log: &str) -> String {
+        let mut text = format!(
+            "{log}: {} requests refused by inspection, or that would have been; {} tried again\n",
+            records.len(),
+            self.tried
+        );
+        if left > 0 {
+            let _ = writeln!(
+                text,
+                "{left} older ones were left out: too many are recorded; --since names a later beginning"
+            );
+        }
+        for proposal in &self.proposals {
+            let Some(record) = proposal.first(records) else { continue };
+            let seen = visitors(records, &proposal.releases);
+            let audience: Vec<String> = audiences(records, &proposal.releases)
+                .into_iter()
+                .map(|(name, count)| format!("{count} {name}"))
+                .collect();
+            let _ = writeln!(
+                text,
+                "\n{}{}: {} of {seen} visitor{} ({})",
+                record.platform,
+                record.route,
+                counted(proposal.releases.len(), "request"),
+                if seen == 1 { "" } else { "s" },
+                audience.join(", ")
+            );
+            for (pair, part) in proposal.samples(records) {
+                let _ = writeln!(text, "  {pair:<34} such as {part:?}");
+            }
+            let _ = writeln!(text, "  exclude = [{}]", proposal.list());
+            let _ = writeln!(text, "  {}", proposal.tested(records));
+        }
+        if self.proposals.is_empty() {
+            text.push_str("\nThere is nothing to propose.\n");
+        }
+        if self.more > 0 {
+            let _ = writeln!(text, "\n{} more proposals that fewer visitors met", self.more);
+        }
+        if self.stubborn > 0 {
+            let _ =
+                writeln!(text, "\n{}: no exclusion of single values lets them pass", counted(self.stubborn, "request"));
+        }
+        for (why, count) in &self.untried {
+            let _ = writeln!(text, "\n{} not tried: {why}", counted(*count, "request"));
+        }
+        text
+    }
+}
+
+impl Group {
+    fn is_on(&self, records: &[Record], record: &Record) -> bool {
+        let first = self.records.first().and_then(|at| records.get(*at));
+        first.is_some_and(|first| (&first.platform, &first.route) == (&record.platform, &record.route))
+    }
+
+    /// Tries the exclusions as the configuration would hold them, on every record of the route in which one has a part.
+    fn test(&self, records: &[Record], trials: &mut Trials, tries: &mut Tries) -> Proposal {
+        let mut proposal =
+            Proposal { pairs: self.pairs.clone(), releases: Vec::new(), also: Vec::new(), stay: 0, refused: None };
+        let Some(first) = self.records.first().and_then(|at| records.get(*at)) else { return proposal };
+        let compiled = trials.route(first).and_then(|(mut inspection, _)| {
+            let exclusions: Vec<Exclusion> = self.pairs.iter().map(Pair::exclusion).collect();
+            inspection.exclude.extend(exclusions);
+            trials.inspector(&inspection)
+        });
+        let inspector = match compiled {
+            Ok(inspector) => inspector,
+            Err(why) => {
+                proposal.refused = Some(why);
+                return proposal;
+            }
+        };
+        for (at, record) in records.iter().enumerate().filter(|(_, record)| self.is_on(records, record)) {
+            let own = self.records.contains(&at);
+            let Ok(before) = tries.again(trials, record) else { continue };
+            if !own && before.is_disjoint(&self.pairs) {
+                continue;
+            }
+            let stopped = trials.put(&inspector, record, &super::trial::Without::default()).stopped;
+            match (own, stopped) {
+                (true, false) => proposal.releases.push(at),
+                (false, false) => proposal.also.push(at),
+                (_, true) => proposal.stay += 1,
+            }
+        }
+        proposal
+    }
+}
+
+impl Proposal {
+    fn first<'a>(&self, records: &'a [Record]) -> Option<&'a Record> {
+        records.get(*self.releases.first()?)
+    }
+
+    /// As a line of the configuration has them.
+    fn list(&self) -> String {
+        self.pairs.iter().map(|pair| format!("\"{pair}\"")).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Of each, a part that matched.
+    fn samples(&self, records: &[Record]) -> BTreeMap<String, String> {
+        let mut samples = BTreeMap::new();
+        for pair in &self.pairs {
+            let part = self.releases.iter().rev().filter_map(|at| records.get(*at)).find_map(|record| {
+                let hit = record.evidence.hits.iter().find(|hit| match &pair.what {
+                    super::trial::What::Rule(rule) => hit.rule == Some(*rule),
+                    super::trial::What::Family(family) => hit.family.as_ref() == Some(family),
+                })?;
+                Some(hit.part.shown())
+            });
+            samples.insert(pair.to_string(), part.unwrap_or_default());
+        }
+        samples
+    }
+
+    fn tested(&self, records: &[Record]) -> String {
+        if let Some(why) = &self.refused {
+            return format!("The configuration would not take it: {why}");
+        }
+        let mut said = format!("Tried: it lets {} pass", counted(self.releases.len(), "recorded request"));
+        match self.also.len() {
+            0 => said.push_str(" and no other that is recorded"),
+            also => {
+                let named: Vec<&str> = self
+                    .also
+                    .iter()
+                    .rev()
+                    .take(MOST_REFERENCES)
+                    .filter_map(|at| Some(records.get(*at)?.reference.as_str()))
+                    .collect();
+                let _ = write!(said, ", and {} BESIDE: {}", counted(also, "other"), named.join(", "));
+            }
+        }
+        if self.stay > 0 {
+            let _ = write!(said, "; {} in which it has a part are refused still", self.stay);
+        }
+        let read = |at: &&usize| records.get(**at).is_some_and(|record| record.evidence.unread);
+        let unread = self.releases.iter().chain(&self.also).filter(read).count();
+        if unread > 0 {
+            let _ = write!(said, "; of {unread} the body was never looked at");
+        }
+        said.push('.');
+        said
+    }
+}
+
+/// What was tried already: a flood of one request is tried once.
+#[derive(Default)]
+struct Tries {
+    again: BTreeMap<String, Result<BTreeSet<Pair>, String>>,
+    least: BTreeMap<String, Result<Option<BTreeSet<Pair>>, String>>,
+}
+
+impl Tries {
+    fn again(&mut self, trials: &mut Trials, record: &Record) -> Result<BTreeSet<Pair>, String> {
+        let outcome = || trials.again(record).map(|outcome| outcome.pairs);
+        self.again.entry(key(record)).or_insert_with(outcome).clone()
+    }
+
+    fn least(
+        &mut self,
+        trials: &mut Trials,
+        record: &Record,
+        pairs: &BTreeSet<Pair>,
+    ) -> Result<Option<BTreeSet<Pair>>, String> {
+        self.least.entry(key(record)).or_insert_with(|| least(trials, record, pairs)).clone()
+    }
+}
+
+/// What a trial depends on.
+fn key(record: &Record) -> String {
+    let Record { platform, route, method, host, path, .. } = record;
+    let evidence = String::from_utf8_lossy(&record.evidence.written()).into_owned();
+    format!("{platform}\n{route}\n{method}\n{host}\n{path}\n{evidence}")
+}
+
+/// The least that lets a record pass: of all that matched in it, what cannot be put back. None where even all of it does not
+/// suffice.
+fn least(trials: &mut Trials, record: &Record, pairs: &BTreeSet<Pair>) -> Result<Option<BTreeSet<Pair>>, String> {
+    let (_, inspector) = trials.route(record)?;
+    let stopped = |trials: &mut Trials, pairs: &BTreeSet<Pair>| {
+        let without = Trials::without(&inspector, pairs)?;
+        Ok::<_, String>(trials.put(&inspector, record, &without).stopped)
+    };
+    // Once something is left out, something else may be found: a score that was reached ends the search.
+    let mut all = pairs.clone();
+    for _ in 0..MOST_LAYERS {
+        if !stopped(trials, &all)? {
+            let mut kept = all.clone();
+            for pair in &all {
+                let mut fewer = kept.clone();
+                fewer.remove(pair);
+                if !stopped(trials, &fewer)? {
+                    kept = fewer;
+                }
+            }
+            return Ok(Some(kept).filter(|kept| !kept.is_empty()));
+        }
+        let without = Trials::without(&inspector, &all)?;
+        let before = all.len();
+        all.extend(trials.put(&inspector, record, &without).pairs);
+        if all.len() == before {
+            return Ok(None);
+        }
+    }
+    Ok(None)
+}
+
+/// How often what is found behind what was left out is added to it.
+const MOST_LAYERS: usize = 4;
+
+fn visitors(records: &[Record], at: &[usize]) -> usize {
+    at.iter().filter_map(|at| records.get(*at)).map(|record| &record.client).collect::<BTreeSet<_>>().len()
+}
+
+/// Distinct visitors of each audience.
+fn audiences(records: &[Record], at: &[usize]) -> Vec<(&'static str, usize)> {
+    let of = |audience: Audience| {
+        let own = at.iter().filter_map(|at| records.get(*at)).filter(|record| record.audience == audience);
+        own.map(|record| &record.client).collect::<BTreeSet<_>>().len()
+    };
+    Audience::ALL.into_iter().map(|audience| (audience.name(), of(audience))).filter(|(_, count)| *count > 0).collect()
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
