@@ -37,7 +37,7 @@ Examples:
   portcullis rehearse crowd.toml          An attack that did not happen, yet
   portcullis replay --config gate.toml access.log access.log.1.gz
                                           What the gate would have done to it
-  portcullis tune --since +24h            What to leave out, tried on the record
+  portcullis tune --since 24h             What to leave out, tried on the record
   portcullis waf report                   What observed rules would have refused
   portcullis waf promote public/search/** Let them refuse there
   portcullis explain 5Z7Q0C2M4N8KT        Why this request was refused
@@ -389,8 +389,8 @@ pub(crate) struct Records {
     /// Another decision log than that of the configuration.
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
-    /// Records from then on: RFC 3339, `HH:MM` today (UTC), or `+2h` for the last two hours.
-    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
+    /// Records from then on: RFC 3339, `HH:MM` today (UTC), or `2h` for the last two hours.
+    #[arg(long, value_name = "TIME", value_parser = since)]
     pub(crate) since: Option<Moment>,
     /// One JSON object, for programs.
     #[arg(long)]
@@ -569,6 +569,11 @@ fn rule(text: &str) -> Result<String, String> {
         Ok(number) => Ok(format!("r-{number}")),
         Err(_) => Err("expected a rule such as `r-81`; `portcullis rules list` names them".to_owned()),
     }
+}
+
+/// The beginning of what is looked at: a moment, or so long ago.
+fn since(text: &str) -> Result<Moment, String> {
+    duration(text).map(Moment::After).or_else(|_| Moment::parse(text))
 }
 
 /// A duration with its unit, as in the configuration.

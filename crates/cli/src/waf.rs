@@ -42,7 +42,7 @@ fn open(flags: &Records) -> Result<(Policy, PathBuf, recorded::Book), Failure> {
     };
     let now = moment::now();
     let since = flags.since.map(|since| match since {
-        // `+2h` is two hours back here: nobody asks for records of the future.
+        // `2h` is two hours back here: nobody asks for records of the future.
         Moment::After(span) => now.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
         other => other.resolve(now),
     });

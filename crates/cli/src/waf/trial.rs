@@ -253,6 +253,7 @@ fn show(detector: &Detector, record: &Record, findings: &mut Findings) {
                 let cookie = [&value.name.0[..], b"=", &value.value.0].concat();
                 detector.header(b"cookie", &cookie, findings);
             }
+            Place::Header => detector.header(&value.name.0, &value.value.0, findings),
             _ => detector.value(*place, &value.name.0, &value.value.0, findings),
         }
     }

