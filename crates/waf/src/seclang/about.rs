@@ -134,7 +134,7 @@ impl Program {
             Selector::Xml(XmlPath::Text) => Which::Place(Place::XML_TEXT),
             Selector::Xml(XmlPath::Attributes) => Which::Place(Place::XML_ATTRIBUTE),
         };
-        Ok(Aim { variable, which, count: false })
+        Ok(Aim::new(variable, which, false))
     }
 }
 

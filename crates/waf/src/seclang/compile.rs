@@ -694,7 +694,7 @@ fn gate(rule: &Compiled) -> Option<u16> {
 }
 
 impl Aim {
-    fn new(variable: Variable, which: Which, count: bool) -> Self {
+    pub(super) fn new(variable: Variable, which: Which, count: bool) -> Self {
         let bare = Self { variable, places: Places::default(), which, count };
         let mut found = Places::default();
         places(&bare).for_each(|place| found.insert(place));
