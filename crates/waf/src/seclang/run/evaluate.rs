@@ -232,7 +232,7 @@ impl Transaction {
             if gate.at >= at
                 && let Some(rule) = program.rules.get(gate.rule as usize)
                 && !(self.any_removed && self.removed.has(gate.rule as usize))
-                && rule.test.as_ref().is_some_and(|test| self.quickly(test) == Some(true))
+                && rule.test.as_ref().is_some_and(|test| self.quickly(program, test, gate.rule as usize) == Some(true))
             {
                 closed[nth / 64] |= 1 << (nth % 64);
                 at = gate.to;
@@ -328,7 +328,8 @@ impl Transaction {
         position: usize,
         work: Option<(usize, usize)>,
     ) -> bool {
-        if work.is_none() && rule.test.as_ref().is_some_and(|test| self.quickly(test) == Some(false)) {
+        if work.is_none() && rule.test.as_ref().is_some_and(|test| self.quickly(program, test, position) == Some(false))
+        {
             return false;
         }
         self.matched.clear();
@@ -526,13 +527,13 @@ impl Transaction {
     }
 
     /// The answer of a test that compares one number of TX or one count, without making a value of it.
-    fn quickly(&self, test: &Test) -> Option<bool> {
+    fn quickly(&self, program: &Program, test: &Test, position: usize) -> Option<bool> {
         let ([aim], Check::Constant(order, limit), 0, true) =
             (test.targets.as_slice(), &test.check, test.way, test.except.is_empty())
         else {
             return None;
         };
-        if !self.exclusions.is_empty() || !self.left_out.is_empty() {
+        if self.excluded(program, position, |_| true) {
             return None;
         }
         let number = match (&aim.which, aim.count) {
