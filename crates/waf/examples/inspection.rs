@@ -4,6 +4,9 @@
 //! With ROUNDS each is played so often and not timed, for tools that count instructions (`valgrind --tool=callgrind
 //! --toggle-collect=*play_round*`).
 //!
+//! Each is played again and again as it is, and then anew each time (other paths, cookies, words, members), since what was found
+//! in a value is kept for a while.
+//!
 //! The requests are those of the project's measurements beside other engines: a GET with 16 header fields and 5 cookies, a form
 //! of 1.8 kB, JSON of 10 kB with about 415 leaves, an upload of 100 kB.
 #![expect(
@@ -79,7 +82,7 @@ fn main() {
         program.filtered(),
         program.prefilter_memory() as f64 / 1048576.0
     );
-    for case in cases() {
+    for (nth, case) in cases(0).into_iter().enumerate() {
         if filter.as_ref().is_some_and(|filter| !case.name.contains(filter.as_str())) {
             continue;
         }
@@ -102,28 +105,50 @@ fn main() {
             (0..rounds).for_each(|_| play_round(&mut transaction, &program, &case));
             continue;
         }
-        let mut batches: Vec<f64> = (0..9)
-            .map(|_| {
-                // The kernel counts in ticks: a batch must take many of them.
-                let count = (60_000_000 / (case.body.len().min(10_000) * 80 + 20_000)).max(5);
-                let begun = cpu();
-                for _ in 0..count {
-                    play(&mut transaction, &program, &case);
-                }
-                (cpu() - begun) as f64 / 1e3 / count as f64
-            })
+        let others: Vec<Case> = (1..=if case.name == "multipart" { 20 } else { OTHERS })
+            .filter_map(|other| cases(other).into_iter().nth(nth))
             .collect();
-        batches.sort_by(f64::total_cmp);
+        let anew = batches(&mut transaction, &program, &others);
+        let case = [case];
+        let same = batches(&mut transaction, &program, &case);
+        let [case] = case;
         println!(
-            "{:>10}: {:8.1} us (middle {:8.1}), {} steps, score {}, {:?}, {told:?}",
+            "{:>10}: {:8.1} us (middle {:8.1}), anew each time {:8.1} us (middle {:8.1}), {} steps, score {}, {:?}, {told:?}",
             case.name,
-            batches[0],
-            batches[4],
+            same.0,
+            same.1,
+            anew.0,
+            anew.1,
             transaction.steps(),
             transaction.number("blocking_inbound_anomaly_score"),
             transaction.intervention().map(|it| (it.status, it.rule)),
         );
     }
+}
+
+/// Requests of one kind that differ: more than values are remembered.
+const OTHERS: u32 = 700;
+
+/// Microseconds of each request: the least of nine batches, and the middle one.
+fn batches(
+    transaction: &mut Transaction,
+    program: &Arc<portcullis_waf::seclang::Program>,
+    cases: &[Case],
+) -> (f64, f64) {
+    let length = cases.first().map_or(0, |case| case.body.len());
+    let mut batches: Vec<f64> = (0..9)
+        .map(|_| {
+            // The kernel counts in ticks: a batch must take many of them.
+            let count = (60_000_000 / (length.min(10_000) * 80 + 20_000)).max(5);
+            let begun = cpu();
+            for case in cases.iter().cycle().take(count) {
+                play(transaction, program, case);
+            }
+            (cpu() - begun) as f64 / 1e3 / count as f64
+        })
+        .collect();
+    batches.sort_by(f64::total_cmp);
+    (batches[0], batches[4])
 }
 
 /// Nanoseconds that this thread has had of a processor.
@@ -175,8 +200,8 @@ fn play(transaction: &mut Transaction, program: &Arc<portcullis_waf::seclang::Pr
     }
 }
 
-fn headers() -> Vec<(&'static str, String)> {
-    [
+fn headers(other: u32) -> Vec<(&'static str, String)> {
+    let mut headers = [
         ("Host", "www.example.org"),
         ("User-Agent", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"),
         ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
@@ -195,30 +220,45 @@ fn headers() -> Vec<(&'static str, String)> {
         ("Cookie", "session=8f14e45fceea167a5a36dedd4bea2543; csrf=Zm9vYmFyYmF6; theme=light; consent=analytics.no; visited=2026-11-20"),
     ]
     .map(|(name, value)| (name, value.to_owned()))
-    .to_vec()
+    .to_vec();
+    if other > 0 {
+        for (name, value) in &mut headers {
+            match *name {
+                "Cookie" => *value = value.replace("8f14e45f", &format!("{:08x}", other.wrapping_mul(2_654_435_761))),
+                "Referer" => value.push_str(&format!("page-{other}")),
+                _ => {}
+            }
+        }
+    }
+    headers
 }
 
-fn with_body(name: &'static str, kind: &str, body: Vec<u8>) -> Case {
-    let mut headers = headers();
+fn with_body(other: u32, name: &'static str, kind: &str, body: Vec<u8>) -> Case {
+    let mut headers = headers(other);
     headers.push(("Content-Type", kind.to_owned()));
     headers.push(("Content-Length", body.len().to_string()));
     Case { name, method: "POST", target: "/members/join".to_owned(), headers, body }
 }
 
-fn cases() -> Vec<Case> {
+/// The requests; those of one number differ from those of another in what visitors would do differently.
+fn cases(other: u32) -> Vec<Case> {
     let get = Case {
         name: "get",
         method: "GET",
-        target: "/news/2026/branch-meeting?page=2&sort=date&topic=housing".to_owned(),
-        headers: headers(),
+        target: match other {
+            0 => "/news/2026/branch-meeting?page=2&sort=date&topic=housing".to_owned(),
+            _ => format!("/news/2026/branch-meeting-{other}?page={other}&sort=date&topic=housing"),
+        },
+        headers: headers(other),
         body: Vec::new(),
     };
     let mut form = String::new();
     for field in 0..18 {
         let _ = write!(
             form,
-            "{}field_{field}=Some+ordinary+words+that+a+member+typed+here+number+{field}+and+a+few+more+of+them+for+length",
-            if field == 0 { "" } else { "&" }
+            "{}field_{field}=Some+ordinary+words+that+a+member+typed+here+number+{}+and+a+few+more+of+them+for+length",
+            if field == 0 { "" } else { "&" },
+            field + other
         );
     }
     let mut json = String::from("{\"members\":[");
@@ -227,11 +267,12 @@ fn cases() -> Vec<Case> {
             json,
             "{}{{\"id\":{member},\"name\":\"Member Number {member}\",\"email\":\"m{member}@example.org\",\"joined\":\"2024-05-17\",\"branch\":\"North West {}\"}}",
             if member == 0 { "" } else { "," },
-            member % 7
+            (member + other) % 7,
+            member = member + other * 100,
         );
     }
     json.push_str("]}");
-    let mut upload = b"--XbX\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nA picture of the hall\r\n--XbX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"hall.png\"\r\nContent-Type: image/png\r\n\r\n".to_vec();
+    let mut upload = format!("--XbX\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nA picture of the hall {other}\r\n--XbX\r\nContent-Disposition: form-data; name=\"file\"; filename=\"hall.png\"\r\nContent-Type: image/png\r\n\r\n").into_bytes();
     let mut state = 88_172_645_463_325_252u64;
     while upload.len() < 98_000 {
         state ^= state << 13;
@@ -244,14 +285,14 @@ fn cases() -> Vec<Case> {
         name: "sqli",
         method: "GET",
         target: "/news?id=1%27%20UNION%20SELECT%20password%20FROM%20users--%20-".to_owned(),
-        headers: headers(),
+        headers: headers(other),
         body: Vec::new(),
     };
     vec![
         get,
-        with_body("form", "application/x-www-form-urlencoded", form.into_bytes()),
-        with_body("json", "application/json", json.into_bytes()),
-        with_body("multipart", "multipart/form-data; boundary=XbX", upload),
+        with_body(other, "form", "application/x-www-form-urlencoded", form.into_bytes()),
+        with_body(other, "json", "application/json", json.into_bytes()),
+        with_body(other, "multipart", "multipart/form-data; boundary=XbX", upload),
         attack,
     ]
 }

@@ -668,14 +668,8 @@ fn distinct(sets: impl Iterator<Item = ByteSet>) -> Vec<ByteSet> {
 }
 
 /// Variables that are values of the request and that rules change nonetheless: by `ctl`, `setenv`, `setsid`, or by matching.
-const CHANGED: [Variable; 6] = [
-    Variable::ReqbodyProcessor,
-    Variable::RequestBody,
-    Variable::HighestSeverity,
-    Variable::SessionId,
-    Variable::UserId,
-    Variable::Env,
-];
+const CHANGED: [Variable; 5] =
+    [Variable::ReqbodyProcessor, Variable::HighestSeverity, Variable::SessionId, Variable::UserId, Variable::Env];
 
 /// The slot that a rule compares, if it does nothing but to skip others.
 fn gate(rule: &Compiled) -> Option<u16> {

@@ -81,7 +81,7 @@ impl Forms {
 }
 
 /// Kinds of values that are remembered; each other one is worked out again.
-const KINDS: usize = 256;
+const KINDS: usize = 1024;
 
 impl Plan {
     /// What is looked at while these gates are closed.
@@ -368,10 +368,18 @@ impl Transaction {
         }
         let mut any = false;
         if let Some((start, end)) = work {
+            // That they match is known; what of them is told in the log, kept by `capture`, or nobody's business.
+            let told = test.capture || rule.actions.log;
             for nth in start..end {
                 let Some((_, value, form)) = self.work.get(nth).copied() else { break };
-                if let Some(subject) = self.wanted(program, test, position, value, form) {
+                let Some(subject) = self.wanted(program, test, position, value, form) else { continue };
+                if told {
                     any |= self.ask(program, rule, test, subject, part);
+                } else {
+                    any = true;
+                    let value = self.store.piece_of(subject.form);
+                    self.matched.push(Matched { variable: subject.variable, name: subject.name, value });
+                    self.effects(program, &rule.actions);
                 }
             }
             return any;
