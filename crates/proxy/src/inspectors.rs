@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_config::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, Policy, Sensitivity, Waf};
-use portcullis_waf::seclang::Program;
+use portcullis_waf::seclang::{Pool, Program};
 use portcullis_waf::semantic::{Class, Detector, Sensitivity as Points, Settings, Target};
 
 use crate::rulebook;
@@ -44,6 +44,8 @@ impl Inspectors {
                 }
             }
         }
+        // Platforms that differ in levels and exclusions share what their rules have in common.
+        let mut pool = Pool::default();
         let mut routes = Vec::with_capacity(policy.platforms.len());
         for platform in &policy.platforms {
             let mut compiled = Vec::with_capacity(platform.routes.len());
@@ -54,7 +56,7 @@ impl Inspectors {
                     None => {
                         let shared = known.iter().find(|(inspection, _)| same_rules(inspection, &route.inspection));
                         let program = shared.and_then(|(_, inspector)| inspector.program.clone());
-                        let made = inspector(&policy.waf, &route.inspection, program);
+                        let made = inspector_with(&policy.waf, &route.inspection, program, &mut pool);
                         Arc::new(made.map_err(|words| format!("{}{}: {words}", platform.name, route.path))?)
                     }
                 };
@@ -94,10 +96,19 @@ fn same_rules(one: &Inspection, other: &Inspection) -> bool {
 /// # Errors
 /// What is wrong with the rules, in words: nothing, where the configuration was checked.
 pub fn inspector(waf: &Waf, inspection: &Inspection, shared: Option<Arc<Program>>) -> Result<Inspector, String> {
+    inspector_with(waf, inspection, shared, &mut Pool::default())
+}
+
+fn inspector_with(
+    waf: &Waf,
+    inspection: &Inspection,
+    shared: Option<Arc<Program>>,
+    pool: &mut Pool,
+) -> Result<Inspector, String> {
     let program = match (&waf.rules, inspection.rules, shared) {
         (None, ..) | (_, InspectionMode::Off, _) => None,
         (Some(_), _, Some(shared)) => Some(shared),
-        (Some(files), _, None) => Some(Arc::new(rulebook::program(files, inspection)?)),
+        (Some(files), _, None) => Some(Arc::new(rulebook::program(files, inspection, pool)?)),
     };
     let detection = (inspection.detection != InspectionMode::Off).then(|| {
         let sensitivity = match inspection.sensitivity {

@@ -10,7 +10,7 @@ use portcullis_waf::seclang::ast::{EngineMode, Source};
 use portcullis_waf::seclang::diagnostic::{Diagnostic, Refused};
 use portcullis_waf::seclang::parse::{Files, parse};
 use portcullis_waf::seclang::resolve::{RuleSet, resolve};
-use portcullis_waf::seclang::{Program, compile};
+use portcullis_waf::seclang::{Pool, Program, compile_with};
 
 /// The rules of a policy.
 ///
@@ -28,7 +28,7 @@ pub fn rules(files: &RuleFiles) -> Result<RuleSet, Refused> {
 ///
 /// # Errors
 /// What is wrong with them, in words: an exclusion of a rule that there is not, an expression that cannot be run.
-pub(crate) fn program(files: &RuleFiles, inspection: &Inspection) -> Result<Program, String> {
+pub(crate) fn program(files: &RuleFiles, inspection: &Inspection, pool: &mut Pool) -> Result<Program, String> {
     let mut sources: Vec<(String, String)> = Vec::with_capacity(files.order.len() + 3);
     sources.push(("what the gate assumes".to_owned(), ASSUMED.to_owned()));
     let content = |name: &String| files.files.iter().find(|(kept, _)| kept == name).map(|(_, bytes)| bytes.as_slice());
@@ -50,7 +50,7 @@ pub(crate) fn program(files: &RuleFiles, inspection: &Inspection) -> Result<Prog
     let rules = parse(&sources, &Remembered(files))
         .and_then(resolve)
         .map_err(|refused| said(&refused.sources, &refused.diagnostics))?;
-    let program = compile(&rules).map_err(|problems| said(&rules.sources, &problems))?;
+    let program = compile_with(&rules, pool).map_err(|problems| said(&rules.sources, &problems))?;
     if program.settings().mode == EngineMode::Off {
         return Err("the rule files switch all rules off (`SecRuleEngine Off`), and nothing of them would run: \
                     take that out, or say `rules_mode = \"off\"`"

@@ -2,21 +2,21 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::pool::{Expression, Listed};
 use super::program::Words;
 use crate::bytes::ByteSet;
 use crate::operator::addresses::Addresses;
-use crate::operator::phrases::Phrases;
 use crate::operator::regex::{Captures, Regex};
 use crate::operator::{encodings, numbers, sqli, words, xss};
 
 /// What is asked of a value.
 #[derive(Debug)]
 pub(crate) enum Check {
-    Rx(Regex),
-    RxGlobal(Regex),
-    /// With the phrases in lower case.
-    Phrases(Phrases, Vec<Vec<u8>>),
+    Rx(Expression),
+    RxGlobal(Expression),
+    Phrases(Listed),
     Address(Addresses),
     Text(Compare, Words),
     Number(Order, Words),
@@ -29,7 +29,7 @@ pub(crate) enum Check {
     UrlEncoding,
     Utf8,
     /// A number that its own digits check.
-    Document(fn(&[u8]) -> bool, Regex),
+    Document(fn(&[u8]) -> bool, Arc<Regex>),
     Always,
     Never,
 }
@@ -86,7 +86,7 @@ impl Check {
     /// Whether it holds of `value`, for checks whose argument is known, without what matched.
     pub(crate) fn could(&self, value: &[u8]) -> bool {
         match self {
-            Self::Rx(regex) | Self::RxGlobal(regex) => regex.is_match(value),
+            Self::Rx(rx) | Self::RxGlobal(rx) => rx.regex.is_match(value),
             Self::Text(_, words) => self.holds(value, words.plain().unwrap_or_default(), false, &mut Found::default()),
             _ => self.holds(value, &[], false, &mut Found::default()),
         }
@@ -98,21 +98,21 @@ impl Check {
         found.text = None;
         let part = match self {
             // Groups cost more than the match, which is told in the log even where no rule asks for it.
-            Self::Rx(regex) | Self::RxGlobal(regex) if !wanted => regex.find(value),
-            Self::Rx(regex) => {
-                let holds = regex.captures(value, &mut found.captures);
+            Self::Rx(rx) | Self::RxGlobal(rx) if !wanted => rx.regex.find(value),
+            Self::Rx(rx) => {
+                let holds = rx.regex.captures(value, &mut found.captures);
                 found.take();
                 return holds;
             }
-            Self::RxGlobal(regex) => {
+            Self::RxGlobal(rx) => {
                 let parts = &mut found.parts;
-                regex.captures_each(value, |captures| {
+                rx.regex.captures_each(value, |captures| {
                     parts.extend((0..GROUPS).filter_map(|group| captures.get(group)).map(Some));
                 });
                 found.parts.truncate(GROUPS);
                 return !found.parts.is_empty();
             }
-            Self::Phrases(phrases, _) => phrases.find(value),
+            Self::Phrases(listed) => listed.phrases.find(value),
             Self::Address(addresses) => return addresses.contains_text(value),
             Self::Text(compare, _) => match compare {
                 Compare::Equal => return words::equals(value, argument),

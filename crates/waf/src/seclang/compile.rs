@@ -10,6 +10,7 @@ use super::check::{Check, Compare, Order};
 use super::classes::{Classes, Classing};
 use super::diagnostic::Diagnostic;
 use super::places::{Made, Place, Places};
+use super::pool::{Expression, Pool};
 use super::prefilter::{self, Needs, Prefilter, Rules};
 use super::program::{
     Aim, Amount, Compiled, Does, Exclusion, Gate, Named, Phase, Program, Row, Settings, Test, Then, To, Way, Which,
@@ -19,7 +20,6 @@ use super::resolve::{RuleSet, Step};
 use crate::bytes::ByteSet;
 use crate::operator::addresses::Addresses;
 use crate::operator::numbers;
-use crate::operator::phrases::Phrases;
 use crate::operator::regex::{Options, Regex};
 use crate::transform::Transformation;
 
@@ -33,7 +33,15 @@ const MOST_NAMES: usize = 8_192;
 /// # Errors
 /// With everything that cannot be run as it stands: expressions that need more than linear time, labels that are nowhere.
 pub fn compile(rules: &RuleSet) -> Result<Program, Vec<Diagnostic>> {
-    let mut compiler = Compiler::new();
+    compile_with(rules, &mut Pool::default())
+}
+
+/// Compiles rules that share what they have in common with others that were compiled with the same pool.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with(rules: &RuleSet, pool: &mut Pool) -> Result<Program, Vec<Diagnostic>> {
+    let mut compiler = Compiler::new(pool);
     compiler.settings(&rules.settings);
     let heads: Vec<&ast::Rule> = rules
         .steps
@@ -107,7 +115,8 @@ fn spelled(text: &Text) -> Vec<u8> {
     out
 }
 
-struct Compiler {
+struct Compiler<'a> {
+    pool: &'a mut Pool,
     problems: Vec<Diagnostic>,
     ways: Vec<Way>,
     /// Of each way, the bytes that it or one before it changes.
@@ -122,9 +131,10 @@ struct Compiler {
     used: Vec<bool>,
 }
 
-impl Compiler {
-    fn new() -> Self {
+impl<'a> Compiler<'a> {
+    fn new(pool: &'a mut Pool) -> Self {
         let mut compiler = Self {
+            pool,
             problems: Vec::new(),
             ways: vec![Way {
                 before: 0,
@@ -234,7 +244,7 @@ impl Compiler {
             Selector::All => Which::All,
             Selector::Name(name) if target.variable == Variable::Tx => Which::Slot(self.slot(name, Some(target.span))),
             Selector::Name(name) => Which::Name(name.to_ascii_lowercase().into()),
-            Selector::Regex(text) => Which::Regex(Arc::new(self.regex(text, SELECTOR, target.span)?)),
+            Selector::Regex(text) => Which::Regex(self.regex(text, SELECTOR, target.span)?),
             Selector::Xml(XmlPath::Text) => Which::Place(Place::XML_TEXT),
             Selector::Xml(XmlPath::Attributes) => Which::Place(Place::XML_ATTRIBUTE),
         };
@@ -247,9 +257,13 @@ impl Compiler {
         }
     }
 
-    fn regex(&mut self, text: &str, options: Options, span: ast::Span) -> Option<Regex> {
-        match Regex::compile_with(text, options) {
-            Ok(regex) => Some(regex),
+    fn regex(&mut self, text: &str, options: Options, span: ast::Span) -> Option<Arc<Regex>> {
+        Some(self.expression(text, options, span)?.regex)
+    }
+
+    fn expression(&mut self, text: &str, options: Options, span: ast::Span) -> Option<Expression> {
+        match self.pool.expression(text, options) {
+            Ok(expression) => Some(expression),
             Err(refused) => {
                 self.refuse(span, format!("this expression cannot be run: {}", refused.reason));
                 None
@@ -272,13 +286,11 @@ impl Compiler {
                     );
                     return None;
                 };
-                let regex = self.regex(&text, Options { groups: capture, ..Options::default() }, span)?;
-                if matches!(operator, Operator::Rx(_)) { Check::Rx(regex) } else { Check::RxGlobal(regex) }
+                let expression = self.expression(&text, Options { groups: capture, ..Options::default() }, span)?;
+                if matches!(operator, Operator::Rx(_)) { Check::Rx(expression) } else { Check::RxGlobal(expression) }
             }
-            Operator::Pm(phrases) => match Phrases::compile(phrases) {
-                Ok(compiled) => {
-                    Check::Phrases(compiled, phrases.iter().map(|phrase| phrase.to_ascii_lowercase()).collect())
-                }
+            Operator::Pm(phrases) => match self.pool.phrases(phrases) {
+                Ok(listed) => Check::Phrases(listed),
                 Err(_) => {
                     self.refuse(span, "these are more phrases than one automaton has room for");
                     return None;
@@ -727,10 +739,8 @@ fn needs(test: &Test) -> Option<Needs> {
         return Some(Needs::new());
     }
     let needs: Needs = match &test.check {
-        Check::Rx(regex) | Check::RxGlobal(regex) => {
-            regex.required().all.into_iter().map(|set| set.into_iter().map(Vec::from).collect()).collect()
-        }
-        Check::Phrases(_, phrases) => vec![phrases.iter().filter(|phrase| !phrase.is_empty()).cloned().collect()],
+        Check::Rx(expression) | Check::RxGlobal(expression) => (*expression.needs).clone(),
+        Check::Phrases(listed) => (*listed.needs).clone(),
         Check::Sqli => vec![SQLI.iter().map(|byte| vec![byte]).collect()],
         Check::Xss => vec![XSS.iter().map(|byte| vec![byte]).collect()],
         Check::Text(

@@ -9,12 +9,14 @@ mod compile;
 pub mod diagnostic;
 pub mod parse;
 mod places;
+mod pool;
 mod prefilter;
 mod program;
 pub mod resolve;
 mod run;
 
 pub use about::{Family, LeftOut, Meant, Stood, target};
-pub use compile::compile;
+pub use compile::{compile, compile_with};
+pub use pool::Pool;
 pub use program::{Program, Settings};
 pub use run::{Bounds, Clock, Intervention, MATCHED_TARGETS, Match, Peer, Transaction};

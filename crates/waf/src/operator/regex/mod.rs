@@ -52,7 +52,8 @@ impl Default for Options {
 #[derive(Debug, Clone)]
 pub struct Regex {
     program: meta::Regex,
-    hir: Arc<Hir>,
+    /// What it was compiled from; none where that was let go of.
+    source: Option<Arc<Hir>>,
     circumflex: Circumflex,
 }
 
@@ -104,7 +105,7 @@ impl Regex {
                 "its program is larger than {PROGRAM_BYTES} bytes, since counted repetitions are written out"
             ),
         })?;
-        Ok(Self { program, hir, circumflex: parsed.circumflex })
+        Ok(Self { program, source: Some(hir), circumflex: parsed.circumflex })
     }
 
     /// Whether `value` contains a match.
@@ -160,10 +161,17 @@ impl Regex {
         }
     }
 
-    /// What every match contains.
+    /// What every match contains; nothing is known where the source was let go of.
     #[must_use]
     pub fn required(&self) -> Required {
-        required::of(&self.hir)
+        self.source.as_deref().map(required::of).unwrap_or_default()
+    }
+
+    /// The same without what it was compiled from, which [`Regex::required`] alone needs.
+    #[must_use]
+    pub fn without_source(mut self) -> Self {
+        self.source = None;
+        self
     }
 
     /// Memory of the program, in bytes, without scratch space.
@@ -378,7 +386,7 @@ mod tests {
         let largest = (1..).find(|&step| Regex::compile(&pattern(step * 200)).is_err()).unwrap() * 200 - 200;
         let nfa = regex_automata::nfa::thompson::Compiler::new()
             .configure(regex_automata::nfa::thompson::Config::new().utf8(false))
-            .build_from_hir(&Regex::compile(&pattern(largest)).unwrap().hir)
+            .build_from_hir(Regex::compile(&pattern(largest)).unwrap().source.as_deref().unwrap())
             .unwrap();
         let config = regex_automata::hybrid::dfa::Config::new();
         let needed = config.get_minimum_cache_capacity(&nfa).unwrap();
