@@ -13,7 +13,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use portcullis_waf::semantic::{Detector, Findings, Place, Settings};
+use portcullis_waf::semantic::{Class, Detector, Findings, Place, Settings};
 
 /// Microseconds for a clean GET, megabytes a second for bodies, microseconds for the worst input.
 const BOUNDS: (f64, f64, f64) = (5.0, 500.0, 10_000.0);
@@ -58,6 +58,8 @@ fn main() -> ExitCode {
         good &= rate >= BOUNDS.1;
     }
 
+    // Nothing is told, and so nothing is blocked: every lexer reads to the end of every layer.
+    let patient = Detector::new(Settings { allowed: Class::ALL.to_vec(), ..Settings::default() });
     let mut worst: Vec<_> = inputs()
         .into_iter()
         .filter(|_| wanted("worst"))
@@ -65,7 +67,7 @@ fn main() -> ExitCode {
             let slowest = [Place::Query, Place::Body, Place::Header, Place::File].map(|place| {
                 best(3, || {
                     findings.clear();
-                    detector.value(place, b"url", &text, &mut findings);
+                    patient.value(place, b"url", &text, &mut findings);
                 })
             });
             let slowest = slowest.into_iter().fold(0.0, f64::max);

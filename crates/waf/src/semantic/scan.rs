@@ -78,27 +78,29 @@ pub(super) fn in_word(byte: u8) -> bool {
 }
 
 /// Looks at every byte once, and at words that begin as one of the table does once more. Where words begin is found for
-/// eight bytes at a time, because a branch for each word would cost more than all the rest.
+/// sixty-four bytes at a time, because a branch for each byte, or for each few, would cost more than all the rest.
 pub(super) fn scan(text: &[u8]) -> Seen {
     let mut seen = Seen::default();
-    let (chunks, rest) = text.as_chunks::<8>();
+    // The letters of the chunk before, as far as they matter: whether its last byte is one.
     let mut before = 0;
-    for (index, chunk) in chunks.iter().enumerate() {
-        let found = chunk.iter().fold(0, |all, byte| all | class(*byte));
-        seen.bytes |= found;
-        // Any sixteen in a row have such a part.
-        seen.gap |= found & !(has::SPACE | has::LINE) == 0;
-        let letters = letters(u64::from_le_bytes(*chunk));
-        let mut starts = letters & !(letters << 8 | before);
-        before = letters >> 56;
-        while starts != 0 {
-            seen.words |= word(text, index * 8 + (starts.trailing_zeros() / 8) as usize);
-            starts &= starts - 1;
+    let (blocks, rest) = text.as_chunks::<64>();
+    for (index, block) in blocks.iter().enumerate() {
+        let mut starts = 0;
+        for (number, chunk) in block.as_chunks::<8>().0.iter().enumerate() {
+            starts |= begins(chunk, &mut before, &mut seen) << (8 * number);
         }
+        words(text, index * 64, starts, &mut seen);
     }
     let offset = text.len() - rest.len();
+    let (chunks, tail) = rest.as_chunks::<8>();
+    let mut starts = 0;
+    for (number, chunk) in chunks.iter().enumerate() {
+        starts |= begins(chunk, &mut before, &mut seen) << (8 * number);
+    }
+    words(text, offset, starts, &mut seen);
+    let offset = text.len() - tail.len();
     let mut inside = before != 0;
-    for (index, byte) in rest.iter().enumerate() {
+    for (index, byte) in tail.iter().enumerate() {
         let found = class(*byte);
         seen.bytes |= found;
         let letter = found & (has::LETTER | has::UNDERSCORE) != 0;
@@ -108,6 +110,29 @@ pub(super) fn scan(text: &[u8]) -> Seen {
         inside = letter;
     }
     seen
+}
+
+/// Takes eight bytes into account, and says at which of them words begin: one bit each.
+#[inline(always)]
+fn begins(chunk: &[u8; 8], before: &mut u64, seen: &mut Seen) -> u64 {
+    let found = chunk.iter().fold(0, |all, byte| all | class(*byte));
+    seen.bytes |= found;
+    // Any sixteen in a row have such a part.
+    seen.gap |= found & !(has::SPACE | has::LINE) == 0;
+    let letters = letters(u64::from_le_bytes(*chunk));
+    let starts = letters & !(letters << 8 | *before);
+    *before = letters >> 56;
+    // The high bit of each byte, side by side.
+    (starts >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
+/// Looks at the words that begin where a bit is set, counted from an offset.
+#[inline(always)]
+fn words(text: &[u8], offset: usize, mut starts: u64, seen: &mut Seen) {
+    while starts != 0 {
+        seen.words |= word(text, offset + starts.trailing_zeros() as usize);
+        starts &= starts - 1;
+    }
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -162,6 +187,14 @@ fn known_word(text: &[u8], start: usize, known: Kinds, length: usize, event: boo
     if event && end - start > 4 {
         kinds |= words::EVENT;
     }
+    // What sentences have: next to nothing is left of it there.
+    if kinds & !IN_SENTENCES == 0
+        && text.get(end) == Some(&b' ')
+        && text.get(end + 1).is_some_and(u8::is_ascii_alphabetic)
+        && known & words::DASHED == 0
+    {
+        return 0;
+    }
     // The names of headers and of a few others have dashes in them.
     if known & words::DASHED != 0 && text.get(end) == Some(&b'-') {
         let dashed = rest.iter().take(32).take_while(|byte| in_word(**byte) || **byte == b'-').count();
@@ -170,6 +203,10 @@ fn known_word(text: &[u8], start: usize, known: Kinds, length: usize, event: boo
     }
     if kinds == 0 { 0 } else { plausible(kinds, text, start, end) }
 }
+
+/// Kinds of words that have a sign behind them where they mean something.
+const IN_SENTENCES: Kinds =
+    words::HEADER | words::SCHEME | words::DIRECTORY | words::SCRIPT_SINK | words::SCRIPT_GLOBAL | words::SCRIPT_NAME;
 
 /// What a word could be where it stands: of what it is, what its neighbours leave. Prose leaves next to nothing.
 fn plausible(kinds: Kinds, text: &[u8], start: usize, end: usize) -> Kinds {
@@ -221,6 +258,8 @@ fn plausible(kinds: Kinds, text: &[u8], start: usize, end: usize) -> Kinds {
     );
     // Blanks were skipped, and line ends are among them. A list, an address or an assignment goes on behind it, not a command.
     let listed = matches!(adjacent, b',' | b':' | b'=' | b'(' | b']' | b'*') && previous != b'{';
+    // A word alone is one, and no command that tells anything.
+    let listed = listed || start == 0 && end == text.len() && kinds & (words::COMMAND | words::COMMAND_WINDOWS) == 0;
     let lined = || text.get(before..start).is_some_and(|blank| memchr::memchr2(b'\n', b'\r', blank).is_some());
     if !listed && (command || lined()) {
         keep |= words::COMMAND | words::COMMAND_WEAK | words::COMMAND_WINDOWS;
