@@ -106,6 +106,7 @@ fn call(text: &[u8], open: usize, report: &mut Report) {
     let argument = skip_space(text, open + 1);
     let first = at(text, argument);
     let inner = part(text, open + 1, open + 120);
+    let inner = part(inner, 0, memchr::memchr(b')', inner).unwrap_or(inner.len()));
     let deed = DEEDS.iter().any(|known| name.eq_ignore_ascii_case(known));
     let ticks = first == b'`';
     let quoted = matches!(first, b'"' | b'\'' | b'`' | b'$' | b'@' | b'[')

@@ -2,7 +2,7 @@
 
 use super::finding::{Class, Look, Place, Report};
 use super::scan::{has, in_word};
-use super::text::{any, at, begins, find, from, part, skip_space, word};
+use super::text::{Names, any, at, begins, find, from, part, skip_space, word};
 use super::words::{self, DIRECTORY, NOSQL};
 
 pub(super) fn look(look: &Look<'_>, report: &mut Report) {
@@ -56,42 +56,59 @@ fn ldap(text: &[u8], report: &mut Report) {
     }
 }
 
+/// Axes of XPath.
+static AXES: Names = Names::new(&[
+    b"child::",
+    b"descendant::",
+    b"descendant-or-self::",
+    b"ancestor::",
+    b"parent::",
+    b"following::",
+    b"preceding::",
+    b"following-sibling::",
+    b"self::node()",
+    b"attribute::",
+]);
+
+/// Whether the word before two colons is where a step of a path could begin; XPath knows lower case only.
+fn is_axis(text: &[u8], mark: usize) -> bool {
+    let name = |byte: &u8| byte.is_ascii_lowercase() || *byte == b'-';
+    let length = part(text, 0, mark).iter().rev().take_while(|byte| name(byte)).count();
+    let start = mark - length;
+    let before = if start == 0 { b'/' } else { at(text, start - 1) };
+    length >= 4 && matches!(before, b'/' | b'(' | b'[' | b'|' | b',' | b'=' | b'@' | b' ' | b'*')
+}
+
+/// Functions of XPath, as they are called in attacks.
+static CALLED: Names = Names::new(&[
+    b"string-length(",
+    b"count(/",
+    b"name(/",
+    b"name(parent",
+    b"substring(/",
+    b"substring(name(",
+    b"starts-with(",
+    b"position()",
+    b"doc(\"",
+    b"doc('",
+    b"doc-available(",
+]);
+
+/// Steps of a path that no other path has.
+static STEPS: Names = Names::new(&[b"//*", b"/*[", b"]|", b"] |", b"']/", b"\"]/", b"/text()", b"/node()"]);
+
 /// `' or count(/child::node())=1`, `'] | //user/*[`: an expression over a document.
 fn xpath(text: &[u8], report: &mut Report) {
-    let axes = any(
-        text,
-        &[
-            b"child::",
-            b"descendant::",
-            b"descendant-or-self::",
-            b"ancestor::",
-            b"parent::",
-            b"following::",
-            b"preceding::",
-            b"following-sibling::",
-            b"self::node()",
-            b"attribute::",
-        ],
-    );
-    let called = any(
-        text,
-        &[
-            b"string-length(",
-            b"count(/",
-            b"name(/",
-            b"name(parent",
-            b"substring(/",
-            b"substring(name(",
-            b"starts-with(",
-            b"position()",
-            b"doc(\"",
-            b"doc('",
-            b"doc-available(",
-        ],
-    );
+    let axes = AXES.in_text(text) && memchr::memmem::find_iter(text, b"::").any(|mark| is_axis(text, mark));
+    let called = CALLED.in_text(text);
     let broken = text.iter().any(|byte| matches!(byte, b'\'' | b'"' | b']'));
-    let path = any(text, &[b"//*", b"/*[", b"]|", b"] |", b"']/", b"\"]/", b"/text()", b"/node()"]);
-    let union = memchr::memchr_iter(b'|', text).any(|bar| from(text, skip_space(text, bar + 1)).starts_with(b"//"));
+    let path = STEPS.in_text(text);
+    // In code, a comment may stand behind a bar, on the next line.
+    let union = memchr::memchr_iter(b'|', text).any(|bar| {
+        let next = bar + 1 + from(text, bar + 1).iter().take_while(|byte| **byte == b' ').count();
+        from(text, next).starts_with(b"//")
+            && (in_word(at(text, next + 2)) || matches!(at(text, next + 2), b'*' | b'@'))
+    });
     let score = match () {
         () if axes && (called || broken || path) => 5,
         () if called && path => 5,

@@ -180,8 +180,8 @@ fn known_word(text: &[u8], start: usize, known: Kinds, length: usize, event: boo
     let rest = text.get(start..).unwrap_or_default();
     let end = if length < 8 { start + length } else { start + rest.iter().take_while(|byte| in_word(**byte)).count() };
     let mut kinds = match length {
-        8 if known & words::LONG != 0 => text.get(start..end).map_or(0, words::kinds),
-        8 => 0,
+        8 if end - start > 8 && known & words::LONG != 0 => text.get(start..end).map_or(0, words::kinds),
+        8 if end - start > 8 => 0,
         _ => known & !(words::LONG | words::DASHED),
     };
     if event && end - start > 4 {

@@ -166,7 +166,10 @@ fn call(text: &[u8], open: usize, brackets: &Brackets, report: &mut Report) {
         {
             report.add(Class::Script, 5, (start.saturating_sub(9), open + 24), "writes into the page");
         }
-    } else if at(text, open) == b'`' && begins(from(text, start.saturating_sub(9)), b"document.") {
+    } else if at(text, open) == b'`'
+        && (name.eq_ignore_ascii_case(b"write") || name.eq_ignore_ascii_case(b"writeln"))
+        && begins(from(text, start.saturating_sub(9)), b"document.")
+    {
         report.add(Class::Script, 5, (start.saturating_sub(9), open + 24), "writes into the page");
     }
 }
@@ -290,7 +293,9 @@ fn computed(text: &[u8], open: usize, start: usize, end: usize, report: &mut Rep
     let global = words::kinds(name) & SCRIPT_GLOBAL != 0;
     let chained = matches!(at(text, object_end.wrapping_sub(1)), b']' | b')');
     let first = at(inner, skip_space(inner, 0));
-    let string = matches!(first, b'"' | b'\'' | b'`' | b'/' | b'\\' | b'(' | b'[' | b'!' | b'+');
+    let string = matches!(first, b'"' | b'\'' | b'`' | b'/' | b'\\' | b'(' | b'[' | b'!' | b'+')
+        // `[![picture](…)](…)`
+        && !(inner.starts_with(b"![") && at(inner, 2) != b']');
     let made = string
         && (memchr::memchr2(b'+', b'\\', inner).is_some()
             || find(inner, b"source").is_some()

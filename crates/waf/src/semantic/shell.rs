@@ -40,6 +40,8 @@ struct Command {
     /// The first byte behind its name.
     end: usize,
     echo: bool,
+    /// In lower case, as systems that know ticks have it.
+    lower: bool,
 }
 
 /// Commands that need no argument to tell something.
@@ -179,7 +181,7 @@ fn command(text: &[u8], position: usize) -> Option<Command> {
     let echo = bare.eq_ignore_ascii_case(b"echo")
         || bare.eq_ignore_ascii_case(b"type")
         || bare.eq_ignore_ascii_case(b"printf");
-    Some(Command { kinds: if known { kinds } else { COMMAND }, path, hidden, telling, end: next, echo })
+    Some(Command { kinds: if known { kinds } else { COMMAND }, path, hidden, telling, end: next, echo, lower })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -317,6 +319,11 @@ fn separated(text: &[u8], report: &mut Report) {
             }
             (b'\n' | b'\r', _) => (Mark::Line, 1),
             (b'\\', b'n' | b'r') => (Mark::Escaped, 2),
+            // A fence around code, with the name of its language.
+            (b'`', b'`') if is_fence(text, position) => {
+                position += 3;
+                continue;
+            }
             (b'`', _) => (Mark::Tick, 1),
             (b'$', b'(') => (Mark::Substitution, 2),
             (b'<' | b'>', b'(') => (Mark::Substitution, 2),
@@ -345,6 +352,17 @@ fn separated(text: &[u8], report: &mut Report) {
             position = reached.max(position);
         }
     }
+}
+
+/// Whether three ticks, the name of a shell and the end of the line stand here: what follows are lines, and read as such.
+fn is_fence(text: &[u8], position: usize) -> bool {
+    let begins_line = position == 0 || at(text, position - 1) == b'\n';
+    let rest = from(text, position + 3);
+    let name = rest.iter().take_while(|byte| byte.is_ascii_lowercase()).count();
+    begins_line
+        && at(text, position + 2) == b'`'
+        && [&b"sh"[..], b"bash", b"zsh", b"shell", b"console"].contains(&part(rest, 0, name))
+        && matches!(at(rest, name), b'\n' | b'\r')
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -398,6 +416,8 @@ fn behind(text: &[u8], start: usize, next: usize, mark: Mark, report: &mut Repor
         (Mark::Substitution, Arguments::None) if !(strong || command.telling) => 3,
         (Mark::Substitution, Arguments::Prose) => 5,
         (Mark::Substitution, _) => 6,
+        // A word in ticks is how people write a name of code. What tells nothing alone harms nobody alone.
+        (Mark::Tick, Arguments::None) if !(command.telling && command.lower || command.path || command.hidden) => 3,
         (Mark::Tick, _) => {
             let sure = opens
                 || start < 3
@@ -431,7 +451,10 @@ fn behind(text: &[u8], start: usize, next: usize, mark: Mark, report: &mut Repor
                     part(tail, 0, 16),
                     &[b"view", b"user", b"localgroup", b"share", b"use ", b"start", b"accounts", b"config"],
                 );
-            let redirected = memchr::memchr3(b'>', b'|', b'`', tail).is_some() || find(tail, b"$(").is_some();
+            // A line of prose has a word in ticks, or a table's bar.
+            let lined = matches!(mark, Mark::Line | Mark::Escaped);
+            let redirected = any(tail, &[b"$(", b">/", b"> /", b">>"])
+                || !lined && memchr::memchr3(b'>', b'|', b'`', tail).is_some();
             let windows = command.kinds & COMMAND_WINDOWS != 0 && any(tail, &[b" c:\\", b":\\"]);
             let known = net || windows || redirected && (strong || command.echo);
             (5 * u8::from(known)).max(3 * u8::from(strong))

@@ -106,7 +106,7 @@ pub(super) fn kinds(word: &[u8]) -> Kinds {
     }
     let known = entry(key, place);
     match word.len() {
-        ..8 => known & !(LONG | DASHED),
+        ..=8 => known & !(LONG | DASHED),
         _ if known & LONG != 0 => whole(word),
         _ => 0,
     }
@@ -126,7 +126,7 @@ fn whole(word: &[u8]) -> Kinds {
 }
 
 /// What the word is that begins with these bytes, whose letters are in lower case and whose bytes behind the word are 0: all
-/// of it where it is shorter than eight. Also [`LONG`] and [`DASHED`], which say that there is more to look at.
+/// of it where it is no longer than eight. Also [`LONG`] and [`DASHED`], which say that there is more to look at.
 #[inline(always)]
 pub(super) fn beginning(key: u64) -> Kinds {
     let place = place(key);
@@ -145,7 +145,7 @@ fn entry(key: u64, place: usize) -> Kinds {
     }
 }
 
-/// Of the beginning of a word: some word of at least eight letters begins so.
+/// Of the beginning of a word: some word of more than eight letters begins so.
 pub(super) const LONG: Kinds = 1 << 30;
 /// Of the beginning of a word: some word that has a dash begins so, before the dash.
 pub(super) const DASHED: Kinds = 1 << 31;
@@ -201,10 +201,10 @@ const fn build() -> Table {
             }
             at += 1;
         }
-        let mut beginning = if at >= 8 { LONG } else { 0 };
+        let mut beginning = if at > 8 || at == 8 && at < word.len() { LONG } else { 0 };
         if at < word.len() {
             beginning |= DASHED;
-        } else if at < 8 {
+        } else if at <= 8 {
             beginning = kinds;
         }
         table = table.with(key, beginning, !is_common(word));

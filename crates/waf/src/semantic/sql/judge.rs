@@ -114,7 +114,8 @@ impl Judge<'_> {
             Kind::Comment => {
                 let comment = self.text.get(token.start as usize..).unwrap_or_default();
                 // A comment ends the statement. What stands before it is a name, not a sentence.
-                let short = before.len() <= 40 && !before.contains(&b'\n');
+                let words = before.trim_ascii().split(|byte| *byte == b' ').filter(|word| !word.is_empty()).count();
+                let short = before.len() <= 40 && words < 4 && !before.contains(&b'\n');
                 let tail = comment.len() <= 12;
                 let score = match (short, tail) {
                     (true, true) => 5,
@@ -225,6 +226,8 @@ impl Judge<'_> {
             && ["limit", "order", "group", "union", "into"].iter().any(|word| self.is(next, word.as_bytes()));
         match left {
             Operand::Call if strong => Some((5, next, "a condition that calls a function of the database")),
+            // `' or 'x`: true for no database, where `' or '1` is for some.
+            Operand::Open if closes && !self.true_text(next.saturating_sub(1)) => Some((3, next, why)),
             Operand::Literal | Operand::Open if closes && (ends || clause) => Some((5, next, why)),
             Operand::Literal if comment || clause => Some((if logic && behind_name { 3 } else { 5 }, next, why)),
             Operand::Name if closes && (comment || clause) => Some((5, next, why)),
@@ -232,6 +235,13 @@ impl Judge<'_> {
             Operand::Literal if first && ends && !logic => Some((3, next, why)),
             _ => None,
         }
+    }
+
+    /// Whether a string begins with a number, which makes it true for some.
+    fn true_text(&self, at: usize) -> bool {
+        let inner = self.bytes(at).get(1..).unwrap_or_default();
+        let first = inner.iter().find(|byte| !matches!(byte, 0..=b' ' | b'+' | b'-' | b'.'));
+        first.is_some_and(u8::is_ascii_digit)
     }
 
     /// Whether two values are compared before a connective, so that what it joins is no condition of the application's:
