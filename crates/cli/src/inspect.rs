@@ -127,6 +127,9 @@ impl Desk {
             let score = |name| u64::try_from(transaction.number(name)).unwrap_or(0);
             found.score += score("blocking_inbound_anomaly_score") + score("blocking_outbound_anomaly_score");
             found.matches.extend(transaction.matches().iter().map(Told::rule));
+            if transaction.exceeded() {
+                found.matches.push(Told::exceeded());
+            }
         }
         Ok(found)
     }
@@ -288,6 +291,17 @@ impl Told {
             place: format!("{}{gap}{name}", finding.place.as_str()),
             what: text(&finding.matched),
             why: format!("score {}{decoded}", finding.score),
+        }
+    }
+
+    /// That rules were left out.
+    fn exceeded() -> Self {
+        Self {
+            rule: "steps".to_owned(),
+            message: "its inspection takes more steps than it may: rules were left out".to_owned(),
+            place: String::new(),
+            what: String::new(),
+            why: "`steps` in [waf]".to_owned(),
         }
     }
 

@@ -134,6 +134,24 @@ fn what_only_observes_refuses_nothing_and_says_what_it_would_have() {
 }
 
 #[test]
+fn what_is_not_inspected_to_its_end_is_told() {
+    let origin = Origin::echo();
+    let plan = Plan::new("inspect-steps")
+        .table("[waf]\nmode = \"off\"\nrules = [\"own.conf\"]\nsteps = 100000\n")
+        .upstream(&[origin.url()], "");
+    let rules = "SecRule ARGS \"!@rx ^[a-z]+$\" \"id:1,phase:2,pass,nolog\"\n";
+    fs::write(plan.place().join("own.conf"), rules).expect("rules can be written");
+    let gate = plan.start();
+    assert_eq!(ask(&gate, &post("/short", FORM, b"a=b&c=d")).status, 200);
+    let long = [b"a=".to_vec(), vec![b'1'; 300_000]].concat();
+    assert_eq!(ask(&gate, &post("/long", FORM, &long)).status, 200, "it passes, as declared");
+    let record = gate.journal().find(|record| record["path"] == "/long").expect("it is recorded");
+    assert!(record["observed"].to_string().contains(Reason::NotInspected.code()), "{record}");
+    let short = gate.journal().find(|record| record["path"] == "/short").expect("it is recorded");
+    assert_eq!(short["observed"], serde_json::json!([]));
+}
+
+#[test]
 fn declared_rules_act_on_requests_and_responses() {
     let origin = Origin::start(|seen, stream| {
         let body = if seen.path() == "/leak" { "table: secret_members" } else { "hello" };

@@ -259,7 +259,8 @@ fn show(detector: &Detector, record: &Record, findings: &mut Findings) {
     }
 }
 
-/// A target as an exclusion can write it: where the member's name has what cannot stand there, as an expression that fits it.
+/// A target as an exclusion can write it: where the member's name has what cannot stand there, as an expression that fits it. A
+/// place in an array says nothing, so every place is meant.
 fn written(target: &[u8]) -> Option<String> {
     let (variable, member) = match target.iter().position(|byte| *byte == b':') {
         Some(colon) => (target.get(..colon)?, target.get(colon + 1..)),
@@ -270,18 +271,25 @@ fn written(target: &[u8]) -> Option<String> {
     let plain =
         |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']' | b'@' | b'$');
     let text = std::str::from_utf8(member).ok()?;
-    if variable == "XML" || (!member.is_empty() && member.iter().all(plain)) {
+    let in_array = text.split('.').any(is_place);
+    if variable == "XML" || (!member.is_empty() && member.iter().all(plain) && !in_array) {
         return Some(format!("{variable}:{text}"));
     }
-    let mut expression = String::new();
-    for character in text.chars() {
-        match character {
-            'a'..='z' | 'A'..='Z' | '0'..='9' | '_' => expression.push(character),
-            '-' | '@' => expression.push(character),
-            _ => expression.push('.'),
-        }
-    }
-    (!expression.is_empty()).then(|| format!("{variable}:/^{expression}$/"))
+    let piece = |piece: &str| match is_place(piece) {
+        true => "array_[0-9]+".to_owned(),
+        false => piece
+            .chars()
+            .map(|one| if one.is_ascii_alphanumeric() || "_-@".contains(one) { one } else { '.' })
+            .collect(),
+    };
+    let pieces: Vec<String> = text.split('.').map(piece).collect();
+    (!text.is_empty()).then(|| format!("{variable}:/^{}$/", pieces.join(".")))
+}
+
+/// Whether a part of a name is a place in an array of JSON.
+fn is_place(piece: &str) -> bool {
+    let digits = piece.strip_prefix("array_").unwrap_or_default();
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 type Field = (Vec<u8>, Vec<u8>);
@@ -394,5 +402,32 @@ fn ordinary(name: &[u8], host: &str) -> Vec<u8> {
         b"content-type" => b"application/x-www-form-urlencoded".to_vec(),
         b"content-length" => b"0".to_vec(),
         _ => b"1".to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_waf::seclang::target;
+
+    use super::*;
+
+    #[test]
+    fn targets_are_written_as_exclusions_read_them() {
+        let table: &[(&[u8], Option<&str>)] = &[
+            (b"ARGS:comment", Some("ARGS:comment")),
+            (b"ARGS:user[name]", Some("ARGS:user[name]")),
+            (b"ARGS:json.items.array_12.text", Some("ARGS:/^json.items.array_[0-9]+.text$/")),
+            (b"ARGS:json.array_x.text", Some("ARGS:json.array_x.text")),
+            (b"ARGS:a b|c", Some("ARGS:/^a.b.c$/")),
+            (b"REQUEST_FILENAME", Some("REQUEST_FILENAME")),
+            (b"XML:/*", Some("XML:/*")),
+            (b"ARGS:", None),
+            (b"ARGS:\xff", None),
+        ];
+        for (told, expected) in table {
+            let written = written(told);
+            assert_eq!(written.as_deref(), *expected);
+            assert!(written.is_none_or(|written| target(&written).is_ok()), "{expected:?}");
+        }
     }
 }

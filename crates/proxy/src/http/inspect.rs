@@ -352,8 +352,15 @@ fn settle(
 ) -> Result<(), Refusal> {
     seen.rules_active |= transaction.is_active();
     seen.rules_act |= transaction.acts();
-    if transaction.exceeded() && inspector.closed {
-        return Err(Refusal::new(Reason::NotInspected, "its inspection takes more steps than it may"));
+    if transaction.exceeded() {
+        let refusal = Refusal::new(Reason::NotInspected, "its inspection takes more steps than it may");
+        if inspector.closed {
+            return Err(refusal);
+        }
+        // It passes, as declared; that nobody has looked at all of it is told.
+        if !seen.observed.iter().any(|known| known.reason == refusal.reason) {
+            seen.observed.push(refusal);
+        }
     }
     // Rules that only tell say so once, at the end of a phase that would have refused.
     let rule = decided.as_ref().map(|decided| decided.rule).or_else(|| transaction.take_would_refuse());
