@@ -370,9 +370,12 @@ impl Transaction {
         if let Some((start, end)) = work {
             // That they match is known; what of them is told in the log, kept by `capture`, or nobody's business.
             let told = test.capture || rule.actions.log;
-            for nth in start..end {
-                let Some((_, value, form)) = self.work.get(nth).copied() else { break };
-                let Some(subject) = self.wanted(program, test, position, value, form) else { continue };
+            let hits = self.work.get(start..end).unwrap_or_default().iter().copied();
+            let mut subjects: SmallVec<[(usize, Subject); 4]> =
+                hits.filter_map(|(_, value, form)| self.wanted(program, test, position, value, form)).collect();
+            // As the rule writes its targets, whatever stood first in the request: the last match is what chains go on with.
+            subjects.sort_by_key(|(nth, _)| *nth);
+            for (_, subject) in subjects {
                 if told {
                     any |= self.ask(program, rule, test, subject, part);
                 } else {
@@ -398,16 +401,24 @@ impl Transaction {
             && !test.except.iter().any(|aim| means(aim, known.place, name))
     }
 
-    /// The value as the first target that means it calls it; none where no target does, or one takes it out.
-    fn wanted(&self, program: &Program, test: &Test, position: usize, value: u32, form: u32) -> Option<Subject> {
+    /// The number of the first target that means a value, and the value as that calls it; none where no target does, or one
+    /// takes it out.
+    fn wanted(
+        &self,
+        program: &Program,
+        test: &Test,
+        position: usize,
+        value: u32,
+        form: u32,
+    ) -> Option<(usize, Subject)> {
         let known = self.store.values.get(value as usize)?;
         let name = self.store.bytes(known.name);
-        let aim = test.targets.iter().find(|aim| means(aim, known.place, name))?;
+        let (nth, aim) = test.targets.iter().enumerate().find(|(_, aim)| means(aim, known.place, name))?;
         let out = |aim: &Aim| means(aim, known.place, name);
         if test.except.iter().any(out) || self.excluded(program, position, out) {
             return None;
         }
-        Some(Subject { variable: aim.variable, name: known.name, form })
+        Some((nth, Subject { variable: aim.variable, name: known.name, form }))
     }
 
     /// Whether a `ctl` took it out of this rule.
@@ -457,7 +468,7 @@ impl Transaction {
                         if !means(aim, place, self.store.bytes(known.name)) {
                             continue;
                         }
-                        let Some(subject) = self.wanted(program, test, position, value, raw) else { continue };
+                        let Some((_, subject)) = self.wanted(program, test, position, value, raw) else { continue };
                         let mut last = None;
                         for way in &test.ways {
                             let form = self.store.transformed(program, value, *way);

@@ -795,6 +795,13 @@ mod tests {
                 &[4],
             ),
             (
+                "values in the order of the targets, not of the request",
+                "SecRule ARGS_NAMES|ARGS \"@rx ^(.)=(.)$\" \"id:1,capture,chain\"\nSecRule TX:1 \"@streq %{TX.2}\"",
+                "/?a=1%3D1&d%3Di=x",
+                "",
+                &[1],
+            ),
+            (
                 "a rule that is taken out",
                 "SecAction \"id:1,nolog,ctl:ruleRemoveById=2\"\nSecAction \"id:2\"\nSecAction \"id:3\"",
                 "/",
