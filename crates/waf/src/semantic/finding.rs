@@ -126,7 +126,7 @@ pub struct Finding {
 pub struct Stood {
     /// Where it stood.
     pub place: Place,
-    /// What the place calls it; at most [`STOOD_NAME_BYTES_MAX`] of it.
+    /// What the place calls it; at most `STOOD_NAME_BYTES_MAX` of it.
     pub name: Box<[u8]>,
     /// Its beginning, at most [`VALUE_BYTES_MAX`].
     pub value: Box<[u8]>,
