@@ -1,9 +1,9 @@
 //! What messages are inspected for, compiled: for each route its detector and its rules, shared where they are the same.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use portcullis_config::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, Policy, Sensitivity, Waf};
-use portcullis_waf::seclang::{Pool, Program};
+use portcullis_waf::seclang::{Collections, Pool, Program};
 use portcullis_waf::semantic::{Class, Detector, Sensitivity as Points, Settings, Target};
 
 use crate::rulebook;
@@ -29,6 +29,8 @@ pub struct Inspector {
 #[derive(Debug)]
 pub(crate) struct Inspectors {
     routes: Vec<Vec<Arc<Inspector>>>,
+    /// What rules remember of addresses, sessions and the like, from one policy to the next.
+    collections: Arc<Mutex<Collections>>,
 }
 
 impl Inspectors {
@@ -45,7 +47,8 @@ impl Inspectors {
             }
         }
         // Platforms that differ in levels and exclusions share what their rules have in common.
-        let mut pool = Pool::default();
+        let mut pool =
+            before.map_or_else(Pool::default, |(_, inspectors)| Pool::remembering(Arc::clone(&inspectors.collections)));
         let mut routes = Vec::with_capacity(policy.platforms.len());
         for platform in &policy.platforms {
             let mut compiled = Vec::with_capacity(platform.routes.len());
@@ -65,7 +68,7 @@ impl Inspectors {
             }
             routes.push(compiled);
         }
-        Ok(Self { routes })
+        Ok(Self { routes, collections: pool.collections() })
     }
 
     /// That of a route. Platform and route come from the same policy's router.

@@ -186,10 +186,8 @@ impl<'a> Compiler<'a> {
                 Setting::UnicodeMap(map) => own.unicode_map = map,
                 Setting::ComponentSignature(text) => own.signatures.push(text),
                 Setting::WebAppId(text) => own.web_app = text,
-                Setting::CookieSeparator(_)
-                | Setting::CollectionTimeout(_)
-                | Setting::XmlExternalEntity
-                | Setting::ParseXmlIntoArgs(_) => {}
+                Setting::CollectionTimeout(seconds) => own.collection_timeout = seconds,
+                Setting::CookieSeparator(_) | Setting::XmlExternalEntity | Setting::ParseXmlIntoArgs(_) => {}
             }
         }
     }
@@ -435,8 +433,11 @@ impl<'a> Compiler<'a> {
                 Does::Set(named, to)
             }
             Effect::SetEnv(name, value) => Does::Environment(self.words(name), self.words(value)),
-            // Collections live as long as the transaction; what would expire later is gone before.
-            Effect::ExpireVar(..) => return None,
+            // What a transaction alone knows is gone before anything expires.
+            Effect::ExpireVar(Variable::Tx, ..) => return None,
+            Effect::ExpireVar(collection, name, seconds) => {
+                Does::Expire(*collection, self.words(name), self.amount(seconds))
+            }
             Effect::InitCol(variable, key) | Effect::SetKey(variable, key) => {
                 Does::Collection(*variable, self.words(key))
             }
@@ -546,6 +547,7 @@ impl<'a> Compiler<'a> {
             names: self.names,
             slots: self.slots,
             exclusions: self.exclusions,
+            collections: self.pool.collections(),
             settings: self.settings,
             used: self.used,
             filters,

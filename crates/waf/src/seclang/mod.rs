@@ -5,6 +5,7 @@ mod about;
 pub mod ast;
 mod check;
 mod classes;
+mod collections;
 mod compile;
 pub mod diagnostic;
 pub mod parse;
@@ -16,6 +17,7 @@ pub mod resolve;
 mod run;
 
 pub use about::{Family, LeftOut, Meant, Stood, target};
+pub use collections::Collections;
 pub use compile::{compile, compile_with};
 pub use pool::Pool;
 pub use program::{Program, Settings};

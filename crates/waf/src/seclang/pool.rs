@@ -4,8 +4,9 @@
 //! memory to hold is made once for all programs that are compiled with one pool, and held for as long as one of them lives.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use super::collections::Collections;
 use super::prefilter::Needs;
 use crate::operator::phrases::{Phrases, TooMany};
 use crate::operator::regex::{Options, Refused, Regex};
@@ -15,6 +16,7 @@ use crate::operator::regex::{Options, Refused, Regex};
 pub struct Pool {
     expressions: BTreeMap<(String, bool, bool), Expression>,
     phrases: BTreeMap<Vec<Box<[u8]>>, Listed>,
+    collections: Arc<Mutex<Collections>>,
 }
 
 /// An expression, and what every match of it contains.
@@ -32,6 +34,18 @@ pub(crate) struct Listed {
 }
 
 impl Pool {
+    /// One whose programs go on with what others remember.
+    #[must_use]
+    pub fn remembering(collections: Arc<Mutex<Collections>>) -> Self {
+        Self { collections, ..Self::default() }
+    }
+
+    /// What its programs remember from one transaction to the next.
+    #[must_use]
+    pub fn collections(&self) -> Arc<Mutex<Collections>> {
+        Arc::clone(&self.collections)
+    }
+
     /// An expression, compiled now or before.
     pub(crate) fn expression(&mut self, text: &str, options: Options) -> Result<Expression, Refused> {
         let key = (text.to_owned(), options.ignore_case, options.groups);

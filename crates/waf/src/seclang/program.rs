@@ -1,11 +1,12 @@
 //! Rules as they run: everything that can be settled before the first request is settled.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::ast::{BodyProcessor, Disruptive, EngineMode, Span, UnicodeMap, Variable};
 use super::check::Check;
 use super::classes::{Classes, Classing};
+use super::collections::Collections;
 use super::places::{Place, Places};
 use super::prefilter::{Prefilter, Rules};
 use crate::operator::regex::Regex;
@@ -30,6 +31,8 @@ pub struct Program {
     /// What `ctl` takes targets out of.
     pub(crate) exclusions: Vec<Exclusion>,
     pub(crate) settings: Settings,
+    /// What outlives transactions, shared with the programs of the same pool.
+    pub(crate) collections: Arc<Mutex<Collections>>,
     /// Variables that some rule asks for.
     pub(crate) used: Vec<bool>,
     /// Of each rule of the prefilter, its position in `rules` and in its phase.
@@ -71,6 +74,8 @@ pub struct Settings {
     pub signatures: Vec<String>,
     /// `SecWebAppId`.
     pub web_app: String,
+    /// Seconds for which a collection is remembered after it was changed.
+    pub collection_timeout: u32,
 }
 
 impl Default for Settings {
@@ -92,6 +97,7 @@ impl Default for Settings {
             unicode_map: UnicodeMap::default(),
             signatures: Vec::new(),
             web_app: "default".to_owned(),
+            collection_timeout: 3600,
         }
     }
 }
@@ -237,8 +243,10 @@ impl Words {
 pub(crate) enum Does {
     Set(Named, To),
     Environment(Words, Words),
-    /// Keys of the collections that outlive a transaction.
+    /// A record of a collection that outlives the transaction is this one's.
     Collection(Variable, Words),
+    /// A variable of such a record goes after so many seconds.
+    Expire(Variable, Words, Amount),
     Mode(EngineMode),
     RequestBody(bool),
     ResponseBody(bool),

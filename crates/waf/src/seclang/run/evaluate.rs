@@ -1,6 +1,6 @@
 //! Rules over values.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use smallvec::SmallVec;
 
@@ -11,6 +11,7 @@ use crate::operator::numbers;
 use crate::seclang::ast::{EngineMode, Variable};
 use crate::seclang::check::Check;
 use crate::seclang::classes::Classes;
+use crate::seclang::collections::{Held, Turn};
 use crate::seclang::compile::places;
 use crate::seclang::places::{Made, Place};
 use crate::seclang::prefilter::Rules;
@@ -714,6 +715,7 @@ impl Transaction {
                 Does::Collection(variable, key) => {
                     let mut text = Vec::new();
                     self.fill(key, &mut text);
+                    self.open(program, *variable, &text);
                     if let Some(of) = match variable {
                         Variable::Session => Some(Variable::SessionId),
                         Variable::User => Some(Variable::UserId),
@@ -721,6 +723,13 @@ impl Transaction {
                     } {
                         self.store.set(of, &text);
                     }
+                }
+                Does::Expire(collection, name, seconds) => {
+                    let mut text = Vec::new();
+                    self.fill(name, &mut text);
+                    text.make_ascii_lowercase();
+                    let seconds = u64::try_from(self.amount(seconds)).unwrap_or(0);
+                    self.remember(program, *collection, &text, Turn::Expire(seconds));
                 }
                 Does::Mode(mode) => self.mode = *mode,
                 Does::RequestBody(on) => self.request_body = *on,
@@ -774,6 +783,23 @@ impl Transaction {
             To::Minus(amount) => Slot::Number(self.store.slot_number(before).saturating_sub(self.amount(amount))),
             To::Nothing => Slot::Unset,
         };
+        let after = match &made {
+            Some((collection, name)) if *collection != Variable::Tx => {
+                let turn = match (to, after) {
+                    (To::Plus(amount), _) => Turn::Add(self.amount(amount)),
+                    (To::Minus(amount), _) => Turn::Add(self.amount(amount).saturating_neg()),
+                    (_, Slot::Unset) => Turn::Unset,
+                    (_, Slot::Number(number)) => Turn::Set(Held::Number(number)),
+                    (_, Slot::Text(text)) => Turn::Set(Held::Text(self.store.bytes(text).into())),
+                };
+                // What others added meanwhile counts.
+                match self.remember(program, *collection, name, turn) {
+                    Some(Held::Number(number)) => Slot::Number(number),
+                    _ => after,
+                }
+            }
+            _ => after,
+        };
         match (slot, made) {
             (Some(slot), _) => self.store.put(slot, after),
             (None, Some((collection, name))) => {
@@ -795,6 +821,33 @@ impl Transaction {
             }
             (None, None) => {}
         }
+    }
+
+    /// Takes a record of a collection for this transaction's, with what it holds.
+    fn open(&mut self, program: &Program, collection: Variable, key: &[u8]) {
+        let key_piece = self.store.keep(key);
+        self.opened.retain(|(known, _)| *known != collection);
+        self.opened.push((collection, key_piece));
+        let collections = program.collections.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, held) in collections.read(collection, key, self.now) {
+            if self.store.extras.len() >= MOST_EXTRAS {
+                break;
+            }
+            let name = self.store.keep(name);
+            let slot = match held {
+                Held::Number(number) => Slot::Number(*number),
+                Held::Text(text) => Slot::Text(self.store.keep(text)),
+            };
+            self.store.extras.push(Extra { collection, name, slot });
+        }
+    }
+
+    /// Changes a variable of an opened record for whoever comes next; what it holds then.
+    fn remember(&self, program: &Program, collection: Variable, name: &[u8], turn: Turn) -> Option<Held> {
+        let (_, key) = self.opened.iter().find(|(known, _)| *known == collection)?;
+        let times = (self.now, u64::from(program.settings.collection_timeout));
+        let mut collections = program.collections.lock().unwrap_or_else(PoisonError::into_inner);
+        collections.turn(collection, self.store.bytes(*key), name, turn, times)
     }
 
     fn amount(&self, amount: &Amount) -> i64 {

@@ -134,6 +134,10 @@ pub struct Transaction {
     removed: Rules,
     any_removed: bool,
     exclusions: Vec<u16>,
+    /// Records of collections that rules have opened, each with its key.
+    opened: Vec<(Variable, Piece)>,
+    /// Seconds since 1970.
+    now: u64,
     /// What the caller leaves out.
     left_out: Vec<Arc<LeftOut>>,
     matched: Vec<Matched>,
@@ -175,6 +179,8 @@ impl Transaction {
             removed: Rules::none(program.rules.len()),
             any_removed: false,
             exclusions: Vec::new(),
+            opened: Vec::new(),
+            now: 0,
             left_out: Vec::new(),
             matched: Vec::new(),
             matches: Vec::new(),
@@ -256,6 +262,8 @@ impl Transaction {
             self.any_removed = false;
         }
         self.exclusions.clear();
+        self.opened.clear();
+        self.now = peer.now.unix;
         self.left_out.clear();
         self.matched.clear();
         self.matches.clear();
@@ -847,6 +855,29 @@ mod tests {
             let seen = ask(rules, target, &[FORM], body);
             assert_eq!(ids(&seen), *expected, "{name}: {rules}");
         }
+    }
+
+    #[test]
+    fn collections_outlive_transactions_where_rules_open_them() {
+        let rules = "SecAction \"id:1,phase:1,nolog,initcol:ip=%{REMOTE_ADDR},setvar:ip.seen=+1\"\n\
+            SecRule ARGS:user \"@rx .\" \"id:2,phase:2,nolog,setvar:'ip.user=%{ARGS.user}',expirevar:ip.user=60\"\n\
+            SecRule IP:seen \"@gt 2\" \"id:3,phase:2,deny,status:429\"\n\
+            SecRule IP:user \"@streq ann\" \"id:4,phase:2\"";
+        let program = program(rules);
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let ask = |last: u8, unix: u64, target: &str| {
+            let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
+            let now = Clock { unix };
+            let peer = Peer { client, client_port: 1, server: here, server_port: 2, unique_id: "", now };
+            let mut transaction = Transaction::new(&program, &peer);
+            play(&mut transaction, target, &[], "");
+            ids(&transaction)
+        };
+        assert_eq!(ask(1, 1000, "/?user=ann"), [4]);
+        assert_eq!(ask(1, 1030, "/"), [4], "remembered");
+        assert_eq!(ask(2, 1030, "/"), Vec::<u32>::new(), "another address");
+        assert_eq!(ask(1, 1061, "/"), [3], "what expired is gone, what was counted is not");
+        assert_eq!(ask(1, 1061 + 3601, "/"), Vec::<u32>::new(), "forgotten after its time");
     }
 
     #[test]
