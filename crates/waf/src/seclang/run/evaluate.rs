@@ -844,7 +844,7 @@ impl Transaction {
 
     /// Changes a variable of an opened record for whoever comes next; what it holds then.
     fn remember(&self, program: &Program, collection: Variable, name: &[u8], turn: Turn) -> Option<Held> {
-        let (_, key) = self.opened.iter().find(|(known, _)| *known == collection)?;
+        let (_, key) = self.opened.iter().find(|(known, _)| self.remembers && *known == collection)?;
         let times = (self.now, u64::from(program.settings.collection_timeout));
         let mut collections = program.collections.lock().unwrap_or_else(PoisonError::into_inner);
         collections.turn(collection, self.store.bytes(*key), name, turn, times)

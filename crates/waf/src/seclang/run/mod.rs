@@ -136,6 +136,8 @@ pub struct Transaction {
     exclusions: Vec<u16>,
     /// Records of collections that rules have opened, each with its key.
     opened: Vec<(Variable, Piece)>,
+    /// What it counts is there for those that come next.
+    remembers: bool,
     /// Seconds since 1970.
     now: u64,
     /// What the caller leaves out.
@@ -180,6 +182,7 @@ impl Transaction {
             any_removed: false,
             exclusions: Vec::new(),
             opened: Vec::new(),
+            remembers: true,
             now: 0,
             left_out: Vec::new(),
             matched: Vec::new(),
@@ -226,11 +229,13 @@ impl Transaction {
         }
     }
 
-    /// Rules tell and decide nothing in this transaction, so that all of them are asked. Comes before everything else.
+    /// Rules tell and decide nothing in this transaction, so that all of them are asked, and nothing of it is remembered. Comes
+    /// before everything else.
     pub fn only_tell(&mut self) {
         if self.mode == EngineMode::On {
             self.mode = EngineMode::DetectionOnly;
         }
+        self.remembers = false;
     }
 
     /// Whether it has run these rules last.
@@ -263,6 +268,7 @@ impl Transaction {
         }
         self.exclusions.clear();
         self.opened.clear();
+        self.remembers = true;
         self.now = peer.now.unix;
         self.left_out.clear();
         self.matched.clear();
@@ -874,6 +880,21 @@ mod tests {
             ids(&transaction)
         };
         assert_eq!(ask(1, 1000, "/?user=ann"), [4]);
+        // Who looks once more, for the record, counts nobody twice.
+        let peer = Peer {
+            client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+            client_port: 1,
+            server: here,
+            server_port: 2,
+            unique_id: "",
+            now: Clock { unix: 1001 },
+        };
+        for _ in 0..3 {
+            let mut again = Transaction::new(&program, &peer);
+            again.only_tell();
+            play(&mut again, "/", &[], "");
+            assert_eq!(ids(&again), [4]);
+        }
         assert_eq!(ask(1, 1030, "/"), [4], "remembered");
         assert_eq!(ask(2, 1030, "/"), Vec::<u32>::new(), "another address");
         assert_eq!(ask(1, 1061, "/"), [3], "what expired is gone, what was counted is not");
