@@ -650,13 +650,10 @@ fn declarations(plain: &[u8], inside: bool, span: (usize, usize), report: &mut R
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::semantic::finding::Place;
-    use crate::semantic::scan::scan;
+    use crate::semantic::in_query;
 
     fn score(text: &str) -> u8 {
-        let mut report = Report::default();
-        let (text, seen) = (text.as_bytes(), scan(text.as_bytes()));
-        look(&Look { text, seen, place: Place::Query, name: b"q" }, &mut report);
+        let report = in_query(text, look);
         report.score(Class::Script)
     }
 

@@ -443,6 +443,15 @@ fn is_quiet(seen: Seen) -> bool {
     seen.bytes & !PLAIN == 0 && seen.words == 0
 }
 
+/// What one lexer finds in a value of a query.
+#[cfg(test)]
+fn in_query(text: &str, look: impl FnOnce(&Look<'_>, &mut Report)) -> Report {
+    let mut report = Report::default();
+    let text = text.as_bytes();
+    look(&Look { text, seen: scan(text), place: Place::Query, name: b"q" }, &mut report);
+    report
+}
+
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]

@@ -333,12 +333,10 @@ fn wrapper(text: &[u8], place: Place, report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::semantic::scan::scan;
+    use crate::semantic::in_query;
 
     fn score(text: &str) -> u8 {
-        let mut report = Report::default();
-        let (text, seen) = (text.as_bytes(), scan(text.as_bytes()));
-        look(&Look { text, seen, place: Place::Query, name: b"q" }, &mut report);
+        let report = in_query(text, look);
         report.score(Class::Path)
     }
 

@@ -428,13 +428,10 @@ fn members(text: &[u8], report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::semantic::finding::Place;
-    use crate::semantic::scan::scan;
+    use crate::semantic::in_query;
 
     fn score(text: &str) -> u8 {
-        let mut report = Report::default();
-        let (text, seen) = (text.as_bytes(), scan(text.as_bytes()));
-        look(&Look { text, seen, place: Place::Query, name: b"q" }, &mut report);
+        let report = in_query(text, look);
         report.score(Class::Script)
     }
 

@@ -97,13 +97,10 @@ fn read(text: &[u8], mut at: usize, broken: bool, room: &mut Vec<Token>, report:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::semantic::finding::Place;
-    use crate::semantic::scan::scan;
+    use crate::semantic::in_query;
 
     fn score(text: &str) -> u8 {
-        let mut report = Report::default();
-        let (text, seen) = (text.as_bytes(), scan(text.as_bytes()));
-        look(&Look { text, seen, place: Place::Query, name: b"q" }, &mut Vec::new(), &mut report);
+        let report = in_query(text, |text, report| look(text, &mut Vec::new(), report));
         report.score(Class::Sql)
     }
 
