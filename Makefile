@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup bench crs soak fuzz sweep reference build release waf-accuracy
+.PHONY: help demo test check setup bench crs waf-diff soak fuzz sweep reference build release waf-accuracy
 
 # Debian's nginx and haproxy live in sbin.
 export PATH := $(PATH):/usr/sbin:/sbin:$(HOME)/.cargo/bin
@@ -34,15 +34,21 @@ release: ## the binary as it ships
 	@scripts/setup.sh build
 	@cargo build --locked --release -p portcullis
 
-bench: ## side by side with Debian's nginx and haproxy; ARGS="--only NAME --rounds N --seconds S"
+bench: ## side by side with nginx, haproxy and libmodsecurity; ARGS="--only NAME --rounds N --seconds S", NAME as in waf-
 	@scripts/setup.sh
 	@cargo build --quiet --locked --release -p portcullis
+	@cargo build --quiet --locked --release -p portcullis-peers --bin waf-engine
 	@cargo build --quiet --locked --profile quick -p portcullis-bench
 	@"$(TARGET)/quick/bench" --gate "$(TARGET)/release/portcullis" $(ARGS)
 
 crs: ## the Core Rule Set's regression cases, and blocking beside other engines; ARGS="--only 942100 --show 500"
 	@scripts/setup.sh build
 	@cargo run --quiet --locked --profile quick -p portcullis-crs -- $(ARGS)
+
+waf-diff: ## our rule engine and libmodsecurity on generated requests; ARGS="--requests N --seed S"
+	@scripts/setup.sh build
+	@cargo build --quiet --locked --profile quick -p portcullis-peers
+	@"$(TARGET)/quick/waf-diff" $(ARGS)
 
 soak: ## full load with a reload and a take-over every 10 s; ARGS="--seconds 300"
 	@scripts/setup.sh

@@ -39,6 +39,7 @@ pub const ROOMS: &[(&str, Room)] = &[
     ("portcullis-suite", Room::Proof),
     ("portcullis-bench", Room::Proof),
     ("portcullis-crs", Room::Proof),
+    ("portcullis-peers", Room::Proof),
     ("portcullis-tidy", Room::Proof),
 ];
 
