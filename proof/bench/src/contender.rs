@@ -42,6 +42,14 @@ pub(crate) enum Kind {
     NginxLogged,
     /// Debian's haproxy.
     Haproxy,
+    /// Our rule engine, without HTTP around it.
+    Rules,
+    /// Our built-in detection, without HTTP around it.
+    BuiltIn,
+    /// Debian's libmodsecurity, without HTTP around it.
+    ModSecurityDebian,
+    /// The same in the wheel `libmodsecurity`.
+    ModSecurityWheel,
 }
 
 impl Kind {
@@ -53,6 +61,10 @@ impl Kind {
             Self::Nginx => "nginx",
             Self::NginxLogged => "nginx+log",
             Self::Haproxy => "haproxy",
+            Self::Rules => "rules",
+            Self::BuiltIn => "built-in",
+            Self::ModSecurityDebian => "libmodsecurity of Debian",
+            Self::ModSecurityWheel => "libmodsecurity, the wheel",
         }
     }
 }
@@ -86,7 +98,7 @@ impl Place {
         Ok(path)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.directory.join(name).display().to_string()
     }
 }
@@ -149,6 +161,9 @@ impl Server {
                 let log = format!("[log]\npath = \"{}\"\nsample = 0", place.path("decisions.jsonl"));
                 portcullis(gate, place, machine, [http, https, admin], upstream, &log)?
             }
+            Kind::Rules | Kind::BuiltIn | Kind::ModSecurityDebian | Kind::ModSecurityWheel => {
+                return Err(format!("{} is no server", kind.name()).into());
+            }
         };
         let server = Self {
             child: spawn(command, machine.proxy_core, &log)?,
@@ -156,6 +171,36 @@ impl Server {
             https: SocketAddr::from((Ipv4Addr::LOCALHOST, https)),
         };
         server.ready(200, &format!("{} (its output: {})", kind.name(), log.display()))
+    }
+
+    /// The gate with so many platforms, all of them on `upstream`, and these lines for `[waf]`.
+    pub(crate) fn inspecting(
+        gate: &Path,
+        place: &Place,
+        machine: &Machine,
+        upstream: SocketAddr,
+        waf: &str,
+        platforms: u32,
+    ) -> Fallible<Self> {
+        let [http, admin] = free_ports()?;
+        let mut text = format!(
+            "[server]\nworkers = 1\ncontrol = \"{}\"\ndrain = \"1s\"\n\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n\n\
+             [[listener]]\nname = \"http\"\nbind = \"127.0.0.1:{http}\"\n\n[waf]\n{waf}\n",
+            place.path(&format!("control-{http}.sock")),
+        );
+        for platform in 0..platforms {
+            let host = if platform == 0 { HOST.to_owned() } else { format!("p{platform}.{HOST}") };
+            text += &format!(
+                "[[platform]]\nname = \"p{platform}\"\nhosts = [\"{host}\"]\nupstreams = [\"http://{upstream}\"]\n\n"
+            );
+        }
+        let config = place.file(&format!("inspecting-{http}.toml"), &text)?;
+        let mut command = Command::new(gate.canonicalize()?);
+        command.args(["run", "--config"]).arg(config);
+        let log = place.directory.join(format!("inspecting-{http}.log"));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, http));
+        let server = Self { child: spawn(command, machine.proxy_core, &log)?, http: address, https: address };
+        server.ready(200, &format!("portcullis (its output: {})", log.display()))
     }
 
     /// CPU time used so far.

@@ -9,14 +9,18 @@ use std::time::Duration;
 
 use crate::Fallible;
 use crate::contender::{Kind, LIMITED, Place, REFUSED, Server};
+use crate::inspection::Inspect;
 use crate::load::{self, Attempt, Held, Tally};
 use crate::machine::Machine;
+use portcullis_peers::Ordinary;
 
 /// How the bench was asked to run.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) machine: Machine,
     pub(crate) gate: PathBuf,
+    /// Our engine, as the bench drives it.
+    pub(crate) engine: PathBuf,
     pub(crate) rounds: u32,
     pub(crate) seconds: u32,
 }
@@ -34,6 +38,8 @@ pub(crate) enum Work {
     Idle { count: usize },
     /// HTTP/1.1 on 64 kept connections while so many others are held, beside an equal contender that holds none.
     Held { count: usize },
+    /// Inspection of requests, without HTTP around it.
+    Inspect(Inspect),
 }
 
 /// What a value is compared with.
@@ -43,12 +49,14 @@ pub(crate) enum Goal {
     Ratio(f64),
     /// At most this value.
     Value(f64),
+    /// At most this value, and at most so many times the value of each peer.
+    Both { value: f64, ratio: f64 },
     /// For information.
     None,
 }
 
 /// One figure.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Figure {
     pub(crate) name: &'static str,
     pub(crate) what: &'static str,
@@ -61,6 +69,9 @@ pub(crate) struct Figure {
 
 const CPU: &str = "us-cpu/request";
 const ALL_THREE: &[Kind] = &[Kind::Portcullis, Kind::Nginx, Kind::Haproxy];
+const MODSECURITY: &[Kind] = &[Kind::Rules, Kind::ModSecurityDebian, Kind::ModSecurityWheel];
+const BUILT_IN: &[Kind] = &[Kind::BuiltIn];
+const BYTE: &str = "ns-cpu/byte";
 const HAPROXY_FIRST: &[Kind] = &[Kind::Portcullis, Kind::Haproxy, Kind::Nginx];
 
 /// Every figure, in the order in which they are measured.
@@ -153,10 +164,87 @@ pub(crate) const ALL: &[Figure] = &[
         contenders: &[Kind::PortcullisLogged, Kind::NginxLogged],
         goal: Goal::None,
     },
+    by_rules("waf-get-pl1", "the Core Rule Set at level 1: GET, 16 fields, 5 cookies", 1, Ordinary::Get, fast(50.0)),
+    by_rules("waf-form-pl1", "level 1: a form of 1.8 kB", 1, Ordinary::Form, fast(150.0)),
+    by_rules("waf-json-pl1", "level 1: JSON of 10 kB, 415 leaves", 1, Ordinary::Json, fast(1000.0)),
+    by_rules("waf-multipart-pl1", "level 1: an upload of 98 kB", 1, Ordinary::Multipart, fast(300.0)),
+    by_rules("waf-attack-pl1", "level 1: a GET that is refused", 1, Ordinary::Attack, Goal::None),
+    by_rules("waf-page-pl1", "level 1: the GET and a page of 20 kB", 1, Ordinary::Page, Goal::None),
+    by_rules("waf-get-pl4", "level 4: the GET", 4, Ordinary::Get, Goal::Value(80.0)),
+    by_rules("waf-form-pl4", "level 4: the form", 4, Ordinary::Form, Goal::Value(240.0)),
+    by_rules("waf-json-pl4", "level 4: the JSON", 4, Ordinary::Json, Goal::Value(1600.0)),
+    by_rules("waf-multipart-pl4", "level 4: the upload", 4, Ordinary::Multipart, Goal::Value(480.0)),
+    Figure {
+        name: "waf-worst",
+        what: "level 1: the slowest of 56 forms of 128 kB that are made to be slow",
+        unit: "ms-cpu/request",
+        work: Work::Inspect(Inspect::WorstRules),
+        contenders: MODSECURITY,
+        goal: Goal::Value(10.0),
+    },
+    Figure {
+        name: "waf-load",
+        what: "loading the Core Rule Set",
+        unit: "ms-cpu",
+        work: Work::Inspect(Inspect::Load),
+        contenders: MODSECURITY,
+        goal: Goal::Value(500.0),
+    },
+    Figure {
+        name: "waf-memory-1",
+        what: "what the gate holds more with the Core Rule Set than without it, one platform",
+        unit: "MiB",
+        work: Work::Inspect(Inspect::Memory { platforms: 1 }),
+        contenders: &[Kind::Portcullis],
+        goal: Goal::None,
+    },
+    Figure {
+        name: "waf-memory-10",
+        what: "the same for ten platforms",
+        unit: "MiB",
+        work: Work::Inspect(Inspect::Memory { platforms: 10 }),
+        contenders: &[Kind::Portcullis],
+        goal: Goal::Value(64.0),
+    },
+    Figure {
+        name: "waf-builtin-get",
+        what: "built-in detection: GET, 16 fields, 5 cookies",
+        unit: CPU,
+        work: Work::Inspect(Inspect::BuiltIn(Ordinary::Get)),
+        contenders: BUILT_IN,
+        goal: Goal::Value(5.0),
+    },
+    // 500 MB/s are 2 ns a byte.
+    built_in("waf-builtin-form", "built-in detection: a form of 1 MiB", Ordinary::LongForm),
+    built_in("waf-builtin-json", "built-in detection: JSON of 1 MiB", Ordinary::LongJson),
+    built_in("waf-builtin-upload", "built-in detection: an upload of 1 MiB", Ordinary::LongUpload),
+    Figure {
+        name: "waf-builtin-worst",
+        what: "built-in detection: the slowest of 56 forms of 128 kB that are made to be slow",
+        unit: "ms-cpu/request",
+        work: Work::Inspect(Inspect::WorstBuiltIn),
+        contenders: BUILT_IN,
+        goal: Goal::Value(10.0),
+    },
 ];
 
+/// At most so many microseconds, and 25 times as fast as each peer.
+const fn fast(value: f64) -> Goal {
+    Goal::Both { value, ratio: 0.04 }
+}
+
+const fn by_rules(name: &'static str, what: &'static str, paranoia: u8, which: Ordinary, goal: Goal) -> Figure {
+    let work = Work::Inspect(Inspect::Rules { paranoia, which });
+    Figure { name, what, unit: CPU, work, contenders: MODSECURITY, goal }
+}
+
+const fn built_in(name: &'static str, what: &'static str, which: Ordinary) -> Figure {
+    let work = Work::Inspect(Inspect::BuiltInBytes(which));
+    Figure { name, what, unit: BYTE, work, contenders: BUILT_IN, goal: Goal::Value(2.0) }
+}
+
 /// One contender over all rounds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Series {
     pub(crate) name: String,
     /// One value a round; none where the contender could not be started, not a number where it served nothing.
@@ -168,6 +256,8 @@ pub(crate) struct Series {
     pub(crate) p99_ms: Option<f64>,
     /// Shared pages counted once; only for memory.
     pub(crate) proportional: Option<f64>,
+    /// What the last round's value is about, where that differs.
+    pub(crate) remark: Option<String>,
     /// Why it has no values, or why they should not be trusted.
     pub(crate) trouble: Option<String>,
 }
@@ -188,6 +278,9 @@ impl Series {
 impl Figure {
     /// Measures every contender of this figure.
     pub(crate) fn measure(&self, plan: &Plan) -> Fallible<Vec<Series>> {
+        if let Work::Inspect(inspect) = self.work {
+            return inspect.measure(self, plan);
+        }
         let place = Place::new(self.name)?;
         let upstream = Server::upstream(&place, &plan.machine)?;
         let start = |kind: Kind| Server::contender(kind, &plan.gate, &place, &plan.machine, upstream.http);
@@ -292,7 +385,7 @@ impl Figure {
                 let to = if attempt == Attempt::Handshake { server.https } else { server.http };
                 load::connections(attempt, to, concurrency, seconds)
             }
-            Work::Idle { .. } | Work::Held { .. } => Err("measured in another way".into()),
+            Work::Idle { .. } | Work::Held { .. } | Work::Inspect(_) => Err("measured in another way".into()),
         }
     }
 }
@@ -311,12 +404,12 @@ fn idle_bytes(kind: Kind, count: usize, start: impl Fn(Kind) -> Fallible<Server>
     Ok((per(after.resident, before.resident), per(after.proportional, before.proportional)))
 }
 
-fn named(name: &str) -> Series {
+pub(crate) fn named(name: &str) -> Series {
     Series { name: name.to_owned(), ..Series::default() }
 }
 
 /// Who comes when: each round begins with another, and every second runs backwards.
-fn order(round: u32, count: usize) -> Vec<usize> {
+pub(crate) fn order(round: u32, count: usize) -> Vec<usize> {
     let mut turns: Vec<usize> = (0..count).collect();
     turns.rotate_left(round as usize % count.max(1));
     if round % 2 == 1 {

@@ -1,4 +1,5 @@
-//! `make bench`: Portcullis beside Debian's nginx and haproxy, on the same work and the same machine.
+//! `make bench`: Portcullis beside Debian's nginx and haproxy, and its rules beside libmodsecurity, on the same work and the
+//! same machine.
 //!
 //! Never judges a machine that is too noisy, never leaves loopback, and no test fails because of it. One proxy core
 //! serves, another loads and answers; contenders alternate within each round, so that what disturbs one disturbs all;
@@ -6,6 +7,7 @@
 
 mod contender;
 mod figure;
+mod inspection;
 mod load;
 mod machine;
 mod report;
@@ -28,6 +30,9 @@ struct Arguments {
     /// The binary under test.
     #[arg(long, default_value = "target/release/portcullis")]
     gate: PathBuf,
+    /// Our rule engine as the bench drives it; beside the gate where it is not named.
+    #[arg(long)]
+    engine: Option<PathBuf>,
     /// Only figures whose name contains this.
     #[arg(long)]
     only: Option<String>,
@@ -61,7 +66,9 @@ fn run(arguments: &Arguments) -> Fallible<()> {
         return report.list(figure::ALL);
     }
     let machine = machine::Machine::prepare()?;
-    let plan = Plan { machine, gate: arguments.gate.clone(), rounds: arguments.rounds, seconds: arguments.seconds };
+    let engine = arguments.engine.clone().unwrap_or_else(|| arguments.gate.with_file_name("waf-engine"));
+    let (rounds, seconds) = (arguments.rounds, arguments.seconds);
+    let plan = Plan { machine, gate: arguments.gate.clone(), engine, rounds, seconds };
     report.title(&plan)?;
     for figure in figure::ALL {
         if arguments.only.as_deref().is_none_or(|only| figure.name.contains(only)) {

@@ -58,6 +58,7 @@ impl Report {
             let goal = match figure.goal {
                 Goal::Ratio(most) => format!("at most {most} x {peer}"),
                 Goal::Value(most) => format!("at most {most} {}", figure.unit),
+                Goal::Both { value, ratio } => format!("at most {value} us, {ratio} x"),
                 Goal::None => "for information".to_owned(),
             };
             say(&format!("{:<28} {:<24} {}", figure.name, goal, figure.what))?;
@@ -85,7 +86,7 @@ impl Report {
                 say(&format!("  {:<16} {} x {}", "ratio", ratio, peer.name))?;
             }
         }
-        let line = judge(figure, gate, peers.first());
+        let line = judge(figure, gate, peers);
         let verdict = match (line.met, line.noisy, &line.trouble) {
             (_, _, Some(trouble)) => format!("not judged: {trouble}"),
             (Some(true), _, _) => "met".to_owned(),
@@ -96,6 +97,9 @@ impl Report {
         let goal = match figure.goal {
             Goal::Ratio(most) => format!("at most {most} x {}", line.peer.as_deref().unwrap_or("")),
             Goal::Value(most) => format!("at most {most} {}", figure.unit),
+            Goal::Both { value, ratio } => {
+                format!("at most {value} {} and {ratio} x {}", figure.unit, line.peer.as_deref().unwrap_or(""))
+            }
             Goal::None => "none".to_owned(),
         };
         say(&format!("  {:<16} {goal}: {verdict}", "goal"))?;
@@ -124,24 +128,45 @@ impl Report {
     }
 }
 
-fn judge(figure: &Figure, gate: &Series, peer: Option<&Series>) -> Line {
+/// Beside one peer: the first, or where all of them count the one that comes nearest.
+fn judge(figure: &Figure, gate: &Series, peers: &[Series]) -> Line {
     let value = Spread::of(gate.values.clone());
-    let ratio = peer.and_then(|peer| Spread::of(ratios(gate, peer)));
-    let compared = if matches!(figure.goal, Goal::Value(_)) { value } else { ratio };
-    let noisy = compared.is_some_and(|spread| spread.width() > NOISY);
-    let trouble = gate.trouble.clone().or_else(|| peer.and_then(|peer| peer.trouble.clone()));
-    let (goal, reached) = match figure.goal {
-        Goal::Ratio(most) => (Some(most), ratio),
-        Goal::Value(most) => (Some(most), value),
-        Goal::None => (None, None),
+    let all = peers.iter().map(|peer| (peer, Spread::of(ratios(gate, peer))));
+    let (peer, ratio) = match figure.goal {
+        Goal::Both { .. } => all
+            .max_by(|(_, one), (_, other)| {
+                let median = |spread: &Option<Spread>| spread.map_or(f64::NEG_INFINITY, |spread| spread.median);
+                median(one).total_cmp(&median(other))
+            })
+            .unzip(),
+        _ => all.take(1).next().unzip(),
     };
-    // A spread that lies on one side of the goal altogether is a verdict, however wide it is.
-    let met = goal.zip(reached).filter(|_| trouble.is_none()).and_then(|(goal, spread)| match noisy {
-        true if spread.most <= goal => Some(true),
-        true if spread.least > goal => Some(false),
-        true => None,
-        false => Some(spread.median <= goal),
+    let ratio = ratio.flatten();
+    let goals: Vec<(f64, Option<Spread>)> = match figure.goal {
+        Goal::Ratio(most) => vec![(most, ratio)],
+        Goal::Value(most) => vec![(most, value)],
+        Goal::Both { value: most, ratio: share } => vec![(most, value), (share, ratio)],
+        Goal::None => Vec::new(),
+    };
+    let compared = if matches!(figure.goal, Goal::Value(_)) { value } else { ratio };
+    let noisy = goals.iter().filter_map(|(_, spread)| *spread).chain(compared).any(|spread| spread.width() > NOISY);
+    let trouble = gate.trouble.clone().or_else(|| match figure.goal {
+        // Nobody is compared with.
+        Goal::Value(_) => None,
+        Goal::Both { .. } => peers.iter().find_map(|peer| peer.trouble.clone()),
+        _ => peer.and_then(|peer| peer.trouble.clone()),
     });
+    let met = if goals.is_empty() || trouble.is_some() {
+        None
+    } else {
+        let each: Vec<Option<bool>> =
+            goals.iter().map(|(goal, spread)| spread.and_then(|it| it.reaches(*goal))).collect();
+        if each.contains(&Some(false)) {
+            Some(false)
+        } else {
+            each.into_iter().collect::<Option<Vec<_>>>().map(|_| true)
+        }
+    };
     Line {
         name: figure.name.to_owned(),
         value: value.map(|spread| round(spread.median)),
@@ -151,7 +176,7 @@ fn judge(figure: &Figure, gate: &Series, peer: Option<&Series>) -> Line {
         ratio: ratio.map(|spread| round(spread.median)),
         ratio_min: ratio.map(|spread| round(spread.least)),
         ratio_max: ratio.map(|spread| round(spread.most)),
-        goal,
+        goal: goals.first().map(|(goal, _)| *goal),
         met,
         noisy,
         rounds: gate.values.len(),
@@ -172,6 +197,9 @@ fn row(series: &Series, unit: &str) -> String {
     }
     if let Some(proportional) = series.proportional {
         text += &format!("   {proportional:.0} {unit} with shared pages counted once");
+    }
+    if let Some(remark) = &series.remark {
+        text += &format!("   {remark}");
     }
     if let Some(trouble) = &series.trouble {
         text += &format!("   {trouble}");
@@ -209,6 +237,16 @@ impl Spread {
         })
     }
 
+    /// Whether it is at most `goal`. A spread that lies on one side of the goal altogether is a verdict, however wide it is.
+    fn reaches(self, goal: f64) -> Option<bool> {
+        match self.width() > NOISY {
+            true if self.most <= goal => Some(true),
+            true if self.least > goal => Some(false),
+            true => None,
+            false => Some(self.median <= goal),
+        }
+    }
+
     fn width(self) -> f64 {
         (self.middle.1 - self.middle.0) / self.median
     }
@@ -216,13 +254,17 @@ impl Spread {
 
 impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let digits = if self.median >= 1000.0 { 0 } else { 2 };
+        let digits = match self.median {
+            large if large >= 1000.0 => 0,
+            small if small < 0.1 => 4,
+            _ => 2,
+        };
         write!(f, "{:>8.digits$} [{:.digits$}..{:.digits$}]", self.median, self.least, self.most)
     }
 }
 
 fn round(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
+    (value * 10_000.0).round() / 10_000.0
 }
 
 fn say(text: &str) -> Fallible<()> {
@@ -253,10 +295,23 @@ mod tests {
             (&[], &[10.0], None),
         ];
         for (gate, peer, met) in table {
-            assert_eq!(judge(figure, &series(gate), Some(&series(peer))).met, *met, "{gate:?}");
+            assert_eq!(judge(figure, &series(gate), &[series(peer)]).met, *met, "{gate:?}");
         }
         let troubled = Series { trouble: Some("errors".to_owned()), ..series(&[9.0]) };
-        assert_eq!(judge(figure, &troubled, Some(&series(&[10.0]))).met, None, "errors are no speed");
+        assert_eq!(judge(figure, &troubled, &[series(&[10.0])]).met, None, "errors are no speed");
+    }
+
+    #[test]
+    fn beside_two_peers_the_nearer_one_counts_and_the_value_too() {
+        let goal = Goal::Both { value: 50.0, ratio: 0.1 };
+        let figure = Figure { goal, ..*ALL.iter().find(|figure| figure.name == "waf-get-pl1").unwrap() };
+        let (near, far) = (series(&[400.0; 3]), series(&[900.0; 3]));
+        let met = |gate: f64, peers: &[Series]| judge(&figure, &series(&[gate; 3]), peers).met;
+        assert_eq!(met(30.0, &[far.clone(), near.clone()]), Some(true));
+        assert_eq!(met(45.0, &[far.clone(), near.clone()]), Some(false), "more than a tenth of the nearer");
+        assert_eq!(met(60.0, &[far.clone(), far.clone()]), Some(false), "more than 50");
+        let gone = Series { trouble: Some("not here".to_owned()), ..Series::default() };
+        assert_eq!(met(30.0, &[far, gone]), None, "a peer that is not here is not beaten");
     }
 
     #[test]
