@@ -19,6 +19,13 @@ pub(crate) struct Case {
     pub(crate) output: Output,
 }
 
+impl Case {
+    /// What asks for a status, an error or bytes as they are asks the server in front of the rules, too.
+    pub(crate) fn asks_the_front(&self) -> bool {
+        self.output.status.is_some() || self.output.expect_error || self.input.encoded_request.is_some()
+    }
+}
+
 /// Every case of a directory, in the order of their files.
 pub(crate) fn read_all(directory: &Path) -> Result<Vec<Case>, String> {
     let mut files = Vec::new();

@@ -1,10 +1,16 @@
 //! The Core Rule Set against its own regression cases, and beside the verdicts of other engines.
 //!
 //! `make crs` runs both and ends with `passed N of M`, of the regression cases. What differs and is not signed off in
-//! `specs/` fails the run, and so does what is signed off and passes.
+//! `specs/` fails the run, and so does what is signed off and passes, and a rule set that is broken on purpose and is not
+//! told from one that works. Cases about the server in front of the rules go through the real listener; with `--listener`
+//! all of them do.
 
 mod albedo;
+mod canary;
 mod case;
+#[cfg(test)]
+mod decisions;
+mod listener;
 mod play;
 mod regression;
 mod request;
@@ -12,11 +18,13 @@ mod rules;
 mod signed;
 mod verdicts;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use case::Case;
 use clap::Parser;
+use listener::Listener;
 use rules::Mode;
 use signed::Signed;
 
@@ -30,6 +38,9 @@ struct Arguments {
     /// How many differences to print of each run.
     #[arg(long, default_value_t = 50)]
     show: usize,
+    /// Sends every case through the real listener, and compares nothing else.
+    #[arg(long)]
+    listener: bool,
     /// Prints the requests of the cases that are run, and runs nothing.
     #[arg(long)]
     requests: bool,
@@ -39,7 +50,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let Some(directory) = data() else {
         say(
-            "skipped: the Core Rule Set is not here; put its rules and tests into ../shared/crs, or name the directory \
+            "note: skipped: the Core Rule Set is not here; put its rules and tests into ../shared/crs, or name the directory \
              that has crs/ in it in PORTCULLIS_SHARED",
         );
         return ExitCode::SUCCESS;
@@ -72,6 +83,44 @@ fn run(arguments: &Arguments, directory: &Path) -> Result<bool, String> {
         return Ok(true);
     }
     let specs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../specs");
+    let mut signed = signed::read(&specs.join("crs-exclusions.toml"))?;
+    let mut good = true;
+    let mut judged = BTreeMap::new();
+    let (outside, inside): (Vec<&Case>, Vec<&Case>) =
+        cases.iter().partition(|case| arguments.listener || case.asks_the_front());
+    if arguments.listener {
+        signed.extend(signed::read(&specs.join("crs-listener.toml"))?);
+    } else {
+        good &= verdicts(arguments, directory, &specs, &cases)?;
+        if arguments.only.is_empty() {
+            good &= canaries(directory, &specs, &cases)?;
+        }
+    }
+    if !outside.is_empty() {
+        let listener = Listener::start(directory, Mode::Cases, &outside)?;
+        let mut answers = listener.play(&outside)?;
+        let refused = answers.values().filter(|answer| answer.front.is_some()).count();
+        say(&format!("through the listener: {} cases, {refused} refused before any rule", outside.len()));
+        for case in outside {
+            let answer = answers.remove(&case.name).unwrap_or_default();
+            judged.insert(case.name.clone(), regression::judge_answer(case, &answer));
+        }
+    }
+    if !inside.is_empty() {
+        let program = rules::load(directory, Mode::Cases)?;
+        for case in inside {
+            judged.insert(case.name.clone(), regression::judge(case, &program));
+        }
+    }
+    let in_order = cases.iter().map(|case| (case.name.clone(), judged.remove(&case.name).unwrap_or_default()));
+    let tally = Tally::of(in_order, &signed, arguments.show);
+    say(&format!("regression cases{}", tally.signed()));
+    say(&format!("passed {} of {}", tally.passed, tally.all));
+    Ok(good && tally.good())
+}
+
+/// Blocking mode at each level, beside other engines.
+fn verdicts(arguments: &Arguments, directory: &Path, specs: &Path, cases: &[Case]) -> Result<bool, String> {
     let signed = signed::read(&specs.join("crs-verdicts.toml"))?;
     let mut good = true;
     for level in 1..=4 {
@@ -84,13 +133,21 @@ fn run(arguments: &Arguments, directory: &Path) -> Result<bool, String> {
         say(&format!("verdicts at paranoia level {level}: {} of {} agree{}", tally.passed, tally.all, tally.signed()));
         good &= tally.good();
     }
-    let signed = signed::read(&specs.join("crs-exclusions.toml"))?;
-    let program = rules::load(directory, Mode::Cases)?;
-    let judged = cases.iter().map(|case: &Case| (case.name.clone(), regression::judge(case, &program)));
-    let tally = Tally::of(judged, &signed, arguments.show);
-    say(&format!("regression cases{}", tally.signed()));
-    say(&format!("passed {} of {}", tally.passed, tally.all));
-    Ok(good && tally.good())
+    Ok(good)
+}
+
+/// Rule sets that are broken on purpose.
+fn canaries(directory: &Path, specs: &Path, cases: &[Case]) -> Result<bool, String> {
+    let list = canary::read(&specs.join("crs-canaries.toml"))?;
+    let mut failed = 0;
+    for canary in &list {
+        match canary.judge(directory, cases)? {
+            None => failed += 1,
+            Some(why) => say(&format!("  the canary lives: {}: {why}", canary.name)),
+        }
+    }
+    say(&format!("canaries: {failed} of {} rule sets that are broken on purpose fail", list.len()));
+    Ok(failed == list.len() && failed > 0)
 }
 
 /// What a run came to.

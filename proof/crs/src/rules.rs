@@ -1,6 +1,6 @@
 //! The Core Rule Set as it is installed: `ModSecurity`'s recommended configuration, the set-up file, the rules.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portcullis_waf::seclang::diagnostic::Refused;
@@ -31,13 +31,29 @@ pub(crate) enum Mode {
     Blocking(u8),
 }
 
+/// A rule file: one of the Core Rule Set's, or text of this run.
+#[derive(Debug, Clone)]
+pub(crate) struct RuleFile {
+    /// Where it is; none of text of this run.
+    pub(crate) path: Option<PathBuf>,
+    /// What it says.
+    pub(crate) text: String,
+}
+
 /// Reads and compiles them.
 pub(crate) fn load(directory: &Path, mode: Mode) -> Result<Arc<Program>, String> {
-    let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
-    let mut sources = Vec::new();
+    compiled(files(directory, mode)?)
+}
+
+/// The files in the order in which they are loaded.
+pub(crate) fn files(directory: &Path, mode: Mode) -> Result<Vec<RuleFile>, String> {
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok::<_, String>(RuleFile { path: Some(path), text })
+    };
+    let mut all = Vec::new();
     for name in ["modsecurity/modsecurity.conf-recommended", "crs-setup.conf.example"] {
-        let path = directory.join(name);
-        sources.push((path.display().to_string(), read(&path)?));
+        all.push(read(directory.join(name))?);
     }
     let own = match mode {
         Mode::Cases => FOR_CASES.to_owned(),
@@ -46,15 +62,25 @@ pub(crate) fn load(directory: &Path, mode: Mode) -> Result<Arc<Program>, String>
              setvar:tx.crs_validate_utf8_encoding=1\"\n{JSON_SUBTYPES}"
         ),
     };
-    sources.push(("set-up of this run".to_owned(), own));
+    all.push(RuleFile { path: None, text: own });
     let rules = directory.join("rules");
     let entries = std::fs::read_dir(&rules).map_err(|error| format!("{}: {error}", rules.display()))?;
-    let mut files: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
-    files.sort();
-    for path in files {
-        sources.push((path.display().to_string(), read(&path)?));
+    let mut paths: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "conf"));
+    paths.sort();
+    for path in paths {
+        all.push(read(path)?);
     }
+    Ok(all)
+}
+
+/// Compiles files, whoever changed them.
+pub(crate) fn compiled(files: Vec<RuleFile>) -> Result<Arc<Program>, String> {
+    let name = |file: &RuleFile| match &file.path {
+        Some(path) => path.display().to_string(),
+        None => "set-up of this run".to_owned(),
+    };
+    let sources: Vec<(String, String)> = files.into_iter().map(|file| (name(&file), file.text)).collect();
     let refused = |refused: Refused| format!("the rules are refused:\n{refused}");
     let text = parse(&sources, &Beside).map_err(refused)?;
     let rules = resolve(text).map_err(refused)?;
