@@ -37,7 +37,7 @@ passed=0 failed=0 broken="" began=$SECONDS
 trap 'echo "interrupted" >&2; exit 130' INT TERM
 
 # stage NAME COMMAND…: one line with its outcome and its seconds; the output only when it fails.
-# A stage counts the tests (in cargo's words) or fuzz targets that it reports, or else counts as one.
+# A stage counts the tests (in cargo's words), cases (`passed N of M`) or fuzz targets that it reports, or else counts as one.
 stage() {
     local name="$1" start=$SECONDS log status good bad note
     shift
@@ -54,7 +54,7 @@ stage() {
     fi
     read -r good bad < <(awk '/^test result: / {
         for (i = 1; i < NF; i++) { if ($(i + 1) ~ /^passed/) p += $i; if ($(i + 1) ~ /^failed/) f += $i }
-    } /^fuzz: .* nothing found/ { p++ } /^fuzz: .* (CRASHED|FAILED)/ { f++ } END { print p + 0, f + 0 }' "$log")
+    } /^passed [0-9]+ of [0-9]+$/ { p += $2 } /^fuzz: .* nothing found/ { p++ } /^fuzz: .* (CRASHED|FAILED)/ { f++ } END { print p + 0, f + 0 }' "$log")
     [ $((good + bad)) -gt 0 ] || { [ $status -eq 0 ] && good=1; }
     # Whatever else went wrong (it did not compile, it was killed) is one failure.
     [ $status -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
@@ -111,6 +111,13 @@ suite() { cargo test --locked -p portcullis-suite --no-fail-fast; }
 rehearsals() {
     cargo run --locked --profile quick -p portcullis-simulator --example sweep -- --seeds 1 --from-seed random --confirm 15
 }
+# All regression cases of the Core Rule Set in the engine, and all of them through the listener of the gate.
+core_rule_set() { cargo run --locked --profile quick -p portcullis-crs -- "$@"; }
+# A few generated requests, the same each time; `make waf-diff` plays more of them.
+beside_libmodsecurity() {
+    cargo build --locked --profile quick -p portcullis-peers &&
+        "$target/quick/waf-diff" --requests 250 --seed 1
+}
 soak() { cargo run --locked -p portcullis-suite --bin soak -- --seconds 20; }
 
 stage "setup" scripts/setup.sh
@@ -124,6 +131,9 @@ if [ -z "$fast" ]; then
     stage "build the gate" cargo build --locked --profile quick -p portcullis
     stage "rehearsals: every scenario" rehearsals
     stage "suite: real clients, attacks" suite
+    stage "core rule set: every case" core_rule_set
+    stage "the same through the listener" core_rule_set --listener
+    stage "rules beside libmodsecurity" beside_libmodsecurity
     stage "fuzz smoke, 10 s a target" proof/fuzz/run.sh 10
     stage "soak, 20 s" soak
 fi
