@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use portcullis_proxy::sockets::Inherited;
-use portcullis_proxy::{Gate, Setup, control, journal};
+use portcullis_proxy::{Gate, Setup, Signals, control, journal};
 use portcullis_types::{Blame, Reason, Reference};
 
 use crate::args::{Explain, Records, Reload, Run};
@@ -29,12 +29,14 @@ pub(crate) fn run(flags: &Run) -> Done {
         version: env!("CARGO_PKG_VERSION"),
         takeover: flags.takeover,
     };
+    let unheard = |error: io::Error| Failure::because(format!("cannot wait for signals: {error}"));
+    let signals = Signals::listen().map_err(unheard)?;
     let gate = Gate::start(setup).map_err(|error| Failure::because(error.to_string()))?;
     for (name, address) in gate.addresses() {
         tracing::info!(%address, "listener `{name}` accepts");
     }
     tracing::info!(address = %gate.admin(), "the operator's listener accepts");
-    gate.serve_until_signal().map_err(|error| Failure::because(format!("cannot wait for signals: {error}")))
+    gate.serve_until_signal(signals).map_err(unheard)
 }
 
 /// Says whether a configuration is in order.

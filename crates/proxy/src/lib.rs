@@ -39,6 +39,8 @@ use portcullis_config::Policy;
 use portcullis_config::policy::Listener;
 use portcullis_types::Tick;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use crate::admin::{AdminThread, Report};
@@ -300,13 +302,13 @@ impl Gate {
     ///
     /// # Errors
     /// The system does not let us listen to signals.
-    pub fn serve_until_signal(self) -> io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    pub fn serve_until_signal(self, signals: Signals) -> io::Result<()> {
+        let Signals { runtime, streams } = signals;
         systemd::ready();
         let process = Arc::clone(&self.process);
         warn_of_descriptors(process.lock().snapshot.policy.limits.connections);
         self.admin.runtime().spawn(systemd::watchdog(move || process.is_alive()));
-        if runtime.block_on(self.watch_signals())? == End::Signal {
+        if runtime.block_on(self.watch_signals(streams)) == End::Signal {
             // After a take-over the unit goes on, in another process.
             systemd::stopping(self.process.lock().snapshot.policy.server.drain);
         }
@@ -315,19 +317,15 @@ impl Gate {
         Ok(())
     }
 
-    async fn watch_signals(&self) -> io::Result<End> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+    async fn watch_signals(&self, [mut terminate, mut interrupt, mut hangup]: [Signal; 3]) -> End {
         let mut look = tokio::time::interval(FILE_WATCH);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut known = self.process.file_times();
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(End::Signal),
-                _ = interrupt.recv() => return Ok(End::Signal),
-                () = self.process.handed_over.notified() => return Ok(End::TakenOver),
+                _ = terminate.recv() => return End::Signal,
+                _ = interrupt.recv() => return End::Signal,
+                () = self.process.handed_over.notified() => return End::TakenOver,
                 _ = hangup.recv() => {
                     self.process.reload_and_say("SIGHUP");
                     known = self.process.file_times();
@@ -341,6 +339,30 @@ impl Gate {
                 }
             }
         }
+    }
+}
+
+/// The signals that a gate obeys. Listened to before anybody can know that it serves: one that came in between would end the
+/// process on the spot.
+#[derive(Debug)]
+pub struct Signals {
+    runtime: Runtime,
+    /// SIGTERM, SIGINT, SIGHUP.
+    streams: [Signal; 3],
+}
+
+impl Signals {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// The system does not let us listen to signals.
+    pub fn listen() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let streams = {
+            let _inside = runtime.enter();
+            [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?]
+        };
+        Ok(Self { runtime, streams })
     }
 }
 

@@ -93,6 +93,8 @@ pub(crate) struct Worker {
     served: Cell<u64>,
     draining: Cell<bool>,
     open: Cell<usize>,
+    /// Doors that may still let somebody in.
+    accepting: Cell<usize>,
     all_closed: Notify,
     doors: RefCell<Vec<Rc<Door>>>,
     heads: RefCell<Vec<RequestHead>>,
@@ -159,6 +161,7 @@ impl Worker {
             served: Cell::new(0),
             draining: Cell::new(false),
             open: Cell::new(0),
+            accepting: Cell::new(0),
             all_closed: Notify::new(),
             doors: RefCell::default(),
             heads: RefCell::default(),
@@ -253,7 +256,8 @@ impl Worker {
         }
         let limit = self.local().snapshot.policy.server.drain;
         let finished = async {
-            while self.open.get() > 0 {
+            // Whom the kernel has let in already is not among the open ones before a door has looked a last time.
+            while self.open.get() + self.accepting.get() > 0 {
                 // Connections that wait for a request are told; those that come to wait are told the next time.
                 self.watchers.expire_idle();
                 let _ = tokio::time::timeout(SWEEP, self.all_closed.notified()).await;
@@ -318,7 +322,12 @@ impl Worker {
         let door =
             Rc::new(Door { listener: Cell::new(Some(listener)), closing: Cell::new(false), changed: Notify::new() });
         self.doors.borrow_mut().push(Rc::clone(&door));
-        tokio::task::spawn_local(accept(Rc::clone(self), door, socket));
+        self.accepting.set(self.accepting.get() + 1);
+        let worker = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let _accepting = Accepting(Rc::clone(&worker));
+            accept(worker, door, socket).await;
+        });
         Ok(())
     }
 
@@ -696,6 +705,16 @@ struct From {
     peer: SocketAddr,
     is_proxy: bool,
     own: bool,
+}
+
+/// A door that is not closed yet.
+struct Accepting(Rc<Worker>);
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.0.accepting.set(self.0.accepting.get().saturating_sub(1));
+        self.0.all_closed.notify_one();
+    }
 }
 
 struct OpenConnection {
