@@ -137,7 +137,7 @@ impl Explained {
     #[must_use]
     pub fn explain(&self, message: &Message, difference: &Difference) -> Option<Vec<usize>> {
         let text = message.text();
-        let applies: Vec<usize> = (0..self.entries.len()).filter(|at| self.entries[*at].when.is_match(&text)).collect();
+        let applies: Vec<usize> = (0..self.entries.len()).filter(|at| self.entries[*at].applies(&text)).collect();
         let find = |rule: u32, sides: &[Side]| {
             applies.iter().copied().find(|at| sides.contains(&self.entries[*at].side) && self.entries[*at].names(rule))
         };

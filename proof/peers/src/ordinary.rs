@@ -135,7 +135,7 @@ fn json(members: u32) -> Vec<u8> {
         let branch = member % 7;
         let _ = write!(
             json,
-            "{between}{{\"id\":{member},\"name\":\"Member Number {member}\",\"email\":\"m{member}@example.org\",\
+            "{between}{{\"id\":{member},\"name\":\"Member Number {member} of us all\",\"email\":\"m{member}@example.org\",\
              \"joined\":\"2024-05-17\",\"branch\":\"North West {branch}\"}}"
         );
     }
