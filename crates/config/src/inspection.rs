@@ -200,8 +200,8 @@ impl Default for Waf {
             inspection: Inspection::default(),
             patterns: Vec::new(),
             rules: None,
-            steps: 20_000_000,
-            fail: Beyond::Pass,
+            steps: 200_000_000,
+            fail: Beyond::Refuse,
         }
     }
 }
@@ -258,11 +258,12 @@ pub(crate) fn keys() -> Vec<Key> {
                  that fit, in the order of their names. `portcullis rules add crs` installs the Core Rule Set.";
     let steps = "The work that the inspection of one message may take, in comparisons of a value with a rule or of a byte with \
                  a pattern.";
-    let fail = "What happens to a message whose inspection cannot end, because `steps` are used up or a part of the gate failed.";
+    let fail = "What happens to a message that uses up its `steps`. Ordinary ones come nowhere near: who sends such a message wants \
+                not to be looked at.";
     let files = "[\"crs/crs-setup.conf\", \"crs/rules/*.conf\"]";
     keys.insert(2, key("rules", List(&File), is("[]"), files, rules));
-    keys.push(key("steps", Count(100_000, 1_000_000_000), is("20000000"), "20000000", steps));
-    keys.push(key("fail", Choice(&["open", "closed"]), is("open"), "\"closed\"", fail));
+    keys.push(key("steps", Count(100_000, 1_000_000_000), is("200000000"), "200000000", steps));
+    keys.push(key("fail", Choice(&["open", "closed"]), is("closed"), "\"open\"", fail));
     keys
 }
 

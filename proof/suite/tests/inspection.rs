@@ -136,14 +136,24 @@ fn what_only_observes_refuses_nothing_and_says_what_it_would_have() {
 #[test]
 fn what_is_not_inspected_to_its_end_is_told() {
     let origin = Origin::echo();
-    let plan = Plan::new("inspect-steps")
-        .table("[waf]\nmode = \"off\"\nrules = [\"own.conf\"]\nsteps = 100000\n")
-        .upstream(&[origin.url()], "");
-    let rules = "SecRule ARGS \"!@rx ^[a-z]+$\" \"id:1,phase:2,pass,nolog\"\n";
-    fs::write(plan.place().join("own.conf"), rules).expect("rules can be written");
-    let gate = plan.start();
-    assert_eq!(ask(&gate, &post("/short", FORM, b"a=b&c=d")).status, 200);
+    let start = |name: &str, fail: &str| {
+        let plan = Plan::new(name)
+            .table(&format!("[waf]\nmode = \"off\"\nrules = [\"own.conf\"]\nsteps = 100000\n{fail}"))
+            .upstream(&[origin.url()], "");
+        let rules = "SecRule ARGS \"!@rx ^[a-z]+$\" \"id:1,phase:2,pass,nolog\"\n";
+        fs::write(plan.place().join("own.conf"), rules).expect("rules can be written");
+        plan.start()
+    };
     let long = [b"a=".to_vec(), vec![b'1'; 300_000]].concat();
+    let gate = start("inspect-steps-closed", "");
+    assert_eq!(ask(&gate, &post("/short", FORM, b"a=b&c=d")).status, 200);
+    assert_eq!(
+        ask(&gate, &post("/long", FORM, &long)).status,
+        Reason::NotInspected.status(),
+        "who wants not to be seen"
+    );
+    let gate = start("inspect-steps-open", "fail = \"open\"\n");
+    assert_eq!(ask(&gate, &post("/short", FORM, b"a=b&c=d")).status, 200);
     assert_eq!(ask(&gate, &post("/long", FORM, &long)).status, 200, "it passes, as declared");
     let record = gate.journal().find(|record| record["path"] == "/long").expect("it is recorded");
     assert!(record["observed"].to_string().contains(Reason::NotInspected.code()), "{record}");
