@@ -170,6 +170,9 @@ pub(crate) const ALL: &[Figure] = &[
     by_rules("waf-multipart-pl1", "level 1: an upload of 98 kB", 1, Ordinary::Multipart, fast(300.0)),
     by_rules("waf-attack-pl1", "level 1: a GET that is refused", 1, Ordinary::Attack, Goal::None),
     by_rules("waf-page-pl1", "level 1: the GET and a page of 20 kB", 1, Ordinary::Page, Goal::None),
+    with_others("waf-get-varied", "level 1: the GET, no two alike: pages, sessions and dates change", Ordinary::Get),
+    with_others("waf-form-varied", "level 1: the form, no two alike", Ordinary::Form),
+    with_others("waf-json-varied", "level 1: the JSON, no two alike", Ordinary::Json),
     by_rules("waf-get-pl4", "level 4: the GET", 4, Ordinary::Get, Goal::Value(80.0)),
     by_rules("waf-form-pl4", "level 4: the form", 4, Ordinary::Form, Goal::Value(240.0)),
     by_rules("waf-json-pl4", "level 4: the JSON", 4, Ordinary::Json, Goal::Value(1600.0)),
@@ -237,6 +240,11 @@ const fn fast(value: f64) -> Goal {
 const fn by_rules(name: &'static str, what: &'static str, paranoia: u8, which: Ordinary, goal: Goal) -> Figure {
     let work = Work::Inspect(Inspect::Rules { paranoia, which });
     Figure { name, what, unit: CPU, work, contenders: MODSECURITY, goal }
+}
+
+const fn with_others(name: &'static str, what: &'static str, which: Ordinary) -> Figure {
+    let work = Work::Inspect(Inspect::Varied(which));
+    Figure { name, what, unit: CPU, work, contenders: MODSECURITY, goal: Goal::Ratio(0.04) }
 }
 
 const fn built_in(name: &'static str, what: &'static str, which: Ordinary) -> Figure {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use portcullis_peers::{Engine, Libraries, Ordinary, Player, Rules, core_rule_set, hostile, ordinary};
+use portcullis_peers::{Engine, Libraries, Ordinary, Player, Rules, core_rule_set, hostile, ordinary, varied};
 
 use crate::Fallible;
 use crate::contender::{Kind, Place, Server};
@@ -21,6 +21,8 @@ use crate::load;
 pub(crate) enum Inspect {
     /// A request, by the Core Rule Set at a level.
     Rules { paranoia: u8, which: Ordinary },
+    /// A request with other values each time, by the Core Rule Set at level 1.
+    Varied(Ordinary),
     /// A request, by the built-in detection.
     BuiltIn(Ordinary),
     /// The same for each byte of its body.
@@ -42,6 +44,7 @@ impl Inspect {
             Self::Memory { platforms } => memory(figure, plan, platforms),
             Self::Load => loading(figure, plan),
             Self::WorstRules | Self::WorstBuiltIn => worst(figure, plan),
+            Self::Varied(which) => different(figure, plan, which),
             Self::Rules { which, .. } | Self::BuiltIn(which) | Self::BuiltInBytes(which) => {
                 self.plays(figure, plan, which)
             }
@@ -96,6 +99,34 @@ impl Inspect {
         }
         Ok(series)
     }
+}
+
+/// As many requests as a player gets through in its share of the time, no two of them alike: others in each round, the same for
+/// everybody.
+fn different(figure: &Figure, plan: &Plan, which: Ordinary) -> Fallible<Vec<Series>> {
+    let contest = Contest::new(figure, plan, 1)?;
+    let (mut players, mut series) = contest.start_all();
+    let mut slowest = Duration::from_micros(1);
+    for player in players.iter_mut().flatten() {
+        judges(player, which, Some(false))?;
+        slowest = slowest.max(player.play(&ordinary(which), 2, false)?.took / 2);
+    }
+    let count = (f64::from(plan.seconds) / 2.0 / slowest.as_secs_f64()).clamp(3.0, 50_000.0) as u32;
+    for round in 0..plan.rounds {
+        for turn in order(round, players.len()) {
+            let (Some(Some(player)), Some(series)) = (players.get_mut(turn), series.get_mut(turn)) else { continue };
+            let mut took = Duration::ZERO;
+            for at in 0..count {
+                let played = player.play(&varied(which, round * count + at), 1, false)?;
+                if played.refused.is_some() {
+                    series.trouble = Some(format!("it refuses {which:?} number {at}"));
+                }
+                took += played.took;
+            }
+            series.values.push(took.as_secs_f64() * 1e6 / f64::from(count));
+        }
+    }
+    Ok(series)
 }
 
 /// An ordinary request passes, an attack does not, and what is measured comes out as `expected`; whether it is refused.

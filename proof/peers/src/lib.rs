@@ -16,6 +16,6 @@ mod rules;
 pub use explained::{Difference, Entry, Explained, example, message as parse_example};
 pub use generate::Generator;
 pub use message::{Message, Reply, read};
-pub use ordinary::{Ordinary, hostile, ordinary};
+pub use ordinary::{Ordinary, hostile, ordinary, varied};
 pub use player::{Engine, Libraries, Played, Player};
 pub use rules::{Rules, core_rule_set};

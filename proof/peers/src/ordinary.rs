@@ -50,6 +50,39 @@ pub fn ordinary(which: Ordinary) -> Message {
     }
 }
 
+/// The same request with other values, others for each number: digits change, as those of sessions, dates and pages do. Whoever
+/// remembers values from one request to the next is measured with what it has not seen.
+#[must_use]
+pub fn varied(which: Ordinary, number: u32) -> Message {
+    let mut message = ordinary(which);
+    let mut state = u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut other = |text: &mut [u8]| {
+        for byte in text.iter_mut().filter(|byte| byte.is_ascii_digit()) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            // No zero, which a number of JSON must not begin with.
+            *byte = b'1' + (state % 9) as u8;
+        }
+    };
+    other(&mut message.target);
+    for (_, value) in message.fields.iter_mut().filter(|(name, _)| name == b"Cookie") {
+        other(value);
+    }
+    match which {
+        // Names stay.
+        Ordinary::Form | Ordinary::LongForm => {
+            for pair in message.body.split_mut(|byte| *byte == b'&') {
+                let value = pair.iter().position(|byte| *byte == b'=').unwrap_or(0);
+                other(pair.get_mut(value..).unwrap_or_default());
+            }
+        }
+        Ordinary::Json | Ordinary::LongJson => other(&mut message.body),
+        _ => {}
+    }
+    message
+}
+
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 const PARTS: &str = "multipart/form-data; boundary=XbX";
@@ -187,6 +220,12 @@ mod tests {
         assert!((98_000..102_000).contains(&long(Ordinary::Multipart)));
         for which in [Ordinary::LongForm, Ordinary::LongJson, Ordinary::LongUpload] {
             assert!((900_000..1_100_000).contains(&long(which)), "{which:?} {}", long(which));
+        }
+        for which in [Ordinary::Get, Ordinary::Form, Ordinary::Json] {
+            let (one, same, other) = (varied(which, 1), varied(which, 1), varied(which, 2));
+            assert_eq!(one, same);
+            assert_ne!(one, other);
+            assert_eq!((one.target.len(), one.body.len()), (ordinary(which).target.len(), ordinary(which).body.len()));
         }
         assert!(hostile().iter().all(|(_, message)| (120_000..=132_000).contains(&message.body.len())));
     }
