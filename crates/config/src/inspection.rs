@@ -59,9 +59,9 @@ pub struct Inspection {
     pub outbound_threshold: Option<u32>,
     /// What is left out, the outer tables' first.
     pub exclude: Vec<Exclusion>,
-    /// Bytes of a body that are inspected.
+    /// Bytes of a body that are held until they are inspected.
     pub body_bytes: u64,
-    /// What happens to a body beyond them.
+    /// What happens to the rest of a longer one.
     pub beyond: Beyond,
 }
 
@@ -291,8 +291,9 @@ fn shared(outer: Option<&'static str>) -> Vec<Key> {
     let outbound = "The score at which it refuses a response.";
     let exclude = "What is not asked: rules by number, range or `tag:…`, or a family of the gate's own detection, each \
                    perhaps of one variable only. Adds to what the outer tables leave out.";
-    let body = "How much of a body is inspected.";
-    let beyond = "What happens to a body beyond that.";
+    let body = "How much of a body is held until it is inspected. Rules see no more of it.";
+    let beyond = "What happens to the rest of a longer body: with `pass` the gate's own detection looks at it on its way and cuts \
+                  it off where it finds an attack, before the platform has all of it.";
     vec![
         key("mode", Choice(InspectionMode::NAMES), default(is("enforce")), "\"observe\"", mode),
         key("sensitivity", Choice(Sensitivity::NAMES), default(is("medium")), "\"high\"", sensitivity),

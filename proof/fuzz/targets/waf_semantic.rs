@@ -20,4 +20,21 @@ fuzz_target!(|data: &[u8]| {
     detector.request_line(b"GET", text, &mut findings);
     detector.header(b"Cookie", text, &mut findings);
     detector.form(text, &mut findings);
+    // A body on its way: in halves, in any of the types that it may claim to have.
+    let (before, after) = text.split_at(text.len() / 3);
+    let (middle, end) = after.split_at(after.len() / 2);
+    let mut passing = detector.passing(KINDS[usize::from(*first) % KINDS.len()], false, before);
+    findings.clear();
+    passing.push(&detector, middle, &mut findings);
+    passing.push(&detector, end, &mut findings);
+    passing.finish(&detector, &mut findings);
 });
+
+const KINDS: [&[u8]; 6] = [
+    b"application/x-www-form-urlencoded",
+    b"application/json",
+    b"multipart/form-data; boundary=x",
+    b"text/xml",
+    b"text/plain",
+    b"image/png",
+];

@@ -123,6 +123,72 @@ fn bodies_arrive_whole_whatever_their_length() {
 }
 
 #[test]
+fn what_hides_behind_padding_is_cut_off_on_its_way() {
+    let origin = Origin::echo();
+    let gate = Plan::new("inspect-padding")
+        .table("[waf]\ninspect_body = \"16KiB\"\n")
+        .upstream(
+            &[origin.url()],
+            "[[platform.route]]\npath = \"/watched/**\"\nclass = \"api\"\n[platform.route.waf]\nmode = \"observe\"\n",
+        )
+        .start();
+    let padding = "padding ".repeat(20_000);
+    let parts = |content: &str| {
+        let first = format!("--x\r\nContent-Disposition: form-data; name=\"p\"\r\n\r\n{padding}\r\n");
+        [first.as_bytes(), &part("q", content)].concat()
+    };
+    let table: Vec<(&str, Vec<u8>, Vec<u8>)> = vec![
+        (
+            FORM,
+            format!("p={}&id=1+union+select+password+from+users--", padding.replace(' ', "+")).into_bytes(),
+            format!("p={}&id=the+union+has+a+select+few", padding.replace(' ', "+")).into_bytes(),
+        ),
+        (
+            JSON,
+            format!("{{\"p\":\"{padding}\",\"q\":\"<script>alert(1)</script>\"}}").into_bytes(),
+            format!("{{\"p\":\"{padding}\",\"q\":\"2 < 3\"}}").into_bytes(),
+        ),
+        (PARTS, parts("; cat /etc/passwd"), parts("cats; dogs")),
+    ];
+    for (kind, attack, twin) in &table {
+        let in_pieces = |path: &str, body: &[u8]| {
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n"
+            );
+            let chunks =
+                body.chunks(7000).map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
+            [head.into_bytes(), chunks.collect::<Vec<_>>().concat(), b"0\r\n\r\n".to_vec()].concat()
+        };
+        for (how, request) in [("whole", post("/up", kind, attack)), ("in pieces", in_pieces("/up", attack))] {
+            let answer = ask(&gate, &request);
+            assert_eq!(answer.status, Reason::AttackDetected.status(), "{kind} {how}: {}", answer.text());
+            assert!(origin.take().is_empty(), "{kind} {how}: the platform never has all of it");
+            let reference = answer.reference().expect("a refusal has a reference").to_owned();
+            let record = gate.journal().by_reference(&reference).expect("it is recorded");
+            assert_eq!(record["verdict"], "refused", "{record}");
+            assert_eq!(record["reason"], Reason::AttackDetected.code(), "{record}");
+            assert!(record["evidence"].to_string().contains("family"), "{record}");
+        }
+        for (how, request) in [("whole", post("/up", kind, twin)), ("in pieces", in_pieces("/up", twin))] {
+            let answer = ask(&gate, &request);
+            assert_eq!(answer.status, 200, "{kind} {how}: {}", answer.text());
+            let [seen] = &origin.take()[..] else { panic!("{kind} {how}: the twin arrives") };
+            assert_eq!(
+                (seen.body_len, &seen.body_sha256),
+                (twin.len(), &portcullis_suite::digest(twin)),
+                "{kind} {how}"
+            );
+        }
+        let answer = ask(&gate, &post("/watched/up", kind, attack));
+        assert_eq!(answer.status, 200, "{kind}, observed only: {}", answer.text());
+        assert_eq!(origin.take().len(), 1);
+        let watched = |record: &Value| record["path"] == "/watched/up" && record["observed"] != Value::Null;
+        let record = gate.journal().find(watched).expect("it is recorded");
+        assert!(record["observed"].to_string().contains(Reason::AttackDetected.code()), "{record}");
+    }
+}
+
+#[test]
 fn what_only_observes_refuses_nothing_and_says_what_it_would_have() {
     let origin = Origin::echo();
     let gate = Plan::new("inspect-observe").table("[waf]\nmode = \"observe\"\n").upstream(&[origin.url()], "").start();

@@ -14,6 +14,7 @@ use portcullis_wire::http::{RequestHead, Version};
 
 use super::identity::{Client, Connection};
 use super::inspect::Sighting;
+use super::passing;
 use super::upstream::Trace;
 use crate::journal::{Evidence, Record, Verdict};
 use crate::metrics::Slot;
@@ -41,6 +42,8 @@ pub(crate) struct Account {
     carried: u64,
     h2_print: Option<SettingsPrint>,
     evidence: Evidence,
+    /// What is seen in the rest of its body on its way.
+    passing: Option<passing::Seen>,
     /// It is the gate's own, and no visitor's.
     own: bool,
     worker: Rc<Worker>,
@@ -69,6 +72,7 @@ impl Account {
             carried: 0,
             h2_print: None,
             evidence: Evidence::default(),
+            passing: None,
             own,
             worker: Rc::clone(worker),
         }
@@ -115,6 +119,9 @@ impl Account {
     pub(crate) fn inspected(&mut self, seen: &mut Sighting) {
         self.observed(&std::mem::take(&mut seen.observed));
         self.evidence.clone_from(&seen.evidence);
+        if seen.passing.is_some() {
+            self.passing = seen.passing.take();
+        }
     }
 
     /// The engine let it in.
@@ -160,7 +167,12 @@ impl Account {
     }
 
     /// Counts the request and, where it is to be recorded, writes it down.
-    pub(crate) fn finish(self, connection: &Connection, head: &RequestHead, bytes_in: u64, bytes_out: u64) {
+    pub(crate) fn finish(mut self, connection: &Connection, head: &RequestHead, bytes_in: u64, bytes_out: u64) {
+        if let Some(passing) = self.passing.take() {
+            let mut seen = passing.borrow_mut();
+            self.observed(&std::mem::take(&mut seen.observed));
+            self.evidence.append(std::mem::take(&mut seen.evidence));
+        }
         let worker = &self.worker;
         let took = worker.watchers().now().since(self.began);
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
@@ -207,7 +219,8 @@ impl Account {
             order: order.as_deref(),
             verdict: match reason {
                 None => Verdict::Served,
-                // Before an upstream was asked it is a refusal; afterwards something broke.
+                // Before an upstream was asked it is a refusal, and so is what was found on the way; otherwise something broke.
+                Some(Reason::AttackDetected) => Verdict::Refused,
                 Some(_) if self.trace.attempts == 0 && reason != Some(Reason::InternalFault) => Verdict::Refused,
                 Some(_) => Verdict::Failed,
             },

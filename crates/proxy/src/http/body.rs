@@ -7,10 +7,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use portcullis_engine::Refusal;
 use portcullis_types::{Limits, Reason};
 use portcullis_wire::h1::{self, ChunkBounds, ChunkDecoder, ChunkStep, Framing, Refused, encode};
 use portcullis_wire::http::{FieldRef, Fields, Name};
 
+use super::passing::Passing;
 use super::upstream::UpstreamBody;
 use crate::stream::SharedWire;
 
@@ -35,6 +37,8 @@ pub(crate) struct Held {
     first: Bytes,
     rest: Body,
     trailers: Option<Fields>,
+    /// Looks at the rest on its way.
+    passing: Option<Passing>,
 }
 
 /// Why a body did not come to its end.
@@ -46,6 +50,8 @@ pub(crate) enum BodyError {
     Gone(io::Error),
     /// Somebody was too slow.
     Slow(Reason),
+    /// What was found in it must not go on.
+    Inspected(Box<Refusal>),
 }
 
 impl BodyError {
@@ -57,6 +63,7 @@ impl BodyError {
             Self::Gone(_) if client => Reason::ClientClosed,
             Self::Gone(_) => Reason::UpstreamClosed,
             Self::Slow(reason) => *reason,
+            Self::Inspected(refusal) => refusal.reason,
         }
     }
 }
@@ -67,6 +74,7 @@ impl fmt::Display for BodyError {
             Self::Refused(refused) => f.write_str(refused.detail),
             Self::Gone(error) => error.fmt(f),
             Self::Slow(reason) => f.write_str(reason.description()),
+            Self::Inspected(refusal) => refusal.detail.fmt(f),
         }
     }
 }
@@ -112,15 +120,18 @@ impl Body {
             }
             Self::Held(held) => match held.trailers.take() {
                 Some(trailers) => Poll::Ready(Some(Ok(Frame::Trailers(trailers)))),
-                None => held.rest.poll_frame(cx),
+                None => match &mut held.passing {
+                    Some(passing) => passing.poll_frame(&mut held.rest, cx),
+                    None => held.rest.poll_frame(cx),
+                },
             },
         }
     }
 
-    /// Gives back what was read ahead, so that it comes first again.
-    pub(crate) fn put_back(&mut self, first: Bytes, trailers: Option<Fields>) {
+    /// Gives back what was read ahead, so that it comes first again; `passing` looks at what comes behind it.
+    pub(crate) fn put_back(&mut self, first: Bytes, trailers: Option<Fields>, passing: Option<Passing>) {
         let rest = std::mem::replace(self, Self::Empty);
-        *self = Self::Held(Box::new(Held { first, rest, trailers }));
+        *self = Self::Held(Box::new(Held { first, rest, trailers, passing }));
     }
 }
 

@@ -1,8 +1,8 @@
 //! Inspection: what a request carries and what the platform answers, before either goes on.
 //!
 //! The head is looked at when it has come. A body is read ahead as far as it is inspected, looked at, and only then carried on
-//! with the rest behind it; a response's likewise, where rules ask for its body. What is beyond the bound passes or is refused
-//! as the route declares.
+//! with the rest behind it; a response's likewise, where rules ask for its body. What is beyond the bound is refused, or looked
+//! at on its way by the gate's own detection ([`passing`](super::passing)), as the route declares.
 
 use std::fmt::Write as _;
 use std::future::poll_fn;
@@ -17,13 +17,14 @@ use portcullis_engine::{Admitted, Detail, Refusal};
 use portcullis_types::{Limits, Reason};
 use portcullis_waf::body::Bounds;
 use portcullis_waf::seclang::{self, Clock, Peer, Program, Transaction};
-use portcullis_waf::semantic::{Detector, FINDINGS_MAX, is_file};
+use portcullis_waf::semantic::{Detector, FINDINGS_MAX, Findings, is_file};
 use portcullis_wire::http::{Fields, Name, RequestHead, ResponseHead, Version};
 
 use super::body::{Body, Frame, Waiting};
 use super::desk::{Desk, Room};
 use super::identity::{Client, Connection};
 use super::pace::Pace;
+use super::passing::{self, Passing};
 use crate::inspectors::Inspector;
 use crate::journal::Evidence;
 use crate::journal::evidence::Text;
@@ -71,6 +72,8 @@ pub(crate) struct Sighting {
     body: Option<Bytes>,
     /// Findings and matches that are in the evidence.
     told: (usize, usize),
+    /// What is seen in the rest of the body on its way.
+    pub(crate) passing: Option<passing::Seen>,
 }
 
 impl Sighting {
@@ -184,10 +187,22 @@ fn look_at_head(detector: &Detector, head: &RequestHead, room: &mut Room) {
 
 /// Shows it what was read of the body.
 fn look_at_body(detector: &Detector, head: &RequestHead, bytes: &[u8], room: &mut Room) {
-    let kind = head.fields.get(Name::ContentType).unwrap_or_default();
-    let packed = head.fields.find(b"content-encoding").is_some_and(|it| !it.eq_ignore_ascii_case(b"identity"));
+    let (kind, packed) = kind_of(head);
     let Room { findings, fields } = room;
     detector.body(kind, packed, bytes, &Bounds::default(), fields, findings);
+}
+
+/// What a body claims to be, and whether it has a content coding.
+pub(crate) fn kind_of(head: &RequestHead) -> (&[u8], bool) {
+    let packed = head.fields.find(b"content-encoding").is_some_and(|it| !it.eq_ignore_ascii_case(b"identity"));
+    (head.fields.get(Name::ContentType).unwrap_or_default(), packed)
+}
+
+/// Gives back what was read ahead of a body; the rest is looked at on its way.
+fn pass_on(inspector: &Arc<Inspector>, head: &RequestHead, body: &mut Body, ahead: Ahead, seen: &mut Sighting) {
+    let rest = (!ahead.complete).then(|| Passing::begin(inspector, head, &ahead.bytes)).flatten();
+    seen.passing = rest.as_ref().map(Passing::seen);
+    body.put_back(ahead.bytes, ahead.trailers, rest);
 }
 
 /// Begins a transaction of the rules.
@@ -239,7 +254,7 @@ impl Inspecting {
         let inspector = &*self.inspector;
         if let Some((detector, acts)) = &inspector.detection {
             look_at_head(detector, head, room);
-            judge(detector, *acts, room, seen)?;
+            judge(detector, *acts, &room.findings, seen)?;
         }
         if let Some(program) = &inspector.program {
             let transaction = self.transaction.insert(begin(inspector, program, asker));
@@ -247,7 +262,9 @@ impl Inspecting {
             let decided = transaction.request_head_done();
             settle(inspector, transaction, decided, Reason::RuleMatched, seen)?;
         }
-        if !body.is_empty() && !is_conversation(head, body) {
+        if !body.is_empty() && is_conversation(head, body) {
+            pass_on(&self.inspector, head, body, Ahead { bytes: Bytes::new(), complete: false, trailers: None }, seen);
+        } else if !body.is_empty() {
             asker.admitted.waits_for_client();
             let ahead = read_ahead(body, inspector.body_bytes, around).await?;
             asker.admitted.has_arrived();
@@ -257,12 +274,12 @@ impl Inspecting {
             seen.body = Some(ahead.bytes.clone());
             if let Some((detector, acts)) = &inspector.detection {
                 look_at_body(detector, head, &ahead.bytes, room);
-                judge(detector, *acts, room, seen)?;
+                judge(detector, *acts, &room.findings, seen)?;
             }
             if let Some(transaction) = &mut self.transaction {
                 transaction.request_body(&ahead.bytes);
             }
-            body.put_back(ahead.bytes, ahead.trailers);
+            pass_on(&self.inspector, head, body, ahead, seen);
         }
         if let Some(transaction) = &mut self.transaction {
             let decided = transaction.request_body_done();
@@ -291,7 +308,7 @@ impl Inspecting {
         if decided.is_none() && !body.is_empty() && transaction.wants_response_body() {
             let ahead = read_ahead(body, self.inspector.body_bytes, around).await?;
             transaction.response_body(&ahead.bytes);
-            body.put_back(ahead.bytes, ahead.trailers);
+            body.put_back(ahead.bytes, ahead.trailers, None);
         }
         if decided.is_none() {
             decided = transaction.response_body_done();
@@ -319,8 +336,7 @@ fn is_conversation(head: &RequestHead, body: &Body) -> bool {
 }
 
 /// What the gate's own detection comes to.
-fn judge(detector: &Detector, acts: bool, room: &Room, seen: &mut Sighting) -> Result<(), Refusal> {
-    let findings = &room.findings;
+pub(crate) fn judge(detector: &Detector, acts: bool, findings: &Findings, seen: &mut Sighting) -> Result<(), Refusal> {
     let blocks = detector.blocks(findings);
     if !blocks && !seen.thorough {
         return Ok(());

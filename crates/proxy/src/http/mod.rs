@@ -14,6 +14,7 @@ pub(crate) mod inspect;
 pub(crate) mod metered;
 pub(crate) mod outflow;
 pub(crate) mod pace;
+pub(crate) mod passing;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod rules;

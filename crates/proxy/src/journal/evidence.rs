@@ -267,6 +267,14 @@ impl Evidence {
         }
     }
 
+    /// Takes note of what was found later in the same message.
+    pub fn append(&mut self, later: Self) {
+        self.lost |= later.lost || self.values.len() + later.values.len() > MOST_VALUES;
+        later.hits.into_iter().for_each(|hit| self.hit(hit));
+        self.values.extend(later.values);
+        self.values.truncate(MOST_VALUES);
+    }
+
     fn hit(&mut self, hit: Hit) {
         if self.hits.len() < MOST_HITS {
             self.hits.push(hit);

@@ -10,6 +10,41 @@ use super::{Detector, decode, is_file, is_form, is_quiet, patches};
 use crate::body::multipart::Multipart;
 use crate::body::{Bounds, Fields, xml};
 
+/// How a body is taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Not at all: only code is looked for.
+    File,
+    Form,
+    Json,
+    Multipart,
+    Xml,
+    /// As it is.
+    Text,
+}
+
+impl Kind {
+    /// By what it claims to be. `packed`: it has a content coding, so that nothing in it can be read.
+    pub(super) fn of(content_type: &[u8], packed: bool) -> Self {
+        let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let is = |known: &[u8]| kind.eq_ignore_ascii_case(known);
+        let ends = |suffix: &[u8]| kind.len() >= suffix.len() && begins(from(kind, kind.len() - suffix.len()), suffix);
+        if packed || is_file(content_type) {
+            Self::File
+        } else if is_form(content_type) {
+            Self::Form
+        } else if is(b"application/json") || is(b"text/json") || ends(b"+json") {
+            Self::Json
+        } else if is(b"multipart/form-data") {
+            Self::Multipart
+        } else if is(b"application/xml") || is(b"text/xml") || ends(b"+xml") {
+            Self::Xml
+        } else {
+            Self::Text
+        }
+    }
+}
+
 impl Detector {
     /// Looks at a body, or at the beginning of one: what its type says is taken apart, and what cannot be is looked at as it is.
     /// `fields` is room to take it apart in; `packed` says that it has a content coding, so that nothing in it can be read.
@@ -22,53 +57,49 @@ impl Detector {
         fields: &mut Fields,
         findings: &mut Findings,
     ) {
-        let kind = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-        let is = |known: &[u8]| kind.eq_ignore_ascii_case(known);
-        let ends = |suffix: &[u8]| kind.len() >= suffix.len() && begins(from(kind, kind.len() - suffix.len()), suffix);
-        let json = is(b"application/json") || is(b"text/json") || ends(b"+json");
-        let xml = is(b"application/xml") || is(b"text/xml") || ends(b"+xml");
         if body.is_empty() {
             return;
         }
-        if packed || is_file(content_type) {
-            return self.value(Place::File, b"", body, findings);
-        }
-        if is_form(content_type) {
-            return self.form(body, findings);
-        }
         fields.clear();
-        if json {
-            if !self.document(body, findings) {
-                self.value(Place::Body, b"", body, findings);
+        match Kind::of(content_type, packed) {
+            Kind::File => self.value(Place::File, b"", body, findings),
+            Kind::Form => self.form(body, findings),
+            Kind::Json => {
+                if !self.document(body, findings) {
+                    self.value(Place::Body, b"", body, findings);
+                }
             }
-        } else if is(b"multipart/form-data") {
-            let mut reader = Multipart::new(content_type, Bounds { file_bytes: body.len(), ..*bounds });
-            reader.push(body);
-            let parts = reader.finish();
-            for field in parts.fields.iter() {
-                self.value(Place::FormName, b"", field.name, findings);
-                self.value(Place::Form, field.name, field.value, findings);
+            Kind::Multipart => self.multipart(content_type, body, bounds, findings),
+            Kind::Xml => {
+                let document = xml::parse(body, true, bounds);
+                for leaf in document.leaves.iter().chain(document.attributes.iter()) {
+                    self.value(Place::Xml, leaf.name, leaf.value, findings);
+                }
+                // What it declares is not in its values.
+                if document.has_doctype || document.outcome.fault.is_some() {
+                    self.value(Place::Body, b"", body, findings);
+                }
             }
-            for file in parts.files.iter().chain(parts.extended_names.iter()) {
-                self.value(Place::FormName, b"", file.name, findings);
-                self.value(Place::FileName, file.name, file.value, findings);
-            }
-            for file in parts.contents.iter() {
-                self.value(Place::File, file.name, file.value, findings);
-            }
-            if parts.outcome.fault.is_some() && parts.fields.is_empty() && parts.files.is_empty() {
-                self.value(Place::Body, b"", body, findings);
-            }
-        } else if xml {
-            let document = xml::parse(body, true, bounds);
-            for leaf in document.leaves.iter().chain(document.attributes.iter()) {
-                self.value(Place::Xml, leaf.name, leaf.value, findings);
-            }
-            // What it declares is not in its values.
-            if document.has_doctype || document.outcome.fault.is_some() {
-                self.value(Place::Body, b"", body, findings);
-            }
-        } else {
+            Kind::Text => self.value(Place::Body, b"", body, findings),
+        }
+    }
+
+    fn multipart(&self, content_type: &[u8], body: &[u8], bounds: &Bounds, findings: &mut Findings) {
+        let mut reader = Multipart::new(content_type, Bounds { file_bytes: body.len(), ..*bounds });
+        reader.push(body);
+        let parts = reader.finish();
+        for field in parts.fields.iter() {
+            self.value(Place::FormName, b"", field.name, findings);
+            self.value(Place::Form, field.name, field.value, findings);
+        }
+        for file in parts.files.iter().chain(parts.extended_names.iter()) {
+            self.value(Place::FormName, b"", file.name, findings);
+            self.value(Place::FileName, file.name, file.value, findings);
+        }
+        for file in parts.contents.iter() {
+            self.value(Place::File, file.name, file.value, findings);
+        }
+        if parts.outcome.fault.is_some() && parts.fields.is_empty() && parts.files.is_empty() {
             self.value(Place::Body, b"", body, findings);
         }
     }

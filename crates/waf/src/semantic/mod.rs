@@ -30,6 +30,7 @@ mod html;
 mod lookup;
 mod markup;
 mod nested;
+mod passing;
 pub mod patches;
 mod path;
 mod protocol;
@@ -45,6 +46,7 @@ mod target;
 mod text;
 mod words;
 
+pub use passing::{OVERLAP_BYTES, PIECE_BYTES, Passing};
 pub use request::{is_file, is_form};
 pub use target::{Target, variable};
 
@@ -52,6 +54,7 @@ pub use finding::{
     Class, FINDINGS_MAX, Finding, Findings, MATCHED_BYTES_MAX, NAME_BYTES_MAX, Place, Stood, VALUE_BYTES_MAX,
 };
 
+use body::Kind;
 use calm::Calm;
 use finding::{Hit, Look, Report};
 use nested::Part;
