@@ -89,6 +89,7 @@ impl Browser {
         for domain in ["Page", "Runtime", "Accessibility", "Network", "Log"] {
             browser.call(&format!("{domain}.enable"), json!({}));
         }
+        browser.call("Page.setLifecycleEventsEnabled", json!({ "enabled": true }));
         Some(browser)
     }
 
@@ -132,7 +133,17 @@ impl Browser {
         self.events.clear();
         let answer = self.call("Page.navigate", json!({ "url": url }));
         assert!(answer["errorText"].is_null(), "{url}: {answer}");
-        assert!(self.event("Page.loadEventFired", PATIENCE).is_some(), "{url} does not load");
+        // The page before may finish loading after this one was asked for: only what loads from this one on counts.
+        let until = Instant::now() + PATIENCE;
+        let mut begun = false;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let event = self.event("Page.lifecycleEvent", left).unwrap_or_else(|| panic!("{url} does not load"));
+            begun |= event["loaderId"] == answer["loaderId"];
+            if begun && event["name"] == "load" {
+                return;
+            }
+        }
     }
 
     /// The next event of that name that has come or comes in time.
