@@ -352,7 +352,14 @@ impl Wire {
 
     fn fill(&mut self) -> Result<(), Broken> {
         let mut room = [0; 16 * 1024];
-        match self.stream.read(&mut room) {
+        let read = loop {
+            match self.stream.read(&mut room) {
+                // A machine that is stopped and goes on interrupts whoever waits with a deadline.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        match read {
             Ok(0) => Err(Broken::Closed(self.buffer.len())),
             Ok(count) => {
                 self.read_since_sent = true;
