@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 /// A set of phrases. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -24,7 +24,9 @@ impl Phrases {
         if phrases.iter().all(|phrase| phrase.as_ref().is_empty()) {
             return Ok(Self { automaton: None });
         }
+        // A table of all states would take ten times the memory, and what phrases are looked for in is seldom long.
         AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
             .build(phrases.iter().map(AsRef::as_ref).filter(|phrase| !phrase.is_empty()))
