@@ -54,6 +54,53 @@ fn with(directory: &Path, level: u8, set: &str) -> Arc<Program> {
     compiled(all).unwrap()
 }
 
+/// Blocking at level 1, with a plugin in its three files around the rules (coreruleset.org, "Plugins").
+fn with_plugin(directory: &Path, config: &str) -> Arc<Program> {
+    let before = "SecRule TX:editor-plugin_enabled \"@eq 0\" \
+        \"id:9500010,phase:1,pass,t:none,nolog,ctl:ruleRemoveById=9500100-9500999\"\n\
+        SecRule REQUEST_FILENAME \"@beginsWith /editor\" \"id:9500100,phase:1,pass,t:none,nolog,chain\"\n\
+        SecRule REQUEST_METHOD \"@streq GET\" \"t:none,ctl:ruleRemoveTargetByTag=attack-sqli;ARGS:sql\"\n\
+        SecRule ARGS:sql \"@rx (?i)into\\s+outfile\" \
+        \"id:9500200,phase:2,pass,t:none,t:urlDecodeUni,capture,log,msg:'Writes a file',tag:'editor-plugin',\
+        setvar:'tx.inbound_anomaly_score_pl1=+%{tx.critical_anomaly_score}'\"";
+    let after = "SecRuleUpdateTargetByTag attack-xss \"!ARGS:html\"";
+    let mut all = files(directory, Mode::Blocking(1)).unwrap();
+    let is = |file: &RuleFile| file.path.as_ref().is_some_and(|path| path.to_string_lossy().contains("REQUEST-901"));
+    let first = all.iter().position(is).expect("the rule set begins with this file");
+    all.insert(first, RuleFile { path: None, text: format!("{config}\n{before}") });
+    all.push(RuleFile { path: None, text: after.to_owned() });
+    compiled(all).unwrap()
+}
+
+#[test]
+fn a_plugin_leaves_out_adds_and_is_switched_off() {
+    let Some(directory) = directory() else { return };
+    let editor = asking("/editor?sql=1%27%20union%20select%20name%20from%20towns--%20-");
+    let elsewhere = editor.replacen("/editor", "/search", 1);
+    let writes = asking("/editor?sql=select%20name%20into%20outfile%20towns");
+    let without = load(&directory, Mode::Blocking(1)).unwrap();
+    assert!(played(&editor, &without).blocked && played(&elsewhere, &without).blocked);
+
+    let on = with_plugin(&directory, "");
+    let passed = played(&editor, &on);
+    assert!(!passed.blocked, "what the plugin leaves out: {:?}", passed.log);
+    assert!(played(&elsewhere, &on).blocked, "and only there");
+    let found = played(&writes, &on);
+    assert!(found.blocked && found.rules.contains(&9_500_200), "its own rule scores: {:?}", found.log);
+    assert!(!played(ORDINARY, &on).blocked);
+    let html = asking("/?html=%3Cscript%3Ealert(1)%3C/script%3E");
+    assert!(
+        played(&html, &without).blocked && !played(&html, &on).blocked,
+        "what it takes back of the rules before it"
+    );
+    assert!(played(&html.replacen("html=", "text=", 1), &on).blocked);
+
+    let switch = "SecAction \"id:9500001,phase:1,pass,t:none,nolog,setvar:tx.editor-plugin_enabled=0\"";
+    let off = with_plugin(&directory, switch);
+    assert!(played(&editor, &off).blocked, "switched off, it leaves out nothing");
+    assert!(!played(&writes, &off).rules.contains(&9_500_200), "and adds nothing");
+}
+
 #[test]
 fn an_ordinary_request_is_not_denied_at_any_level_and_an_attack_is_at_each() {
     let Some(directory) = directory() else { return };
