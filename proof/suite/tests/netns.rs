@@ -238,7 +238,7 @@ struct Visit {
     challenged: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct People {
     visits: usize,
     failed: usize,
@@ -255,6 +255,14 @@ impl People {
     fn quantile(&self, at: f64) -> f64 {
         let last = self.took.len().saturating_sub(1) as f64;
         self.took.get((last * at) as usize).copied().unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for People {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { visits, failed, challenged, .. } = self;
+        let (p50, p99) = (self.quantile(0.5), self.quantile(0.99));
+        write!(f, "{visits} pages, {failed} refused, {challenged} challenged, p50 {p50:.1} ms, p99 {p99:.1} ms")
     }
 }
 
