@@ -147,6 +147,43 @@ fn proposals_are_tried_on_everything_that_is_recorded() {
 }
 
 #[test]
+fn members_of_a_list_are_proposed_as_one() {
+    let origin = Origin::echo();
+    let gate = plan("tuning-lists", "", &origin).start();
+    for member in [0, 3, 12] {
+        let padding = "\"plain\",".repeat(member);
+        reference(
+            &gate,
+            &post(&gate, "/forum/list", "application/json", &format!("{{\"items\":[{padding}\"puce\"]}}")),
+        );
+        reference(&gate, &ask(&gate, "192.0.2.1", &format!("/forum/list?row[{member}][text]={SQL}"), ""));
+    }
+    // Two that are alike are two.
+    for note in 1..=2 {
+        reference(&gate, &ask(&gate, "192.0.2.1", &format!("/forum/list?note{note}=puce"), ""));
+    }
+    let told = json(&gate, &["tune"]);
+    let proposals = told["proposals"].as_array().expect("a list");
+    let of = |exclusion: &str| proposals.iter().find(|proposal| proposal["exclude"] == serde_json::json!([exclusion]));
+    for exclusion in ["1002 ARGS:/^json.items.array_[0-9]+$/", "sql ARGS_GET:/^row\\[[0-9]+\\]\\[text\\]$/"] {
+        let proposal = of(exclusion).unwrap_or_else(|| panic!("{exclusion}: {told:#}"));
+        assert_eq!(proposal["releases"]["records"], 3, "{proposal:#}");
+        assert_eq!(proposal["refused"], Value::Null, "{proposal:#}");
+    }
+    assert!(of("1002 ARGS:note1").is_some() && of("1002 ARGS:note2").is_some(), "{told:#}");
+    // As it is printed it can be pasted.
+    let said = command(&gate, &["tune"]);
+    let line = said.lines().find(|line| line.contains("exclude") && line.contains("row"));
+    let line = line.unwrap_or_else(|| panic!("{said}")).trim().to_owned();
+    let pasted = gate.place().join("pasted.toml");
+    let config =
+        fs::read_to_string(gate.config()).expect("readable").replacen("[waf]\n", &format!("[waf]\n{line}\n"), 1);
+    fs::write(&pasted, config).expect("written");
+    let checked = gate.command(&["check", "--config", &pasted.display().to_string()]);
+    assert!(checked.success, "{line}: {}{}", checked.stdout, checked.stderr);
+}
+
+#[test]
 fn what_would_be_refused_is_reported_and_promoted_and_taken_back() {
     let origin = Origin::echo();
     let vouched = "[[vouched]]\nname = \"printer\"\nkind = \"partner\"\nnetworks = [\"192.0.2.128/25\"]\n";

@@ -53,6 +53,33 @@ impl Pair {
     }
 }
 
+impl Pair {
+    /// The same for all members of a list that the variable may be one of: `ARGS:json.items.3.text` becomes
+    /// `ARGS:/^json\.items\.[0-9]+\.text$/`. Anything else stays as it is.
+    pub(crate) fn in_general(&self) -> Self {
+        let general = || {
+            let (variable, name) = self.target.split_once(':')?;
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-[]".contains(&byte);
+            if !name.bytes().all(plain) || !name.bytes().any(|byte| byte.is_ascii_digit()) {
+                return None;
+            }
+            let mut pattern = String::with_capacity(name.len() + 16);
+            let mut rest = name;
+            while let Some(sign) = rest.chars().next() {
+                let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+                match sign {
+                    _ if digits > 0 => pattern.push_str("[0-9]+"),
+                    '.' | '[' | ']' => pattern.extend(['\\', sign]),
+                    _ => pattern.push(sign),
+                }
+                rest = rest.get(digits.max(1)..).unwrap_or_default();
+            }
+            Some(format!("{variable}:/^{pattern}$/"))
+        };
+        Self { what: self.what.clone(), target: general().unwrap_or_else(|| self.target.clone()) }
+    }
+}
+
 /// What came of a trial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outcome {

@@ -1,7 +1,8 @@
 //! `portcullis tune`: what to leave out so that recorded requests would have passed, and what else would pass then.
 //!
 //! It cannot know whether a request was an attack; who reads the proposals does. It says how many visitors of which kind met
-//! the refusal, and it proposes the least that suffices: single rules or families, on single variables, on one route.
+//! the refusal, and it proposes the least that suffices: single rules or families, on single variables, on one route. Variables
+//! that differ in a number only, as the members of a list do, become one pattern.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -19,6 +20,8 @@ use crate::{Done, Failure, talk};
 const MOST_PROPOSALS: usize = 100;
 /// References that are named of each.
 const MOST_REFERENCES: usize = 5;
+/// From how many on variables that differ in a number are taken for members of a list.
+const FEWEST_ALIKE: usize = 3;
 
 /// Reads the log, and proposes.
 pub(crate) fn run(flags: &Records) -> Done {
@@ -114,6 +117,7 @@ impl Tuning {
                 }
             }
         }
+        let mut groups = alike(groups, records);
         groups.sort_by_key(|group| std::cmp::Reverse((visitors(records, &group.records), group.records.len())));
         tuning.more = groups.len().saturating_sub(MOST_PROPOSALS);
         groups.truncate(MOST_PROPOSALS);
@@ -235,7 +239,8 @@ impl Group {
         for (at, record) in records.iter().enumerate().filter(|(_, record)| self.is_on(records, record)) {
             let own = self.records.contains(&at);
             let Ok(before) = tries.again(trials, record) else { continue };
-            if !own && before.is_disjoint(&self.pairs) {
+            let has_part = |pair: &Pair| self.pairs.contains(pair) || self.pairs.contains(&pair.in_general());
+            if !own && !before.iter().any(has_part) {
                 continue;
             }
             let stopped = trials.put(&inspector, record, &super::trial::Without::default()).stopped;
@@ -256,7 +261,11 @@ impl Proposal {
 
     /// As a line of the configuration has them.
     fn list(&self) -> String {
-        self.pairs.iter().map(|pair| format!("\"{pair}\"")).collect::<Vec<_>>().join(", ")
+        let quoted = |pair: &Pair| {
+            let text = pair.to_string();
+            if text.contains('\\') { format!("'{text}'") } else { format!("\"{text}\"") }
+        };
+        self.pairs.iter().map(quoted).collect::<Vec<_>>().join(", ")
     }
 
     /// Of each, a part that matched.
@@ -304,6 +313,34 @@ impl Proposal {
         said.push('.');
         said
     }
+}
+
+/// Puts those together that differ in the numbers of their variables only.
+fn alike(groups: Vec<Group>, records: &[Record]) -> Vec<Group> {
+    let mut merged: Vec<(Group, Vec<Group>)> = Vec::new();
+    for group in groups {
+        let pairs = group.pairs.iter().map(Pair::in_general).collect();
+        let first = group.records.first().and_then(|at| records.get(*at));
+        let same = |known: &&mut (Group, Vec<Group>)| {
+            known.0.pairs == pairs && first.is_some_and(|first| known.0.is_on(records, first))
+        };
+        match merged.iter_mut().find(same) {
+            Some((whole, members)) => {
+                whole.records.extend(&group.records);
+                members.push(group);
+            }
+            None => merged.push((Group { records: group.records.clone(), pairs }, vec![group])),
+        }
+    }
+    let mut groups = Vec::new();
+    for (whole, members) in merged {
+        if members.len() < FEWEST_ALIKE {
+            groups.extend(members);
+        } else {
+            groups.push(whole);
+        }
+    }
+    groups
 }
 
 /// What was tried already: a flood of one request is tried once.
