@@ -1,8 +1,10 @@
-//! What rules cost: `inspection DIRECTORY [PARANOIA [FILTER [ROUNDS]]]` loads the Core Rule Set from a directory (`modsecurity/`,
+//! What rules cost: `inspection DIRECTORY [PARANOIA [FILTER [ROUNDS [PIECE]]]]` loads the Core Rule Set from a directory (`modsecurity/`,
 //! `crs-setup.conf.example`, `rules/`), plays a few ordinary requests and prints microseconds of CPU for each.
 //!
-//! With ROUNDS each is played so often and not timed, for tools that count instructions (`valgrind --tool=callgrind
-//! --toggle-collect=*play_round*`).
+//! With ROUNDS each is played so often, other values each time, and not timed, for tools that count instructions (`valgrind --tool=callgrind
+//! --toggle-collect=*play_round*`). FILTER `worst` plays forms of 128 kB made of what keeps inspection busy (`specs/waf-busy.toml`),
+//! each piece in one value, in many, and beside another piece, and prints the slowest; with ROUNDS, the one
+//! that PIECE names as it is printed.
 //!
 //! Each is played again and again as it is, and then anew each time (other paths, cookies, words, members), since what was found
 //! in a value is kept for a while.
@@ -82,6 +84,10 @@ fn main() {
         program.filtered(),
         program.prefilter_memory() as f64 / 1048576.0
     );
+    if filter.as_deref() == Some("worst") {
+        worst(&program, rounds, args.next().as_deref());
+        return;
+    }
     for (nth, case) in cases(0).into_iter().enumerate() {
         if filter.as_ref().is_some_and(|filter| !case.name.contains(filter.as_str())) {
             continue;
@@ -102,7 +108,11 @@ fn main() {
             .collect();
         if let Some(rounds) = rounds {
             (0..3).for_each(|_| play(&mut transaction, &program, &case));
-            (0..rounds).for_each(|_| play_round(&mut transaction, &program, &case));
+            for other in (1..).take(rounds) {
+                if let Some(other) = cases(other).into_iter().nth(nth) {
+                    play_round(&mut transaction, &program, &other);
+                }
+            }
             continue;
         }
         let others: Vec<Case> = (1..=if case.name == "multipart" { 20 } else { OTHERS })
@@ -123,6 +133,55 @@ fn main() {
             transaction.number("blocking_inbound_anomaly_score"),
             transaction.intervention().map(|it| (it.status, it.rule)),
         );
+    }
+}
+
+/// Bytes of the worst forms.
+const WORST_BYTES: usize = 128 << 10;
+
+/// Plays each of the forms that are made to be slow, and prints the slowest.
+fn worst(program: &Arc<portcullis_waf::seclang::Program>, rounds: Option<usize>, piece: Option<&str>) {
+    #[derive(serde::Deserialize)]
+    struct Busy {
+        pieces: Vec<String>,
+    }
+    let busy: Busy = toml::from_str(include_str!("../../../specs/waf-busy.toml")).expect("a list of pieces");
+    let mut transaction = Transaction::new(program, &peer());
+    let mut slowest = Vec::new();
+    for (index, one) in busy.pieces.iter().enumerate() {
+        let escaped = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+        let other = &busy.pieces[(index * 37 + 11) % busy.pieces.len()];
+        let fill = |text: &str| text.repeat(WORST_BYTES / text.len().max(1));
+        for (shape, body) in [
+            ("in one value", format!("q={}", fill(&escaped(one)))),
+            ("unescaped", format!("q={}", fill(&one.replace(['&', '%', '+'], "")))),
+            ("in many", fill(&format!("a={}&", escaped(one).repeat(4)))),
+            ("as names", fill(&format!("{}&", escaped(one).repeat(2)))),
+            ("with another", format!("q={}", fill(&[escaped(one), escaped(other)].concat()))),
+        ] {
+            let name = format!("{one:?} {shape}");
+            if piece.is_some_and(|piece| piece != name) {
+                continue;
+            }
+            let case = with_body(0, "worst", "application/x-www-form-urlencoded", body.into_bytes());
+            if let Some(rounds) = rounds {
+                play(&mut transaction, program, &case);
+                let begun = cpu();
+                (0..rounds).for_each(|_| play_round(&mut transaction, program, &case));
+                println!("{name}: {:.2} ms", (cpu() - begun) as f64 / 1e6 / rounds as f64);
+                continue;
+            }
+            let took = (0..3).map(|_| {
+                let begun = cpu();
+                play(&mut transaction, program, &case);
+                cpu() - begun
+            });
+            slowest.push((took.min().unwrap_or(0), name));
+        }
+    }
+    slowest.sort_unstable();
+    for (nanoseconds, what) in slowest.iter().rev().take(25) {
+        println!("{:8.2} ms  {what}", *nanoseconds as f64 / 1e6);
     }
 }
 
@@ -153,8 +212,8 @@ fn batches(
 
 /// Nanoseconds that this thread has had of a processor.
 fn cpu() -> u64 {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    text.split(' ').next().unwrap().parse().unwrap()
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
 fn texts(directory: &Path, paranoia: &str) -> Vec<(String, String)> {

@@ -179,7 +179,7 @@ pub(crate) const ALL: &[Figure] = &[
     by_rules("waf-multipart-pl4", "level 4: the upload", 4, Ordinary::Multipart, Goal::Value(480.0)),
     Figure {
         name: "waf-worst",
-        what: "level 1: the slowest of 56 forms of 128 kB that are made to be slow",
+        what: "level 1: the slowest of the forms of 128 kB that are made to be slow",
         unit: "ms-cpu/request",
         work: Work::Inspect(Inspect::WorstRules),
         // A peer takes seconds for one of them.
@@ -224,7 +224,7 @@ pub(crate) const ALL: &[Figure] = &[
     built_in("waf-builtin-upload", "built-in detection: an upload of 1 MiB", Ordinary::LongUpload),
     Figure {
         name: "waf-builtin-worst",
-        what: "built-in detection: the slowest of 56 forms of 128 kB that are made to be slow",
+        what: "built-in detection: the slowest of the forms of 128 kB that are made to be slow",
         unit: "ms-cpu/request",
         work: Work::Inspect(Inspect::WorstBuiltIn),
         contenders: BUILT_IN,

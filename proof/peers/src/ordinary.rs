@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use serde::Deserialize;
+
 use crate::{Message, Reply};
 
 /// A request that is measured.
@@ -87,16 +89,19 @@ const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 const PARTS: &str = "multipart/form-data; boundary=XbX";
 
+/// `specs/waf-busy.toml`.
+#[derive(Debug, Default, Deserialize)]
+struct Busy {
+    pieces: Vec<String>,
+}
+
 /// Forms of 128 kB that keep an inspection busy: what rules and readers look for, over and over, in one value and in many.
 #[must_use]
 pub fn hostile() -> Vec<(String, Message)> {
     const BYTES: usize = 128 << 10;
-    const PIECES: [&str; 28] = [
-        "'", "\"", "(", "<", "<a ", "%2525", "%u0061", "&#x3c;", "../", "${", "{{", "/*", "--", ";", "|", "=", "\\",
-        "\\u0061", " or 1=1", "union ", "select ", "a(", "on", "a=b ", "0x41", "1e", "@", "\t",
-    ];
+    let busy: Busy = toml::from_str(include_str!("../../../specs/waf-busy.toml")).unwrap_or_default();
     let mut all = Vec::new();
-    for piece in PIECES {
+    for piece in busy.pieces {
         let escaped: String = piece.bytes().map(|byte| format!("%{byte:02x}")).collect();
         let one = format!("q={}", escaped.repeat(BYTES / escaped.len()));
         all.push((format!("{piece:?} in one value"), with_body(FORM, one.into_bytes())));
@@ -227,6 +232,7 @@ mod tests {
             assert_ne!(one, other);
             assert_eq!((one.target.len(), one.body.len()), (ordinary(which).target.len(), ordinary(which).body.len()));
         }
+        assert!(hostile().len() > 100);
         assert!(hostile().iter().all(|(_, message)| (120_000..=132_000).contains(&message.body.len())));
     }
 }
