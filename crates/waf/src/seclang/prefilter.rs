@@ -8,6 +8,7 @@
 //! An automaton over the same windows takes 13 MiB for the Core Rule Set and a miss of the cache for many bytes.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::classes::{Classes, Classing};
 use crate::bytes::ByteSet;
@@ -84,6 +85,9 @@ pub(crate) struct Prefilter {
 /// A literal, and what it satisfies.
 #[derive(Debug, Clone, Copy)]
 struct Literal {
+    /// The bytes beside its window, as [`beside`] has them, and which of them are the literal's.
+    beside: u64,
+    mask: u64,
     /// Where it stands in [`Prefilter::texts`].
     start: u32,
     length: u32,
@@ -96,22 +100,20 @@ struct Literal {
 #[derive(Debug)]
 struct Windows<const WORDS: usize> {
     bits: Box<[u64; WORDS]>,
-    /// The window, its first literal in `order`, and how many there are. None: the place is open.
+    /// The window, its first literal in [`Prefilter::literals`], and how many there are. None: the place is open.
     places: Vec<(u32, u32, u32)>,
-    /// Positions in [`Prefilter::literals`].
-    order: Vec<u32>,
 }
 
 /// A prime near 2^32 divided by the golden ratio: neighbouring windows land far apart (Knuth, volume 3, 6.4).
 const SPREAD: u32 = 0x9E37_79B1;
 
 impl<const WORDS: usize> Windows<WORDS> {
-    /// Takes windows, each with its literal.
-    fn new(mut windows: Vec<(u32, u32)>) -> Self {
-        windows.sort_unstable();
+    /// Takes literals, each with its window, and puts them behind the others.
+    fn new(mut windows: Vec<(u32, Literal)>, literals: &mut Vec<Literal>) -> Self {
+        windows.sort_by_key(|(window, _)| *window);
         // A quarter full at most, so that a search ends at once.
         let places = (windows.len() * 4).next_power_of_two().max(4);
-        let mut new = Self { bits: Box::new([0; WORDS]), places: vec![(0, 0, 0); places], order: Vec::new() };
+        let mut new = Self { bits: Box::new([0; WORDS]), places: vec![(0, 0, 0); places] };
         for (window, literal) in windows {
             let (word, bit) = Self::bit(window);
             if let Some(word) = new.bits.get_mut(word) {
@@ -120,11 +122,11 @@ impl<const WORDS: usize> Windows<WORDS> {
             let at = new.search(window);
             if let Some(place) = new.places.get_mut(at) {
                 if place.2 == 0 {
-                    *place = (window, u32::try_from(new.order.len()).unwrap_or(u32::MAX), 0);
+                    *place = (window, u32::try_from(literals.len()).unwrap_or(u32::MAX), 0);
                 }
                 place.2 += 1;
             }
-            new.order.push(literal);
+            literals.push(literal);
         }
         new
     }
@@ -154,14 +156,63 @@ impl<const WORDS: usize> Windows<WORDS> {
         }
     }
 
-    /// Literals with this window.
-    fn find(&self, window: u32) -> &[u32] {
-        let Some((_, first, count)) = self.places.get(self.search(window)) else { return &[] };
-        self.order.get(*first as usize..(first + count) as usize).unwrap_or_default()
+    /// Where the literals with this window are.
+    fn find(&self, window: u32) -> Range<usize> {
+        let (_, first, count) = self.places.get(self.search(window)).copied().unwrap_or_default();
+        first as usize..(first + count) as usize
     }
 
     fn memory(&self) -> usize {
-        WORDS * 8 + self.places.len() * 12 + self.order.len() * 4
+        WORDS * 8 + self.places.len() * 12
+    }
+}
+
+/// Room to work in, and what was met in the value that is scanned.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    work: Vec<u64>,
+    met: Vec<Met>,
+    /// Of this scan: what others met is forgotten.
+    turn: u32,
+}
+
+/// A window and what is beside it: to look it up again would find the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Met {
+    around: u64,
+    window: u32,
+    turn: u32,
+}
+
+/// Values as long as this may be made of what the tables know, over and over: what was met is remembered.
+const LONG: usize = 1024;
+/// Windows that are remembered.
+const MOST_MET: usize = 1024;
+
+impl Room {
+    fn begin(&mut self, bytes: usize) {
+        self.work.clear();
+        if bytes < LONG {
+            return;
+        }
+        self.turn = self.turn.wrapping_add(1);
+        if self.turn <= 1 {
+            self.turn = 1;
+            self.met.clear();
+            self.met.resize(MOST_MET, Met::default());
+        }
+    }
+
+    /// Memory that it holds, in bytes.
+    pub(crate) const fn memory(&self) -> usize {
+        self.work.capacity() * 8 + self.met.capacity() * size_of::<Met>()
+    }
+}
+
+impl Met {
+    fn place(&self) -> usize {
+        let mixed = (self.around ^ u64::from(self.window) << 17).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        usize::try_from(mixed >> 54).unwrap_or(0) % MOST_MET
     }
 }
 
@@ -203,24 +254,26 @@ impl Prefilter {
         }
         let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let (mut literals, mut texts, mut satisfies) = (Vec::new(), Vec::new(), Vec::new());
-        let mut windows: [Vec<(u32, u32)>; 3] = Default::default();
+        let mut windows: [Vec<(u32, Literal)>; 3] = Default::default();
+        let mut crowds = BTreeMap::new();
         for (text, satisfied) in known {
-            let end = window(&text);
-            let length = text.len().min(WINDOW);
-            let last = text.get(end - length..end).unwrap_or_default();
-            let value = last.iter().fold(0, |window, byte| window << 8 | u32::from(*byte));
-            windows[length - 2].push((value, place(literals.len())));
-            literals.push(Literal {
+            let end = window(&text, &mut crowds);
+            let literal = Literal {
+                beside: beside(&text, end),
+                mask: mask(&text, end),
                 start: place(texts.len()),
                 length: place(text.len()),
                 end: place(end),
                 satisfies: (place(satisfies.len()), place(satisfies.len() + satisfied.len())),
-            });
+            };
+            windows[text.len().min(WINDOW) - 2].push((ending(&text, end), literal));
             texts.extend_from_slice(&text);
             satisfies.extend(satisfied);
         }
         let [pairs, threes, fours] = windows;
-        let (pairs, threes, fours) = (Windows::new(pairs), Windows::new(threes), Windows::new(fours));
+        let pairs = Windows::new(pairs, &mut literals);
+        let threes = Windows::new(threes, &mut literals);
+        let fours = Windows::new(fours, &mut literals);
         Self { words, pairs, threes, fours, literals, texts, satisfies, telling, single, base }
     }
 
@@ -229,9 +282,10 @@ impl Prefilter {
         self.words
     }
 
-    /// Writes the rules that could match `value`, which has bytes of the classes `classes`. `work` is room to count in.
-    pub(crate) fn scan(&self, value: &[u8], classes: Classes, work: &mut Vec<u64>, out: &mut Vec<u64>) {
-        work.clear();
+    /// Writes the rules that could match `value`, which has bytes of the classes `classes`.
+    pub(crate) fn scan(&self, value: &[u8], classes: Classes, room: &mut Room, out: &mut Vec<u64>) {
+        room.begin(value.len());
+        let Room { work, met: known, turn } = room;
         work.extend_from_slice(&self.base);
         for class in classes.common(self.telling).numbers() {
             for (word, rules) in work.iter_mut().zip(self.single.get(class).into_iter().flatten()) {
@@ -254,7 +308,17 @@ impl Prefilter {
             while met != 0 {
                 let place = met.trailing_zeros() as usize;
                 met &= met - 1;
-                self.ends(windows[place & 63], value, nth * 64 + place, work);
+                let (window, at) = (windows[place & 63], nth * 64 + place);
+                let around = beside(value, at + 1);
+                if value.len() < LONG {
+                    self.ends(window, around, value, at, work);
+                    continue;
+                }
+                let this = Met { around, window, turn: *turn };
+                let Some(known) = known.get_mut(this.place()) else { continue };
+                if *known != this && self.ends(window, around, value, at, work) {
+                    *known = this;
+                }
             }
         }
         let (first, rest) = work.split_at(self.words);
@@ -267,39 +331,45 @@ impl Prefilter {
         }
     }
 
-    /// A window ends at `at` that may be known.
+    /// A window ends at `at` that may be known, with `around` beside it. False where it takes more of the value to tell what
+    /// that satisfies.
     #[inline(never)]
-    fn ends(&self, window: u32, value: &[u8], at: usize, work: &mut [u64]) {
+    fn ends(&self, window: u32, around: u64, value: &[u8], at: usize, work: &mut [u64]) -> bool {
+        let mut told = true;
         if self.fours.may_have(window) != 0 {
-            self.found(self.fours.find(window), value, at, work);
-        }
-        let window = window & 0xFF_FFFF;
-        if self.threes.may_have(window) != 0 {
-            self.found(self.threes.find(window), value, at, work);
-        }
-        let window = window & 0xFFFF;
-        if self.pairs.may_have(window) != 0 {
-            self.found(self.pairs.find(window), value, at, work);
-        }
-    }
-
-    /// A window of these literals ends at `at`.
-    fn found(&self, numbers: &[u32], value: &[u8], at: usize, work: &mut [u64]) {
-        for number in numbers {
-            let Some(literal) = self.literals.get(*number as usize) else { continue };
-            let Some(start) = (at + 1).checked_sub(literal.end as usize) else { continue };
-            let length = literal.length as usize;
-            if length > WINDOW {
-                let text = self.texts.get(literal.start as usize..literal.start as usize + length).unwrap_or_default();
-                if value.get(start..start + length).is_none_or(|there| !there.eq_ignore_ascii_case(text)) {
+            for literal in self.literals.get(self.fours.find(window)).unwrap_or_default() {
+                if (around ^ literal.beside) & literal.mask != 0 {
                     continue;
                 }
-            }
-            let (from, to) = literal.satisfies;
-            for (word, bits) in self.satisfies.get(from as usize..to as usize).unwrap_or_default() {
-                if let Some(word) = work.get_mut(*word as usize) {
-                    *word |= bits;
+                let (start, length) = ((at + 1).checked_sub(literal.end as usize), literal.length as usize);
+                let text = self.texts.get(literal.start as usize..literal.start as usize + length).unwrap_or_default();
+                // What is beside the window is zero where the value ends, which a literal may have there.
+                let there = start.and_then(|start| value.get(start..start + length));
+                if there.is_some_and(|there| there.eq_ignore_ascii_case(text)) {
+                    self.satisfy(literal, work);
+                } else {
+                    told = false;
                 }
+            }
+        }
+        let window = window & 0xFF_FFFF;
+        if self.threes.may_have(window) != 0 && at >= 2 {
+            let found = self.literals.get(self.threes.find(window)).unwrap_or_default();
+            found.iter().for_each(|literal| self.satisfy(literal, work));
+        }
+        let window = window & 0xFFFF;
+        if self.pairs.may_have(window) != 0 && at >= 1 {
+            let found = self.literals.get(self.pairs.find(window)).unwrap_or_default();
+            found.iter().for_each(|literal| self.satisfy(literal, work));
+        }
+        told
+    }
+
+    fn satisfy(&self, literal: &Literal, work: &mut [u64]) {
+        let (from, to) = literal.satisfies;
+        for (word, bits) in self.satisfies.get(from as usize..to as usize).unwrap_or_default() {
+            if let Some(word) = work.get_mut(*word as usize) {
+                *word |= bits;
             }
         }
     }
@@ -349,13 +419,63 @@ const ONCE: u64 = 1 << 40;
 /// Once in eight bytes.
 const COMMON: u64 = ONCE >> 3;
 
-/// Where the window of a literal ends that is met most seldom.
-fn window(literal: &[u8]) -> usize {
+/// Rarer windows than this, in bits, are not worth a crowd.
+const RARE: u32 = 21;
+
+/// Where the window of a literal ends that is met most seldom, and that few others have: whoever knows the rules could otherwise
+/// write what hundreds of them must be compared with, at each byte.
+fn window(literal: &[u8], crowds: &mut BTreeMap<u32, u32>) -> usize {
     let length = WINDOW.min(literal.len());
-    let told = |end: &usize| -> u32 {
-        literal.get(end - length..*end).unwrap_or_default().iter().map(|byte| rarity(*byte)).sum()
+    let worth = |end: &usize| -> u32 {
+        let rare: u32 = literal.get(end - length..*end).unwrap_or_default().iter().map(|byte| rarity(*byte)).sum();
+        let others = crowds.get(&ending(literal, *end)).copied().unwrap_or(0);
+        (rare.min(RARE) * 2 + 64).saturating_sub(others * 3).max(rare)
     };
-    (length..=literal.len()).max_by_key(told).unwrap_or(length)
+    let end = (length..=literal.len()).max_by_key(worth).unwrap_or(length);
+    *crowds.entry(ending(literal, end)).or_default() += 1;
+    end
+}
+
+/// The window that ends there, or as much of it as there is.
+fn ending(text: &[u8], end: usize) -> u32 {
+    let last = text.get(end.saturating_sub(WINDOW)..end).unwrap_or_default();
+    last.iter().fold(0, |window, byte| window << 8 | u32::from(byte.to_ascii_lowercase()))
+}
+
+/// The four bytes before a window that ends at `end`, and the four behind it, in lower case; zero where the text has none.
+fn beside(text: &[u8], end: usize) -> u64 {
+    let before = end.saturating_sub(WINDOW);
+    let mut bytes = [0; 8];
+    let (left, right) = bytes.split_at_mut(4);
+    match (text.get(before.wrapping_sub(4)..before), text.get(end..end + 4)) {
+        (Some(four), Some(others)) => {
+            left.copy_from_slice(four);
+            right.copy_from_slice(others);
+        }
+        _ => {
+            let four = text.get(before.saturating_sub(4)..before).unwrap_or_default();
+            left.iter_mut().rev().zip(four.iter().rev()).for_each(|(to, byte)| *to = *byte);
+            right.iter_mut().zip(text.get(end..).unwrap_or_default()).for_each(|(to, byte)| *to = *byte);
+        }
+    }
+    lowercase(u64::from_le_bytes(bytes))
+}
+
+/// Eight bytes in lower case: a letter is what neither sum carries differently into its highest bit.
+const fn lowercase(bytes: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low = bytes & (EACH * 0x7f);
+    let from_a = low + EACH * (0x80 - b'A' as u64);
+    let beyond_z = low + EACH * (0x7f - b'Z' as u64);
+    let upper = !bytes & (from_a ^ beyond_z) & (EACH * 0x80);
+    bytes | (upper >> 2)
+}
+
+/// Which of those bytes a text has.
+fn mask(text: &[u8], end: usize) -> u64 {
+    let before = end.saturating_sub(WINDOW).min(4);
+    let behind = (text.len() - end).min(4);
+    (0..8).filter(|byte| (4 - before..4 + behind).contains(byte)).fold(0, |mask, byte| mask | 0xff << (8 * byte))
 }
 
 /// Roughly, in bits: how seldom a byte stands in what browsers and people send.
@@ -381,13 +501,25 @@ mod tests {
     }
 
     fn could((filter, classes): &(Prefilter, Classing), rule: usize, value: &[u8]) -> bool {
-        let (mut work, mut out) = (Vec::new(), Vec::new());
-        filter.scan(value, classes.of(value), &mut work, &mut out);
+        let mut out = Vec::new();
+        filter.scan(value, classes.of(value), &mut Room::default(), &mut out);
         out[rule / 64] >> (rule % 64) & 1 == 1
     }
 
     fn needs(sets: &[&[&str]]) -> Needs {
         sets.iter().map(|set| set.iter().map(|literal| literal.as_bytes().to_vec()).collect()).collect()
+    }
+
+    #[test]
+    fn eight_bytes_become_small_as_one_does() {
+        for byte in 0..=255u8 {
+            for place in 0..8 {
+                let mut bytes = *b"aZ\xffA@[`\0";
+                bytes[place] = byte;
+                let small = bytes.map(|byte| byte.to_ascii_lowercase());
+                assert_eq!(lowercase(u64::from_le_bytes(bytes)).to_le_bytes(), small, "{byte} at {place}");
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::operator::numbers;
 use crate::seclang::ast::Variable;
 use crate::seclang::classes::Classes;
 use crate::seclang::places::Place;
+use crate::seclang::prefilter::Room;
 use crate::seclang::program::{Program, Way};
 
 /// A piece of the arena.
@@ -65,7 +66,7 @@ pub(super) struct Store {
     pub(super) slots: Vec<Slot>,
     pub(super) extras: Vec<Extra>,
     out: Vec<u8>,
-    work: Vec<u64>,
+    room: Room,
 }
 
 impl Store {
@@ -88,7 +89,7 @@ impl Store {
     /// Memory, roughly.
     pub(super) const fn held(&self) -> usize {
         let (values, forms) = (self.values.capacity() * 96, self.forms.capacity() * 16);
-        self.arena.capacity() + values + forms + self.scans.capacity() * 8 + self.out.capacity()
+        self.arena.capacity() + values + forms + self.scans.capacity() * 8 + self.out.capacity() + self.room.memory()
     }
 
     /// Bytes that are kept.
@@ -256,7 +257,7 @@ impl Store {
         let at = u32::try_from(self.scans.len()).unwrap_or(u32::MAX);
         let classes = self.classes(program, form);
         let bytes = self.arena.get(known.piece.start as usize..known.piece.end as usize).unwrap_or_default();
-        program.prefilter.scan(bytes, classes, &mut self.work, &mut self.scans);
+        program.prefilter.scan(bytes, classes, &mut self.room, &mut self.scans);
         if let Some(known) = self.forms.get_mut(form as usize) {
             known.scan = Some(at);
         }
