@@ -143,6 +143,19 @@ impl fmt::Debug for ByteSet {
     }
 }
 
+/// How far two bytes are looked for one by one.
+const NEAR: usize = 32;
+
+/// Where two bytes stand next to one another. Where they are near, and are looked for again and again, to prepare a search would
+/// cost more than it saves.
+pub(crate) fn find_pair(text: &[u8], pair: [u8; 2]) -> Option<usize> {
+    let near = text.get(..NEAR).unwrap_or(text);
+    near.windows(2).position(|two| two == pair).or_else(|| {
+        let far = NEAR - 1;
+        Some(far + memchr::memmem::find(text.get(far..)?, &pair)?)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -174,5 +187,15 @@ mod tests {
                 prop_assert_eq!(set.complement().has(byte), !naive.contains(&byte));
             }
         }
+    }
+
+    #[test]
+    fn two_bytes_are_found_near_and_far() {
+        for before in 0..3 * NEAR {
+            let text = [vec![b'*'; before], b"*/ */".to_vec()].concat();
+            assert_eq!(find_pair(&text, *b"*/"), Some(before), "{before}");
+            assert_eq!(find_pair(&text[..before + 1], *b"*/"), None, "{before}");
+        }
+        assert_eq!(find_pair(b"", *b"*/"), None);
     }
 }

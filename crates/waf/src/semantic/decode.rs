@@ -5,6 +5,7 @@
 
 use super::scan::{Seen, has};
 use super::text::has_pair;
+use crate::bytes::find_pair;
 
 /// Shortest text that is taken for base64.
 pub(super) const BASE64_BYTES_MIN: usize = 12;
@@ -76,9 +77,7 @@ pub(super) fn squeeze(text: &[u8], out: &mut Vec<u8>) -> bool {
     let mut at = 0;
     while let Some(byte) = text.get(at).copied() {
         let behind = match (byte, text.get(at + 1)) {
-            (b'/', Some(b'*')) => {
-                memchr::memmem::find(text.get(at + 2..).unwrap_or_default(), b"*/").map(|end| at + end + 4)
-            }
+            (b'/', Some(b'*')) => find_pair(text.get(at + 2..).unwrap_or_default(), *b"*/").map(|end| at + end + 4),
             // The rest of a line, where there is another one; an address has two slashes, too.
             (b'/', Some(b'/')) if at < lines && (at == 0 || text.get(at - 1) != Some(&b':')) => {
                 memchr::memchr(b'\n', text.get(at..).unwrap_or_default()).map(|end| at + end)

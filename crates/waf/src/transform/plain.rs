@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use crate::bytes::ByteSet;
+use crate::bytes::{ByteSet, find_pair};
 
 /// What C's `isspace` takes for white space.
 const fn is_space(byte: u8) -> bool {
@@ -96,14 +96,14 @@ pub(super) fn command_line(input: &[u8], out: &mut Vec<u8>) -> bool {
 
 /// `replaceComments`: each `/* … */` becomes one space, also one that does not end.
 pub(super) fn replace_comments(input: &[u8], out: &mut Vec<u8>) -> bool {
-    let Some(first) = memchr::memmem::find(input, b"/*") else { return false };
+    let Some(first) = find_pair(input, *b"/*") else { return false };
     let (before, mut rest) = input.split_at(first);
     out.extend_from_slice(before);
     while let Some(inside) = rest.strip_prefix(b"/*") {
         out.push(b' ');
-        let after = memchr::memmem::find(inside, b"*/").map_or(inside.len(), |end| end + 2);
+        let after = find_pair(inside, *b"*/").map_or(inside.len(), |end| end + 2);
         let text = inside.get(after..).unwrap_or_default();
-        let (kept, next) = text.split_at(memchr::memmem::find(text, b"/*").unwrap_or(text.len()));
+        let (kept, next) = text.split_at(find_pair(text, *b"/*").unwrap_or(text.len()));
         out.extend_from_slice(kept);
         rest = next;
     }

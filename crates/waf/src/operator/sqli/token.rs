@@ -7,7 +7,7 @@
 use memchr::{memchr, memmem};
 
 use super::words;
-use crate::bytes::ByteSet;
+use crate::bytes::{ByteSet, find_pair};
 
 /// Bytes of a token's text that are kept.
 const LONGEST: usize = 31;
@@ -204,8 +204,8 @@ impl<'a> Lexer<'a> {
     fn comment(&mut self) -> Token<'a> {
         let rest = self.rest();
         let inside = rest.get(2..).unwrap_or_default();
-        let end = memmem::find(inside, b"*/");
-        let nested = end.is_some_and(|end| memmem::find(inside.get(..=end).unwrap_or_default(), b"/*").is_some());
+        let end = find_pair(inside, *b"*/");
+        let nested = end.is_some_and(|end| find_pair(inside.get(..=end).unwrap_or_default(), *b"/*").is_some());
         let evil = nested || inside.starts_with(b"!");
         self.take(if evil { b'X' } else { b'c' }, end.map_or(rest.len(), |end| end + 4))
     }
@@ -253,7 +253,7 @@ impl<'a> Lexer<'a> {
             _ => return self.word(),
         };
         let text = self.text.get(start..).unwrap_or_default();
-        let end = memmem::find(text, &[delimiter, b'\'']);
+        let end = find_pair(text, [delimiter, b'\'']);
         self.at = end.map_or(self.text.len(), |end| start + end + 2);
         let text = text.get(..end.unwrap_or(text.len())).unwrap_or_default();
         Token { open: b'q', close: end.map_or(0, |_| b'q'), ..Token::new(b's', text) }

@@ -92,7 +92,7 @@ fn is_element(name: &[u8]) -> bool {
         b"XSS",
     ];
     name.len() >= 3
-        && (ELEMENTS.iter().any(|element| equals_without_nulls(element, name))
+        && (ELEMENTS.iter().any(|element| is_name(element, name, initial(name)))
             || begins_with(name, b"SVG")
             || begins_with(name, b"XSL"))
 }
@@ -128,8 +128,19 @@ fn kind_of(name: &[u8]) -> Attribute {
     if name.len() >= 5 && (is_event() || begins_with(name, b"XMLNS") || begins_with(name, b"XLINK")) {
         return Attribute::Runs;
     }
-    let known = ATTRIBUTES.iter().find(|(known, _)| equals_without_nulls(known, name));
+    let first = initial(name);
+    let known = ATTRIBUTES.iter().find(|(known, _)| is_name(known, name, first));
     known.map_or(Attribute::Harmless, |&(_, kind)| kind)
+}
+
+/// The first byte of a name that is no null, in upper case.
+fn initial(name: &[u8]) -> u8 {
+    name.iter().find(|byte| **byte != 0).map_or(0, u8::to_ascii_uppercase)
+}
+
+/// Whether a name that begins so is `word`: hardly any is, and most begin otherwise.
+fn is_name(word: &[u8], name: &[u8], first: u8) -> bool {
+    word.first() == Some(&first) && equals_without_nulls(word, name)
 }
 
 /// Whether the name of an event is what `name` begins with.

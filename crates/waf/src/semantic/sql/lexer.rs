@@ -1,7 +1,6 @@
 //! SQL as tokens, in no dialect: what any database would read, comments taken out.
 
-use memchr::memmem;
-
+use crate::bytes::find_pair;
 use crate::semantic::scan::{class, has, in_word};
 use crate::semantic::words::{self, Kinds};
 
@@ -77,7 +76,7 @@ pub(super) fn tokens(text: &[u8], mut at: usize, out: &mut Vec<Token>) -> usize 
                     let digits = rest.iter().skip(mark).take(6).take_while(|byte| byte.is_ascii_digit()).count();
                     (Kind::Versioned, mark + digits)
                 } else {
-                    match memmem::find(rest.get(2..).unwrap_or_default(), b"*/") {
+                    match find_pair(rest.get(2..).unwrap_or_default(), *b"*/") {
                         Some(end) => {
                             at += end + 4;
                             commented = true;
