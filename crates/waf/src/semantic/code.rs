@@ -59,6 +59,19 @@ const DEEDS: &[&[u8]] = &[
     b"createobject",
 ];
 
+/// What such a function is given in attacks.
+static INNER_CALLS: Names = Names::new(&[
+    b"$_get",
+    b"$_post",
+    b"$_request",
+    b"$_cookie",
+    b"$_server",
+    b"base64_decode(",
+    b"getenv",
+    b"__globals__",
+    b"`",
+]);
+
 /// A call of a function that runs code, where a statement or an argument could begin.
 fn call(text: &[u8], open: usize, report: &mut Report) {
     let end = skip_space_back(text, open);
@@ -105,26 +118,13 @@ fn call(text: &[u8], open: usize, report: &mut Report) {
     }
     let argument = skip_space(text, open + 1);
     let first = at(text, argument);
-    let inner = part(text, open + 1, open + 120);
+    let inner = part(text, open + 1, open + 80);
     let inner = part(inner, 0, memchr::memchr(b')', inner).unwrap_or(inner.len()));
     let deed = DEEDS.iter().any(|known| name.eq_ignore_ascii_case(known));
     let ticks = first == b'`';
     let quoted = matches!(first, b'"' | b'\'' | b'`' | b'$' | b'@' | b'[')
         || class(first) & (has::LETTER | has::DIGIT) != 0 && deed;
-    let inner_call = any(
-        inner,
-        &[
-            b"$_get",
-            b"$_post",
-            b"$_request",
-            b"$_cookie",
-            b"$_server",
-            b"base64_decode(",
-            b"getenv",
-            b"__globals__",
-            b"`",
-        ],
-    );
+    let inner_call = || INNER_CALLS.in_text(inner);
     let lower = name.iter().all(|byte| !byte.is_ascii_uppercase());
     let span = (start, open + 60);
     let why = "calls a function that runs code or commands on the server";
@@ -133,7 +133,7 @@ fn call(text: &[u8], open: usize, report: &mut Report) {
         .iter()
         .any(|known| name.eq_ignore_ascii_case(known));
     let score = match () {
-        () if ticks && deed || inner_call && (deed || lower) => 6,
+        () if ticks && deed || (deed || lower) && inner_call() => 6,
         () if name.eq_ignore_ascii_case(b"print") && ticks => 6,
         () if deed && empty && !short => 5,
         () if deed && empty => 0,
@@ -441,13 +441,22 @@ fn templates(text: &[u8], report: &mut Report) {
 const SUREST: u8 = 6;
 
 fn judge(text: &[u8], start: usize, inner: &[u8], open: &[u8], closed: bool, report: &mut Report) {
-    // A placeholder: a name and nothing else.
-    if inner.len() > 12 && inner.iter().all(|byte| in_word(*byte) || matches!(byte, b' ' | b'.')) {
+    // A placeholder: a name and nothing else. What a language keeps to itself is no member that a page would show.
+    let plain = |byte: &u8| in_word(*byte) || matches!(byte, b' ' | b'.');
+    if inner.len() > 12 && inner.iter().all(plain) && !internal(inner) {
         return;
     }
     let end = (start + inner.len() + 4).min(text.len());
     let why = "an expression of a template that computes or calls";
     report.add(Class::Template, expression(inner, open, closed), (start, end), why);
+}
+
+/// Whether a member is asked for that an object has for its language's own sake: `a.__init__`.
+fn internal(inner: &[u8]) -> bool {
+    inner.split(|byte| *byte == b'.').skip(1).any(|member| {
+        let member = member.trim_ascii();
+        member.len() > 4 && member.starts_with(b"__") && member.ends_with(b"__")
+    })
 }
 
 /// Names that expressions of templates reach the server by.
@@ -502,6 +511,7 @@ fn expression(inner: &[u8], open: &[u8], closed: bool) -> u8 {
     let argued = call && memchr::memchr2(b'"', b'\'', inner).is_some();
     let sums = arithmetic(inner);
     match () {
+        () if closed && internal(inner) => 6,
         () if call && closed && names() => 6,
         () if sums && closed => 5,
         () if argued && (closed || dollar) && !open.starts_with(b"{#") => 5,
@@ -567,6 +577,8 @@ mod tests {
             "#{7*7}",
             "<%= 7*7 %>",
             "{{config.__class__.__init__.__globals__}}",
+            "{{self.__init__.__globals__.__builtins__}}",
+            "{{ cart.__reduce_ex__ }}",
             "{{ ''.__class__.__mro__[1].__subclasses__() }}",
             "{{request.application.__globals__}}",
             "${T(java.lang.Runtime).getRuntime().exec('id')}",
@@ -588,6 +600,8 @@ mod tests {
         for text in [
             "{{name}}",
             "{{ user.name }}",
+            "{{ page.__typename }}",
+            "{{ __delivery_date__ }}",
             "${name}",
             "Dear {{first_name}} {{last_name}},",
             "#{id}",

@@ -561,7 +561,7 @@ fn is_code(rest: &[u8]) -> bool {
 }
 
 /// How much of what is glued to the first word of a script is read; where that is not enough it is no sentence.
-const GLUED_BYTES_MAX: usize = 200;
+const GLUED_BYTES_MAX: usize = 48;
 
 /// Longest script behind a scheme that is taken for one that does nothing.
 const IDLE_BYTES_MAX: usize = 40;

@@ -430,6 +430,11 @@ fn behind(text: &[u8], start: usize, next: usize, mark: Mark, report: &mut Repor
                 _ => 0,
             }
         }
+        (Mark::Line | Mark::Escaped, Arguments::None)
+            if command.telling && appended(text, start, position, &command) =>
+        {
+            5
+        }
         (_, Arguments::None) if command.telling => {
             5 - u8::from(mark == Mark::Ampersand && !opens && !is_space(at(text, start.wrapping_sub(1))))
                 - 2 * u8::from(matches!(mark, Mark::Line) && !opens && !command.path)
@@ -464,6 +469,38 @@ fn behind(text: &[u8], start: usize, next: usize, mark: Mark, report: &mut Repor
     let score = base + u8::from(base > 0 && (command.path || command.hidden));
     report.add(Class::Command, score, (start, command.end + 24), "a command behind what ends another");
     position
+}
+
+/// Longest word that a command is appended to, in a value that is nothing else.
+const WORD_BYTES_MAX: usize = 64;
+
+/// Names of commands that stand in no list of fields and no sentence.
+const UNMISTAKABLE: &[&[u8]] = &[
+    b"whoami",
+    b"ifconfig",
+    b"ipconfig",
+    b"uname",
+    b"netstat",
+    b"systeminfo",
+    b"tasklist",
+    b"printenv",
+    b"lscpu",
+    b"lsblk",
+    b"dmesg",
+    b"lsof",
+];
+
+/// Whether a value is one word, the end of its line, and a command: `127.0.0.1\nid`. A list of fields has names in its lines,
+/// and posts that tell which commands to type have sentences.
+fn appended(text: &[u8], start: usize, position: usize, command: &Command) -> bool {
+    let word = part(text, 0, start).trim_ascii();
+    let rest = part(text, command.end, text.len()).trim_ascii();
+    let named = UNMISTAKABLE.iter().any(|known| part(text, position, command.end).eq_ignore_ascii_case(known));
+    let letters = word.iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-'));
+    word.len() <= WORD_BYTES_MAX
+        && !word.iter().any(|byte| is_space(*byte) || matches!(byte, b'+' | b','))
+        && (named || !letters || word.len() < 3)
+        && matches!(rest.first(), None | Some(b';' | b'|' | b'&' | b'#'))
 }
 
 /// `() { :;}; …`: a function that old shells read from a variable and run on (CVE-2014-6271).
@@ -520,6 +557,11 @@ mod tests {
             "|| sleep 5",
             "; echo $(id)",
             "a;uname -a",
+            "127.0.0.1\nid",
+            "x\r\nls",
+            "example.org\nwhoami\n",
+            "report\nuname",
+            "7\\nid",
             ";/???/??t /etc/passwd",
             "$;/usr/bin/id",
             "ifconfig",
@@ -553,6 +595,11 @@ mod tests {
             "function() { return 1; }",
             "echo chamber; echo location",
             "make; model; type",
+            "name\nid",
+            "id\nname\nenv",
+            "first, last\nid",
+            "Which one is it?\nls",
+            "To see who you are, type\nwhoami\nand then return",
         ] {
             assert!(score(text) < 5, "{text}: {}", score(text));
         }

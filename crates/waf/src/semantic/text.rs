@@ -102,7 +102,8 @@ impl Names {
         steps::add(text.len());
         let build = || {
             let kind = Some(AhoCorasickKind::DFA);
-            AhoCorasick::builder().ascii_case_insensitive(true).kind(kind).build(self.names).ok()
+            // Texts that are made to meet a prefilter's rare bytes everywhere would pay for it.
+            AhoCorasick::builder().ascii_case_insensitive(true).kind(kind).prefilter(false).build(self.names).ok()
         };
         match self.automaton.get_or_init(build) {
             Some(automaton) => automaton.is_match(text),
