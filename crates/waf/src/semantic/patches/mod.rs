@@ -26,6 +26,8 @@ pub struct Patch {
     pub source: &'static str,
     /// The vendor's advisory, or the one of GitHub; the release that mends it, or its day, where it has no number.
     pub advisory: &'static str,
+    /// Where a request that uses it is published: what it asks for was read there.
+    pub read: &'static str,
     /// The path it is about; a request elsewhere is none of its business.
     pub path: Path,
     /// What else must be so; all of it.
@@ -317,13 +319,17 @@ mod tests {
 
     #[test]
     fn each_is_one_and_says_where_it_comes_from() {
-        let ids: std::collections::BTreeSet<_> = PATCHES.iter().map(|patch| patch.id).collect();
+        // One number may be used in two ways.
+        let ids: std::collections::BTreeSet<_> = PATCHES.iter().map(|patch| (patch.id, patch.about)).collect();
         assert_eq!(ids.len(), PATCHES.len(), "a number stands twice");
         assert!(PATCHES.len() <= PATCHES_MAX);
         assert!(index().literals.as_ref().is_some_and(|literals| literals.patterns_len() <= LITERALS_MAX));
         for patch in PATCHES {
             assert!(
-                patch.id.starts_with("CVE-") && patch.source.starts_with("https://") && !patch.advisory.is_empty(),
+                patch.id.starts_with("CVE-")
+                    && patch.source.starts_with("https://")
+                    && !patch.advisory.is_empty()
+                    && patch.read.contains(patch.id),
                 "{}",
                 patch.id
             );

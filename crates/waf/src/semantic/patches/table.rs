@@ -2,13 +2,15 @@
 //!
 //! Sources: the catalogue of known exploited vulnerabilities of CISA, the entries of the national vulnerability database
 //! under each number, and the vendors' advisories, by their numbers, or by the release that mends it. Methods, paths and
-//! parameters are those of the published requests; a patch for which none is published does not stand here.
+//! parameters are those of the published requests, which each patch names; one for which none is published does not stand here.
 
 use super::{Example, Patch, Path, When};
 
-/// Counts up with every change of the table. 2: each names its advisory; F5 and FortiOS by the header that they believe; Contact
+/// Counts up with every change of the table. 3: every one read against the request that it names; wider for Confluence's forms,
+/// Connect Secure, Exchange, Joomla, TeamCity, PHPUnit, Drupal and Apache; advisories of PAN-OS and
+/// Joomla by the releases that mend them. 2: each names its advisory; F5 and FortiOS by the header that they believe; Contact
 /// Form 7 left out, because no request is published that tells an attack from an upload.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 const fn request(method: &'static str, target: &'static str) -> Example {
     Example { method, target, header: None, form: "" }
@@ -28,9 +30,19 @@ macro_rules! nvd {
     };
 }
 
+/// Where most of the requests are published: templates of a scanner, one for each number, which name the vendors' advisories.
+macro_rules! template {
+    ($id:literal) => {
+        concat!("projectdiscovery/nuclei-templates, ", $id)
+    };
+}
+
 macro_rules! patch {
     ($id:literal, $advisory:literal, $about:literal, $path:expr, [$($when:expr),* $(,)?], $attack:expr, $twin:expr $(,)?) => {
-        Patch { id: $id, about: $about, source: nvd!($id), advisory: $advisory, path: $path, when: &[$($when),*], attack: $attack, twin: $twin }
+        patch!($id, $advisory, read: template!($id), $about, $path, [$($when),*], $attack, $twin)
+    };
+    ($id:literal, $advisory:literal, read: $read:expr, $about:literal, $path:expr, [$($when:expr),* $(,)?], $attack:expr, $twin:expr $(,)?) => {
+        Patch { id: $id, about: $about, source: nvd!($id), advisory: $advisory, read: $read, path: $path, when: &[$($when),*], attack: $attack, twin: $twin }
     };
 }
 
@@ -96,7 +108,7 @@ pub const PATCHES: &[Patch] = &[
         "CVE-2021-26084",
         "CONFSERVER-67940",
         "Confluence evaluates parameters of forms as OGNL",
-        Path::Ends("/createpage-entervariables.action"),
+        Path::Any,
         [When::Parameter("querystring", "\\u0027")],
         form("/pages/createpage-entervariables.action", "queryString=%5Cu0027%2B%7B1%2B1%7D%2B%5Cu0027"),
         form("/pages/createpage-entervariables.action", "queryString=title"),
@@ -140,6 +152,7 @@ pub const PATCHES: &[Patch] = &[
     patch!(
         "CVE-2023-3519",
         "CTX561482",
+        read: "assetnote/exploits, CVE-2023-3519",
         "Citrix ADC overflows where it reads assertions",
         Path::Begins("/gwtest/formssso"),
         [When::Target("event=start")],
@@ -168,8 +181,8 @@ pub const PATCHES: &[Patch] = &[
         "CVE-2023-46805",
         "Ivanti, 10 January 2024",
         "Ivanti Connect Secure lets paths pass its login",
-        Path::Has("/api/v1/totp/user-backup-code/../"),
-        [],
+        Path::Has("/../"),
+        [When::Target("/api/v1/")],
         request("GET", "/api/v1/totp/user-backup-code/../../system/system-information"),
         request("GET", "/api/v1/totp/user-backup-code"),
     ),
@@ -240,7 +253,7 @@ pub const PATCHES: &[Patch] = &[
         "CVE-2017-9841",
         "GHSA-r7c9-c69m-rph8",
         "PHPUnit runs what it is sent",
-        Path::Has("/phpunit/src/util/php/eval-stdin.php"),
+        Path::Has("/util/php/eval-stdin.php"),
         [],
         request("POST", "/vendor/phpunit/phpunit/src/Util/PHP/eval-stdin.php"),
         request("GET", "/vendor/phpunit/readme"),
@@ -255,6 +268,18 @@ pub const PATCHES: &[Patch] = &[
         request("GET", "/autodiscover/autodiscover.json?Email=jane@example.org&Protocol=ews"),
     ),
     patch!(
+        "CVE-2021-34473",
+        "MSRC CVE-2021-34473",
+        "Exchange takes a path for another, named again as a mail address",
+        Path::Begins("/autodiscover/autodiscover.json"),
+        [When::Target("email=autodiscover/autodiscover.json?")],
+        request(
+            "GET",
+            "/autodiscover/autodiscover.json?@x.example/owa/?&Email=autodiscover/autodiscover.json%3F@x.example"
+        ),
+        request("GET", "/autodiscover/autodiscover.json?Email=jane@example.org&Protocol=autodiscoverv1"),
+    ),
+    patch!(
         "CVE-2021-26855",
         "MSRC CVE-2021-26855",
         "Exchange fetches what a cookie names",
@@ -262,6 +287,15 @@ pub const PATCHES: &[Patch] = &[
         [When::Parameter("x-beresource", "~")],
         with("GET", "/ecp/x.js", "Cookie", "X-BEResource=localhost~1942062522"),
         with("GET", "/ecp/x.js", "Cookie", "sid=1"),
+    ),
+    patch!(
+        "CVE-2021-26855",
+        "MSRC CVE-2021-26855",
+        "Exchange fetches what a cookie of nobody's names",
+        Path::Any,
+        [When::Parameter("x-anonresource-backend", "~")],
+        with("GET", "/owa/auth/x.js", "Cookie", "X-AnonResource=true; X-AnonResource-Backend=x.example/a?~3"),
+        with("GET", "/owa/auth/x.js", "Cookie", "X-OWA-CANARY=1"),
     ),
     patch!(
         "CVE-2017-5638",
@@ -309,6 +343,15 @@ pub const PATCHES: &[Patch] = &[
         form("/?q=node", "name[0]=jane"),
     ),
     patch!(
+        "CVE-2014-3704",
+        "SA-CORE-2014-005",
+        "Drupal takes the name of a field into a statement, behind a space",
+        Path::Any,
+        [When::Parameter("name[0 ", "")],
+        form("/?q=node&destination=node", "name[0 or updatexml(0x23,concat(1,md5(1)),1)%23]=bob&name[0]=a"),
+        form("/?q=node", "name[0]=jane&name[1]=doe"),
+    ),
+    patch!(
         "CVE-2019-6340",
         "SA-CORE-2019-003",
         "Drupal builds objects from links",
@@ -321,14 +364,14 @@ pub const PATCHES: &[Patch] = &[
         "CVE-2023-23752",
         "Joomla 20230201",
         "Joomla tells its configuration to anybody",
-        Path::Has("/api/index.php/v1/config"),
+        Path::Has("/v1/config/application"),
         [When::Target("public=true")],
         request("GET", "/api/index.php/v1/config/application?public=true"),
         request("GET", "/api/index.php/v1/content/articles"),
     ),
     patch!(
         "CVE-2015-8562",
-        "Joomla 20151201",
+        "Joomla 3.4.6",
         "Joomla builds an object from a header",
         Path::Any,
         [When::Header("user-agent", "jdatabasedrivermysqli")],
@@ -375,7 +418,7 @@ pub const PATCHES: &[Patch] = &[
         "CVE-2021-41773",
         "Apache httpd 2.4.50",
         "Apache 2.4.49 steps out of its directory",
-        Path::Begins("/cgi-bin/../"),
+        Path::Has("/../../"),
         [],
         request("GET", "/cgi-bin/.%2e/.%2e/.%2e/etc/passwd"),
         request("GET", "/cgi-bin/status"),
@@ -436,7 +479,7 @@ pub const PATCHES: &[Patch] = &[
     ),
     patch!(
         "CVE-2024-3400",
-        "PAN-252214",
+        "PAN-OS 10.2.9-h1",
         "PAN-OS makes a file and a command of a cookie",
         Path::Any,
         [When::Parameter("sessid", "/../")],
@@ -466,7 +509,7 @@ pub const PATCHES: &[Patch] = &[
         "TeamCity 2023.05.4",
         "TeamCity gives tokens to anybody",
         Path::Ends("/rpc2"),
-        [When::Method("POST"), When::Target("/app/rest/users")],
+        [When::Target("/app/rest/")],
         request("POST", "/app/rest/users/id:1/tokens/RPC2"),
         request("GET", "/app/rest/users/id:1"),
     ),
