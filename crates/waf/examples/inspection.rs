@@ -10,7 +10,7 @@
 //! in a value is kept for a while.
 //!
 //! The requests are those of the project's measurements beside other engines: a GET with 16 header fields and 5 cookies, a form
-//! of 1.8 kB, JSON of 10 kB with about 415 leaves, an upload of 100 kB.
+//! of 1.8 kB, JSON of 10 kB with about 415 leaves, an upload of 100 kB, a page of 20 kB.
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -44,6 +44,8 @@ struct Case {
     target: String,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    /// What it is answered with, a page of HTML; rules are asked about the request alone where there is none.
+    page: Vec<u8>,
 }
 
 fn main() {
@@ -257,6 +259,14 @@ fn play(transaction: &mut Transaction, program: &Arc<portcullis_waf::seclang::Pr
         transaction.request_body(&case.body);
         transaction.request_body_done();
     }
+    if !case.page.is_empty() {
+        transaction.response_head(200, b"HTTP/1.1");
+        transaction.response_header(b"Content-Type", b"text/html; charset=utf-8");
+        if transaction.response_head_done().is_none() {
+            transaction.response_body(&case.page);
+            transaction.response_body_done();
+        }
+    }
 }
 
 fn headers(other: u32) -> Vec<(&'static str, String)> {
@@ -296,7 +306,7 @@ fn with_body(other: u32, name: &'static str, kind: &str, body: Vec<u8>) -> Case 
     let mut headers = headers(other);
     headers.push(("Content-Type", kind.to_owned()));
     headers.push(("Content-Length", body.len().to_string()));
-    Case { name, method: "POST", target: "/members/join".to_owned(), headers, body }
+    Case { name, method: "POST", target: "/members/join".to_owned(), headers, body, page: Vec::new() }
 }
 
 /// The requests; those of one number differ from those of another in what visitors would do differently.
@@ -310,6 +320,7 @@ fn cases(other: u32) -> Vec<Case> {
         },
         headers: headers(other),
         body: Vec::new(),
+        page: Vec::new(),
     };
     let mut form = String::new();
     for field in 0..18 {
@@ -346,6 +357,27 @@ fn cases(other: u32) -> Vec<Case> {
         target: "/news?id=1%27%20UNION%20SELECT%20password%20FROM%20users--%20-".to_owned(),
         headers: headers(other),
         body: Vec::new(),
+        page: Vec::new(),
+    };
+    let mut text = String::from("<!doctype html><html lang=\"en\"><head><title>News</title></head><body><ul>\n");
+    for item in 0.. {
+        if text.len() >= 20_000 {
+            break;
+        }
+        let _ = writeln!(
+            text,
+            "<li><a href=\"/news/{item}\">Meeting number {} of the branch</a>: the hall is open from seven, and tea is free.</li>",
+            item + other
+        );
+    }
+    text.push_str("</ul></body></html>\n");
+    let page = Case {
+        name: "page",
+        method: "GET",
+        target: "/news".to_owned(),
+        headers: headers(other),
+        body: Vec::new(),
+        page: text.into_bytes(),
     };
     vec![
         get,
@@ -353,5 +385,6 @@ fn cases(other: u32) -> Vec<Case> {
         with_body(other, "json", "application/json", json.into_bytes()),
         with_body(other, "multipart", "multipart/form-data; boundary=XbX", upload),
         attack,
+        page,
     ]
 }

@@ -112,18 +112,24 @@ pub(super) fn form<'a>(text: &'a [u8], out: &'a mut Vec<u8>) -> &'a [u8] {
         return text;
     }
     out.clear();
-    let mut at = 0;
-    while let Some(byte) = text.get(at).copied() {
-        at += 1;
-        match (byte, text.get(at), text.get(at + 1)) {
-            (b'+', ..) => out.push(b' '),
+    out.extend(text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }));
+    // Escapes are undone where they stand: what is decoded is never longer.
+    let Some(first) = memchr::memchr(b'%', out) else { return out };
+    let (mut at, mut to) = (first, first);
+    while let Some(byte) = out.get(at).copied() {
+        let (byte, used) = match (byte, out.get(at + 1), out.get(at + 2)) {
             (b'%', Some(high), Some(low)) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                out.push(nibble(*high) << 4 | nibble(*low) & 15);
-                at += 2;
+                (nibble(*high) << 4 | nibble(*low) & 15, 3)
             }
-            _ => out.push(byte),
+            _ => (byte, 1),
+        };
+        if let Some(place) = out.get_mut(to) {
+            *place = byte;
         }
+        at += used;
+        to += 1;
     }
+    out.truncate(to);
     out
 }
 

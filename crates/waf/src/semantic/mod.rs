@@ -440,9 +440,19 @@ fn is_plain(text: &[u8]) -> bool {
     text.iter().filter(|byte| **byte >= 0x80).count() * 8 < text.len()
 }
 
-/// Whether nothing in a value could make any lexer fire: letters, digits, dashes and dots without a word that is known.
+/// Whether nothing in a value could make any lexer fire: letters, digits, and what stands between words in sentences, times and
+/// addresses of mail, without a word that is known.
 fn is_quiet(seen: Seen) -> bool {
-    const PLAIN: u32 = has::LETTER | has::DIGIT | has::SPACE | has::MINUS | has::UNDERSCORE | has::DOT | has::OTHER;
+    const PLAIN: u32 = has::LETTER
+        | has::DIGIT
+        | has::SPACE
+        | has::MINUS
+        | has::UNDERSCORE
+        | has::DOT
+        | has::COLON
+        | has::AT
+        | has::BANG
+        | has::OTHER;
     seen.bytes & !PLAIN == 0 && seen.words == 0
 }
 

@@ -80,7 +80,14 @@ impl Detector {
     fn pairs(&self, text: &[u8], names: Place, values: Place, findings: &mut Findings) {
         let mut name_room = std::mem::take(&mut findings.pair.0);
         let mut value_room = std::mem::take(&mut findings.pair.1);
-        for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let end = memchr::memchr(b'&', rest).unwrap_or(rest.len());
+            let pair = part(rest, 0, end);
+            rest = from(rest, end + 1);
+            if pair.is_empty() {
+                continue;
+            }
             let equals = memchr::memchr(b'=', pair).unwrap_or(pair.len());
             let name = decode::form(part(pair, 0, equals), &mut name_room);
             self.value(names, b"", name, findings);

@@ -98,17 +98,10 @@ pub(super) fn scan(text: &[u8]) -> Seen {
         starts |= begins(chunk, &mut before, &mut seen) << (8 * number);
     }
     words(text, offset, starts, &mut seen);
-    let offset = text.len() - tail.len();
-    let mut inside = before != 0;
-    for (index, byte) in tail.iter().enumerate() {
-        let found = class(*byte);
-        seen.bytes |= found;
-        let letter = found & (has::LETTER | has::UNDERSCORE) != 0;
-        if letter && !inside {
-            seen.words |= word(text, offset + index);
-        }
-        inside = letter;
-    }
+    seen.bytes |= tail.iter().fold(0, |all, byte| all | class(*byte));
+    // Zeros behind the last are no letters.
+    let letters = letters(tail.iter().rev().fold(0, |last, byte| last << 8 | u64::from(*byte)));
+    words(text, text.len() - tail.len(), side_by_side(letters & !(letters << 8 | before)), &mut seen);
     seen
 }
 
@@ -122,8 +115,12 @@ fn begins(chunk: &[u8; 8], before: &mut u64, seen: &mut Seen) -> u64 {
     let letters = letters(u64::from_le_bytes(*chunk));
     let starts = letters & !(letters << 8 | *before);
     *before = letters >> 56;
-    // The high bit of each byte, side by side.
-    (starts >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    side_by_side(starts)
+}
+
+/// The high bit of each byte, side by side.
+const fn side_by_side(bits: u64) -> u64 {
+    (bits >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 /// Looks at the words that begin where a bit is set, counted from an offset.
