@@ -77,7 +77,10 @@ impl Bystander {
 
 fn visit(address: SocketAddr, request: &str, pause: Duration, stop: &AtomicBool) -> Tally {
     let mut tally = Tally::default();
-    while !stop.load(Ordering::Relaxed) {
+    // Who came asks once at least, however late the machine lets it.
+    let mut asked = false;
+    while !asked || !stop.load(Ordering::Relaxed) {
+        asked = true;
         let begun = Instant::now();
         let mut wire = match Wire::try_plain(address) {
             Ok(wire) => wire,
