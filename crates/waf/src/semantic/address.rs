@@ -5,7 +5,8 @@
 
 use super::finding::{Class, Look, Place, Report};
 use super::scan::has;
-use super::text::{any, at, begins, find_pair, from, part};
+use super::text::{any, at, begins, from, part};
+use crate::bytes::find_pair;
 
 pub(super) fn look(look: &Look<'_>, report: &mut Report) {
     let text = look.text;
@@ -18,7 +19,7 @@ pub(super) fn look(look: &Look<'_>, report: &mut Report) {
         return;
     }
     let mut next = 0;
-    while let Some(mark) = find_pair(from(text, next), b'/', b'/').map(|mark| mark + next) {
+    while let Some(mark) = find_pair(from(text, next), [b'/', b'/']).map(|mark| mark + next) {
         next = mark + 2;
         if mark == 0 || at(text, mark - 1) != b':' {
             continue;

@@ -5,7 +5,8 @@
 
 use super::finding::{Class, Look, Report};
 use super::scan::has;
-use super::text::{any, at, begins, find, find_pair, from, is_space};
+use super::text::{any, at, begins, find, from, is_space};
+use crate::bytes::find_pair;
 
 /// Most lookups inside of one another that are resolved; more are a finding.
 const LOOKUPS_DEPTH_MAX: usize = 16;
@@ -22,7 +23,7 @@ pub(super) fn look(look: &Look<'_>, plain: &mut Vec<u8>, report: &mut Report) {
         return;
     }
     let mut next = 0;
-    while let Some(open) = find_pair(from(text, next), b'$', b'{').map(|open| open + next) {
+    while let Some(open) = find_pair(from(text, next), [b'$', b'{']).map(|open| open + next) {
         let joined = text.get(next..open).unwrap_or_default().iter().rev().take(JOINED_BYTES_MAX);
         let start = open - joined.take_while(|byte| byte.is_ascii_alphabetic()).count();
         next = Row::default().resolve(text, start, plain, report).max(open + 2);
@@ -114,7 +115,7 @@ impl Row {
 /// Returns whether it says with a colon where to look.
 fn value(plain: &mut Vec<u8>, start: usize) -> bool {
     let lookup = from(plain, start);
-    let default = find_pair(lookup, b':', b'-');
+    let default = find_pair(lookup, [b':', b'-']);
     let colon = memchr::memchr(b':', lookup);
     let told = match (default, colon) {
         // `::-x` has no name, and `x:y:-z` has one with a place in front.

@@ -6,6 +6,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 use super::scan::in_word;
 use super::steps;
+use crate::bytes::find_pair;
 
 /// The byte at a position; 0 beyond the end.
 pub(super) fn at(text: &[u8], position: usize) -> u8 {
@@ -70,14 +71,9 @@ pub(super) fn find(text: &[u8], lower: &[u8]) -> Option<usize> {
     found
 }
 
-/// Where two bytes stand side by side in a text. Quicker than a searcher for a string, which is made anew for each text.
-pub(super) fn find_pair(text: &[u8], first: u8, second: u8) -> Option<usize> {
-    memchr::memchr_iter(first, text).find(|position| text.get(position + 1) == Some(&second))
-}
-
 /// Whether two bytes stand side by side in a text.
 pub(super) fn has_pair(text: &[u8], first: u8, second: u8) -> bool {
-    find_pair(text, first, second).is_some()
+    find_pair(text, [first, second]).is_some()
 }
 
 /// Whether one of these, all in lower case, stands in a text.

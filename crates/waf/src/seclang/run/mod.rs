@@ -871,26 +871,21 @@ mod tests {
             SecRule IP:user \"@streq ann\" \"id:4,phase:2\"";
         let program = program(rules);
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let ask = |last: u8, unix: u64, target: &str| {
+        let begin = |last: u8, unix: u64| {
             let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, last));
             let now = Clock { unix };
             let peer = Peer { client, client_port: 1, server: here, server_port: 2, unique_id: "", now };
-            let mut transaction = Transaction::new(&program, &peer);
+            Transaction::new(&program, &peer)
+        };
+        let ask = |last: u8, unix: u64, target: &str| {
+            let mut transaction = begin(last, unix);
             play(&mut transaction, target, &[], "");
             ids(&transaction)
         };
         assert_eq!(ask(1, 1000, "/?user=ann"), [4]);
         // Who looks once more, for the record, counts nobody twice.
-        let peer = Peer {
-            client: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
-            client_port: 1,
-            server: here,
-            server_port: 2,
-            unique_id: "",
-            now: Clock { unix: 1001 },
-        };
         for _ in 0..3 {
-            let mut again = Transaction::new(&program, &peer);
+            let mut again = begin(1, 1001);
             again.only_tell();
             play(&mut again, "/", &[], "");
             assert_eq!(ids(&again), [4]);

@@ -13,8 +13,9 @@ use lexer::tokens;
 
 use super::finding::{Class, Look, Report};
 use super::scan::{class, has};
-use super::text::{find_pair, from};
+use super::text::from;
 use super::words::{self, SQL_AND, SQL_DEED, SQL_FUNCTION, SQL_SYSTEM, SQL_VERB, SQL_WORD};
+use crate::bytes::find_pair;
 
 /// Tokens that two parts of a long text have in common, so that what lies across them is seen.
 const TOKENS_SHARED: usize = 64;
@@ -37,7 +38,7 @@ pub(super) fn look(look: &Look<'_>, room: &mut Vec<Token>, report: &mut Report) 
             // The first ends the application's string, or the first that is not doubled and so part of it.
             let Some(first) = memchr::memchr(quote, look.text) else { continue };
             let run = from(look.text, first).iter().take_while(|byte| **byte == quote).count();
-            let doubled = find_pair(look.text, quote, quote).map_or(first + 1, |at| at + 2);
+            let doubled = find_pair(look.text, [quote, quote]).map_or(first + 1, |at| at + 2);
             for at in [first + 1, first + run, doubled] {
                 if leaves(look.text, at) {
                     read(look.text, at, true, room, report);
@@ -50,10 +51,10 @@ pub(super) fn look(look: &Look<'_>, room: &mut Vec<Token>, report: &mut Report) 
 
 /// Whether a comment of SQL stands between words: `un/**/ion`, `/*!union*/`. `image/*,*/*` has none.
 fn cut_by_comment(text: &[u8]) -> bool {
-    let Some(open) = find_pair(text, b'/', b'*') else { return false };
+    let Some(open) = find_pair(text, [b'/', b'*']) else { return false };
     let behind = from(text, open + 2);
     let ends = |end: usize| behind.get(end + 2).is_none_or(|byte| !matches!(byte, b'*' | b';' | b','));
-    behind.first() == Some(&b'!') || find_pair(behind, b'*', b'/').is_some_and(ends)
+    behind.first() == Some(&b'!') || find_pair(behind, [b'*', b'/']).is_some_and(ends)
 }
 
 /// Whether a statement could go on here, behind a string: not with a name or another string.
