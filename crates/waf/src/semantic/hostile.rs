@@ -201,3 +201,24 @@ fn the_worst_texts_take_linear_work() {
     }
     assert!(slow.is_empty(), "{}", slow.join("\n"));
 }
+
+/// The same where each of them is a short value of its own, in a form of thousands.
+#[test]
+fn thousands_of_bad_values_take_linear_work() {
+    let detector = Detector::new(Settings { allowed: Class::ALL.to_vec(), ..Settings::default() });
+    let steps = |form: &str| {
+        let mut findings = Findings::new();
+        steps::count(|| detector.form(form.as_bytes(), &mut findings))
+    };
+    let mut slow = Vec::new();
+    for piece in busy() {
+        let escaped: String = piece.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let pair = format!("a={}&", escaped.repeat(4));
+        let (first, second) = (steps(&pair.repeat(100)), steps(&pair.repeat(200)));
+        let bytes = 200 * pair.len() as u64;
+        if second > first * 5 / 2 + 20_000 || second > STEPS_A_BYTE * bytes {
+            slow.push(format!("{piece:?}: {first} steps for 100, {second} for 200, {bytes} bytes"));
+        }
+    }
+    assert!(slow.is_empty(), "{}", slow.join("\n"));
+}
