@@ -184,6 +184,8 @@ struct Met {
     turn: u32,
 }
 
+/// Bytes before the last of a window that [`beside`] and the window have.
+const AROUND: usize = 2 * WINDOW - 1;
 /// Values as long as this may be made of what the tables know, over and over: what was met is remembered.
 const LONG: usize = 1024;
 /// Windows that are remembered.
@@ -316,7 +318,8 @@ impl Prefilter {
                 }
                 let this = Met { around, window, turn: *turn };
                 let Some(known) = known.get_mut(this.place()) else { continue };
-                if *known != this && self.ends(window, around, value, at, work) {
+                // Near the beginning zeros stand for what is not there, and would be told of a value that has some.
+                if *known != this && self.ends(window, around, value, at, work) && at >= AROUND {
                     *known = this;
                 }
             }
@@ -500,9 +503,13 @@ mod tests {
         (Prefilter::new(needs, &classes), classes)
     }
 
-    fn could((filter, classes): &(Prefilter, Classing), rule: usize, value: &[u8]) -> bool {
+    fn could(filter: &(Prefilter, Classing), rule: usize, value: &[u8]) -> bool {
+        could_in(filter, rule, value, &mut Room::default())
+    }
+
+    fn could_in((filter, classes): &(Prefilter, Classing), rule: usize, value: &[u8], room: &mut Room) -> bool {
         let mut out = Vec::new();
-        filter.scan(value, classes.of(value), &mut Room::default(), &mut out);
+        filter.scan(value, classes.of(value), room, &mut out);
         out[rule / 64] >> (rule % 64) & 1 == 1
     }
 
@@ -547,9 +554,9 @@ mod tests {
     proptest! {
         #[test]
         fn what_contains_what_it_needs_is_never_ruled_out(
-            sets in prop::collection::vec(prop::collection::vec("[a-d<]{1,9}", 1..4), 0..5),
+            sets in prop::collection::vec(prop::collection::vec("[a-d<\0]{1,16}", 1..4), 0..5),
             picks in prop::collection::vec(0..4usize, 5),
-            fill in "[a-dA-D<> ]{0,12}",
+            fill in "[a-dA-D<> \0]{0,12}",
         ) {
             let mut value = fill.clone().into_bytes();
             for (set, pick) in sets.iter().zip(picks) {
@@ -559,6 +566,14 @@ mod tests {
             let rules = [sets.iter().map(|set| set.iter().map(|literal| literal.clone().into_bytes()).collect()).collect()];
             let filter = prefilter(&rules);
             prop_assert!(could(&filter, 0, &value));
+            // Long, behind the same over and over, and in room that has met it before.
+            let mut room = Room::default();
+            for times in [LONG, 2 * LONG] {
+                let long = [fill.repeat(times / fill.len().max(1)).into_bytes(), vec![b'a'; times], value.clone()].concat();
+                prop_assert!(could_in(&filter, 0, &long, &mut room));
+                let long = value.repeat(times / value.len().max(1) + 1);
+                prop_assert!(could_in(&filter, 0, &long, &mut room));
+            }
         }
     }
 }
