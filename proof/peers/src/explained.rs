@@ -24,6 +24,8 @@ pub struct Difference {
     pub both: Vec<u32>,
     /// The same rules and scores, and not the same verdict: ours and theirs.
     pub verdict: Option<(Option<u16>, Option<u16>)>,
+    /// What the rules above matched: each with a variable, on either side.
+    pub variables: Vec<(u32, String)>,
 }
 
 impl Difference {
@@ -54,6 +56,8 @@ pub struct Entry {
     rules: Vec<(u32, u32)>,
     when: Regex,
     unless: Option<Regex>,
+    variable: Option<Regex>,
+    beside: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -87,6 +91,11 @@ struct Raw {
     when: String,
     /// One that it must not have.
     unless: Option<String>,
+    /// A pattern of the variables that the rules matched, as the log of either side tells them: all of them, but for scores, where
+    /// one is enough.
+    variable: Option<String>,
+    /// A rule that matched on our side alone, and only where it did.
+    beside: Option<u32>,
     /// A request as HTTP/1.1 would write it, with `\r`, `\n`, `\\` and `\xNN`.
     example: String,
     #[serde(default = "first_level")]
@@ -119,6 +128,8 @@ impl Explained {
             let entry = Entry {
                 when: pattern(&raw.when).map_err(about)?,
                 unless: raw.unless.as_deref().map(pattern).transpose().map_err(about)?,
+                variable: raw.variable.as_deref().map(pattern).transpose().map_err(about)?,
+                beside: raw.beside,
                 rules: rules.ok_or_else(|| about("a rule is no number".to_owned()))?,
                 name: raw.name,
                 reason: raw.reason,
@@ -139,7 +150,10 @@ impl Explained {
         let text = message.text();
         let applies: Vec<usize> = (0..self.entries.len()).filter(|at| self.entries[*at].applies(&text)).collect();
         let find = |rule: u32, sides: &[Side]| {
-            applies.iter().copied().find(|at| sides.contains(&self.entries[*at].side) && self.entries[*at].names(rule))
+            applies.iter().copied().find(|at| {
+                let entry = &self.entries[*at];
+                sides.contains(&entry.side) && entry.names(rule) && entry.fits(rule, difference)
+            })
         };
         let mut used = Vec::new();
         for (rules, side) in [(&difference.ours, Side::Ours), (&difference.theirs, Side::Theirs)] {
@@ -163,6 +177,17 @@ impl Explained {
 impl Entry {
     fn names(&self, rule: u32) -> bool {
         self.rules.iter().any(|(from, to)| (*from..=*to).contains(&rule))
+    }
+
+    /// Whether the rule matched what it is about, beside the rule that it is about.
+    fn fits(&self, rule: u32, difference: &Difference) -> bool {
+        let told =
+            || difference.variables.iter().filter(|(of, _)| *of == rule).map(|(_, variable)| variable.as_bytes());
+        let variable = self.variable.as_ref().is_none_or(|pattern| match self.side {
+            Side::Scores => told().any(|variable| pattern.is_match(variable)),
+            _ => told().next().is_some() && told().all(|variable| pattern.is_match(variable)),
+        });
+        variable && self.beside.is_none_or(|beside| difference.ours.contains(&beside))
     }
 
     fn applies(&self, request: &[u8]) -> bool {
@@ -286,6 +311,17 @@ example = 'GET /?a=\\x\x00 HTTP/1.1\r\nHost: x\r\n\r\n'
         let unless = Explained::parse(&LIST.replace("when =", "unless = '&b='\nwhen =")).unwrap();
         assert_eq!(unless.explain(&here, &of(&[942_100], &[])), Some(vec![0]));
         assert_eq!(unless.explain(&Message::get("/?a=1&b=2"), &of(&[942_100], &[])), None, "what it is not about");
+        let narrow = Explained::parse(&LIST.replace("when =", "variable = '^ARGS:'\nwhen =")).unwrap();
+        let told = |variable: &str| Difference {
+            variables: vec![(942_100, variable.to_owned()), (941_100, "REQUEST_URI".to_owned())],
+            ..of(&[942_100], &[])
+        };
+        assert_eq!(narrow.explain(&here, &told("ARGS:a")), Some(vec![0]));
+        assert_eq!(narrow.explain(&here, &told("REQUEST_HEADERS:a")), None, "another variable");
+        assert_eq!(narrow.explain(&here, &of(&[942_100], &[])), None, "nobody knows which variable");
+        let beside = Explained::parse(&LIST.replace("when =", "beside = 941999\nwhen =")).unwrap();
+        assert_eq!(beside.explain(&here, &of(&[942_100, 941_999], &[])), Some(vec![0]));
+        assert_eq!(beside.explain(&here, &of(&[942_100], &[])), None, "not beside that rule");
         let scores = Explained::parse(&LIST.replace("\"ours\"", "\"scores\"")).unwrap();
         let counted = |both: &[u32]| Difference {
             scores: Some((vec![5], vec![10])),

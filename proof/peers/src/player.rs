@@ -84,6 +84,12 @@ impl Played {
         rules
     }
 
+    /// What the rules that matched found it in: each rule with a variable, as the side calls it.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(u32, String)> {
+        self.log.iter().filter_map(|line| Some((rule(line)?, variable(line)?.to_owned()))).collect()
+    }
+
     /// What rule 99 says of the scores: the one that blocks, and those of the four levels.
     #[must_use]
     pub fn scores(&self) -> Option<Vec<i64>> {
@@ -101,6 +107,21 @@ fn rule(line: &str) -> Option<u32> {
         let rest = rest.strip_prefix("\"] [id \"")?;
         rest.split_once('"')?.0.parse().ok()
     })
+}
+
+/// The variable that a line is about: ours has it behind everything else, theirs before the rule's own line, or in what the rule
+/// tells, where the operator has no words for it.
+fn variable(line: &str) -> Option<&str> {
+    if let Some((_, target)) = line.rsplit_once("] [target \"") {
+        return target.strip_suffix("\"]");
+    }
+    if let Some((before, _)) = line.split_once("' (Value: `")
+        && let Some((_, variable)) = before.rsplit_once("against variable `")
+    {
+        return Some(variable);
+    }
+    let (_, found) = line.split_once(" found within ")?;
+    Some(found.split_once(": ").map_or(found, |(variable, _)| variable))
 }
 
 /// A process that plays; ended when dropped.

@@ -194,6 +194,10 @@ impl Pair {
             theirs: there.difference(&here).copied().collect(),
             ..Difference::default()
         };
+        let differ = here.symmetric_difference(&there).copied().collect::<BTreeSet<_>>();
+        let about = if here == there { &here } else { &differ };
+        let told = ours.variables().into_iter().chain(theirs.variables());
+        let variables = told.filter(|(rule, _)| about.contains(rule)).collect();
         if here == there {
             let scores = (ours.scores().unwrap_or_default(), theirs.scores().unwrap_or_default());
             if scores.0 != scores.1 || scores.0.is_empty() {
@@ -202,6 +206,9 @@ impl Pair {
             } else if ours.refused != theirs.refused {
                 difference.verdict = Some((ours.refused, theirs.refused));
             }
+        }
+        if !difference.is_none() {
+            difference.variables = variables;
         }
         Ok(difference)
     }
@@ -236,10 +243,16 @@ fn kind(difference: &Difference) -> String {
 fn words(difference: &Difference) -> String {
     match (&difference.scores, &difference.verdict) {
         _ if difference.is_none() => "no difference".to_owned(),
-        (Some((ours, theirs)), _) => format!("scores {ours:?}, theirs {theirs:?}"),
+        (Some((ours, theirs)), _) => {
+            format!("scores {ours:?}, theirs {theirs:?}, of {}", variables(difference))
+        }
         (_, Some((ours, theirs))) => format!("status {ours:?}, theirs {theirs:?}"),
-        _ => kind(difference),
+        _ => format!("{}, of {}", kind(difference), variables(difference)),
     }
+}
+
+fn variables(difference: &Difference) -> String {
+    difference.variables.iter().map(|(rule, variable)| format!("{rule}={variable}")).collect::<Vec<_>>().join(" ")
 }
 
 /// Takes away what can be taken away while the request still `holds`.
