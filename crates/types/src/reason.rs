@@ -154,6 +154,13 @@ reasons! {
     ResponseRuleMatched = "response-rule-matched", 502, Upstream, "`portcullis explain` tells the rules and what they matched: the answer holds what should not leave.";
     /// The message is longer than what is inspected, or its inspection took more steps than it may.
     NotInspected = "not-inspected", 413, Client, "Raise `inspect_body` or `steps` in `[waf]`, or let `beyond` or `fail` pass it.";
+    // The database guard. PostgreSQL has no statuses; 0 stands for all of them.
+    /// The statement is of a kind that is always refused unless it is granted.
+    StatementForbidden = "statement-forbidden", 0, Client, "`portcullis explain` tells the kind; grant it to the role if the application needs it.";
+    /// The statement is not among those that the role was seen to run and that were approved.
+    StatementUnknown = "statement-unknown", 0, Client, "`portcullis explain` tells how it differs; approve it if the application has learned something new.";
+    /// The statement is not SQL as PostgreSQL reads it, or it could not be read within its bounds.
+    StatementUnreadable = "statement-unreadable", 0, Client, "The record tells why; what cannot be read cannot be judged.";
     // Upstream.
     /// No upstream of the platform is healthy.
     NoUpstream = "no-upstream", 503, Upstream, "Look at the platform: every upstream failed its checks or was ejected.";

@@ -1,0 +1,8 @@
+//! The guard of a PostgreSQL database: which statements may run, and how much may leave.
+//!
+//! Nothing here opens a socket, reads a clock or parses SQL in this process: the shell hands over bytes and time, asks the
+//! parser in its own process, and does what comes out. Start at [`policy`] for what a statement may do, at [`session`]
+//! for how messages become questions and how rows are counted.
+
+pub mod policy;
+pub mod session;
