@@ -1,4 +1,5 @@
-//! Hostile bytes to values: TLS ClientHello, PROXY protocol, HTTP/1.1, HTTP/2 frames, forwarding headers.
+//! Hostile bytes to values: TLS ClientHello, PROXY protocol, HTTP/1.1, HTTP/2 frames, forwarding headers,
+//! PostgreSQL messages.
 //!
 //! Nothing here opens a socket, reads a clock or keeps state beyond one connection; every parser is bounded, takes any
 //! split of its input, and never panics. Start at [`http`] for what a message looks like to the rest of the gate, at
@@ -8,6 +9,7 @@ pub mod forwarded;
 pub mod h1;
 pub mod h2;
 pub mod http;
+pub mod postgres;
 pub mod proxy_protocol;
 pub mod read;
 pub mod recording;
