@@ -61,6 +61,8 @@ pub struct Statement {
     /// Whether it reads a relation with sensitive columns: a result column that belongs to no relation
     /// (`RowDescription` says object 0) then counts as sensitive.
     pub sensitive: bool,
+    /// Whether the values that it is bound to decide how far it reaches (`LIMIT $1`): they are asked about at each `Bind`.
+    pub values_matter: bool,
 }
 
 /// What a statement changes about the session.

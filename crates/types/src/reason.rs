@@ -161,6 +161,12 @@ reasons! {
     StatementUnknown = "statement-unknown", 0, Client, "`portcullis explain` tells how it differs; approve it if the application has learned something new.";
     /// The statement is not SQL as PostgreSQL reads it, or it could not be read within its bounds.
     StatementUnreadable = "statement-unreadable", 0, Client, "The record tells why; what cannot be read cannot be judged.";
+    /// The peer does not speak PostgreSQL's protocol, or speaks it in a way that could be read twice.
+    DatabaseProtocol = "database-protocol", 0, Client, "The record names the rule that was broken; no ordinary driver breaks one.";
+    /// A session of the database holds more at once than its limits allow.
+    SessionLimit = "session-limit", 0, Client, "The record names the limit in `[limits]`.";
+    /// More would leave the database than its budget allows.
+    EgressBudget = "egress-budget", 0, Client, "`portcullis explain` tells whose budget it was; raise it if what left was meant to.";
     // Upstream.
     /// No upstream of the platform is healthy.
     NoUpstream = "no-upstream", 503, Upstream, "Look at the platform: every upstream failed its checks or was ejected.";

@@ -1,6 +1,6 @@
 //! What the application says, as far as a relay looks at it.
 //!
-//! Never reads the values of parameters: a `Bind` is known by the names at its front.
+//! Never decodes a value: a `Bind` is known by the names at its front, and its values are bytes.
 
 use crate::read::{Cursor, Read};
 
@@ -50,6 +50,61 @@ impl<'a> Bind<'a> {
             None if front.len() < limit => Read::Incomplete,
             None => Read::Invalid("the names of a portal and its statement are longer than names may be"),
         }
+    }
+}
+
+/// The values of a whole `Bind`, as they lie in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Values<'a> {
+    /// Two bytes for each: none at all, one for all values, or one for each.
+    formats: &'a [u8],
+    values: &'a [u8],
+}
+
+/// The value of a parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Value<'a> {
+    /// `None` is null.
+    pub bytes: Option<&'a [u8]>,
+    /// Whether it is written in binary, as the type of its parameter has it.
+    pub binary: bool,
+}
+
+impl<'a> Values<'a> {
+    /// Reads the whole body.
+    #[must_use]
+    pub fn read(body: &'a [u8]) -> Option<Self> {
+        let mut cursor = Cursor(body);
+        let (_portal, _statement) = (cursor.text()?, cursor.text()?);
+        let count = usize::from(cursor.u16()?);
+        let formats = cursor.take(count * 2)?;
+        let count = usize::from(cursor.u16()?);
+        let values = cursor.0;
+        for _ in 0..count {
+            match cursor.i32()? {
+                -1 => {}
+                length => cursor.take(usize::try_from(length).ok()?).map(drop)?,
+            }
+        }
+        let values = values.get(..values.len() - cursor.0.len())?;
+        let results = usize::from(cursor.u16()?);
+        let fits = matches!(formats.len() / 2, 0 | 1) || formats.len() / 2 == count;
+        (cursor.0.len() == results * 2 && fits).then_some(Self { formats, values })
+    }
+
+    /// The values in order; the first is `$1`.
+    pub fn iter(&self) -> impl Iterator<Item = Value<'a>> + use<'a> {
+        let (formats, mut cursor) = (self.formats, Cursor(self.values));
+        let mut at = 0;
+        std::iter::from_fn(move || {
+            let bytes = match cursor.i32()? {
+                -1 => None,
+                length => Some(cursor.take(usize::try_from(length).ok()?)?),
+            };
+            let format = if formats.len() == 2 { Some(formats) } else { formats.get(at..at + 2) };
+            at += 2;
+            Some(Value { bytes, binary: format.is_some_and(|format| format == [0, 1]) })
+        })
     }
 }
 
@@ -144,5 +199,23 @@ mod tests {
         }
         assert!(matches!(Bind::read(body, 16), Read::Invalid(_)));
         assert!(matches!(Bind::read(body, 17), Read::Done(_)));
+    }
+
+    #[test]
+    fn values_have_the_format_of_their_own_or_of_all() {
+        let read = |formats: &[u8]| {
+            let values = b"\0\x02\0\0\0\x02ab\xff\xff\xff\xff\0\0";
+            let body = [&b"p\0s\0"[..], formats, values].concat();
+            Values::read(&body).map(|values| {
+                values.iter().map(|value| (value.bytes.map(<[u8]>::to_vec), value.binary)).collect::<Vec<_>>()
+            })
+        };
+        let expect = |first, second| Some(vec![(Some(b"ab".to_vec()), first), (None, second)]);
+        assert_eq!(read(b"\0\0"), expect(false, false));
+        assert_eq!(read(b"\0\x01\0\x01"), expect(true, true));
+        assert_eq!(read(b"\0\x02\0\0\0\x01"), expect(false, true));
+        assert_eq!(read(b"\0\x03\0\0\0\0\0\0"), None, "three formats for two values");
+        assert_eq!(Values::read(b"\0\0\0\0\0\x01\0\0\0\x05ab\0\0"), None, "a value longer than the message");
+        assert_eq!(Values::read(b"\0\0\0\0\0\0\0\0x"), None, "something behind the end");
     }
 }
