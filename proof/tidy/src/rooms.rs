@@ -34,6 +34,7 @@ pub const ROOMS: &[(&str, Room)] = &[
     ("portcullis-waf", Room::Pure),
     ("portcullis-config", Room::Pure),
     ("portcullis-pgguard", Room::Pure),
+    ("portcullis-dataguard", Room::Pure),
     ("portcullis-proxy", Room::Shell),
     ("portcullis-simulator", Room::Shell),
     ("portcullis", Room::Binary),
@@ -56,7 +57,9 @@ pub const UPON: &[(&str, &str)] = &[
 pub const PURE_LIBRARIES: &[&str] = &[
     "aho-corasick",
     "annotate-snippets",
+    "brotli-decompressor",
     "bytes",
+    "flate2",
     "http",
     "itoa",
     "libm",
@@ -76,6 +79,7 @@ pub const PURE_LIBRARIES: &[&str] = &[
     "strsim",
     "toml",
     "x509-parser",
+    "zstd-safe",
 ];
 
 /// Libraries that a pure crate must not reach, however far down.

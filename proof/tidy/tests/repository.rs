@@ -7,7 +7,7 @@ use std::process::Command;
 
 use portcullis_tidy::{files, promises, rooms};
 
-const PURE: [&str; 6] = ["types", "wire", "engine", "waf", "config", "pgguard"];
+const PURE: [&str; 7] = ["types", "wire", "engine", "waf", "config", "dataguard", "pgguard"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the root of the repository")

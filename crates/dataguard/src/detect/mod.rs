@@ -1,0 +1,534 @@
+//! Personal data, secrets and faults in a stream of text, each found by its form and confirmed by what can be computed of it.
+//!
+//! It never looks further from a place than [`BEFORE`] and [`AHEAD`], so that what it finds does not depend on how the text is
+//! split; and each byte costs the same, whatever stands before it.
+
+mod bank;
+mod health;
+mod number;
+mod secret;
+mod telephone;
+mod text;
+
+use std::fmt;
+
+use aho_corasick::automaton::Automaton;
+use aho_corasick::{Anchored, MatchKind, StartKind, dfa, nfa};
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
+
+use crate::canary::{Canaries, CanaryId};
+use crate::decode::Sink;
+
+/// How far back a detector looks from where it stands.
+pub const BEFORE: usize = 128;
+
+/// How far on.
+pub const AHEAD: usize = 512;
+
+/// Text that is read is moved out of the window once there is so much of it.
+const WINDOW: usize = 64 << 10;
+
+macro_rules! kinds {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal;)+) => {
+        /// What can be found.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u8)]
+        pub enum Kind { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Kind {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// Its name in the configuration, in metrics and in records.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// What it is, in one sentence.
+            #[must_use]
+            pub fn description(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii_start(),)+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// An address of e-mail.
+    Email = "email";
+    /// A telephone number of the United Kingdom, mobile or geographic.
+    Phone = "phone";
+    /// A postcode of the United Kingdom.
+    Postcode = "postcode";
+    /// A National Insurance number.
+    Nino = "nino";
+    /// An NHS number, by its check digit (modulus 11).
+    Nhs = "nhs";
+    /// An IBAN, by its country's length and its check digits (modulus 97).
+    Iban = "iban";
+    /// A payment card's number, by its issuer's range and Luhn's check digit.
+    Card = "card";
+    /// A sort code with an account number beside it.
+    BankAccount = "bank-account";
+    /// A number of the Danish register of persons, by the date in it.
+    Cpr = "cpr";
+    /// A field that the route names, by its value.
+    Field = "field";
+    /// A key, token or password that opens something.
+    Secret = "secret";
+    /// Where a program failed, as it tells its developers.
+    StackTrace = "stack-trace";
+    /// What a database says of a statement that it cannot run.
+    SqlError = "sql-error";
+}
+
+impl Kind {
+    /// How many there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The kind with that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// Whether it is about a person.
+    #[must_use]
+    pub const fn is_personal(self) -> bool {
+        !matches!(self, Self::Secret | Self::StackTrace | Self::SqlError)
+    }
+}
+
+/// A set of kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kinds(u16);
+
+impl Kinds {
+    /// Every kind.
+    #[must_use]
+    pub fn all() -> Self {
+        Kind::ALL.iter().copied().collect()
+    }
+
+    /// Whether it is among them.
+    #[must_use]
+    pub const fn has(self, kind: Kind) -> bool {
+        self.0 >> kind as u8 & 1 == 1
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<Kind> for Kinds {
+    fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
+        Self(kinds.into_iter().fold(0, |set, kind| set | 1 << kind as u8))
+    }
+}
+
+/// Something that was found. The value lies in the window and is gone when the call returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// In the form in which equal values are equal: without spaces, in one case.
+    pub value: &'a [u8],
+    /// Where it begins and ends in the text of its document.
+    pub at: (u64, u64),
+    /// Which one of its kind: the vendor of a key, the program that failed, the name of a field. Empty for the others.
+    pub name: &'a str,
+}
+
+/// What a scanner tells as it reads.
+pub trait Findings {
+    /// A value.
+    fn found(&mut self, found: &Found<'_>);
+    /// A canary, which nobody should ever see.
+    fn canary(&mut self, id: CanaryId, at: (u64, u64));
+}
+
+/// What is looked for. Shared by all scanners; made anew when the configuration or the canaries change.
+pub struct Detector {
+    kinds: Kinds,
+    automaton: Automata,
+    needles: Vec<Needle>,
+    fields: Vec<String>,
+}
+
+impl fmt::Debug for Detector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Detector of {:?}, {} needles", self.kinds, self.needles.len())
+    }
+}
+
+/// One automaton over all literals.
+enum Automata {
+    /// Fast, and large.
+    Table(dfa::DFA),
+    /// For very many literals.
+    Sparse(nfa::contiguous::NFA),
+}
+
+/// Literals in all up to which the fast automaton is made.
+const TABLE_BYTES: usize = 256 << 10;
+
+/// What a literal means.
+#[derive(Debug, Clone, Copy)]
+enum Needle {
+    Secret(&'static secret::Secret),
+    Fault(&'static secret::Fault),
+    Canary(CanaryId),
+    Field(usize),
+    Context,
+}
+
+impl Detector {
+    /// Of these kinds, fields of records (`member_id`), and canaries.
+    #[must_use]
+    pub fn new(kinds: Kinds, fields: &[String], canaries: &Canaries) -> Self {
+        let mut literals: Vec<Vec<u8>> = Vec::new();
+        let mut needles = Vec::new();
+        let mut add = |literal: &[u8], needle: Needle| {
+            literals.push(literal.to_vec());
+            needles.push(needle);
+        };
+        if kinds.has(Kind::Secret) {
+            for secret in secret::SECRETS {
+                secret.prefixes.iter().for_each(|prefix| add(prefix.as_bytes(), Needle::Secret(secret)));
+            }
+        }
+        for fault in secret::FAULTS.iter().filter(|fault| kinds.has(fault.kind)) {
+            add(fault.literal.as_bytes(), Needle::Fault(fault));
+        }
+        for (at, field) in fields.iter().enumerate() {
+            add(format!("\"{field}\"").as_bytes(), Needle::Field(at));
+            add(format!("<{field}>").as_bytes(), Needle::Field(at));
+        }
+        for (id, literal) in canaries.literals() {
+            add(literal, Needle::Canary(id));
+        }
+        if kinds.has(Kind::Nhs) {
+            add(b"nhs", Needle::Context);
+        }
+        let bytes: usize = literals.iter().map(Vec::len).sum();
+        Self { kinds, automaton: Automata::of(&literals, bytes <= TABLE_BYTES), needles, fields: fields.to_vec() }
+    }
+
+    /// Looks at one value by itself: a column, a header.
+    pub fn look(&self, text: &[u8], findings: &mut dyn Findings) {
+        let mut scanner = Scanner::default();
+        scanner.begin(self, false);
+        scanner.window.extend_from_slice(text);
+        scanner.run(self, text.len(), findings);
+    }
+
+    /// What it looks for.
+    #[must_use]
+    pub const fn kinds(&self) -> Kinds {
+        self.kinds
+    }
+}
+
+impl Automata {
+    fn of(literals: &[Vec<u8>], table: bool) -> Self {
+        let dense = dfa::Builder::new()
+            .match_kind(MatchKind::Standard)
+            .start_kind(StartKind::Unanchored)
+            .ascii_case_insensitive(true)
+            .prefilter(false)
+            .build(literals);
+        if let (true, Ok(dense)) = (table, dense) {
+            return Self::Table(dense);
+        }
+        let sparse = nfa::contiguous::Builder::new()
+            .match_kind(MatchKind::Standard)
+            .ascii_case_insensitive(true)
+            .prefilter(false)
+            .build(literals);
+        // It can only fail for more literals than memory holds; then nothing is looked for by literals.
+        sparse.map_or_else(|_| Self::nothing(), Self::Sparse)
+    }
+
+    fn nothing() -> Self {
+        let none: [&[u8]; 0] = [];
+        Self::Table(dfa::DFA::new(none).expect("an automaton of nothing"))
+    }
+}
+
+/// Text of one message under the eyes of a [`Detector`].
+#[derive(Debug, Default)]
+pub struct Scanner {
+    window: Vec<u8>,
+    /// How much of the window is done.
+    done: usize,
+    /// Where in its document the window begins.
+    base: u64,
+    /// The state of the automaton; none at the beginning of a document.
+    state: Option<aho_corasick::automaton::StateID>,
+    /// Up to where, in the document, digits belong to something that was found.
+    taken: u64,
+    /// Where a word stood that gives numbers in columns below it a meaning.
+    context: Option<u64>,
+    /// The message is a table, where a column's meaning stands in its first row.
+    rows: bool,
+}
+
+/// A scanner that tells somebody: what a [`crate::Reader`] pours text into.
+pub struct Scan<'a> {
+    /// What is looked for.
+    pub detector: &'a Detector,
+    /// Where it stands.
+    pub scanner: &'a mut Scanner,
+    /// Who is told.
+    pub findings: &'a mut dyn Findings,
+}
+
+impl Sink for Scan<'_> {
+    fn text(&mut self, bytes: &[u8]) {
+        self.scanner.text(self.detector, bytes, self.findings);
+    }
+
+    fn end(&mut self) {
+        self.scanner.end(self.detector, self.findings);
+    }
+}
+
+impl Scanner {
+    /// Begins with a new message. `rows` where it is a table.
+    pub fn begin(&mut self, _detector: &Detector, rows: bool) {
+        self.window.clear();
+        *self = Self { window: std::mem::take(&mut self.window), rows, ..Self::default() };
+    }
+
+    /// More text.
+    pub fn text(&mut self, detector: &Detector, bytes: &[u8], findings: &mut dyn Findings) {
+        for piece in bytes.chunks(WINDOW) {
+            self.window.extend_from_slice(piece);
+            let to = self.window.len().saturating_sub(AHEAD);
+            if to > self.done {
+                self.run(detector, to, findings);
+            }
+            if self.window.len() > WINDOW {
+                let keep = self.done.saturating_sub(BEFORE);
+                self.window.copy_within(keep.., 0);
+                self.window.truncate(self.window.len() - keep);
+                self.done -= keep;
+                self.base += keep as u64;
+            }
+        }
+    }
+
+    /// The document is over.
+    pub fn end(&mut self, detector: &Detector, findings: &mut dyn Findings) {
+        self.run(detector, self.window.len(), findings);
+        let rows = self.rows;
+        self.begin(detector, rows);
+    }
+
+    /// What of the text is not looked at yet, because more must come to tell.
+    #[must_use]
+    pub fn behind(&self) -> usize {
+        self.window.len() - self.done
+    }
+
+    /// Looks at what stands in the window from where it is done up to `to`.
+    fn run(&mut self, detector: &Detector, to: usize, findings: &mut dyn Findings) {
+        let from = std::mem::replace(&mut self.done, to);
+        match &detector.automaton {
+            Automata::Table(automaton) => self.literals(detector, automaton, from, to, findings),
+            Automata::Sparse(automaton) => self.literals(detector, automaton, from, to, findings),
+        }
+        self.values(detector, from, to, findings);
+    }
+
+    fn literals<A: Automaton>(
+        &mut self,
+        detector: &Detector,
+        automaton: &A,
+        from: usize,
+        to: usize,
+        findings: &mut dyn Findings,
+    ) {
+        if detector.needles.is_empty() {
+            return;
+        }
+        let Some(mut state) = self.state.or_else(|| automaton.start_state(Anchored::No).ok()) else { return };
+        for (at, byte) in self.window.get(from..to).unwrap_or_default().iter().enumerate() {
+            state = automaton.next_state(Anchored::No, state, *byte);
+            if automaton.is_special(state) && automaton.is_match(state) {
+                let end = from + at + 1;
+                for index in 0..automaton.match_len(state) {
+                    let pattern = automaton.match_pattern(state, index);
+                    let start = end.saturating_sub(automaton.pattern_len(pattern));
+                    match detector.needles.get(pattern.as_usize()) {
+                        Some(Needle::Context) => _ = self.context.get_or_insert(self.base + start as u64),
+                        Some(needle) => self.met(detector, *needle, start, end, findings),
+                        None => {}
+                    }
+                }
+            }
+        }
+        self.state = Some(state);
+    }
+
+    /// A literal stands there: what it belongs to decides.
+    fn met(&self, detector: &Detector, needle: Needle, start: usize, end: usize, findings: &mut dyn Findings) {
+        let place = |from: usize, to: usize| (self.base + from as u64, self.base + to as u64);
+        let found = match needle {
+            Needle::Canary(id) => return findings.canary(id, place(start, end)),
+            Needle::Secret(secret) => {
+                secret.at(&self.window, start, end).map(|to| (Kind::Secret, start, to, secret.name))
+            }
+            Needle::Fault(fault) => fault.at(&self.window, start, end).then_some((fault.kind, start, end, fault.name)),
+            Needle::Field(at) => secret::field(&self.window, end)
+                .zip(detector.fields.get(at))
+                .map(|((from, to), name)| (Kind::Field, from, to, name.as_str())),
+            Needle::Context => None,
+        };
+        if let Some((kind, from, to, name)) = found {
+            let value = self.window.get(from..to).unwrap_or_default();
+            findings.found(&Found { kind, value, at: place(from, to), name });
+        }
+    }
+
+    /// Values: each has a digit or an `@` in it.
+    fn values(&mut self, detector: &Detector, from: usize, to: usize, findings: &mut dyn Findings) {
+        const STEP: usize = 32;
+        let mut at = from;
+        while at < to {
+            if let Some(block) = self.window.get(at..at + STEP)
+                && at + STEP <= to
+                && !block.iter().fold(false, |any, byte| any | byte.is_ascii_digit() | (*byte == b'@'))
+            {
+                at += STEP;
+                continue;
+            }
+            let end = (at + STEP).min(to);
+            while at < end {
+                let Some(byte) = self.window.get(at) else { return };
+                if *byte == b'@' {
+                    self.tell(detector, text::email(&self.window, at), findings);
+                    at += 1;
+                } else if byte.is_ascii_digit() {
+                    at = self.number(detector, at, findings).max(at + 1);
+                } else {
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    /// At a digit: looks at what begins or hangs there, and says where to go on.
+    fn number(&mut self, detector: &Detector, at: usize, findings: &mut dyn Findings) -> usize {
+        let window = &self.window;
+        let before = at.checked_sub(1).and_then(|at| window.get(at)).copied().unwrap_or(b' ');
+        let run = window.iter().skip(at).take(AHEAD / 2).take_while(|byte| byte.is_ascii_digit()).count();
+        if before.is_ascii_digit() || self.base + (at as u64) < self.taken {
+            return at + run;
+        }
+        let look = number::Look {
+            window,
+            at,
+            run,
+            kinds: detector.kinds,
+            tabled: self.rows && self.context.is_some_and(|context| context <= self.base + at as u64),
+        };
+        let value = if before.is_ascii_alphabetic() { look.behind_letters() } else { look.by_itself() };
+        let after = value.as_ref().map_or(0, |value| value.end);
+        if after > at {
+            self.taken = self.base + after as u64;
+        }
+        self.tell(detector, value, findings);
+        at + run
+    }
+
+    fn tell(&self, detector: &Detector, value: Option<Value>, findings: &mut dyn Findings) {
+        if let Some(Value { kind, start, end, text }) = value
+            && detector.kinds.has(kind)
+        {
+            let at = (self.base + start as u64, self.base + end as u64);
+            findings.found(&Found { kind, value: text.get(), at, name: "" });
+        }
+    }
+}
+
+/// A value that was confirmed.
+#[derive(Debug, Clone, Copy)]
+struct Value {
+    kind: Kind,
+    start: usize,
+    end: usize,
+    text: Plain,
+}
+
+/// A value's plain form. None is longer than an address of e-mail.
+#[derive(Debug, Clone, Copy)]
+struct Plain {
+    bytes: [u8; Self::LONGEST],
+    length: usize,
+}
+
+impl Plain {
+    const LONGEST: usize = 128;
+
+    const fn new() -> Self {
+        Self { bytes: [0; Self::LONGEST], length: 0 }
+    }
+
+    fn of(bytes: impl IntoIterator<Item = u8>) -> Self {
+        let mut plain = Self::new();
+        bytes.into_iter().for_each(|byte| plain.push(byte));
+        plain
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.length) {
+            *place = byte;
+            self.length += 1;
+        }
+    }
+
+    fn get(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// The key under which values are counted, drawn by the shell.
+#[derive(Clone, Copy)]
+pub struct HashKey(pub [u64; 2]);
+
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashKey")
+    }
+}
+
+impl HashKey {
+    /// What stands for a value wherever it is counted.
+    #[must_use]
+    pub fn of(&self, kind: Kind, value: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0[0], self.0[1]);
+        hasher.write_u8(kind as u8);
+        hasher.write(value);
+        hasher.finish()
+    }
+}
+
+/// Whether a word stands among the bytes before a place, in any case.
+fn has_before(window: &[u8], at: usize, most: usize, words: &[&[u8]]) -> bool {
+    let before = window.get(at.saturating_sub(most)..at).unwrap_or_default();
+    words.iter().any(|word| before.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
+}
+
+/// Whether a byte can be part of a word or number.
+const fn is_word(byte: Option<&u8>) -> bool {
+    matches!(byte, Some(byte) if byte.is_ascii_alphanumeric() || *byte == b'_')
+}
+
+#[cfg(test)]
+mod tests;
