@@ -4,5 +4,9 @@
 //! parser in its own process, and does what comes out. Start at [`policy`] for what a statement may do, at [`session`]
 //! for how messages become questions and how rows are counted.
 
+pub mod book;
+mod cache;
+pub mod description;
 pub mod policy;
+pub mod reach;
 pub mod session;

@@ -168,7 +168,7 @@ impl Session {
         let Some(verdict) = self.answer.take().or_else(|| desk.judge(text, &self.context)) else {
             return Fate::Step(Step::Ask(place(rest, text)));
         };
-        let own = if simple { self.unprepared(&verdict) } else { None };
+        let own = if simple { self.unprepared(&verdict, desk) } else { None };
         let denial = match (&verdict.ruling, &own) {
             (Ruling::Refused(denial), _) => Some(denial),
             (_, Some(denial)) if self.terms.enforce => Some(denial),
@@ -244,7 +244,10 @@ impl Session {
         let plan = self.plans.find(name).cloned();
         let denial = match &plan {
             None => Some(unknown("a statement of a name that was not prepared through the gate")),
-            Some(plan) if statement(&plan.verdict, plan.at).is_some_and(|known| known.values_matter) => {
+            Some(plan)
+                if let Some(known) = statement(&plan.verdict, plan.at)
+                    && known.values_matter =>
+            {
                 if header.message() > self.terms.values_bytes as u64 {
                     let detail = format!("values of {} bytes decide how far it reaches", header.body);
                     Some(Denial { reason: Reason::StatementUnreadable, detail: detail.into() })
@@ -252,7 +255,7 @@ impl Session {
                     let Some(values) = Values::read(body) else {
                         return self.over(first, Reason::DatabaseProtocol, "values that are not as they say", desk);
                     };
-                    match desk.bind(&plan.verdict, &values, &self.context) {
+                    match desk.bind(known, &values, &self.context) {
                         Ruling::Pass => None,
                         Ruling::Observed(denial) => {
                             self.observe(&denial, None, desk);
@@ -299,7 +302,7 @@ impl Session {
             return self.over(first, Reason::DatabaseProtocol, "a malformed Execute", desk);
         };
         let plan = self.plans.portal(portal).cloned();
-        if let Some(denial) = plan.as_ref().and_then(|plan| self.unprepared(&plan.verdict)) {
+        if let Some(denial) = plan.as_ref().and_then(|plan| self.unprepared(&plan.verdict, desk)) {
             if self.terms.enforce {
                 if !first {
                     return Fate::First;
@@ -400,16 +403,25 @@ impl Session {
         Fate::Step(Step::Replace(self.to_server.begin(header, rest, true), poison))
     }
 
-    /// An `EXECUTE` of a name that was prepared neither through the gate nor earlier in the same text.
-    fn unprepared(&self, verdict: &Verdict) -> Option<Denial> {
-        let missing = verdict.statements.iter().enumerate().find(|(at, known)| {
-            let Effect::Execute { name } = &known.effect else { return false };
-            let earlier = verdict.statements.iter().take(*at);
-            let here = earlier
-                .filter_map(|known| if let Effect::Prepare { name, .. } = &known.effect { Some(name) } else { None });
-            !here.into_iter().any(|known| known == name) && self.plans.find(name.as_bytes()).is_none()
-        });
-        missing.map(|_| unknown("EXECUTE of a name that was not prepared through the gate"))
+    /// What there is against each `EXECUTE`: its name was prepared neither through the gate nor earlier in the same text, or
+    /// its arguments reach too far.
+    fn unprepared(&self, verdict: &Verdict, desk: &mut dyn Desk) -> Option<Denial> {
+        verdict.statements.iter().enumerate().find_map(|(at, known)| {
+            let Effect::Execute { name } = &known.effect else { return None };
+            let earlier = verdict.statements.iter().take(at).rev();
+            let mut here = earlier
+                .filter(|known| matches!(&known.effect, Effect::Prepare { name: prepared, .. } if prepared == name));
+            let plan = self.plans.find(name.as_bytes());
+            let there = plan.and_then(|plan| statement(&plan.verdict, plan.at));
+            match (here.next().or(there), plan) {
+                (Some(prepared), _) if prepared.values_matter => match desk.execute(prepared, known, &self.context) {
+                    Ruling::Pass => None,
+                    Ruling::Observed(denial) | Ruling::Refused(denial) => Some(denial),
+                },
+                (Some(_), _) | (None, Some(_)) => None,
+                (None, None) => Some(unknown("EXECUTE of a name that was not prepared through the gate")),
+            }
+        })
     }
 
     /// Names that the server will know once it has run this.

@@ -32,7 +32,10 @@ pub trait Desk {
     fn judge(&mut self, text: &[u8], context: &Context) -> Option<Arc<Verdict>>;
 
     /// What is decided about a prepared statement with these values, where [`Statement::values_matter`].
-    fn bind(&mut self, verdict: &Verdict, values: &Values<'_>, context: &Context) -> Ruling;
+    fn bind(&mut self, statement: &Statement, values: &Values<'_>, context: &Context) -> Ruling;
+
+    /// What is decided about a prepared statement with the arguments of an `EXECUTE`, likewise.
+    fn execute(&mut self, prepared: &Statement, execute: &Statement, context: &Context) -> Ruling;
 
     /// Takes what is about to leave off the budgets.
     ///
@@ -40,8 +43,8 @@ pub trait Desk {
     /// It may not leave; nothing has been taken.
     fn charge(&mut self, outflow: &Outflow<'_>, context: &Context) -> Result<(), Denial>;
 
-    /// Whether a column holds what is sensitive.
-    fn is_sensitive(&mut self, column: &Column<'_>) -> bool;
+    /// Whether a column holds what is sensitive, where that is known of its relation.
+    fn is_sensitive(&mut self, column: &Column<'_>) -> Option<bool>;
 
     /// A name for a refusal that nobody has had before.
     fn reference(&mut self) -> Reference;

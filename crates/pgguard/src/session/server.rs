@@ -231,11 +231,10 @@ impl Session {
         // Who has not been judged may read anything.
         let computed = known.unwrap_or(true);
         let sensitive = body.is_none_or(|body| {
-            backend::columns(body).any(
-                |column| {
-                    if column.relation == 0 { computed } else { desk.is_sensitive(&column) }
-                },
-            )
+            backend::columns(body).any(|column| {
+                let known = if column.relation == 0 { None } else { desk.is_sensitive(&column) };
+                known.unwrap_or(computed)
+            })
         });
         match self.expected.front() {
             Some(Expected::Describe { plan }) => {

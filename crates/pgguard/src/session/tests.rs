@@ -48,7 +48,7 @@ fn judge(text: &[u8]) -> Arc<Verdict> {
 
 fn plain(text: &str, effect: Effect) -> Statement {
     let key = text.trim().len() as u64;
-    Statement { key, effect, sensitive: text.contains("members"), values_matter: text.contains('$') }
+    Statement { key, effect, sensitive: text.contains("members"), values_matter: text.contains('$'), described: None }
 }
 
 impl Desk for Fake {
@@ -56,10 +56,15 @@ impl Desk for Fake {
         (!self.ask).then(|| judge(text))
     }
 
-    fn bind(&mut self, _: &Verdict, values: &Values<'_>, _: &Context) -> Ruling {
+    fn bind(&mut self, _: &Statement, values: &Values<'_>, _: &Context) -> Ruling {
         let far = values.iter().any(|value| value.bytes == Some(b"2000000"));
         let denial = Denial { reason: Reason::StatementUnknown, detail: "far".into() };
         if far { Ruling::Refused(denial) } else { Ruling::Pass }
+    }
+
+    fn execute(&mut self, prepared: &Statement, _: &Statement, _: &Context) -> Ruling {
+        let denial = Denial { reason: Reason::StatementUnknown, detail: "far".into() };
+        if prepared.key == "prepare far $".len() as u64 { Ruling::Refused(denial) } else { Ruling::Pass }
     }
 
     fn charge(&mut self, outflow: &Outflow<'_>, _: &Context) -> Result<(), Denial> {
@@ -71,8 +76,8 @@ impl Desk for Fake {
         Ok(())
     }
 
-    fn is_sensitive(&mut self, column: &Column<'_>) -> bool {
-        column.relation == 77
+    fn is_sensitive(&mut self, column: &Column<'_>) -> Option<bool> {
+        Some(column.relation == 77)
     }
 
     fn reference(&mut self) -> Reference {
