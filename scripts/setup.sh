@@ -13,9 +13,10 @@ want="${1:-test}"
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
-# command=package. aws-lc-rs brings its own bindings and compiles C: gcc is enough, no cmake and no clang.
+# command=package. aws-lc-rs brings its own bindings and compiles C: gcc is enough, no cmake. pg_query compiles C too, and has
+# its bindings made by libclang.
 # libFuzzer is C++.
-build_tools="gcc=gcc stdio.h=libc6-dev make=make"
+build_tools="gcc=gcc stdio.h=libc6-dev make=make libclang.so=libclang-dev"
 test_tools="g++=g++ curl=curl nginx=nginx haproxy=haproxy h2load=nghttp2-client wrk=wrk slowhttptest=slowhttptest
     openssl=openssl chromium=chromium ip=iproute2 ss=iproute2 nft=nftables python3=python3"
 
@@ -30,6 +31,7 @@ for pair in $build_tools $([ "$want" = build ] || echo "$test_tools"); do
     ensurepip) python3 -c 'import ensurepip; ensurepip.version()' >/dev/null 2>&1 && continue ;;
     # gcc only recommends the library that it links against.
     stdio.h) [ -e /usr/include/stdio.h ] && continue ;;
+    libclang.so) compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null && continue ;;
     *) command -v "$tool" >/dev/null && continue ;;
     esac
     case " $missing " in *" $package "*) ;; *) missing="$missing $package" ;; esac
