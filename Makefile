@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup bench crs waf-diff soak fuzz sweep reference build release waf-accuracy
+.PHONY: help demo test check setup bench crs waf-diff soak fuzz sweep workload reference build release waf-accuracy
 
 # Debian's nginx and haproxy live in sbin.
 export PATH := $(PATH):/usr/sbin:/sbin:$(HOME)/.cargo/bin
@@ -49,6 +49,9 @@ waf-diff: ## our rule engine and libmodsecurity on generated requests; ARGS="--r
 	@scripts/setup.sh build
 	@cargo build --quiet --locked --profile quick -p portcullis-peers
 	@"$(TARGET)/quick/waf-diff" $(ARGS)
+
+workload: ## a million statements of an application's ordinary day against what was learned of it; none may be refused
+	@PORTCULLIS_STATEMENTS=1000000 cargo test --locked --profile quick -p portcullis-grammar --test workload -- --nocapture
 
 soak: ## full load with a reload and a take-over every 10 s; ARGS="--seconds 300"
 	@scripts/setup.sh

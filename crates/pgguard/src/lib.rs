@@ -10,3 +10,4 @@ pub mod description;
 pub mod policy;
 pub mod reach;
 pub mod session;
+pub mod template;

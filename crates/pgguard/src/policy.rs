@@ -15,6 +15,7 @@ use crate::book::{self, Book, Stage, Standing, Who};
 use crate::cache::Cache;
 use crate::description::{Answer, Argument, Deed, Described, Kind, TEXT_BYTES, Unreadable};
 use crate::reach::{Reach, Use};
+use crate::template;
 
 /// Who sends a statement: the session, as far as policy may tell sessions apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,8 +120,11 @@ pub struct Policy {
     rules: Rules,
     book: Book,
     secret: [u8; 16],
+    /// Where a text is made alike with its like.
+    template: Vec<u8>,
     verdicts: Cache<(u64, Arc<Verdict>)>,
-    described: Cache<Arc<[Arc<Described>]>>,
+    /// What texts are; of one that a parser failed on, when that was.
+    described: Cache<Result<Arc<[Arc<Described>]>, u64>>,
     /// What was counted since the start.
     pub counts: Counts,
 }
@@ -142,6 +146,8 @@ pub struct Counts {
 
 /// Bytes of descriptions that are kept so that texts are not parsed twice.
 const DESCRIBED_BYTES: usize = 32 * 1024 * 1024;
+/// Seconds until a text on which the parser failed is tried again: the fault may have been the machine's.
+const RETRY: u64 = 60;
 /// Texts whose verdicts are kept.
 const VERDICTS: usize = 16_384;
 
@@ -150,7 +156,7 @@ impl Policy {
     #[must_use]
     pub fn new(rules: Rules, book: Book, secret: [u8; 16]) -> Self {
         let (verdicts, described) = (Cache::new(VERDICTS), Cache::new(DESCRIBED_BYTES));
-        Self { rules, book, secret, verdicts, described, counts: Counts::default() }
+        Self { rules, book, secret, template: Vec::new(), verdicts, described, counts: Counts::default() }
     }
 
     /// The book.
@@ -183,7 +189,13 @@ impl Policy {
         if text.len() > TEXT_BYTES {
             return Some(self.unreadable(&Unreadable::TooLong));
         }
-        let described = Arc::clone(self.described.get(of_text)?);
+        let described = match self.described.get(of_text)? {
+            Ok(described) => Arc::clone(described),
+            Err(failed) if now < failed.saturating_add(RETRY) => {
+                return Some(self.unreadable(&Unreadable::ParserFailed));
+            }
+            Err(_) => return None,
+        };
         let verdict = self.decide(&described, context, now);
         self.verdicts.insert(whole, (self.book.generation(), Arc::clone(&verdict)), 1);
         Some(verdict)
@@ -197,10 +209,18 @@ impl Policy {
                 let weight = statements.iter().map(Described::weight).sum();
                 let (_, of_text) = self.keys(text, context);
                 let described: Arc<[Arc<Described>]> = statements.into_iter().map(Arc::new).collect();
-                self.described.insert(of_text, Arc::clone(&described), weight);
+                self.described.insert(of_text, Ok(Arc::clone(&described)), weight);
                 self.judge(text, context, now).unwrap_or_else(|| self.decide(&described, context, now))
             }
-            Answer::Unreadable(why) => self.unreadable(&why),
+            Answer::Unreadable(why) => {
+                // Nobody asks again and again about what ends a parser.
+                if why == Unreadable::ParserFailed {
+                    self.counts.parser_failed += 1;
+                    let (_, of_text) = self.keys(text, context);
+                    self.described.insert(of_text, Err(now), 64);
+                }
+                self.unreadable(&why)
+            }
         }
     }
 
@@ -344,7 +364,6 @@ impl Policy {
     fn unreadable(&mut self, why: &Unreadable) -> Arc<Verdict> {
         let denial = Denial { reason: Reason::StatementUnreadable, detail: why.words().into() };
         let ruling = if *why == Unreadable::ParserFailed {
-            self.counts.parser_failed += 1;
             if self.rules.fail_open { Ruling::Observed(denial) } else { self.ruling(Some(denial)) }
         } else {
             self.counts.unreadable += 1;
@@ -354,9 +373,10 @@ impl Policy {
     }
 
     /// Names for a text from one client, and for the text alone, that nobody without the secret can make collide.
-    fn keys(&self, text: &[u8], context: &Context) -> (u128, u128) {
+    fn keys(&mut self, text: &[u8], context: &Context) -> (u128, u128) {
+        template::write(text, &mut self.template);
         let mut hasher = SipHasher13::new_with_key(&self.secret);
-        hasher.write(text);
+        hasher.write(&self.template);
         let of_text = hasher.finish128().as_u128();
         hasher.write(context.role.as_bytes());
         hasher.write_u8(0xFF);
