@@ -7,6 +7,7 @@
 pub mod book;
 mod cache;
 pub mod description;
+pub mod egress;
 pub mod policy;
 pub mod reach;
 pub mod session;

@@ -1,0 +1,558 @@
+//! How much may leave: rows, bytes and recognised values over a minute, an hour and a day, for a session, a role, a relation and a
+//! client's network.
+//!
+//! Time is a parameter, in seconds; what is kept is bounded, whoever sends what. What would go beyond a budget is not taken off it and must
+//! not leave.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::book::{ANY, Who};
+
+/// Meters kept at once. Beyond it sessions share one, and what else is new is not measured until an old meter has run dry.
+pub const METERS: usize = 16_384;
+/// Roles whose ordinary days are remembered for proposals.
+pub const ROLES: usize = 256;
+/// Parts of a window: one more than it has, so that a window is never shorter than it says.
+const PARTS: usize = 13;
+
+/// What leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    /// Rows of results and of `COPY`.
+    pub rows: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Values that a detector recognised in them.
+    pub values: u64,
+}
+
+/// One of the three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Measure {
+    /// Rows.
+    Rows,
+    /// Bytes.
+    Bytes,
+    /// Recognised values.
+    Values,
+}
+
+/// How long a budget lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Window {
+    /// 60 seconds.
+    Minute,
+    /// 60 minutes.
+    Hour,
+    /// 24 hours.
+    Day,
+}
+
+/// What a budget is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Each session of the role.
+    Session,
+    /// All sessions of the role together.
+    Role,
+    /// What the role reads of this relation, named as the configuration names it.
+    Relation(Box<str>),
+    /// Each client's network, with all its sessions of the role.
+    Client,
+}
+
+/// A bound on what leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Budget {
+    /// The role; [`ANY`] is each role.
+    pub role: Box<str>,
+    /// What it is of.
+    pub scope: Scope,
+    /// How long.
+    pub window: Window,
+    /// Of what.
+    pub measure: Measure,
+    /// How much may leave.
+    pub most: u64,
+}
+
+/// Which budget would be exceeded, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Over(pub Box<str>);
+
+/// A budget that ordinary days suggest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// The role whose days they were.
+    pub role: Arc<str>,
+    /// How long.
+    pub window: Window,
+    /// Of what.
+    pub measure: Measure,
+    /// What 999 of 1,000 windows stayed within.
+    pub usual: u64,
+    /// The most that left in one.
+    pub greatest: u64,
+    /// How many windows were looked at.
+    pub windows: u64,
+}
+
+/// Who is about to receive something.
+#[derive(Debug, Clone, Copy)]
+pub struct Receiver<'a> {
+    /// The session's number, which no other session of this gate has had.
+    pub session: u64,
+    /// Its role and its client's network.
+    pub who: &'a Who,
+    /// Relations that it comes from, as budgets name them.
+    pub relations: &'a [Box<str>],
+}
+
+/// The budgets of one database, and what has left under them.
+#[derive(Debug, Default)]
+pub struct Egress {
+    budgets: Vec<Budget>,
+    meters: BTreeMap<Key, Meter>,
+    ordinary: BTreeMap<Arc<str>, Ordinary>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Session(u64),
+    Role(Arc<str>),
+    Relation(Arc<str>, Box<str>),
+    Client(Arc<str>, Arc<str>),
+}
+
+/// Stands for every session that found no meter of its own.
+const SHARED: u64 = u64::MAX;
+
+impl Egress {
+    /// No budgets; what leaves is measured for each role all the same.
+    #[must_use]
+    pub fn new(budgets: Vec<Budget>) -> Self {
+        Self { budgets, ..Self::default() }
+    }
+
+    /// Holds to other budgets. What has left counts against them.
+    pub fn set_budgets(&mut self, budgets: Vec<Budget>) {
+        self.budgets = budgets;
+    }
+
+    /// Takes what is about to leave off every budget that it falls under.
+    ///
+    /// # Errors
+    /// One of them does not have that much left; then nothing was taken off any.
+    pub fn charge(&mut self, to: Receiver<'_>, amount: Amount, now: u64) -> Result<(), Over> {
+        let role = &to.who.role;
+        let falls = |budget: &Budget| *budget.role == **role || &*budget.role == ANY;
+        let key = |scope: &Scope| match scope {
+            Scope::Session => Some(Key::Session(to.session)),
+            Scope::Role => Some(Key::Role(Arc::clone(role))),
+            Scope::Relation(name) => to.relations.contains(name).then(|| Key::Relation(Arc::clone(role), name.clone())),
+            Scope::Client => Some(Key::Client(Arc::clone(role), Arc::clone(&to.who.client))),
+        };
+        let mut keys = vec![Key::Role(Arc::clone(role))];
+        for budget in self.budgets.iter().filter(|budget| falls(budget)) {
+            let Some(key) = key(&budget.scope) else { continue };
+            let key = place(&mut self.meters, key, now);
+            let left = self.meters.get_mut(&key).map_or(0, |meter| meter.sum(budget.window, budget.measure, now));
+            let more = amount.of(budget.measure);
+            if more > 0 && left.saturating_add(more) > budget.most {
+                return Err(Over(format!("{budget}: {left} have left, {more} more would").into()));
+            }
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        for key in keys {
+            // What stands for all sessions has its place beyond the bound.
+            let known = self.meters.len() < METERS || self.meters.contains_key(&key) || key == Key::Session(SHARED);
+            if !known {
+                continue;
+            }
+            let windows = self.meters.entry(key.clone()).or_insert_with(|| Meter::new(now)).add(amount, now);
+            if let Key::Role(role) = key
+                && (self.ordinary.len() < ROLES || self.ordinary.contains_key(&role))
+            {
+                let ordinary = self.ordinary.entry(role).or_default();
+                windows.into_iter().flatten().for_each(|(window, sums)| ordinary.note(window, sums));
+            }
+        }
+        Ok(())
+    }
+
+    /// A session is over.
+    pub fn forget(&mut self, session: u64) {
+        if session != SHARED {
+            self.meters.remove(&Key::Session(session));
+        }
+    }
+
+    /// What has left to a role in a window so far.
+    #[must_use]
+    pub fn left(&mut self, role: &Arc<str>, window: Window, measure: Measure, now: u64) -> u64 {
+        self.meters.get_mut(&Key::Role(Arc::clone(role))).map_or(0, |meter| meter.sum(window, measure, now))
+    }
+
+    /// Budgets that the days so far suggest, where enough windows were seen to say so.
+    #[must_use]
+    pub fn proposals(&self) -> Vec<Proposal> {
+        let roles = self.ordinary.iter();
+        roles.flat_map(|(role, ordinary)| ordinary.proposals(role)).collect()
+    }
+}
+
+/// The key, or where there is no room for it the one that stands for it.
+fn place(meters: &mut BTreeMap<Key, Meter>, key: Key, now: u64) -> Key {
+    if meters.len() < METERS || meters.contains_key(&key) {
+        return key;
+    }
+    meters.retain(|_, meter| !meter.is_dry(now));
+    match key {
+        Key::Session(_) if meters.len() >= METERS => Key::Session(SHARED),
+        key => key,
+    }
+}
+
+impl Amount {
+    /// One of the three.
+    #[must_use]
+    pub const fn of(self, measure: Measure) -> u64 {
+        match measure {
+            Measure::Rows => self.rows,
+            Measure::Bytes => self.bytes,
+            Measure::Values => self.values,
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            rows: self.rows.saturating_add(other.rows),
+            bytes: self.bytes.saturating_add(other.bytes),
+            values: self.values.saturating_add(other.values),
+        }
+    }
+}
+
+impl Measure {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Rows, Self::Bytes, Self::Values];
+
+    /// As configuration and records name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::Bytes => "bytes",
+            Self::Values => "values",
+        }
+    }
+}
+
+impl Window {
+    /// All of them, the shortest first.
+    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
+
+    /// As configuration and records name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
+    const fn part(self) -> u64 {
+        let whole = match self {
+            Self::Minute => 60,
+            Self::Hour => 3600,
+            Self::Day => 86_400,
+        };
+        whole / (PARTS as u64 - 1)
+    }
+}
+
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (measure, window, role) = (self.measure.name(), self.window.name(), &self.role);
+        match &self.scope {
+            Scope::Session => write!(f, "{} {measure} a {window} for a session of {role}", self.most),
+            Scope::Role => write!(f, "{} {measure} a {window} for {role}", self.most),
+            Scope::Relation(name) => write!(f, "{} {measure} of {name} a {window} for {role}", self.most),
+            Scope::Client => write!(f, "{} {measure} a {window} for a client of {role}", self.most),
+        }
+    }
+}
+
+/// Three windows that slide by parts.
+#[derive(Debug)]
+struct Meter {
+    rings: [Ring; 3],
+}
+
+#[derive(Debug)]
+struct Ring {
+    parts: [Amount; PARTS],
+    /// The number of the part that is written, counted from 1970.
+    current: u64,
+}
+
+impl Meter {
+    fn new(now: u64) -> Self {
+        Self {
+            rings: Window::ALL.map(|window| Ring { parts: [Amount::default(); PARTS], current: now / window.part() }),
+        }
+    }
+
+    /// Adds to all windows. Returns those of which a part is over, with what had left in them until then.
+    fn add(&mut self, amount: Amount, now: u64) -> [Option<(Window, Amount)>; 3] {
+        let mut over = [None; 3];
+        for ((ring, window), over) in self.rings.iter_mut().zip(Window::ALL).zip(&mut over) {
+            let before = ring.total();
+            if ring.advance(now / window.part()) {
+                *over = Some((window, before));
+            }
+            let place = ring.place();
+            if let Some(part) = ring.parts.get_mut(place) {
+                *part = part.plus(amount);
+            }
+        }
+        over
+    }
+
+    fn sum(&mut self, window: Window, measure: Measure, now: u64) -> u64 {
+        let ring = self.rings.iter_mut().zip(Window::ALL).find(|(_, own)| *own == window);
+        ring.map_or(0, |(ring, window)| {
+            ring.advance(now / window.part());
+            ring.total().of(measure)
+        })
+    }
+
+    /// Whether nothing is left in any window.
+    fn is_dry(&mut self, now: u64) -> bool {
+        self.sum(Window::Day, Measure::Rows, now) == 0 && self.sum(Window::Day, Measure::Bytes, now) == 0
+    }
+}
+
+impl Ring {
+    fn place(&self) -> usize {
+        usize::try_from(self.current % PARTS as u64).unwrap_or(0)
+    }
+
+    /// Moves on to a part; those that have left the window are emptied. A clock that goes back moves nothing.
+    fn advance(&mut self, to: u64) -> bool {
+        if to <= self.current {
+            return false;
+        }
+        if to - self.current >= PARTS as u64 {
+            self.parts = [Amount::default(); PARTS];
+            self.current = to;
+            return true;
+        }
+        while self.current < to {
+            self.current += 1;
+            let place = self.place();
+            if let Some(part) = self.parts.get_mut(place) {
+                *part = Amount::default();
+            }
+        }
+        true
+    }
+
+    fn total(&self) -> Amount {
+        self.parts.iter().fold(Amount::default(), |sum, part| sum.plus(*part))
+    }
+}
+
+/// How much left in windows so far, as counts in classes of half an octave.
+#[derive(Debug, Default)]
+struct Ordinary {
+    counts: BTreeMap<(Window, Measure), Classes>,
+}
+
+#[derive(Debug)]
+struct Classes {
+    classes: [u32; 129],
+    windows: u64,
+    greatest: u64,
+}
+
+/// Windows that must have been seen before something is proposed.
+const ENOUGH: u64 = 100;
+
+impl Ordinary {
+    fn note(&mut self, window: Window, sums: Amount) {
+        for measure in Measure::ALL {
+            let sum = sums.of(measure);
+            let fresh = || Classes { classes: [0; 129], windows: 0, greatest: 0 };
+            let classes = self.counts.entry((window, measure)).or_insert_with(fresh);
+            classes.windows += 1;
+            classes.greatest = classes.greatest.max(sum);
+            if let Some(class) = classes.classes.get_mut(class(sum)) {
+                *class = class.saturating_add(1);
+            }
+        }
+    }
+
+    fn proposals(&self, role: &Arc<str>) -> Vec<Proposal> {
+        let enough = self.counts.iter().filter(|(_, classes)| classes.windows >= ENOUGH && classes.greatest > 0);
+        let proposal = |(&(window, measure), classes): (&(Window, Measure), &Classes)| Proposal {
+            role: Arc::clone(role),
+            window,
+            measure,
+            usual: classes.percentile().min(classes.greatest),
+            greatest: classes.greatest,
+            windows: classes.windows,
+        };
+        enough.map(proposal).collect()
+    }
+}
+
+impl Classes {
+    /// What 999 of 1,000 stay within: the end of the class in which the last of them is.
+    fn percentile(&self) -> u64 {
+        let wanted = self.windows - self.windows / 1000;
+        let mut seen = 0;
+        for (at, count) in self.classes.iter().enumerate() {
+            seen += u64::from(*count);
+            if seen >= wanted {
+                return end(at);
+            }
+        }
+        self.greatest
+    }
+}
+
+/// 0 for nothing, then two classes for each doubling.
+fn class(sum: u64) -> usize {
+    let Some(octave) = sum.checked_ilog2() else { return 0 };
+    let upper = octave > 0 && sum >> (octave - 1) & 1 == 1;
+    1 + octave as usize * 2 + usize::from(upper)
+}
+
+/// The greatest number in a class.
+fn end(class: usize) -> u64 {
+    let Some(at) = class.checked_sub(1) else { return 0 };
+    let octave = u32::try_from(at / 2).unwrap_or(63);
+    let (base, half) = (1_u64 << octave.min(63), (1_u64 << octave.min(63)) / 2);
+    if at % 2 == 1 { base.saturating_add(base - 1) } else { base.saturating_add(half.max(1) - 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::IpAddr;
+
+    const NOW: u64 = 1_790_000_000;
+
+    fn budget(scope: Scope, window: Window, measure: Measure, most: u64) -> Budget {
+        Budget { role: ANY.into(), scope, window, measure, most }
+    }
+
+    fn who(role: &str, last: u8) -> Who {
+        Who::new(role, IpAddr::from([10, 0, last, 1]))
+    }
+
+    fn rows(rows: u64) -> Amount {
+        Amount { rows, bytes: rows * 100, values: 0 }
+    }
+
+    fn take(egress: &mut Egress, session: u64, who: &Who, amount: Amount, now: u64) -> Result<(), Over> {
+        egress.charge(Receiver { session, who, relations: &["members".into()] }, amount, now)
+    }
+
+    #[test]
+    fn nothing_beyond_a_budget_leaves_and_time_gives_it_back() {
+        let mut egress = Egress::new(vec![budget(Scope::Role, Window::Minute, Measure::Rows, 100)]);
+        let app = who("app", 0);
+        assert!(take(&mut egress, 1, &app, rows(60), NOW).is_ok());
+        assert!(take(&mut egress, 2, &app, rows(40), NOW + 30).is_ok());
+        let over = take(&mut egress, 1, &app, rows(1), NOW + 59).unwrap_err();
+        assert!(over.0.contains("100 rows a minute for *"), "{over:?}");
+        assert!(take(&mut egress, 1, &app, rows(0), NOW + 59).is_ok(), "nothing is always within");
+        assert!(take(&mut egress, 1, &app, rows(60), NOW + 70).is_ok(), "the first sixty are a minute old");
+        assert!(take(&mut egress, 1, &app, rows(1), NOW + 71).is_err());
+        assert!(take(&mut egress, 1, &who("report", 0), rows(100), NOW + 71).is_ok(), "each role has its own");
+    }
+
+    #[test]
+    fn a_window_is_never_shorter_than_it_says() {
+        for start in 0..60 {
+            for gap in 1..=60 {
+                let mut egress = Egress::new(vec![budget(Scope::Role, Window::Minute, Measure::Rows, 10)]);
+                let app = who("app", 0);
+                take(&mut egress, 1, &app, rows(10), NOW + start).unwrap();
+                assert!(take(&mut egress, 1, &app, rows(1), NOW + start + gap).is_err(), "{start} {gap}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_not_taken() {
+        let mut egress = Egress::new(vec![
+            budget(Scope::Session, Window::Hour, Measure::Rows, 100),
+            budget(Scope::Relation("members".into()), Window::Day, Measure::Bytes, 5000),
+        ]);
+        let app = who("app", 0);
+        assert!(take(&mut egress, 1, &app, rows(51), NOW).is_err(), "5,100 bytes");
+        assert!(take(&mut egress, 1, &app, rows(50), NOW).is_ok(), "the 51 did not count");
+        let elsewhere = Receiver { session: 1, who: &app, relations: &["branches".into()] };
+        assert!(egress.charge(elsewhere, rows(50), NOW).is_ok(), "another relation");
+        assert!(egress.charge(elsewhere, rows(1), NOW).is_err(), "the session's rows are all rows");
+        assert!(take(&mut egress, 2, &app, rows(1), NOW).is_err(), "of members, another session shares");
+    }
+
+    #[test]
+    fn clients_are_held_apart_and_sessions_are_forgotten() {
+        let mut egress = Egress::new(vec![
+            budget(Scope::Client, Window::Minute, Measure::Rows, 10),
+            budget(Scope::Session, Window::Day, Measure::Rows, 10),
+        ]);
+        assert!(take(&mut egress, 1, &who("app", 1), rows(10), NOW).is_ok());
+        assert!(take(&mut egress, 2, &who("app", 1), rows(1), NOW).is_err());
+        assert!(take(&mut egress, 3, &who("app", 2), rows(10), NOW).is_ok());
+        assert!(egress.meters.contains_key(&Key::Session(3)));
+        egress.forget(3);
+        assert!(!egress.meters.contains_key(&Key::Session(3)));
+    }
+
+    #[test]
+    fn meters_are_bounded_and_who_finds_none_shares_one() {
+        let mut egress = Egress::new(vec![budget(Scope::Session, Window::Day, Measure::Rows, 3)]);
+        let app = who("app", 0);
+        for session in 0..METERS as u64 {
+            take(&mut egress, session, &app, rows(1), NOW).unwrap();
+        }
+        assert!(egress.meters.len() <= METERS + 1);
+        let refused = (0..10).filter(|one| take(&mut egress, 1_000_000 + one, &app, rows(1), NOW).is_err()).count();
+        assert!(egress.meters.len() <= METERS + 1);
+        assert!(refused >= 6, "{refused}: they share three rows");
+        assert!(take(&mut egress, 2_000_000, &app, rows(1), NOW + 100_000).is_ok(), "a day later there is room");
+    }
+
+    #[test]
+    fn ordinary_days_suggest_budgets() {
+        let mut egress = Egress::default();
+        let app = who("app", 0);
+        for step in 0..2000 {
+            take(&mut egress, 1, &app, rows(10 + step % 7), NOW + step * 5).unwrap();
+        }
+        let proposals = egress.proposals();
+        let minute = proposals.iter().find(|one| (one.window, one.measure) == (Window::Minute, Measure::Rows)).unwrap();
+        assert!((150..=260).contains(&minute.usual), "{minute:?}");
+        assert!(minute.usual <= minute.greatest && minute.windows > 1000);
+        assert!(proposals.iter().all(|one| one.measure != Measure::Values), "none was recognised");
+    }
+
+    #[test]
+    fn classes_hold_what_they_end_at() {
+        for number in (0..2000).chain([u64::MAX, u64::MAX / 3]) {
+            let class = class(number);
+            assert!(number <= end(class) && (class == 0 || number > end(class - 1)), "{number} {class} {}", end(class));
+        }
+    }
+}
