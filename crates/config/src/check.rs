@@ -30,6 +30,7 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
     let listeners = check.listeners(root, &admin, &trusted);
     check.coverage(root, &listeners, &certificates);
     let waf = check.waf(root);
+    let databases = check.databases(root, &listeners, &admin);
     Policy {
         server: check.server(root.table("server")),
         admin,
@@ -40,6 +41,7 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
         lists: check.lists(root),
         vouched: check.vouched(root),
         platforms: check.platforms(root, &listeners, &waf.inspection),
+        databases,
         waf,
         certificates,
         listeners,
@@ -122,7 +124,7 @@ impl Check<'_> {
                 redirect_to_https: draft.number("redirect_to_https").and_then(|port| port.try_into().ok()),
             });
         }
-        if listeners.is_empty() {
+        if listeners.is_empty() && (root.tables("database").is_empty() || !root.tables("platform").is_empty()) {
             self.problems
                 .error("no-listener", &root.span, "no listener is declared")
                 .hint("add [[listener]] with `name` and `bind`");
@@ -166,7 +168,7 @@ impl Check<'_> {
         drafts.iter().filter_map(|draft| self.certificate(draft)).collect()
     }
 
-    fn certificate(&mut self, draft: &Draft) -> Option<Certificate> {
+    pub(crate) fn certificate(&mut self, draft: &Draft) -> Option<Certificate> {
         let cert = self.file(draft, "cert", "certificate-unreadable");
         let key = self.file(draft, "key", "certificate-unreadable");
         let ((cert, cert_pem), (key, key_pem)) = (cert?, key?);

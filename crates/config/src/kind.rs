@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     ServerName,
     /// Where requests go.
     Upstream,
+    /// A server of another protocol: host and port.
+    Server,
     /// A path in a URL.
     UrlPath,
     /// A path in a URL, perhaps with `/**` at its end.
@@ -186,6 +188,7 @@ impl Kind {
             Self::ServerName if text.starts_with("*.") => fault("bad-host", "one host is meant here, not many", None),
             Self::ServerName => host(text).map(Value::Text),
             Self::Upstream => upstream(text),
+            Self::Server => server(text),
             Self::UrlPath => url_path(text).map(|()| Value::Text(text.to_owned())),
             Self::Route => route(text).map(Value::Route),
             Self::Exclusion => exclusion(text),
@@ -237,6 +240,7 @@ impl Kind {
             Self::Host => "a host, or `*.` and a host".into(),
             Self::ServerName => "a host".into(),
             Self::Upstream => "a URL of scheme, host and port".into(),
+            Self::Server => "a host and a port".into(),
             Self::UrlPath => "the path of a URL".into(),
             Self::Route => "the path of a URL, perhaps with `/**` at its end".into(),
             Self::Exclusion => "rules or a family, perhaps with a variable".into(),
@@ -457,6 +461,20 @@ fn upstream(text: &str) -> Result<Value, Fault> {
         }
         Ok(_) => bad("an upstream is one host, without `*`".into(), None),
         Err((_, why, hint)) => bad(why, hint),
+    }
+}
+
+fn server(text: &str) -> Result<Value, Fault> {
+    if let Some((_, rest)) = text.split_once("://") {
+        return fault("bad-upstream", "a server has no scheme", Some(format!("write \"{rest}\"")));
+    }
+    let port = text.rsplit_once(':').is_some_and(|(host, _)| !text.starts_with('[') || host.ends_with(']'));
+    if !port {
+        return fault("bad-upstream", format!("`{text}` has no port"), Some(format!("write \"{text}:5432\"")));
+    }
+    match upstream(&format!("h2c://{text}"))? {
+        Value::Upstream(url) => Ok(Value::Upstream(Url { text: text.to_owned(), ..url })),
+        other => Ok(other),
     }
 }
 

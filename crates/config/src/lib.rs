@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod database;
 mod draft;
 mod inspection;
 mod kind;

@@ -40,7 +40,7 @@ impl Check<'_> {
                 inspection,
             });
         }
-        if platforms.is_empty() {
+        if platforms.is_empty() && (root.tables("database").is_empty() || !listeners.is_empty()) {
             self.problems
                 .error("no-platform", &root.span, "no platform is declared")
                 .hint("add [[platform]] with `name`, `hosts` and `upstreams`");
@@ -87,21 +87,7 @@ impl Check<'_> {
     }
 
     fn resolve(&mut self, url: &Url, listeners: &[Listener], at: &Range<usize>) -> Vec<IpAddr> {
-        let host = url.bare_host();
-        let ask = || match self.world.resolve(host) {
-            Ok(addresses) if addresses.is_empty() => Err("the name has no address".to_owned()),
-            answer => answer.map_err(|why| why.to_string()),
-        };
-        let addresses = match host.parse() {
-            Ok(address) => Ok(vec![address]),
-            Err(_) => self.resolved.entry(host.to_owned()).or_insert_with(ask).clone(),
-        };
-        let addresses = addresses.unwrap_or_else(|why| {
-            self.problems
-                .error("upstream-unresolved", at, format!("the upstream `{host}` cannot be resolved: {why}"))
-                .hint("check the spelling, or write its address");
-            Vec::new()
-        });
+        let addresses = self.addresses(url, at);
         let ours = |listener: &&Listener| {
             let (ip, all) = (listener.bind.ip(), listener.bind.ip().is_unspecified());
             let meets = |address: &IpAddr| *address == ip || (all && address.is_loopback());
@@ -112,6 +98,25 @@ impl Check<'_> {
             self.problems.error("upstream-loops", at, message).label("requests would go round in circles");
         }
         addresses
+    }
+
+    /// The addresses of an upstream's name.
+    pub(crate) fn addresses(&mut self, url: &Url, at: &Range<usize>) -> Vec<IpAddr> {
+        let host = url.bare_host();
+        let ask = || match self.world.resolve(host) {
+            Ok(addresses) if addresses.is_empty() => Err("the name has no address".to_owned()),
+            answer => answer.map_err(|why| why.to_string()),
+        };
+        let addresses = match host.parse() {
+            Ok(address) => Ok(vec![address]),
+            Err(_) => self.resolved.entry(host.to_owned()).or_insert_with(ask).clone(),
+        };
+        addresses.unwrap_or_else(|why| {
+            self.problems
+                .error("upstream-unresolved", at, format!("the upstream `{host}` cannot be resolved: {why}"))
+                .hint("check the spelling, or write its address");
+            Vec::new()
+        })
     }
 
     fn health(&mut self, draft: &Draft) -> HealthCheck {

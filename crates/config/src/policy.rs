@@ -8,7 +8,7 @@ use std::time::Duration;
 use portcullis_types::{Limits, Prefix, RouteClass};
 pub use portcullis_types::{ListAction, Mode, RateKey};
 
-use crate::inspection::{Inspection, Waf};
+use crate::inspection::{Beyond, Inspection, Waf};
 
 /// One immutable snapshot of everything that the operator declared. A reload replaces it whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +37,23 @@ pub struct Policy {
     pub vouched: Vec<Vouched>,
     /// What stands behind the gate.
     pub platforms: Vec<Platform>,
+    /// Databases behind the gate.
+    pub databases: Vec<Database>,
+}
+
+impl Policy {
+    /// Every address that is listened on for others than operators, with its name: listeners, then databases. Sockets are
+    /// known by their place here.
+    pub fn doors(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        let listeners = self.listeners.iter().map(|listener| (listener.name.as_str(), listener.bind));
+        listeners.chain(self.databases.iter().map(|database| (database.name.as_str(), database.bind)))
+    }
+
+    /// The database behind a door; `None` for a listener's.
+    #[must_use]
+    pub fn database(&self, door: usize) -> Option<&Database> {
+        self.databases.get(door.checked_sub(self.listeners.len())?)
+    }
 }
 
 /// The process.
@@ -265,6 +282,77 @@ pub struct Upstream {
     pub tls: Option<UpstreamTls>,
     /// HTTP/2 to the upstream: by ALPN with TLS (`h2://`), by prior knowledge without (`h2c://`).
     pub http2: bool,
+}
+
+/// A PostgreSQL server that applications reach through the gate.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Database {
+    /// Name in records and metrics; unique.
+    pub name: String,
+    /// Where applications connect; unique.
+    pub bind: SocketAddr,
+    /// The server.
+    pub upstream: DatabaseServer,
+    /// TLS on both sides.
+    pub tls: DatabaseTls,
+    /// Whether applications without TLS are refused.
+    pub require_tls: bool,
+    /// Whether what is not wanted is refused, or told only.
+    pub mode: Mode,
+    /// What happens to a statement when the gate's own parts fail on it.
+    pub fail: Beyond,
+    /// Sessions at once.
+    pub sessions: u32,
+    /// TCP and TLS towards the server.
+    pub connect_timeout: Duration,
+    /// How long nothing may move in a session.
+    pub idle_timeout: Option<Duration>,
+    /// Whether sessions may ask for replication.
+    pub replication: bool,
+    /// Functions that may be called by their object.
+    pub functions: Vec<u32>,
+    /// The name under which a comment behind a statement carries the request's reference.
+    pub request_id: String,
+    /// Of the statements that ran, one in so many is recorded; 0 none.
+    pub sample: u32,
+}
+
+/// The server behind a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseServer {
+    /// As declared, for logs and metrics: `10.0.0.7:5432`.
+    pub text: String,
+    /// Name or address; an IPv6 address keeps its brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// What the name resolved to when the configuration was checked; never empty.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// TLS between application, gate and server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseTls {
+    /// The gate has the server's own certificate and shows it to applications; the server must show it to the gate.
+    Same(Certificate),
+    /// Each side has its own, or none.
+    Own {
+        /// Towards applications; `None` offers no TLS.
+        certificate: Option<Certificate>,
+        /// How the server's certificate is verified; `None` speaks no TLS to it.
+        upstream: Option<UpstreamTls>,
+    },
+}
+
+impl DatabaseTls {
+    /// What applications are shown.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::Same(certificate) => Some(certificate),
+            Self::Own { certificate, .. } => certificate.as_ref(),
+        }
+    }
 }
 
 /// How the upstream's certificate is verified.

@@ -10,8 +10,8 @@ use portcullis_types::{Limits, RateKey, RouteClass, Unit};
 use crate::inspection;
 use crate::kind::Case::{Kept, Lower, Upper};
 use crate::kind::Kind::{
-    self, Choice, Count, Digest, File, Flag, Host, List, Name, Network, Quantity, Rate, Route, ServerName, Socket,
-    Token, Upstream, UrlPath,
+    self, Choice, Count, Digest, File, Flag, Host, List, Name, Network, Quantity, Rate, Route, Server, ServerName,
+    Socket, Token, Upstream, UrlPath,
 };
 use crate::policy::ChallengeMode;
 use crate::units::Dimension::{Duration, Percent, Size, Throughput};
@@ -98,7 +98,7 @@ macro_rules! section {
 
 section! {
     /// Everything lies in one file. Quantities are strings with a unit; paths are relative to the file's directory.
-    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE WAF LIST VOUCHED PLATFORM] {}
+    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE WAF LIST VOUCHED PLATFORM DATABASE] {}
 }
 
 section! {
@@ -124,7 +124,7 @@ section! {
 }
 
 section! {
-    /// A socket that visitors reach. There is at least one.
+    /// A socket that visitors reach. There is at least one, unless only databases are guarded.
     LISTENER = "listener", many: true, holds: [] {
         /// Unique; in records, metrics and for socket activation (`FileDescriptorName=`).
         name: Name, Must, "\"https\"";
@@ -240,7 +240,7 @@ section! {
 }
 
 section! {
-    /// An organisation's web platform. There is at least one.
+    /// An organisation's web platform. There is at least one, unless only databases are guarded.
     PLATFORM = "platform", many: true, holds: [TRANSPORT HEALTH CONCURRENCY PLATFORM_WAF ROUTE] {
         /// Unique; in records and metrics.
         name: Name, Must, "\"public\"";
@@ -349,6 +349,56 @@ section! {
         burst: Count(1, 10_000_000), Or("the number in `rate`"), "20";
         /// `observe` counts and records what would have happened, and does nothing else.
         mode: Choice(MODES), is("enforce"), "\"observe\"";
+    }
+}
+
+section! {
+    /// A PostgreSQL server that applications reach through the gate: session by session, bytes as they are.
+    DATABASE = "database", many: true, holds: [] {
+        /// Unique; in records and metrics.
+        name: Name, Must, "\"members\"";
+        /// Where applications connect. Unique.
+        listen: Socket, Must, "\"127.0.0.1:6432\"";
+        /// The server: host and port.
+        upstream: Server, Must, "\"10.0.0.7:5432\"";
+        /// `observe` tells what would be refused, `enforce` refuses it.
+        mode: Choice(MODES), is("observe"), "\"enforce\"";
+        /// What happens to a statement when the gate's own parts fail on it: `open` lets it pass and tells so, `closed`
+        /// refuses it.
+        fail: Choice(&["open", "closed"]), is("open"), "\"closed\"";
+        /// A certificate chain in PEM, leaf first, for TLS towards applications.
+        cert: File, Or("no TLS towards applications"), "\"members-db.pem\"";
+        /// Its private key.
+        key: File, Or("no TLS towards applications"), "\"members-db.key\"";
+        /// `same-certificate`: `cert` is the server's own, so that passwords stay bound to the connection (SCRAM channel
+        /// binding), and the server must show it; an application
+        /// without TLS is carried without TLS. `terminate`: it is another one, and clients that insist on channel binding
+        /// fail.
+        tls: Choice(&["same-certificate", "terminate"]), is("same-certificate"), "\"terminate\"";
+        /// Whether applications that ask for no TLS are refused.
+        require_tls: Flag, is("false"), "true";
+        /// Whether the server is spoken to over TLS.
+        upstream_tls: Flag, Or("`true` with the same certificate, `upstream_ca` or `upstream_name`, else `false`"), "true";
+        /// Certificate authorities in PEM that the server's certificate is verified by.
+        upstream_ca: File, Or("the system's"), "\"ca.pem\"";
+        /// The name that the server's certificate must carry.
+        upstream_name: ServerName, Or("the host in `upstream`"), "\"db.internal.example.org\"";
+        /// Sessions at once. Beyond it: refused as the server does (`53300`).
+        sessions: Count(1, 1_000_000), is("500"), "200";
+        /// TCP and TLS towards the server.
+        connect_timeout: Quantity(Duration, 10 * MS, MINUTE), is("5s"), "\"2s\"";
+        /// A session in which nothing moves for so long is closed.
+        idle_timeout: Quantity(Duration, 1000 * MS, 168 * HOUR), Or("sessions may rest for as long as they like"), "\"8h\"";
+        /// Whether sessions may ask for replication, which carries everything past all budgets.
+        replication: Flag, is("false"), "true";
+        /// Functions that may be called by their object number, as old drivers do for large objects (`FunctionCall`).
+        functions: List(&Count(1, 4_294_967_295)), is("[]"), "[957, 954]";
+        /// The name under which a comment behind a statement carries the request's reference (sqlcommenter). The
+        /// `application_name` is looked at too.
+        request_id: Token(Kept), is("request_id"), "\"traceparent\"";
+        /// Of the statements that ran, one in so many is written to the decision log; those of a known request always
+        /// are. 1 all, 0 none.
+        sample: Count(0, 1_000_000_000), is("0"), "1000";
     }
 }
 

@@ -12,7 +12,9 @@ use portcullis_types::{Limits, Prefix};
 use crate::inspection::{Beyond, Inspection, shown};
 use crate::kind::{Url, Value};
 use crate::platform::per_second;
-use crate::policy::{Certificate, ForwardedHeader, Listener, Platform, Policy, Route, TlsVersion, Upstream};
+use crate::policy::{
+    Certificate, Database, DatabaseTls, ForwardedHeader, Listener, Platform, Policy, Route, TlsVersion, Upstream,
+};
 use crate::schema::{self, Fallback, Section};
 use crate::units::Dimension;
 
@@ -33,6 +35,7 @@ pub fn show(policy: &Policy) -> String {
         lists,
         vouched,
         platforms,
+        databases,
     } = policy;
     table(&mut out, &schema::SERVER, |key| match key {
         "workers" => number(server.workers),
@@ -96,7 +99,41 @@ pub fn show(policy: &Policy) -> String {
         });
     }
     platforms.iter().for_each(|platform| show_platform(&mut out, platform, &waf.inspection));
+    databases.iter().for_each(|database| show_database(&mut out, database));
     out
+}
+
+fn show_database(out: &mut String, database: &Database) {
+    let upstream = match &database.tls {
+        DatabaseTls::Same(_) => None,
+        DatabaseTls::Own { upstream, .. } => upstream.as_ref(),
+    };
+    let host = database.upstream.host.trim_matches(['[', ']']);
+    table(out, &schema::DATABASE, |key| match key {
+        "name" => text(&database.name),
+        "listen" => socket(database.bind),
+        "upstream" => text(&database.upstream.text),
+        "mode" => text(database.mode.name()),
+        "fail" => text(if database.fail == Beyond::Refuse { "closed" } else { "open" }),
+        "cert" => database.tls.certificate().and_then(|certificate| path(&certificate.cert)),
+        "key" => database.tls.certificate().and_then(|certificate| path(&certificate.key)),
+        "tls" => match &database.tls {
+            DatabaseTls::Same(_) => text("same-certificate"),
+            // Without a certificate it has no effect, and declaring it would be a warning.
+            DatabaseTls::Own { certificate, .. } => certificate.as_ref().and_then(|_| text("terminate")),
+        },
+        "require_tls" => flag(database.require_tls),
+        "upstream_tls" => flag(matches!(database.tls, DatabaseTls::Same(_)) || upstream.is_some()),
+        "upstream_ca" => upstream.and_then(|tls| tls.ca.as_deref()).and_then(path),
+        "upstream_name" => upstream.filter(|tls| tls.server_name != host).and_then(|tls| text(&tls.server_name)),
+        "sessions" => number(database.sessions),
+        "connect_timeout" => duration(database.connect_timeout),
+        "idle_timeout" => database.idle_timeout.and_then(duration),
+        "replication" => flag(database.replication),
+        "functions" => list(&database.functions, |function| Value::Number(u64::from(*function))),
+        "request_id" => text(&database.request_id),
+        _ => number(database.sample),
+    });
 }
 
 fn show_listener(out: &mut String, listener: &Listener) {

@@ -6,6 +6,7 @@
 //! Workers append lines to lanes in memory; one thread empties the lanes every [`DRAIN_EVERY`] and writes. Lines of one
 //! worker are in order; lines of different workers may be apart by that time. [`find`] and [`explain`] read it back.
 
+mod database;
 pub mod evidence;
 mod explain;
 mod file;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use portcullis_config::policy::DecisionLog;
 
+pub(crate) use self::database::DatabaseRecord;
 pub use self::evidence::Evidence;
 pub use self::explain::{ACTS, each_found, explain, explain_acts, find, find_acts};
 use self::file::Files;
@@ -176,6 +178,11 @@ impl Journal {
     /// Queues the record of a round of the gate's own probes: apart from those of visitors, by its kind.
     pub(crate) fn record_probes(&self, why: &str, asked: usize, alarms: &[crate::probe::Line], unix_millis: u64) {
         self.line(|out, node, lost| record::write_probes(out, (why, asked, alarms), unix_millis, node, lost));
+    }
+
+    /// Queues a record about a session of a database.
+    pub(crate) fn record_database(&self, record: &DatabaseRecord<'_>) {
+        self.line(|out, node, lost| record.write(out, node, lost));
     }
 
     /// Queues the record of a change that an operator made to the configuration.

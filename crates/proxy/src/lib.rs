@@ -14,6 +14,7 @@ pub mod journal;
 pub mod metrics;
 pub mod pages;
 mod panics;
+mod postgres;
 mod probe;
 pub mod rulebook;
 pub mod sockets;
@@ -459,7 +460,7 @@ impl Process {
         if waited < count {
             remarks.push_str("; not every worker has adopted it yet");
         }
-        let listens = |bind| snapshot.policy.listeners.iter().any(|listener| listener.bind == bind);
+        let listens = |bind| snapshot.policy.doors().any(|(_, known)| known == bind);
         current.sockets.retain(|named| named.name == sockets::ADMIN || listens(named.bind));
         current.sockets.extend(duplicates);
         let generation = snapshot.generation;
@@ -507,7 +508,9 @@ impl Process {
         let snapshot = Arc::clone(&self.lock().snapshot);
         let lists = snapshot.policy.lists.iter().filter_map(|list| list.file.clone());
         let vouched = snapshot.policy.vouched.iter().filter_map(|vouched| vouched.file.clone());
-        let certificates = snapshot.policy.certificates.iter().flat_map(|pair| [pair.cert.clone(), pair.key.clone()]);
+        let databases = snapshot.policy.databases.iter().filter_map(|database| database.tls.certificate());
+        let certificates =
+            snapshot.policy.certificates.iter().chain(databases).flat_map(|pair| [pair.cert.clone(), pair.key.clone()]);
         lists
             .chain(vouched)
             .chain(certificates)
@@ -558,6 +561,7 @@ impl Operator for Process {
             "connections": self.node.connections(),
             "workers": current.workers.len(),
             "listeners": policy.listeners.iter().map(|listener| &listener.name).collect::<Vec<_>>(),
+            "databases": current.snapshot.databases.iter().map(|database| database.status()).collect::<Vec<_>>(),
             "platforms": policy.platforms.iter().map(|platform| &platform.name).collect::<Vec<_>>(),
             "defence": defence,
             "inspection": journal::lock(&self.probes.standing).value(),
@@ -597,7 +601,7 @@ fn deal(open: sockets::ListenerSockets, doors: &mut [Vec<(usize, Vec<std::net::T
 }
 
 fn listener_name(snapshot: &Snapshot, index: usize) -> String {
-    snapshot.policy.listeners.get(index).map_or_else(String::new, |listener| listener.name.clone())
+    snapshot.policy.doors().nth(index).map_or_else(String::new, |(name, _)| name.to_owned())
 }
 
 /// Takes as many descriptors as the system grants.

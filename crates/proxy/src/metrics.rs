@@ -15,6 +15,7 @@ use portcullis_types::{Reason, RouteClass};
 use crate::Process as Gate;
 use crate::coordinator::{Coordinator, Figures};
 use crate::journal::LogCounters;
+use crate::postgres::counters::{Databases, SERIES};
 use crate::probe::State;
 
 /// Platforms with series of their own; further names share the series `other`.
@@ -23,6 +24,8 @@ pub const PLATFORMS: usize = 1024;
 pub const LISTENERS: usize = 256;
 /// Upstreams with series of their own.
 pub const UPSTREAMS: usize = 4096;
+/// Databases with series of their own.
+const DATABASES: usize = 256;
 /// Families of routes with series of their own.
 const PROBED: usize = 4096;
 /// The name that stands for what has none of its own.
@@ -87,6 +90,7 @@ pub struct Registry {
     platforms: Names,
     listeners: Names,
     upstreams: Mutex<BTreeMap<String, Arc<Upstream>>>,
+    databases: Mutex<BTreeMap<String, Arc<Databases>>>,
     node: OnceLock<Arc<Node>>,
     log: OnceLock<Arc<LogCounters>>,
     brain: OnceLock<Arc<Coordinator>>,
@@ -124,6 +128,7 @@ impl Registry {
             platforms: Names::new(PLATFORMS),
             listeners: Names::new(LISTENERS),
             upstreams: Mutex::default(),
+            databases: Mutex::default(),
             node: OnceLock::new(),
             log: OnceLock::new(),
             brain: OnceLock::new(),
@@ -174,6 +179,15 @@ impl Registry {
         Arc::clone(upstreams.entry(url.to_owned()).or_default())
     }
 
+    /// The counters of the database of that name, kept over reloads.
+    #[must_use]
+    pub(crate) fn database(&self, name: &str) -> Arc<Databases> {
+        let mut databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = if databases.len() < DATABASES || databases.contains_key(name) { name } else { OTHER };
+        let workers = self.workers.len();
+        Arc::clone(databases.entry(name.to_owned()).or_insert_with(|| Arc::new(Databases::new(workers))))
+    }
+
     /// Everything in Prometheus' text format (0.0.4).
     #[must_use]
     pub fn render(&self) -> String {
@@ -181,6 +195,7 @@ impl Registry {
         self.render_connections(&mut text);
         self.render_requests(&mut text);
         self.render_upstreams(&mut text);
+        self.render_databases(&mut text);
         self.render_process(&mut text);
         self.render_brain(&mut text);
         self.render_probes(&mut text);
@@ -279,6 +294,19 @@ impl Registry {
         text.head("portcullis_upstream_ejections_total", "counter", "Times that an upstream was ejected for failing.");
         for (url, upstream) in &upstreams {
             text.line("portcullis_upstream_ejections_total", &[("upstream", url)], upstream.ejections.get());
+        }
+    }
+
+    fn render_databases(&self, text: &mut Text) {
+        let databases = self.databases.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if databases.is_empty() {
+            return;
+        }
+        for (name, kind, help, read) in SERIES {
+            text.head(name, kind, help);
+            for (database, counts) in &databases {
+                text.line(name, &[("database", database)], read(counts));
+            }
         }
     }
 
@@ -607,14 +635,14 @@ impl Gauge {
 
 /// A counter with one writer: a load and a store cost a fraction of an atomic addition.
 #[derive(Debug, Default)]
-struct Count(AtomicU64);
+pub(crate) struct Count(AtomicU64);
 
 impl Count {
-    fn add(&self, more: u64) {
+    pub(crate) fn add(&self, more: u64) {
         self.0.store(self.get().wrapping_add(more), Ordering::Relaxed);
     }
 
-    fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -107,7 +107,7 @@ impl Inherited {
 /// The sockets of one listener.
 #[derive(Debug)]
 pub struct ListenerSockets {
-    /// Its index in the policy.
+    /// Its index among the doors of the policy ([`Policy::doors`]).
     pub listener: usize,
     /// Where it listens; the port that the kernel chose, where 0 was declared.
     pub local: SocketAddr,
@@ -123,25 +123,25 @@ impl ListenerSockets {
     /// # Errors
     /// The process is out of descriptors, or the policy is not the one that the sockets were opened for.
     pub fn named(&self, policy: &Policy) -> io::Result<Vec<Named>> {
-        let declared = policy.listeners.get(self.listener).ok_or(io::ErrorKind::NotFound)?;
+        let (name, bind) = policy.doors().nth(self.listener).ok_or(io::ErrorKind::NotFound)?;
         let mut seen = HashSet::new();
         let mut named = Vec::new();
         for socket in self.sockets.iter().flatten() {
             if seen.insert(rustix::fs::fstat(socket)?.st_ino) {
                 let socket = socket.try_clone()?.into();
-                named.push(Named { name: declared.name.clone(), bind: declared.bind, socket });
+                named.push(Named { name: name.to_owned(), bind, socket });
             }
         }
         Ok(named)
     }
 }
 
-/// Opens the sockets of every listener of the policy, `workers` of each.
+/// Opens the sockets of every listener and database of the policy, `workers` of each.
 ///
 /// # Errors
 /// Names the listener, the address, and the program that holds it where that can be found out.
 pub fn open(policy: &Policy, workers: usize, inherited: &mut Inherited) -> Result<Vec<ListenerSockets>, StartError> {
-    (0..policy.listeners.len()).map(|index| open_one(policy, index, workers, inherited)).collect()
+    (0..policy.doors().count()).map(|index| open_one(policy, index, workers, inherited)).collect()
 }
 
 /// Opens the sockets of one listener: those inherited, and new ones up to `workers`.
@@ -154,16 +154,16 @@ pub fn open_one(
     workers: usize,
     inherited: &mut Inherited,
 ) -> Result<ListenerSockets, StartError> {
-    let Some(declared) = policy.listeners.get(listener) else {
+    let Some((name, bind)) = policy.doors().nth(listener) else {
         let cause = io::Error::new(io::ErrorKind::NotFound, "no such listener");
         return Err(StartError::new("", SocketAddr::from(([0; 4], 0)), cause));
     };
-    let failed = |cause| StartError::new(&declared.name, declared.bind, cause);
+    let failed = |cause| StartError::new(name, bind, cause);
     let workers = workers.max(1);
-    let found = inherited.take(&declared.name, declared.bind);
-    let all = if found.is_empty() { listen_all(declared.bind, workers) } else { complete(found, workers) };
+    let found = inherited.take(name, bind);
+    let all = if found.is_empty() { listen_all(bind, workers) } else { complete(found, workers) };
     let all = all.map_err(failed)?;
-    let local = all.first().map_or(Ok(declared.bind), TcpListener::local_addr).map_err(failed)?;
+    let local = all.first().map_or(Ok(bind), TcpListener::local_addr).map_err(failed)?;
     let mut sockets: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::with_capacity(1)).collect();
     for (index, socket) in all.into_iter().enumerate() {
         if let Some(own) = sockets.get_mut(index % workers) {
@@ -210,16 +210,16 @@ pub struct Changes {
 /// Compares the listeners of two policies.
 #[must_use]
 pub fn diff(old: &Policy, new: &Policy) -> Changes {
-    let position = |policy: &Policy, bind| policy.listeners.iter().position(|listener| listener.bind == bind);
+    let position = |policy: &Policy, bind| policy.doors().position(|(_, known)| known == bind);
     let mut changes = Changes { admin_moved: old.admin != new.admin, ..Changes::default() };
-    for (index, listener) in new.listeners.iter().enumerate() {
-        match position(old, listener.bind) {
+    for (index, (_, bind)) in new.doors().enumerate() {
+        match position(old, bind) {
             Some(before) => changes.kept.push((before, index)),
             None => changes.opened.push(index),
         }
     }
-    let gone = |index: &usize| old.listeners.get(*index).is_some_and(|listener| position(new, listener.bind).is_none());
-    changes.closed = (0..old.listeners.len()).filter(gone).collect();
+    let gone = old.doors().enumerate().filter(|(_, (_, bind))| position(new, *bind).is_none());
+    changes.closed = gone.map(|(index, _)| index).collect();
     changes
 }
 
@@ -447,6 +447,7 @@ pub(crate) mod tests {
             lists: Vec::new(),
             vouched: Vec::new(),
             platforms: Vec::new(),
+            databases: Vec::new(),
         }
     }
 

@@ -11,6 +11,7 @@ use portcullis_engine::{self as engine, Declaration, Declared};
 use crate::http::upstream::{self, Server, Shared};
 use crate::inspectors::Inspectors;
 use crate::metrics::{Registry, Slot};
+use crate::postgres::Database;
 use crate::tls::{ServerSide, UpstreamSide};
 
 /// A policy in force.
@@ -22,6 +23,8 @@ pub(crate) struct Snapshot {
     pub(crate) inspectors: Inspectors,
     /// For each platform its servers, as the node sees them.
     pub(crate) servers: Vec<Vec<Arc<Shared>>>,
+    /// The databases, as the node sees them.
+    pub(crate) databases: Vec<Arc<Database>>,
     pub(crate) platform_slots: Vec<Slot>,
     pub(crate) listener_slots: Vec<Slot>,
     pub(crate) generation: u64,
@@ -64,6 +67,15 @@ impl Snapshot {
                 }
             }
         }
+        let databases = policy
+            .databases
+            .iter()
+            .map(|declared| {
+                let known =
+                    before.and_then(|before| before.databases.iter().find(|known| known.name() == declared.name));
+                Database::compile(declared.clone(), &policy.limits, known.map(AsRef::as_ref), registry).map(Arc::new)
+            })
+            .collect::<Result<Vec<_>, String>>()?;
         let inspectors = Inspectors::compile(&policy, before.map(|before| (&before.policy, &before.inspectors)))?;
         Ok(Arc::new(Self {
             inspectors,
@@ -71,8 +83,9 @@ impl Snapshot {
             tls,
             declared: Arc::new(Declared::compile(&declaration(&policy), node)),
             servers,
+            databases,
             platform_slots: policy.platforms.iter().map(|platform| registry.platform(&platform.name)).collect(),
-            listener_slots: policy.listeners.iter().map(|listener| registry.listener(&listener.name)).collect(),
+            listener_slots: policy.doors().map(|(name, _)| registry.listener(name)).collect(),
             generation: before.map_or(1, |before| before.generation + 1),
             policy,
         }))

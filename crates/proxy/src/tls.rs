@@ -53,6 +53,8 @@ const HANDSHAKE_RECORD: u8 = 22;
 
 const H2: &[u8] = b"h2";
 const HTTP11: &[u8] = b"http/1.1";
+/// PostgreSQL's name in ALPN, without which nobody speaks it over TLS from the first byte on.
+pub(crate) const POSTGRESQL: &[u8] = b"postgresql";
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Towards visitors: configuration.
@@ -442,37 +444,85 @@ impl UpstreamSide {
     }
 }
 
+/// What a database listener speaks with that certificate.
+///
+/// # Errors
+/// In words: the certificate cannot be served.
+pub(crate) fn database_server(certificate: &Certificate) -> Result<Arc<ServerConfig>, String> {
+    let certificates = Arc::new(Certificates::read(std::slice::from_ref(certificate))?);
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates as Arc<dyn ResolvesServerCert>);
+    config.alpn_protocols = vec![POSTGRESQL.to_vec()];
+    // The server gives no tickets either, and drivers do not come back with one.
+    config.send_tls13_tickets = 0;
+    config.key_log = Arc::new(NoKeyLog);
+    Ok(Arc::new(config))
+}
+
+/// How a database's server is spoken to that must show this very certificate.
+///
+/// # Errors
+/// In words: the certificate cannot be read.
+pub(crate) fn database_pinned(certificate: &Certificate) -> Result<Arc<ClientConfig>, String> {
+    let mut config = pinned(std::iter::once(certificate), "this is not the certificate in `cert`")?;
+    config.alpn_protocols = vec![POSTGRESQL.to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// How a database's server is spoken to whose certificate is verified.
+///
+/// # Errors
+/// As [`UpstreamSide::client`].
+pub(crate) fn database_verified(tls: &UpstreamTls) -> Result<Arc<ClientConfig>, String> {
+    let mut config = client_config(tls.ca_pem.as_deref(), false)?;
+    config.alpn_protocols = vec![POSTGRESQL.to_vec()];
+    Ok(Arc::new(config))
+}
+
 /// For connections that the gate makes to itself: whoever shows one of its own certificates, and has the key, is it.
 ///
 /// # Errors
 /// In words: a certificate cannot be read.
 pub(crate) fn own_client(policy: &Policy) -> Result<Arc<ClientConfig>, String> {
+    let mut config = pinned(policy.certificates.iter(), "this is none of the gate's certificates")?;
+    config.alpn_protocols = vec![HTTP11.to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn pinned<'a>(
+    certificates: impl Iterator<Item = &'a Certificate>,
+    otherwise: &'static str,
+) -> Result<ClientConfig, String> {
     let leaf = |certificate: &Certificate| {
         CertificateDer::pem_slice_iter(&certificate.cert_pem)
             .next()
             .and_then(Result::ok)
             .map(CertificateDer::into_owned)
     };
-    let leaves = policy.certificates.iter().filter_map(leaf).collect();
-    let own = Arc::new(Own { leaves, provider: provider() });
-    let mut config = ClientConfig::builder_with_provider(provider())
+    let leaves = certificates.filter_map(leaf).collect();
+    let own = Arc::new(Pinned { leaves, otherwise, provider: provider() });
+    let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(own)
         .with_no_client_auth();
-    config.alpn_protocols = vec![HTTP11.to_vec()];
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
-/// The gate's own certificates.
+/// Certificates that are known one by one.
 #[derive(Debug)]
-struct Own {
+struct Pinned {
     leaves: Vec<CertificateDer<'static>>,
+    /// What is said of any other.
+    otherwise: &'static str,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Own {
+impl ServerCertVerifier for Pinned {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -484,7 +534,7 @@ impl ServerCertVerifier for Own {
         if self.leaves.iter().any(|leaf| leaf.as_ref() == end_entity.as_ref()) {
             return Ok(ServerCertVerified::assertion());
         }
-        Err(rustls::Error::General("this is none of the gate's certificates".to_owned()))
+        Err(rustls::Error::General(self.otherwise.to_owned()))
     }
 
     fn verify_tls12_signature(

@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +35,7 @@ use crate::sockets::reset;
 use crate::state::{Local, Snapshot};
 use crate::stream::{Stream, Wire};
 use crate::watch::{SWEEP, Watch, Watchers};
-use crate::{Process, coordinator, panics, tls};
+use crate::{Process, coordinator, panics, postgres, tls};
 
 /// How long accepting rests when the process is out of descriptors or memory for sockets.
 const ACCEPT_REST: Duration = Duration::from_millis(20);
@@ -349,6 +350,10 @@ impl Worker {
         &self.watchers
     }
 
+    pub(crate) const fn number(&self) -> usize {
+        self.number
+    }
+
     pub(crate) fn counters(&self) -> &metrics::Worker {
         &self.counters
     }
@@ -541,7 +546,7 @@ impl Worker {
             return;
         }
         let local = self.local();
-        let listener = local.snapshot.policy.listeners.get(connection.listener).map_or("", |known| &known.name);
+        let listener = local.snapshot.policy.doors().nth(connection.listener).map_or("", |(name, _)| name);
         self.journal().record(&Record {
             unix_millis: unix_millis(),
             reference: Some(self.next_reference()),
@@ -645,7 +650,18 @@ fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: OwnedFd, peer: So
             let guard = OpenConnection { worker: Rc::clone(worker), slot };
             let from = From { listener, peer, is_proxy, own };
             // Boxed, because spawning moves what it is given, and a wrapper would hold room for it twice.
-            let task = Box::pin(serve(Rc::clone(worker), tcp, from, permit, guard));
+            let database = listener.checked_sub(local.snapshot.policy.listeners.len());
+            let database = database.and_then(|index| local.snapshot.databases.get(index)).cloned();
+            let task: Pin<Box<dyn Future<Output = ()>>> = match database {
+                Some(database) => {
+                    let worker = Rc::clone(worker);
+                    Box::pin(async move {
+                        postgres::serve(worker, tcp, peer, database).await;
+                        drop((permit, guard));
+                    })
+                }
+                None => Box::pin(serve(Rc::clone(worker), tcp, from, permit, guard)),
+            };
             let counter = Rc::clone(worker);
             tokio::task::spawn_local(panics::counted(task, move || counter.panicked()));
         }

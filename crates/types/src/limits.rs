@@ -134,6 +134,16 @@ limits! {
     h2_stall: Duration = 30 * S, 100 * MS, 600 * S;
     /// Keys (addresses, prefixes, sessions, API keys) that the rate table holds at once, over all rates. A new key displaces the oldest of its bucket.
     rate_keys: Count = 262_144, 1024, 16_777_216;
+    /// The longest text of SQL that is judged. Beyond it: `statement-unreadable`.
+    database_statement_bytes: Size = 256 * KIB, KIB, 8 * MIB;
+    /// The names of a prepared statement and its portal together. Beyond it: `database-protocol`.
+    database_name_bytes: Size = KIB, 128, 8 * KIB;
+    /// The longest `Bind` whose values are looked at, where they decide how far a statement reaches. Beyond it: `statement-unreadable`.
+    database_values_bytes: Size = 64 * KIB, KIB, 8 * MIB;
+    /// Prepared statements and portals of one session of a database. Beyond it: `session-limit`.
+    database_plans: Count = 10_000, 16, 1_000_000;
+    /// Messages of one session that its database has not answered. Beyond it: `session-limit`.
+    database_pipeline: Count = 100_000, 16, 10_000_000;
     /// Idle connections kept to one upstream by one worker.
     upstream_idle: Count = 128, 0, 100_000;
 }

@@ -21,6 +21,7 @@ mod netns;
 mod nginx;
 mod origin;
 mod place;
+pub mod postgres;
 mod process;
 mod python;
 mod tools;

@@ -18,11 +18,11 @@ use crate::probe::Line as Probed;
 pub const LINE_BYTES: usize = 48 * 1024;
 
 /// Bytes of a method, a version or another short word that are kept.
-const WORD_BYTES: usize = 32;
+pub(super) const WORD_BYTES: usize = 32;
 /// Bytes of a name from the configuration that are kept.
-const NAME_BYTES: usize = 128;
+pub(super) const NAME_BYTES: usize = 128;
 /// Bytes of a host, a path, a print or a detail that are kept.
-const TEXT_BYTES: usize = 256;
+pub(super) const TEXT_BYTES: usize = 256;
 /// Characters of the words of an act that are kept where all of it would not fit.
 const ACT_CHARACTERS: usize = 2000;
 /// Observed measures that are kept.
@@ -277,15 +277,15 @@ pub(super) fn write_probes(
 }
 
 /// A line under way. What comes before a value is written as it stands: a flood of refusals is a flood of lines.
-struct Line<'a>(&'a mut Vec<u8>);
+pub(super) struct Line<'a>(pub(super) &'a mut Vec<u8>);
 
 impl Line<'_> {
-    fn raw(&mut self, before: &str, value: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn raw(&mut self, before: &str, value: impl FnOnce(&mut Vec<u8>)) {
         self.0.extend_from_slice(before.as_bytes());
         value(self.0);
     }
 
-    fn some<T>(&mut self, before: &str, value: Option<T>, push: impl FnOnce(&mut Vec<u8>, T)) {
+    pub(super) fn some<T>(&mut self, before: &str, value: Option<T>, push: impl FnOnce(&mut Vec<u8>, T)) {
         self.raw(before, |out| match value {
             Some(value) => push(out, value),
             None => out.extend_from_slice(b"null"),
@@ -293,12 +293,12 @@ impl Line<'_> {
     }
 
     /// A string that somebody else may have chosen.
-    fn text(&mut self, before: &str, value: Option<&[u8]>, longest: usize) {
+    pub(super) fn text(&mut self, before: &str, value: Option<&[u8]>, longest: usize) {
         self.some(before, value, |out, bytes| push_string(out, bytes, longest));
     }
 
     /// A word of ours, which needs no escape.
-    fn word(&mut self, before: &str, value: Option<&'static str>) {
+    pub(super) fn word(&mut self, before: &str, value: Option<&'static str>) {
         self.some(before, value, |out, word| {
             out.push(b'"');
             out.extend_from_slice(word.as_bytes());
@@ -382,7 +382,7 @@ const fn hex(nibble: u32) -> u8 {
 }
 
 /// What `value` displays, cut.
-fn push_shown(out: &mut Vec<u8>, value: &dyn fmt::Display) {
+pub(super) fn push_shown(out: &mut Vec<u8>, value: &dyn fmt::Display) {
     /// Keeps the first bytes and forgets the rest.
     struct Cut {
         bytes: [u8; TEXT_BYTES + 1],
@@ -405,13 +405,13 @@ fn push_shown(out: &mut Vec<u8>, value: &dyn fmt::Display) {
     push_string(out, cut.bytes.get(..cut.length).unwrap_or_default(), TEXT_BYTES);
 }
 
-fn push_reference(out: &mut Vec<u8>, reference: Reference) {
+pub(super) fn push_reference(out: &mut Vec<u8>, reference: Reference) {
     out.push(b'"');
     out.extend_from_slice(&reference.word());
     out.push(b'"');
 }
 
-fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
+pub(super) fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
     out.push(b'"');
     push_ip_bare(out, ip);
     out.push(b'"');
@@ -441,7 +441,7 @@ fn push_ip_bare(out: &mut Vec<u8>, ip: IpAddr) {
     }
 }
 
-fn push_number(out: &mut Vec<u8>, value: u64) {
+pub(super) fn push_number(out: &mut Vec<u8>, value: u64) {
     let mut digits = [b'0'; 20];
     let mut rest = value;
     let mut used = 0;
@@ -479,7 +479,7 @@ fn push_millis(out: &mut Vec<u8>, duration: Duration) {
 }
 
 /// RFC 3339 in UTC with milliseconds: `2026-11-21T23:05:09.042Z`.
-fn push_time(out: &mut Vec<u8>, unix_millis: u64) {
+pub(super) fn push_time(out: &mut Vec<u8>, unix_millis: u64) {
     // No later than the year 9999, which is where the format ends.
     let millis = unix_millis.min(253_402_300_799_999);
     let (days, millis) = (millis / 86_400_000, millis % 86_400_000);

@@ -1,0 +1,266 @@
+//! What a session asks of the gate, answered: verdicts, budgets, references, and what is told.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use portcullis_config::policy::TlsVersion;
+use portcullis_pgguard::policy::{Context, Denial, Ruling, Statement, Verdict};
+use portcullis_pgguard::session::{self, Event, Outflow, Ran, comment};
+use portcullis_types::{Reason, Reference};
+use portcullis_wire::postgres::backend::Column;
+use portcullis_wire::postgres::frontend::Values;
+
+use super::Database;
+use super::counters::Block;
+use crate::journal::DatabaseRecord;
+use crate::worker::{Worker, unix_millis};
+
+/// The longest reference of a request that is kept, in bytes.
+const REQUEST_BYTES: usize = 128;
+
+/// A question to the parser.
+pub(super) type Asking = Pin<Box<dyn Future<Output = Arc<Verdict>>>>;
+
+/// The gate's side of one session.
+pub(super) struct Desk {
+    pub(super) worker: Rc<Worker>,
+    pub(super) database: Arc<Database>,
+    pub(super) client: IpAddr,
+    context: Option<Context>,
+    tls: Option<&'static str>,
+    authentication: Option<String>,
+    /// What a comment behind the last statement says that it is for.
+    commented: Option<Box<str>>,
+    /// What the application calls itself now.
+    named: Option<Box<str>>,
+    ran: u64,
+    totals: Ran,
+    passes: Arc<Verdict>,
+}
+
+impl Desk {
+    pub(super) fn new(worker: Rc<Worker>, database: Arc<Database>, client: IpAddr) -> Self {
+        Self {
+            worker,
+            database,
+            client,
+            context: None,
+            tls: None,
+            authentication: None,
+            commented: None,
+            named: None,
+            ran: 0,
+            totals: Ran::default(),
+            passes: Arc::new(Verdict { ruling: Ruling::Pass, statements: Arc::from([]) }),
+        }
+    }
+
+    fn block(&self) -> &Block {
+        self.database.counters.worker(self.worker.number())
+    }
+
+    pub(super) fn encrypted(&mut self, version: TlsVersion) {
+        self.tls = Some(if version == TlsVersion::Tls13 { "1.3" } else { "1.2" });
+    }
+
+    pub(super) fn context(&mut self, context: &Context) {
+        self.context = Some(context.clone());
+    }
+
+    /// A connection ended before there was a session.
+    pub(super) fn no_session(&mut self, reason: Reason, detail: &str) -> Reference {
+        let reference = self.worker.next_reference();
+        self.block().refused_sessions.add(1);
+        self.worker.connection_refused(reason);
+        self.record(DatabaseRecord {
+            event: "refused",
+            reference: Some(reference),
+            reason: Some(reason),
+            detail: Some(&detail),
+            ..DatabaseRecord::default()
+        });
+        reference
+    }
+
+    /// Asks the parser about a text, in a process of its own.
+    pub(super) fn ask(&self, _text: &[u8]) -> Asking {
+        let passes = Arc::clone(&self.passes);
+        Box::pin(async move { passes })
+    }
+
+    pub(super) fn begun(&mut self) {
+        self.block().opened.add(1);
+    }
+
+    /// The gate itself ends the session, or one of the two went away in the middle.
+    pub(super) fn cut(&mut self, reason: Reason, detail: &str) {
+        self.block().cut.add(1);
+        self.worker.counters().refused(reason);
+        let reference = self.worker.next_reference();
+        self.record(DatabaseRecord {
+            event: "cut",
+            reference: Some(reference),
+            reason: Some(reason),
+            detail: Some(&detail),
+            ..DatabaseRecord::default()
+        });
+    }
+
+    /// One line for the session as a whole.
+    pub(super) fn ended(&mut self) {
+        self.block().closed.add(1);
+        let totals = self.totals.clone();
+        self.record(DatabaseRecord {
+            event: "session",
+            tls: Some(self.tls.unwrap_or("none")),
+            authentication: self.authentication.as_deref(),
+            statements: Some(self.ran),
+            rows: totals.rows,
+            bytes: totals.bytes,
+            rows_in: totals.rows_in,
+            bytes_in: totals.bytes_in,
+            ..DatabaseRecord::default()
+        });
+    }
+
+    fn record(&self, record: DatabaseRecord<'_>) {
+        if !self.worker.journal().wants(false, 0) {
+            return;
+        }
+        let (role, inside, application) = match &self.context {
+            Some(context) => (&*context.role, &*context.database, &*context.application),
+            None => ("", "", ""),
+        };
+        self.worker.journal().record_database(&DatabaseRecord {
+            unix_millis: unix_millis(),
+            database: self.database.name(),
+            role,
+            inside,
+            client: Some(self.client),
+            application,
+            request: self.request(),
+            ..record
+        });
+    }
+
+    /// The request that statements are for, as far as the application says.
+    fn request(&self) -> Option<&str> {
+        self.commented.as_deref().or(self.named.as_deref())
+    }
+
+    fn ran(&mut self, ran: &Ran) {
+        let block = self.block();
+        block.statements.add(1);
+        block.failed.add(u64::from(ran.failed));
+        block.rows.add(ran.rows);
+        block.bytes.add(ran.bytes);
+        block.rows_in.add(ran.rows_in);
+        block.bytes_in.add(ran.bytes_in);
+        self.totals.rows += ran.rows;
+        self.totals.bytes += ran.bytes;
+        self.totals.rows_in += ran.rows_in;
+        self.totals.bytes_in += ran.bytes_in;
+        let sample = u64::from(self.database.declared.sample);
+        let sampled = sample > 0 && self.ran.is_multiple_of(sample);
+        self.ran += 1;
+        if sampled || self.request().is_some() {
+            self.record(DatabaseRecord {
+                event: "statement",
+                key: (ran.key != 0).then_some(ran.key),
+                rows: ran.rows,
+                bytes: ran.bytes,
+                rows_in: ran.rows_in,
+                bytes_in: ran.bytes_in,
+                failed: ran.failed,
+                ..DatabaseRecord::default()
+            });
+        }
+    }
+
+    fn told(&self, event: &'static str, reference: Reference, denial: &Denial, text: Option<&[u8]>) {
+        self.record(DatabaseRecord {
+            event,
+            reference: Some(reference),
+            reason: Some(denial.reason),
+            detail: Some(&denial.detail),
+            text,
+            ..DatabaseRecord::default()
+        });
+    }
+}
+
+impl session::Desk for Desk {
+    fn judge(&mut self, text: &[u8], _context: &Context) -> Option<Arc<Verdict>> {
+        let (_, pairs) = comment::split(text);
+        let name = self.database.declared.request_id.as_bytes();
+        self.commented = pairs.and_then(|pairs| comment::value(pairs, name)).and_then(kept);
+        Some(Arc::clone(&self.passes))
+    }
+
+    fn bind(&mut self, _statement: &Statement, _values: &Values<'_>, _context: &Context) -> Ruling {
+        Ruling::Pass
+    }
+
+    fn execute(&mut self, _prepared: &Statement, _execute: &Statement, _context: &Context) -> Ruling {
+        Ruling::Pass
+    }
+
+    fn charge(&mut self, _outflow: &Outflow<'_>, _context: &Context) -> Result<(), Denial> {
+        Ok(())
+    }
+
+    fn is_sensitive(&mut self, _column: &Column<'_>) -> Option<bool> {
+        None
+    }
+
+    fn reference(&mut self) -> Reference {
+        self.worker.next_reference()
+    }
+
+    fn note(&mut self, event: Event<'_>, _context: &Context) {
+        match event {
+            Event::Authenticated(how) => self.authentication = Some(how.method.to_string()),
+            Event::Refused { reference, denial, text } => {
+                self.block().refused.add(1);
+                self.worker.counters().refused(denial.reason);
+                self.told("refused", reference, denial, text);
+            }
+            Event::Observed { reference, denial, text } => {
+                self.block().observed.add(1);
+                self.worker.counters().observed(denial.reason);
+                self.told("observed", reference, denial, text);
+            }
+            Event::Ran(ran) => self.ran(ran),
+            Event::Named(name) => self.named = reference_in(name),
+        }
+    }
+}
+
+/// A request's reference that is plain enough to be written down.
+fn kept(value: &[u8]) -> Option<Box<str>> {
+    let value = value.get(..REQUEST_BYTES).unwrap_or(value);
+    std::str::from_utf8(value).ok().filter(|value| !value.is_empty()).map(Into::into)
+}
+
+/// The reference of a request in an application's name: a word of it that reads like one of ours, as in `web 028T5CY4TQKFF`.
+fn reference_in(name: &[u8]) -> Option<Box<str>> {
+    let name = std::str::from_utf8(name).ok()?;
+    let is_ours = |word: &&str| word.len() == portcullis_types::WORD_LEN && Reference::parse(word).is_some();
+    name.split(|c: char| !c.is_ascii_alphanumeric()).find(is_ours).map(Into::into)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_is_found_in_an_applications_name_and_nothing_else_is() {
+        assert_eq!(reference_in(b"web 028T5CY4TQKFF").as_deref(), Some("028T5CY4TQKFF"));
+        assert_eq!(reference_in(b"028T5CY4TQKFF").as_deref(), Some("028T5CY4TQKFF"));
+        for name in [&b"psql"[..], b"", b"pgbench", b"PostgreSQL JDBC Driver", b"\xff\xff"] {
+            assert_eq!(reference_in(name), None);
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Real PostgreSQL servers, started by the test on loopback and ended with it.
+//!
+//! PostgreSQL refuses to run as root: there it runs as `nobody`, in a directory of its own outside of `target`, which only
+//! root may enter.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::certs::Leaf;
+use crate::place::{root, target};
+use crate::process::{Output, Running, run, run_command};
+use crate::tools;
+
+/// Whose password every role has that a test makes.
+pub const PASSWORD: &str = "correct horse";
+
+/// Where programs are that `scripts/postgres.sh` brought.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// Directories with `initdb` and `postgres`, with the name of where they are from.
+    pub servers: Vec<(&'static str, PathBuf)>,
+    /// Python with psycopg.
+    pub python: Option<PathBuf>,
+}
+
+/// What is there; `None` where no server is, which has been said.
+#[must_use]
+pub fn programs(test: &str) -> Option<Programs> {
+    static FOUND: OnceLock<String> = OnceLock::new();
+    let said = FOUND.get_or_init(|| {
+        let script = root().join("scripts/postgres.sh");
+        run(script, &[], Duration::from_secs(300)).stdout
+    });
+    let path = |word: &str| said.lines().find_map(|line| line.strip_prefix(word)?.strip_prefix(' ')).map(PathBuf::from);
+    let servers: Vec<_> = ["debian", "wheel"].into_iter().filter_map(|word| Some((word, path(word)?))).collect();
+    if servers.is_empty() {
+        tools::missing(test, "PostgreSQL", "scripts/postgres.sh as root, or apt-get install postgresql");
+        return None;
+    }
+    Some(Programs { servers, python: path("python") })
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Postgres {
+    programs: PathBuf,
+    place: PathBuf,
+    port: u16,
+    process: Running,
+}
+
+impl Postgres {
+    /// Makes a cluster with the superuser `admin` and starts it. With a certificate it speaks TLS, and passwords are checked
+    /// by SCRAM over TCP either way.
+    ///
+    /// # Panics
+    /// When it does not start; the message holds what it said.
+    #[must_use]
+    pub fn start(programs: &Path, name: &str, certificate: Option<&Leaf>) -> Self {
+        let place = std::env::temp_dir().join(format!("portcullis-postgres-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&place);
+        fs::create_dir_all(&place).expect("a directory for the cluster");
+        fs::write(place.join("password"), PASSWORD).expect("a file for the password");
+        if let Some(leaf) = certificate {
+            fs::copy(&leaf.cert, place.join("server.crt")).expect("the certificate");
+            fs::copy(&leaf.key, place.join("server.key")).expect("the key");
+        }
+        let data = place.join("data");
+        let as_root = rustix::process::getuid().is_root();
+        if as_root {
+            let owned = run("chown", &["-R", "nobody", &place.to_string_lossy()], Duration::from_secs(10));
+            assert!(owned.success, "{}", owned.stderr);
+        }
+        let command = |program: &str| {
+            let mut command = Command::new(programs.join(program));
+            command.current_dir(&place).env("LC_ALL", "C");
+            if as_root {
+                command.uid(65_534).gid(65_534);
+            }
+            command
+        };
+        let mut initdb = command("initdb");
+        initdb.args(["-D"]).arg(&data).args(["-U", "admin", "-A", "scram-sha-256", "--pwfile=password", "-E", "UTF8"]);
+        initdb.args(["--no-sync", "--locale=C"]);
+        let made = run_command(initdb, Duration::from_secs(120));
+        assert!(made.success, "initdb: {}{}", made.stdout, made.stderr);
+        if certificate.is_some() {
+            let _ = fs::set_permissions(place.join("server.key"), fs::Permissions::from_mode(0o600));
+        }
+        for _ in 0..4 {
+            let port = free_port();
+            let mut server = command("postgres");
+            server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
+            server.args(["-k", &place.to_string_lossy(), "-c", "fsync=off", "-c", "max_connections=300"]);
+            if certificate.is_some() {
+                let file = |name: &str| place.join(name).to_string_lossy().into_owned();
+                server.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={}", file("server.crt"))]);
+                server.args(["-c", &format!("ssl_key_file={}", file("server.key"))]);
+            }
+            let log = target().join("suite");
+            fs::create_dir_all(&log).expect("target/suite can be made");
+            let mut process = Running::start(server, &log.join(format!("postgres-{name}.log")));
+            let ready = (0..600).any(|_| {
+                std::thread::sleep(Duration::from_millis(50));
+                process.output().contains("ready to accept connections") || process.ended().is_some()
+            });
+            if ready && process.ended().is_none() {
+                return Self { programs: programs.to_owned(), place, port, process };
+            }
+            let said = process.output();
+            assert!(said.contains("in use"), "postgres does not start:\n{said}");
+        }
+        panic!("no port was free four times");
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Runs one of its programs against `port`: `psql`, `pgbench`. `connection` follows a `dbname=… ` of its own.
+    #[must_use]
+    pub fn client(&self, program: &str, port: u16, connection: &str, arguments: &[&str], patience: Duration) -> Output {
+        let own = self.programs.join(program);
+        // The wheel has no psql of its own; Debian's speaks to every server.
+        let path = if own.is_file() { own } else { tools::find(program).unwrap_or_else(|| program.into()) };
+        let mut command = Command::new(path);
+        command.env("PGPASSWORD", PASSWORD).env("PGCONNECT_TIMEOUT", "20").env("LC_ALL", "C").args(arguments);
+        let user = if connection.contains("user=") { "" } else { "user=admin " };
+        let wanted = format!("host=127.0.0.1 port={port} {user}dbname=postgres {connection}");
+        match program {
+            "psql" => command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &wanted]),
+            // pgbench takes a connection string as its database.
+            _ => command.arg(wanted),
+        };
+        run_command(command, patience)
+    }
+
+    /// Runs SQL through `port` and returns what psql printed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn sql(&self, port: u16, connection: &str, sql: &str) -> String {
+        let output = self.client("psql", port, connection, &["-c", sql], Duration::from_secs(60));
+        assert!(output.success, "{sql}: {}{}", output.stdout, output.stderr);
+        output.stdout.trim_end().to_owned()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // Fast shutdown: sessions are ended, nothing is waited for.
+        self.process.signal(Signal::INT);
+        let _ = self.process.wait(Duration::from_secs(10));
+        let _ = fs::remove_dir_all(&self.place);
+    }
+}
+
+/// A port that was free a moment ago.
+///
+/// # Panics
+/// When loopback has none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    socket.local_addr().expect("bound").port()
+}

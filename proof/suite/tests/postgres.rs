@@ -1,0 +1,318 @@
+//! The relay between applications and PostgreSQL, with real servers and real clients on both sides.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use portcullis_suite::postgres::{PASSWORD, Postgres, Programs, free_port, programs};
+use portcullis_suite::{Authority, Gate, Leaf, Plan, Python, eventually, place, run};
+use rustix::process::Signal;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A gate in front of `upstream`, and the port that applications connect to.
+fn gate(name: &str, upstream: SocketAddr, keys: &str) -> (Gate, u16) {
+    let port = free_port();
+    let table = format!(
+        "[[database]]\nname = \"db\"\nlisten = \"127.0.0.1:{port}\"\nupstream = \"{upstream}\"\nsample = 1\n{keys}\n"
+    );
+    let plan = Plan::new(name).upstream(&["http://127.0.0.1:9".to_owned()], "").table(&table);
+    (plan.start(), port)
+}
+
+fn certificate(leaf: &Leaf) -> String {
+    format!("cert = {:?}\nkey = {:?}\n", leaf.cert, leaf.key)
+}
+
+/// Runs what psycopg is to try; `None` where it is not there.
+fn psycopg(programs: &Programs, port: u16, rest: &str, what: &[&str]) -> Option<String> {
+    let python = programs.python.as_ref()?;
+    let script = Python::script("postgres_client.py").to_string_lossy().into_owned();
+    let wanted = format!("host=127.0.0.1 port={port} user=admin password='{PASSWORD}' dbname=postgres {rest}");
+    let arguments = [&[script.as_str(), &wanted], what].concat();
+    let output = run(python, &arguments, PATIENCE);
+    assert!(output.success, "{rest} {what:?}: {}{}", output.stdout, output.stderr);
+    Some(output.stdout)
+}
+
+#[test]
+fn every_client_works_through_the_relay_as_without_it() {
+    let test = "PostgreSQL clients through the relay";
+    let Some(programs) = programs(test) else { return };
+    for (version, server) in &programs.servers {
+        let server = Postgres::start(server, &format!("clients-{version}"), None);
+        let (gate, port) = gate(&format!("postgres-clients-{version}"), server.address(), "");
+
+        assert_eq!(server.sql(port, "", "select 40 + 2"), "42");
+        let both = "create table copied (a int, b text); insert into copied select n, 'row ' || n from generate_series(1, 1000) n";
+        server.sql(port, "", both);
+        let file = gate.place().join("copied.txt");
+        let file = file.to_string_lossy();
+        server.sql(port, "", &format!("\\copy copied to '{file}'"));
+        server.sql(port, "", &format!("\\copy copied from '{file}'"));
+        assert_eq!(server.sql(port, "", "select count(*) from copied"), "2000");
+
+        let quiet = ["-i", "-q", "-s", "1"];
+        let made = server.client("pgbench", port, "", &quiet, PATIENCE);
+        assert!(made.success, "{}", made.stderr);
+        for mode in ["simple", "extended", "prepared"] {
+            let arguments = ["-n", "-M", mode, "-c", "8", "-j", "2", "-t", "50"];
+            let output = server.client("pgbench", port, "", &arguments, PATIENCE);
+            assert!(output.success && output.stdout.contains("400/400"), "{mode}: {}{}", output.stdout, output.stderr);
+        }
+        let all = ["simple", "prepared", "binary", "pipeline", "copy", "notify", "cancel", "large", "protocol"];
+        psycopg(&programs, port, "", &all);
+
+        let metrics = gate.metrics();
+        assert!(metrics.sum("portcullis_database_statements_total", &[("database", "db")]) > 8000.0);
+        assert!(metrics.sum("portcullis_database_rows_total", &[]) > 3000.0);
+        assert!(eventually(Duration::from_secs(5), || {
+            gate.metrics().sum("portcullis_database_sessions_open", &[]) == 0.0
+        }));
+        let session = gate.journal().find(|record| record["event"] == "session" && record["role"] == "admin");
+        let session = session.expect("a line for a session");
+        assert_eq!(session["authentication"], "SCRAM-SHA-256");
+        assert_eq!(session["tls"], "none");
+        let status = gate.command(&["status", "--json"]);
+        let status = if status.success { status } else { gate.command(&["status"]) };
+        assert!(status.success, "{}", status.stderr);
+    }
+}
+
+#[test]
+fn two_hundred_sessions_at_once_and_no_more_than_declared() {
+    let Some(programs) = programs("two hundred sessions through the relay") else { return };
+    let server = Postgres::start(&programs.servers[0].1, "crowd", None);
+    let (gate, port) = gate("postgres-crowd", server.address(), "sessions = 200");
+    server.sql(port, "", "create table t as select generate_series(1, 100) a");
+    let script = gate.place().join("crowd.sql");
+    std::fs::write(&script, "select count(*) from t;\n").expect("a script");
+    let script = script.to_string_lossy();
+    let crowd = ["-n", "-f", &script, "-c", "200", "-j", "2", "-t", "5"];
+    let output = server.client("pgbench", port, "", &crowd, PATIENCE);
+    assert!(output.success && output.stdout.contains("1000/1000"), "{}{}", output.stdout, output.stderr);
+    let many = ["-n", "-f", &script, "-c", "201", "-j", "1", "-t", "1"];
+    let output = server.client("pgbench", port, "", &many, PATIENCE);
+    assert!(!output.success && output.stderr.contains("reference"), "{}", output.stderr);
+    assert_eq!(server.sql(port, "", "select 1"), "1", "a place is free again");
+}
+
+#[test]
+fn passwords_stay_bound_to_the_connection_with_the_servers_own_certificate() {
+    let Some(programs) = programs("TLS through the relay") else { return };
+    let authority = Authority::new(&place("postgres-tls-certs"));
+    let (own, other) = (authority.leaf(&["db.test", "127.0.0.1"]), authority.leaf(&["gate.test"]));
+    // The wheel is built without TLS.
+    for (version, server) in programs.servers.iter().filter(|(version, _)| *version == "debian") {
+        let server = Postgres::start(server, &format!("tls-{version}"), Some(&own));
+        let (same, port) = gate(&format!("postgres-tls-{version}"), server.address(), &certificate(&own));
+        let bound = "sslmode=require channel_binding=require";
+        assert_eq!(server.sql(port, bound, "select ssl from pg_stat_ssl where pid = pg_backend_pid()"), "t");
+        let session = same.journal().find(|record| record["event"] == "session").expect("a line");
+        assert_eq!(session["authentication"], "SCRAM-SHA-256-PLUS");
+        assert_ne!(session["tls"], "none");
+        let all = ["tls", "simple", "prepared", "pipeline", "copy", "cancel", "large", "notify"];
+        if psycopg(&programs, port, bound, &all).is_some() {
+            psycopg(&programs, port, &format!("{bound} sslnegotiation=direct"), &["tls", "simple", "cancel"]);
+            psycopg(&programs, port, "gssencmode=disable sslmode=disable", &["simple"]);
+        }
+        // The same server behind a certificate that is not its own: insisting on binding fails, and only that.
+        let keys = format!("{}tls = \"terminate\"\nupstream_tls = false\n", certificate(&other));
+        let (_gate, port) = gate(&format!("postgres-terminate-{version}"), server.address(), &keys);
+        let output = server.client("psql", port, bound, &["-c", "select 1"], PATIENCE);
+        assert!(!output.success, "bound to a certificate that the server does not have");
+        assert_eq!(server.sql(port, "sslmode=require channel_binding=disable", "select 1"), "1");
+        // A server that does not show the certificate is not the server.
+        let (gate, port) = gate(&format!("postgres-impostor-{version}"), server.address(), &certificate(&other));
+        let output = server.client("psql", port, "sslmode=require", &["-c", "select 1"], PATIENCE);
+        assert!(!output.success && output.stderr.contains("reference"), "{}", output.stderr);
+        let record = gate.journal().find(|record| record["reason"] == "upstream-connect").expect("a record");
+        assert!(record["detail"].as_str().is_some_and(|detail| detail.contains("`cert`")), "{record}");
+    }
+}
+
+#[test]
+fn tls_can_be_required_and_wishes_are_answered() {
+    let Some(programs) = programs("wishes for encryption") else { return };
+    let authority = Authority::new(&place("postgres-require-certs"));
+    let own = authority.leaf(&["db.test"]);
+    let server = Postgres::start(&programs.servers[0].1, "require", Some(&own));
+    let keys = format!("{}require_tls = true\n", certificate(&own));
+    let (gate, port) = gate("postgres-require", server.address(), &keys);
+    let output = server.client("psql", port, "sslmode=disable", &["-c", "select 1"], PATIENCE);
+    assert!(!output.success && output.stderr.contains("TLS is required"), "{}", output.stderr);
+    assert_eq!(server.sql(port, "sslmode=require", "select 1"), "1");
+
+    let ask = |bytes: &[u8]| {
+        let mut wire = TcpStream::connect(("127.0.0.1", port)).expect("the gate listens");
+        wire.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+        wire.write_all(bytes).expect("sent");
+        let mut answer = [0; 64];
+        wire.read(&mut answer).map_or(Vec::new(), |count| answer[..count].to_vec())
+    };
+    assert_eq!(ask(b"\0\0\0\x08\x04\xd2\x16\x30"), b"N", "no GSSAPI");
+    assert_eq!(ask(b"\0\0\0\x08\x04\xd2\x16\x2f"), b"S");
+    // A statement smuggled behind the wish must not be taken for one from inside (CVE-2021-23222).
+    assert_eq!(ask(b"\0\0\0\x08\x04\xd2\x16\x2fQ\0\0\0\x0dselect 1\0"), b"");
+    assert_eq!(ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"), b"");
+    assert_eq!(ask(b"\xff\xff\xff\xff\0\x03\0\0"), b"");
+    assert!(gate.metrics().refused("database-protocol") >= 3.0);
+    assert_eq!(server.sql(port, "sslmode=require", "select 1"), "1");
+}
+
+#[test]
+fn what_carries_everything_past_the_budgets_is_refused() {
+    let Some(programs) = programs("replication through the relay") else { return };
+    let server = Postgres::start(&programs.servers[0].1, "replication", None);
+    let (gate, port) = gate("postgres-replication", server.address(), "mode = \"enforce\"");
+    for value in ["true", "database"] {
+        let wanted = format!("replication={value}");
+        let output = server.client("psql", port, &wanted, &["-c", "IDENTIFY_SYSTEM"], PATIENCE);
+        assert!(!output.success && output.stderr.contains("reference"), "{}", output.stderr);
+        let direct = server.client("psql", server.address().port(), &wanted, &["-c", "IDENTIFY_SYSTEM"], PATIENCE);
+        assert!(direct.success, "the server itself would: {}", direct.stderr);
+    }
+    let record = gate.journal().find(|record| record["event"] == "refused").expect("a record");
+    assert_eq!(record["reason"], "statement-forbidden");
+    assert_eq!(server.sql(port, "", "select 1"), "1");
+}
+
+/// What passed a recorder, in both directions.
+#[derive(Clone, Default)]
+struct Recording(Arc<Mutex<[Vec<u8>; 2]>>);
+
+/// A plain relay of the test's own that writes down what passes.
+fn recorder(to: SocketAddr) -> (SocketAddr, Recording) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let recording = Recording::default();
+    let kept = recording.clone();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = TcpStream::connect(to).expect("what is recorded runs");
+            for (way, from, into) in [(0, &client, &server), (1, &server, &client)] {
+                let (mut from, mut into) = (from.try_clone().expect("a socket"), into.try_clone().expect("a socket"));
+                let kept = kept.clone();
+                std::thread::spawn(move || {
+                    let mut piece = [0; 16 * 1024];
+                    while let Ok(count @ 1..) = from.read(&mut piece) {
+                        kept.0.lock().expect("whole")[way].extend_from_slice(&piece[..count]);
+                        if into.write_all(&piece[..count]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = into.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    (address, recording)
+}
+
+#[test]
+fn not_a_byte_is_changed_on_the_way() {
+    let Some(programs) = programs("a byte-for-byte check of the relay") else { return };
+    let server = Postgres::start(&programs.servers[0].1, "bytes", None);
+    let (behind, inner) = recorder(server.address());
+    let (_gate, port) = gate("postgres-bytes", behind, "mode = \"enforce\"");
+    let (before, outer) = recorder(SocketAddr::from(([127, 0, 0, 1], port)));
+    let script = "begin; create temporary table t (a int, b text); insert into t select n, repeat('x', n) from generate_series(1, 2000) n;\
+                  prepare p as select * from t where a < $1; execute p(100); copy t to stdout; select * from t; commit; listen x; notify x";
+    server.sql(before.port(), "", script);
+    let made = server.client("pgbench", before.port(), "", &["-i", "-q"], PATIENCE);
+    assert!(made.success, "{}", made.stderr);
+    for mode in ["simple", "extended", "prepared"] {
+        let arguments = ["-n", "-M", mode, "-c", "1", "-t", "20"];
+        assert!(server.client("pgbench", before.port(), "", &arguments, PATIENCE).success);
+    }
+    psycopg(&programs, before.port(), "gssencmode=disable", &["pipeline", "copy", "binary"]);
+    let sums = |recording: &Recording| recording.0.lock().expect("whole").each_ref().map(Vec::len);
+    assert!(eventually(Duration::from_secs(5), || sums(&inner)[1] == sums(&outer)[1]));
+    // Wishes for encryption are answered by the gate and go no further; everything else does.
+    let wishes = |bytes: &[u8]| {
+        let wish = |code: u8| [0, 0, 0, 8, 4, 210, 22, code];
+        let is_wish = |part: &&[u8]| *part == wish(47) || *part == wish(48);
+        bytes.windows(8).filter(is_wish).count()
+    };
+    let (outer, inner) = (outer.0.lock().expect("whole"), inner.0.lock().expect("whole"));
+    assert!(inner[0].len() > 100_000 && inner[1].len() > 1_000_000, "{} {}", inner[0].len(), inner[1].len());
+    assert_eq!(outer[0].len(), inner[0].len() + 8 * wishes(&outer[0]), "towards the server");
+    assert_eq!(outer[1].len(), inner[1].len() + wishes(&outer[0]), "towards the application");
+    let without = |bytes: &[u8]| {
+        let mut kept = bytes.to_vec();
+        for code in [47, 48] {
+            let wish = [0, 0, 0, 8, 4, 210, 22, code];
+            while let Some(at) = kept.windows(8).position(|part| part == wish) {
+                kept.drain(at..at + 8);
+            }
+        }
+        kept
+    };
+    assert!(without(&outer[0]) == inner[0], "towards the server");
+}
+
+#[test]
+fn draining_lets_a_statement_finish_and_ends_who_rests() {
+    let Some(programs) = programs("draining sessions of a database") else { return };
+    let server = Postgres::start(&programs.servers[0].1, "drain", None);
+    let (mut gate, port) = gate("postgres-drain", server.address(), "");
+    std::thread::scope(|scope| {
+        let working = scope.spawn(|| server.sql(port, "", "select pg_sleep(2), 'through'"));
+        let resting = scope.spawn(|| {
+            // Between two statements when the gate goes: told, not reset.
+            let script = "select 1;\n\\! sleep 2\nselect 2;\n";
+            let file = gate_file(&server, script);
+            server.client("psql", port, "", &["-f", &file], PATIENCE)
+        });
+        std::thread::sleep(Duration::from_millis(800));
+        gate.signal(Signal::TERM);
+        assert!(working.join().expect("no panic").contains("through"));
+        let resting = resting.join().expect("no panic");
+        assert!(!resting.success && resting.stderr.contains("draining"), "{}", resting.stderr);
+    });
+    assert!(gate.wait(Duration::from_secs(10)).is_some_and(|status| status.success()));
+}
+
+fn gate_file(server: &Postgres, text: &str) -> String {
+    let path = place(&format!("postgres-script-{}", server.address().port())).join("script.sql");
+    std::fs::write(&path, text).expect("a script");
+    path.to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_server_that_dies_in_the_middle_costs_its_sessions_and_nothing_else() {
+    let Some(programs) = programs("a server that dies") else { return };
+    let (first, second) = (Path::new(&programs.servers[0].1), Path::new(&programs.servers[0].1));
+    let lives = Postgres::start(first, "lives", None);
+    let dies = Postgres::start(second, "dies", None);
+    let (gate_one, port) = gate("postgres-lives", lives.address(), "");
+    let (gate_two, doomed) = gate("postgres-dies", dies.address(), "connect_timeout = \"500ms\"");
+    let output = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| lives.client("psql", doomed, "", &["-c", "select pg_sleep(20)"], PATIENCE));
+        std::thread::sleep(Duration::from_millis(1000));
+        drop(dies);
+        reading.join().expect("no panic")
+    });
+    assert!(!output.success, "its server is gone");
+    let refused = lives.client("psql", doomed, "", &["-c", "select 1"], PATIENCE);
+    assert!(!refused.success && refused.stderr.contains("reference"), "{}", refused.stderr);
+    assert!(eventually(Duration::from_secs(5), || {
+        gate_two.metrics().sum("portcullis_database_sessions_open", &[]) == 0.0
+    }));
+    assert_eq!(lives.sql(port, "", "select 1"), "1");
+    drop(gate_one);
+}
+
+#[test]
+fn a_statement_is_joined_to_the_request_that_it_is_for() {
+    let Some(programs) = programs("statements joined to requests") else { return };
+    let server = Postgres::start(&programs.servers[0].1, "joined", None);
+    let (gate, port) = gate("postgres-joined", server.address(), "");
+    server.sql(port, "", "select 1 /*request_id='028T5CY4TQKFF',route='%2Fdonate'*/");
+    let record = gate.journal().find(|record| record["request"] == "028T5CY4TQKFF").expect("a record");
+    assert_eq!((&record["event"], &record["rows"]), (&"statement".into(), &1.into()));
+    server.sql(port, "application_name='web 1ABCDEFGHJKMN'", "select 2");
+    assert!(gate.journal().find(|record| record["request"] == "1ABCDEFGHJKMN").is_some());
+}
