@@ -37,6 +37,18 @@ impl Distinct {
         }
     }
 
+    /// Whether adding it would change nothing: for few values, whether it is there.
+    #[must_use]
+    pub fn knows(&self, hash: u64) -> bool {
+        match &self.many {
+            None => self.few.binary_search(&hash).is_ok(),
+            Some(registers) => {
+                let (index, rank) = register(hash);
+                registers.get(index).is_some_and(|register| *register >= rank)
+            }
+        }
+    }
+
     /// Adds all that another one has.
     pub fn merge(&mut self, other: &Self) {
         match &other.many {
@@ -91,9 +103,14 @@ impl Distinct {
     }
 }
 
-fn raise(registers: &mut [u8; REGISTERS], hash: u64) -> bool {
+/// Which register a hash is for, and what it raises it to.
+fn register(hash: u64) -> (usize, u8) {
     let index = usize::try_from(hash >> (64 - BITS)).unwrap_or_default();
-    let rank = u8::try_from((hash << BITS | 1 << (BITS - 1)).leading_zeros() + 1).unwrap_or(u8::MAX);
+    (index, u8::try_from((hash << BITS | 1 << (BITS - 1)).leading_zeros() + 1).unwrap_or(u8::MAX))
+}
+
+fn raise(registers: &mut [u8; REGISTERS], hash: u64) -> bool {
+    let (index, rank) = register(hash);
     match registers.get_mut(index) {
         Some(register) if *register < rank => {
             *register = rank;

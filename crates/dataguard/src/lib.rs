@@ -10,6 +10,9 @@ pub mod canary;
 pub mod decode;
 pub mod detect;
 pub mod distinct;
+pub mod ledger;
+pub mod sequence;
+pub mod tally;
 
 pub use canary::Canaries;
 pub use decode::{Reader, Sink, Unread};

@@ -144,6 +144,12 @@ pub struct Found<'a> {
     pub name: &'a str,
 }
 
+/// The names that a [`Found`] may have, but for those of fields.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    let faults = secret::FAULTS.iter().map(|fault| fault.name);
+    secret::SECRETS.iter().map(|secret| secret.name).chain(faults)
+}
+
 /// What a scanner tells as it reads.
 pub trait Findings {
     /// A value.

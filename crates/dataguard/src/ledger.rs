@@ -1,0 +1,379 @@
+//! What left, to whom: different records over a minute, an hour and a day, for each principal on each route.
+//!
+//! It never keeps a value nor a name: keys and records are keyed hashes. It never forgets within a window what it has room
+//! for; where it has none, the oldest go first and are counted as displaced.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use portcullis_types::{Mode, Tick};
+
+use crate::distinct::Distinct;
+
+/// Whom a budget is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Who {
+    /// Whoever holds one session of the platform; where there is none, one address.
+    Session,
+    /// The account that the platform names, or an API key; where there is none, one session.
+    Account,
+    /// All that look alike on the wire: TLS, HTTP/2 and the order of header fields together.
+    Cluster,
+    /// One subscriber's network: /24 or /56.
+    Prefix,
+    /// Everybody together.
+    Platform,
+}
+
+impl Who {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Session, Self::Account, Self::Cluster, Self::Prefix, Self::Platform];
+
+    /// The name in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Account => "account",
+            Self::Cluster => "cluster",
+            Self::Prefix => "prefix",
+            Self::Platform => "platform",
+        }
+    }
+}
+
+/// Over what time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Span {
+    /// Sixty seconds.
+    Minute,
+    /// Sixty minutes.
+    Hour,
+    /// Twenty-four hours.
+    Day,
+}
+
+impl Span {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
+
+    /// The name in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
+
+    const fn nanos(self) -> u64 {
+        1_000_000_000
+            * match self {
+                Self::Minute => 60,
+                Self::Hour => 3600,
+                Self::Day => 86_400,
+            }
+    }
+}
+
+/// How many different records may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// To whom.
+    pub who: Who,
+    /// Over what time.
+    pub span: Span,
+    /// So many at most.
+    pub records: u64,
+    /// Whether it acts or only counts.
+    pub mode: Mode,
+}
+
+/// Entries of the ledger: principals times budgets.
+pub const ENTRIES: usize = 65_536;
+/// What they may hold in memory, about.
+pub const BYTES: usize = 48 << 20;
+
+/// A window is made of so many parts; one more than that is looked at, so that it is never shorter than its span.
+const PARTS: usize = 4;
+
+/// What left, to whom.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    entries: BTreeMap<u64, Window>,
+    held: usize,
+    displaced: u64,
+}
+
+/// What came of noting a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noted {
+    /// So many different ones are within the window now, it among them.
+    Within(u64),
+    /// It is one more than the budget has: this was not noted.
+    Beyond(u64),
+}
+
+impl Ledger {
+    /// Notes that a record is about to leave, unless it is more than `most`. `key` stands for principal, route, kind and span.
+    pub fn note(&mut self, key: u64, record: u64, span: Span, most: Option<u64>, now: Tick) -> Noted {
+        if self.entries.len() >= ENTRIES || self.held > BYTES {
+            self.make_room();
+        }
+        let fresh = !self.entries.contains_key(&key);
+        let window = self.entries.entry(key).or_default();
+        let before = if fresh { 0 } else { window.held() };
+        window.turn(span, now);
+        let noted = window.note(record, most, now);
+        let after = window.held();
+        self.held = (self.held + after).saturating_sub(before);
+        noted
+    }
+
+    /// How many different records are within a window.
+    #[must_use]
+    pub fn count(&self, key: u64, span: Span, now: Tick) -> u64 {
+        let Some(window) = self.entries.get(&key) else { return 0 };
+        let mut window = window.clone();
+        window.turn(span, now);
+        window.all.count()
+    }
+
+    /// Entries, and those that had to go before their time.
+    #[must_use]
+    pub fn size(&self) -> (usize, u64) {
+        (self.entries.len(), self.displaced)
+    }
+
+    /// Lets the eighth go that has been quiet longest.
+    fn make_room(&mut self) {
+        let mut quiet: Vec<Tick> = self.entries.values().map(|window| window.last).collect();
+        let eighth = quiet.len() / 8;
+        let (_, bound, _) = quiet.select_nth_unstable(eighth);
+        let bound = *bound;
+        let before = self.entries.len();
+        self.entries.retain(|_, window| window.last > bound);
+        self.displaced += (before - self.entries.len()) as u64;
+        self.held = self.entries.values().map(Window::held).sum();
+    }
+}
+
+/// Records of one principal over one span.
+#[derive(Debug, Clone, Default)]
+struct Window {
+    parts: [Distinct; PARTS + 1],
+    all: Distinct,
+    /// The number of the part that is under way, counted from the beginning of time.
+    number: u64,
+    last: Tick,
+}
+
+impl Window {
+    /// Lets go of the parts that are over.
+    fn turn(&mut self, span: Span, now: Tick) {
+        let number = now.0 / (span.nanos() / PARTS as u64);
+        let passed = number.saturating_sub(self.number);
+        if passed == 0 {
+            return;
+        }
+        let gone = usize::try_from(passed).unwrap_or(usize::MAX).min(self.parts.len());
+        let mut changed = false;
+        for back in 0..gone {
+            let at = usize::try_from(number.wrapping_sub(back as u64) % self.parts.len() as u64).unwrap_or_default();
+            if let Some(part) = self.parts.get_mut(at) {
+                changed |= !part.is_empty();
+                part.clear();
+            }
+        }
+        self.number = number;
+        if changed {
+            self.all.clear();
+            let Self { parts, all, .. } = self;
+            parts.iter().for_each(|part| all.merge(part));
+        }
+    }
+
+    fn note(&mut self, record: u64, most: Option<u64>, now: Tick) -> Noted {
+        self.last = now;
+        let count = self.all.count();
+        if let Some(most) = most
+            && count >= most
+            && !self.all.knows(record)
+        {
+            return Noted::Beyond(count);
+        }
+        self.all.add(record);
+        let at = usize::try_from(self.number % self.parts.len() as u64).unwrap_or_default();
+        if let Some(part) = self.parts.get_mut(at) {
+            part.add(record);
+        }
+        Noted::Within(self.all.count())
+    }
+
+    fn held(&self) -> usize {
+        size_of::<Self>() + self.all.held() + self.parts.iter().map(Distinct::held).sum::<usize>()
+    }
+}
+
+/// What ordinary principals take in an hour, for one route: from it a budget is proposed.
+#[derive(Debug, Clone, Default)]
+pub struct Learned {
+    /// Principals' hours by the most records that they had in them: 1, 2, 3 to 4, 5 to 8, …
+    hours: [u32; 24],
+    most: u64,
+    /// Hours under way: principal to hour and records.
+    open: BTreeMap<u64, (u64, Distinct)>,
+    /// Since when.
+    since: Option<Tick>,
+}
+
+/// Principals of one route whose hour is under way.
+const OPEN: usize = 4096;
+/// Hours of principals that a proposal needs.
+pub const ENOUGH: u32 = 200;
+
+/// A budget that would have stopped nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proposal {
+    /// Records an hour.
+    pub records: u64,
+    /// What 999 of 1,000 hours of a principal stayed within.
+    pub usual: u64,
+    /// The most that one had.
+    pub most: u64,
+    /// Hours of principals that were looked at.
+    pub hours: u32,
+    /// How long was learned.
+    pub span: Duration,
+}
+
+impl Learned {
+    /// A record left, while nothing out of the ordinary was going on.
+    pub fn note(&mut self, principal: u64, record: u64, now: Tick) {
+        self.since.get_or_insert(now);
+        let hour = now.0 / Span::Hour.nanos();
+        if self.open.len() >= OPEN && !self.open.contains_key(&principal) {
+            self.close(hour);
+            if self.open.len() >= OPEN {
+                return;
+            }
+        }
+        let (begun, records) = self.open.entry(principal).or_default();
+        let over = (*begun != hour && !records.is_empty()).then(|| records.count());
+        if over.is_some() {
+            records.clear();
+        }
+        *begun = hour;
+        records.add(record);
+        if let Some(count) = over {
+            self.hour(count);
+        }
+    }
+
+    /// Takes in all hours that are over.
+    pub fn close(&mut self, hour: u64) {
+        let over: Vec<u64> =
+            self.open.values().filter(|(begun, _)| *begun < hour).map(|(_, records)| records.count()).collect();
+        self.open.retain(|_, (begun, _)| *begun >= hour);
+        over.into_iter().for_each(|count| self.hour(count));
+    }
+
+    fn hour(&mut self, count: u64) {
+        let bucket = usize::try_from(count.max(1).next_power_of_two().trailing_zeros()).unwrap_or_default();
+        if let Some(hours) = self.hours.get_mut(bucket) {
+            *hours = hours.saturating_add(1);
+        }
+        self.most = self.most.max(count);
+    }
+
+    /// What is proposed, once there is enough to go by: twice what 999 of 1,000 stayed within.
+    #[must_use]
+    pub fn proposal(&mut self, now: Tick) -> Option<Proposal> {
+        self.close(now.0 / Span::Hour.nanos());
+        let hours: u32 = self.hours.iter().fold(0, |sum, count| sum.saturating_add(*count));
+        if hours < ENOUGH {
+            return None;
+        }
+        let beyond = hours / 1000;
+        let (mut left, mut usual) = (hours, 1);
+        for (bucket, count) in self.hours.iter().enumerate() {
+            left -= count;
+            usual = 1 << bucket;
+            if left <= beyond {
+                break;
+            }
+        }
+        let usual = usual.min(self.most);
+        let span = now.since(self.since.unwrap_or(now));
+        Some(Proposal { records: (usual * 2).max(10), usual, most: self.most, hours, span })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn the_budget_is_what_leaves_at_most_and_comes_back_with_time() {
+        let mut ledger = Ledger::default();
+        let mut note =
+            |record: u64, second: u64| ledger.note(7, record << 40, Span::Minute, Some(3), Tick(second * SECOND));
+        assert_eq!(note(1, 1000), Noted::Within(1));
+        assert_eq!(note(2, 1000), Noted::Within(2));
+        assert_eq!(note(2, 1001), Noted::Within(2));
+        assert_eq!(note(3, 1002), Noted::Within(3));
+        assert_eq!(note(4, 1003), Noted::Beyond(3));
+        assert_eq!(note(1, 1004), Noted::Within(3), "what was seen already costs nothing");
+        assert_eq!(note(4, 1059), Noted::Beyond(3), "a window is no shorter than its span");
+        assert_eq!(note(4, 1080), Noted::Within(1), "and not much longer");
+        assert_eq!(ledger.count(7, Span::Minute, Tick(2000 * SECOND)), 0);
+    }
+
+    #[test]
+    fn within_any_minute_no_more_than_the_budget_leaves() {
+        let mut ledger = Ledger::default();
+        let mut left: Vec<u64> = Vec::new();
+        for second in 0..600 {
+            let record = (second + 1u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            if let Noted::Within(_) = ledger.note(1, record, Span::Minute, Some(10), Tick(second * SECOND)) {
+                left.push(second);
+            }
+        }
+        assert!(left.len() >= 70, "{}", left.len());
+        assert!(left.windows(11).all(|window| window[10] - window[0] >= 60), "{left:?}");
+    }
+
+    #[test]
+    fn it_holds_what_it_may_and_says_what_went() {
+        let mut ledger = Ledger::default();
+        for key in 0..ENTRIES as u64 + 10 {
+            ledger.note(key, key, Span::Day, None, Tick(key));
+        }
+        let (entries, displaced) = ledger.size();
+        assert!(entries <= ENTRIES && displaced > 0, "{entries} {displaced}");
+        assert_eq!(ledger.count(ENTRIES as u64 + 9, Span::Day, Tick(0)), 1, "the last one is there");
+    }
+
+    #[test]
+    fn what_is_proposed_is_above_what_was_usual() {
+        let mut learned = Learned::default();
+        let hour = Span::Hour.nanos();
+        for principal in 0..500u64 {
+            for record in 0..=principal % 12 {
+                learned.note(
+                    principal,
+                    ((principal << 32) | (record + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                    Tick(hour),
+                );
+            }
+        }
+        assert_eq!(learned.proposal(Tick(hour)), None, "the hour is not over");
+        let proposal = learned.proposal(Tick(3 * hour)).expect("enough");
+        assert_eq!((proposal.hours, proposal.most, proposal.usual, proposal.records), (500, 12, 12, 24));
+    }
+}
