@@ -40,6 +40,9 @@ Examples:
   portcullis tune --since 24h             What to leave out, tried on the record
   portcullis waf report                   What observed rules would have refused
   portcullis waf promote public/search/** Let them refuse there
+  portcullis canary new --count 20 --domain post.example.org
+                                          Members that do not exist, to be planted
+  portcullis data report                  What left, and which budgets to set
   portcullis explain 5Z7Q0C2M4N8KT        Why this request was refused
   portcullis explain r-81                 What a rule is, and why it came
   portcullis explain ambiguous-framing    What a reason means
@@ -123,6 +126,10 @@ pub(crate) enum Verb {
     Tune(Records),
     /// Report what inspection would have refused, and take routes from observing to refusing and back.
     Waf(Waf),
+    /// Make members, ids and keys that do not exist, list, try or retire them: an alarm rings where one is seen.
+    Canary(Canary),
+    /// Say what left through the running gate, and which budgets it proposes; or approve one.
+    Data(Data),
     /// Say why a request was refused, from its reference; what a rule is; or what a reason means.
     Explain(Explain),
     /// Run a gate, three sample platforms and their visitors on loopback.
@@ -403,6 +410,122 @@ pub(crate) struct Records {
 pub(crate) struct Waf {
     #[command(subcommand)]
     pub(crate) ask: AskWaf,
+}
+
+/// What is asked of `canary`.
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Canary {
+    #[command(subcommand)]
+    pub(crate) ask: AskCanary,
+}
+
+/// Verbs of `canary`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AskCanary {
+    /// Make canaries and print what is to be planted, as CSV.
+    ///
+    /// The key and the registry are made where the configuration does not name them yet. The registry holds no value.
+    New(NewCanary),
+    /// List what was planted, and where it may be seen.
+    List(ListCanaries),
+    /// Try whether each is recognised, in each way that it may be written.
+    Test(ConfigFile),
+    /// Look no more for some.
+    Retire(RetireCanaries),
+}
+
+/// Canaries to be made.
+#[derive(Debug, Args)]
+pub(crate) struct NewCanary {
+    /// What they are.
+    #[arg(long, value_enum, value_name = "KIND", default_value = "member")]
+    pub(crate) kind: CanaryKind,
+    /// How many.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) count: u32,
+    /// A domain of your own for the mail of members.
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) domain: Option<String>,
+    /// What keys begin with.
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) prefix: Option<String>,
+    /// Where they may be seen without an alarm: `members:/staff/**` for pages, `pg:backup` for a role of a database.
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) home: Vec<String>,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+}
+
+/// What a canary is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum CanaryKind {
+    /// A member, to be planted among members.
+    Member,
+    /// A UUID, to be planted in pages and tables.
+    Id,
+    /// A key, to be planted where keys should not be.
+    Key,
+}
+
+/// Canaries to be listed.
+#[derive(Debug, Args)]
+pub(crate) struct ListCanaries {
+    /// Print their values, to be planted.
+    #[arg(long)]
+    pub(crate) values: bool,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+}
+
+/// Canaries to be retired.
+#[derive(Debug, Args)]
+pub(crate) struct RetireCanaries {
+    /// Which ones: `c-7`.
+    #[arg(value_name = "CANARY", required = true)]
+    pub(crate) ids: Vec<String>,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+}
+
+/// What is asked of `data`.
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Data {
+    #[command(subcommand)]
+    pub(crate) ask: AskData,
+}
+
+/// Verbs of `data`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AskData {
+    /// Say what left, what was not looked at, which canaries were seen, and which budgets are proposed.
+    Report(Gate),
+    /// Put a budget in force on a route: the one that the gate proposes, or a number of your own.
+    ///
+    /// It changes the configuration file, checks it as `check` does, puts it in force in the gate that runs, and writes down in
+    /// the decision log who did it and when.
+    Approve(Approve),
+}
+
+/// A budget to be approved.
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    /// The route, as the configuration writes its path: `members/list/**`.
+    #[arg(value_name = "PLATFORM/ROUTE")]
+    pub(crate) place: String,
+    /// Records an hour for each session (for each /24 or /56 where the platform has no session cookie).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) records: Option<u64>,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// Say what would change, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// Verbs of `waf`.

@@ -3,7 +3,9 @@
 //! It decides nothing about traffic; that is the engine's and the proxy's. Answers go to stdout, talk to stderr.
 
 mod args;
+mod canary;
 mod configuration;
+mod data;
 mod demo;
 mod diagnose;
 mod inspect;
@@ -63,6 +65,8 @@ fn main() -> ExitCode {
         Verb::Inspect(flags) => inspect::run(&flags),
         Verb::Tune(flags) => waf::tune(&flags),
         Verb::Waf(flags) => waf::run(&flags.ask),
+        Verb::Canary(flags) => canary::run(&flags.ask),
+        Verb::Data(flags) => data::run(&flags.ask),
         Verb::Explain(flags) => verbs::explain(&flags),
         Verb::Demo(flags) => flags.distinct().map_or_else(|error| error.exit(), |()| demo::run(&flags)),
         Verb::Version => verbs::version(),

@@ -4,7 +4,7 @@
 
 mod show;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use portcullis_engine::{Posture, Status};
 use portcullis_proxy::control::{self, Answer};
@@ -101,10 +101,19 @@ fn neither(name: &str, platforms: &[String]) -> Failure {
 }
 
 /// How the gate stands: everything that it says, and of that what the brain says.
+/// All that the running gate says of itself.
+pub(crate) fn whole(gate: &Gate) -> Result<Value, Failure> {
+    ask_status(&socket(gate)?)
+}
+
+/// The same, from a control socket.
+pub(crate) fn ask_status(socket: &Path) -> Result<Value, Failure> {
+    let answer = control::ask(socket, "status").map_err(|error| unanswered(socket, &error))?;
+    Ok(accepted(answer)?.status.unwrap_or_default())
+}
+
 fn stand(gate: &Gate) -> Result<(Value, Status), Failure> {
-    let socket = socket(gate)?;
-    let answer = control::ask(&socket, "status").map_err(|error| unanswered(&socket, &error))?;
-    let whole = accepted(answer)?.status.unwrap_or_default();
+    let whole = whole(gate)?;
     let defence = whole.get("defence").cloned().unwrap_or_default();
     let defence = serde_json::from_value(defence).map_err(|_| {
         Failure::because("the gate that runs is of another version: it does not say how its defence stands")

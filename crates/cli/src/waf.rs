@@ -3,7 +3,7 @@
 //!
 //! Everything that is said about a record was tried on the rules as they are configured, or is said not to have been.
 
-mod promote;
+pub(crate) mod promote;
 mod recorded;
 mod report;
 mod trial;

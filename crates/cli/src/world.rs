@@ -71,6 +71,10 @@ impl World for Machine {
         })
     }
 
+    fn canaries(&self, registry: &[u8], key: &[u8]) -> Result<(), String> {
+        portcullis_proxy::guard::canaries(registry, key).map(drop)
+    }
+
     fn cores(&self) -> usize {
         std::thread::available_parallelism().map_or(1, usize::from)
     }

@@ -31,6 +31,7 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
     check.coverage(root, &listeners, &certificates);
     let waf = check.waf(root);
     let databases = check.databases(root, &listeners, &admin);
+    let data = check.data(root);
     Policy {
         server: check.server(root.table("server")),
         admin,
@@ -40,9 +41,10 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
         defence: check.defence(root.table("defence")),
         lists: check.lists(root),
         vouched: check.vouched(root),
-        platforms: check.platforms(root, &listeners, &waf.inspection),
+        platforms: check.platforms(root, &listeners, &waf.inspection, &data.leaving),
         databases,
         waf,
+        data,
         certificates,
         listeners,
     }

@@ -9,6 +9,7 @@ use portcullis_types::Prefix;
 use toml::de::DeValue;
 
 use crate::inspection::Exclusion;
+use crate::leaving::record_part;
 use crate::path::normal_path;
 use crate::policy::PathPattern;
 use crate::problem::{Problems, either, nearest};
@@ -54,6 +55,8 @@ pub(crate) enum Kind {
     Route,
     /// Rules or a family, perhaps of one variable only.
     Exclusion,
+    /// A kind of personal data, or a field by its name.
+    RecordPart,
     List(&'static Kind),
 }
 
@@ -192,6 +195,10 @@ impl Kind {
             Self::UrlPath => url_path(text).map(|()| Value::Text(text.to_owned())),
             Self::Route => route(text).map(Value::Route),
             Self::Exclusion => exclusion(text),
+            Self::RecordPart => match record_part(text) {
+                Ok(()) => Ok(Value::Text(text.to_owned())),
+                Err(why) => fault("bad-record", why, Some("write \"email\" or \"field:member_id\"".to_owned())),
+            },
         }
     }
 
@@ -244,6 +251,7 @@ impl Kind {
             Self::UrlPath => "the path of a URL".into(),
             Self::Route => "the path of a URL, perhaps with `/**` at its end".into(),
             Self::Exclusion => "rules or a family, perhaps with a variable".into(),
+            Self::RecordPart => "a kind of personal data, or `field:` and a name".into(),
             Self::List(kind) => format!("a list; each entry {}", kind.describe()),
         }
     }

@@ -11,6 +11,7 @@ mod database;
 mod draft;
 mod inspection;
 mod kind;
+mod leaving;
 mod path;
 mod platform;
 pub mod policy;
@@ -26,6 +27,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 pub use inspection::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, RuleFault, RuleFiles, Sensitivity, Waf};
+pub use leaving::{CanaryFiles, Data, Leaving, LeavingAction};
 pub use path::normal_path;
 pub use policy::Policy;
 pub use problem::{Problem, Severity};
@@ -65,6 +67,12 @@ pub trait World {
     /// # Errors
     /// What is wrong with it.
     fn exclusion(&self, exclusion: &Exclusion) -> Result<(), RuleFault>;
+
+    /// Whether a registry of canaries and its key are what they should be.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    fn canaries(&self, registry: &[u8], key: &[u8]) -> Result<(), String>;
 
     /// How many cores the process may use.
     fn cores(&self) -> usize;

@@ -11,20 +11,29 @@ use crate::check::{Check, Claims, mode};
 use crate::draft::Draft;
 use crate::inspection::Inspection;
 use crate::kind::{Url, Value};
+use crate::leaving::Leaving;
 use crate::policy::{
     ChallengeMode, Concurrency, HealthCheck, Listener, PathPattern, Platform, Rate, Route, Transport, Upstream,
     UpstreamTls,
 };
 
 impl Check<'_> {
-    pub(crate) fn platforms(&mut self, root: &Draft, listeners: &[Listener], outer: &Inspection) -> Vec<Platform> {
+    pub(crate) fn platforms(
+        &mut self,
+        root: &Draft,
+        listeners: &[Listener],
+        outer: &Inspection,
+        most: &Leaving,
+    ) -> Vec<Platform> {
         let (mut names, mut hosts, mut platforms) = (Claims::new(), Claims::new(), Vec::new());
         let body_bytes = root.table("limits").number("body_bytes").unwrap_or(Limits::DEFAULT.body_bytes);
         for draft in root.tables("platform") {
             self.name(draft, "platform", &mut names);
             let transport = transport(draft.table("transport"));
             let inspection = self.inspection(draft.table("waf"), outer);
-            let routes = self.routes(draft, body_bytes, &transport, &inspection);
+            let leaving = self.leaving(root, draft.table("data"), most);
+            let mut routes = self.routes(draft, body_bytes, &transport, &inspection);
+            self.leaving_of_routes(root, draft, &leaving, &mut routes);
             platforms.push(Platform {
                 name: draft.string("name"),
                 hosts: self.hosts(draft, &mut hosts),
@@ -37,7 +46,9 @@ impl Check<'_> {
                 session_cookie: draft.text("session_cookie").map(str::to_owned),
                 api_key_header: draft.text("api_key_header").map(str::to_owned),
                 outcome_header: draft.string("outcome_header"),
+                account_header: draft.text("account_header").map(str::to_owned),
                 inspection,
+                leaving,
             });
         }
         if platforms.is_empty() && (root.tables("database").is_empty() || !listeners.is_empty()) {
@@ -179,6 +190,8 @@ impl Check<'_> {
                     .unwrap_or_default(),
                 rates: self.rates(platform, draft),
                 inspection: self.inspection(draft.table("waf"), inspection),
+                leaving: Leaving::default(),
+                budgets: Vec::new(),
             });
         }
         let everything = PathPattern::Below(String::new());
@@ -193,8 +206,23 @@ impl Check<'_> {
             challenge: ChallengeMode::Auto,
             rates: Vec::new(),
             inspection: inspection.clone(),
+            leaving: Leaving::default(),
+            budgets: Vec::new(),
         }));
         routes
+    }
+
+    /// What may leave by each route: as it says itself, or as its platform does.
+    fn leaving_of_routes(&mut self, root: &Draft, platform: &Draft, outer: &Leaving, routes: &mut [Route]) {
+        routes.iter_mut().for_each(|route| route.leaving.clone_from(outer));
+        for draft in platform.tables("route") {
+            let Some(Value::Route(path)) = draft.value("path") else { continue };
+            let leaving = self.leaving(root, draft.table("data"), outer);
+            let budgets = self.budgets(platform, draft);
+            if let Some(route) = routes.iter_mut().find(|route| route.path == *path) {
+                (route.leaving, route.budgets) = (leaving, budgets);
+            }
+        }
     }
 
     fn rates(&mut self, platform: &Draft, route: &Draft) -> Vec<Rate> {

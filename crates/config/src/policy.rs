@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use portcullis_types::{Budget, Span, Who};
 use portcullis_types::{Limits, Prefix, RouteClass};
 pub use portcullis_types::{ListAction, Mode, RateKey};
 
 use crate::inspection::{Beyond, Inspection, Waf};
+use crate::leaving::{Data, Leaving};
 
 /// One immutable snapshot of everything that the operator declared. A reload replaces it whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +33,8 @@ pub struct Policy {
     pub defence: Defence,
     /// What messages are inspected for.
     pub waf: Waf,
+    /// What may leave.
+    pub data: Data,
     /// Addresses that are let through or refused before anything else.
     pub lists: Vec<AddressList>,
     /// Those whom the organisation vouches for.
@@ -263,8 +267,12 @@ pub struct Platform {
     pub api_key_header: Option<String>,
     /// Which response header says what a login or a payment came to; lower case.
     pub outcome_header: String,
+    /// Which response header says whose an answer is; lower case.
+    pub account_header: Option<String>,
     /// What messages are inspected for, where a route does not say otherwise.
     pub inspection: Inspection,
+    /// What may leave, where a route does not say otherwise.
+    pub leaving: Leaving,
 }
 
 /// One upstream server.
@@ -421,6 +429,10 @@ pub struct Route {
     pub rates: Vec<Rate>,
     /// What messages are inspected for here.
     pub inspection: Inspection,
+    /// What may leave here.
+    pub leaving: Leaving,
+    /// How many records may, to whom.
+    pub budgets: Vec<Budget>,
 }
 
 /// When a navigation must pass a challenge.

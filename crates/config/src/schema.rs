@@ -7,7 +7,6 @@ use std::sync::LazyLock;
 
 use portcullis_types::{Limits, RateKey, RouteClass, Unit};
 
-use crate::inspection;
 use crate::kind::Case::{Kept, Lower, Upper};
 use crate::kind::Kind::{
     self, Choice, Count, Digest, File, Flag, Host, List, Name, Network, Quantity, Rate, Route, Server, ServerName,
@@ -15,6 +14,7 @@ use crate::kind::Kind::{
 };
 use crate::policy::ChallengeMode;
 use crate::units::Dimension::{Duration, Percent, Size, Throughput};
+use crate::{inspection, leaving};
 
 /// A table of the configuration.
 pub(crate) struct Section {
@@ -98,7 +98,7 @@ macro_rules! section {
 
 section! {
     /// Everything lies in one file. Quantities are strings with a unit; paths are relative to the file's directory.
-    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE WAF LIST VOUCHED PLATFORM DATABASE] {}
+    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE WAF DATA LIST VOUCHED PLATFORM DATABASE] {}
 }
 
 section! {
@@ -241,7 +241,7 @@ section! {
 
 section! {
     /// An organisation's web platform. There is at least one, unless only databases are guarded.
-    PLATFORM = "platform", many: true, holds: [TRANSPORT HEALTH CONCURRENCY PLATFORM_WAF ROUTE] {
+    PLATFORM = "platform", many: true, holds: [TRANSPORT HEALTH CONCURRENCY PLATFORM_WAF PLATFORM_DATA ROUTE] {
         /// Unique; in records and metrics.
         name: Name, Must, "\"public\"";
         /// Hosts that visitors ask for, each on one platform only. `*.example.org` is everything below
@@ -255,6 +255,9 @@ section! {
         session_cookie: Token(Kept), Or("no rate by session"), "\"session\"";
         /// The header that carries an API key, for rates with `key = "api-key"`.
         api_key_header: Token(Lower), Or("no rate by API key"), "\"x-api-key\"";
+        /// The response header in which the platform says whose an answer is: an account's number or name, for budgets with
+        /// `who = "account"`. It never leaves the gate, and only a hash of it is kept.
+        account_header: Token(Lower), Or("no budget by account, but for API keys"), "\"x-account\"";
         /// The response header in which the platform may say what a login or a payment came to: `done`, `failed` or
         /// `code-sent`. It never leaves the gate. Without it the status speaks: 401, 402, 403 and 422 are failures.
         outcome_header: Token(Lower), is("x-portcullis-outcome"), "\"x-outcome\"";
@@ -317,7 +320,7 @@ section! {
 section! {
     /// A set of paths with one purpose. The longest path that matches wins. Where no route is `/**`, one of class
     /// `page` is added.
-    ROUTE = "platform.route", many: true, holds: [RATE ROUTE_WAF] {
+    ROUTE = "platform.route", many: true, holds: [RATE BUDGET ROUTE_WAF ROUTE_DATA] {
         /// `/donate` is that path alone, `/donate/**` that path and everything below it. Paths are compared
         /// without regard to their spelling: escapes, dot segments and repeated slashes make no difference.
         path: Route, Must, "\"/donate/**\"";
@@ -401,6 +404,46 @@ section! {
         sample: Count(0, 1_000_000_000), is("0"), "1000";
     }
 }
+
+section! {
+    /// How many different members' records may leave by the route above, as `record` in `[data]` tells them.
+    BUDGET = "platform.route.budget", many: true, holds: [] {
+        /// To whom: the holder of one session (one address where there is none), one account, all that look alike on the
+        /// wire, one /24 or /56, everybody together.
+        who: Choice(&leaving::WHO), Must, "\"session\"";
+        /// Over what time; never less, and at most a quarter more.
+        over: Choice(&leaving::SPANS), Must, "\"hour\"";
+        /// So many at most. `portcullis data` proposes a number from what was usual.
+        records: Count(1, 100_000_000), Must, "200";
+        /// `observe` counts and records what would have happened, and does nothing else.
+        mode: Choice(MODES), is("enforce"), "\"observe\"";
+    }
+}
+
+/// What may leave; `leaving.rs` has the keys, because three tables share them.
+pub(crate) static DATA: Section = Section {
+    path: "data",
+    many: false,
+    doc: "What may leave: personal data, secrets and canaries in what the platforms answer, read as it passes.",
+    keys: LazyLock::new(leaving::keys),
+    sections: &[],
+};
+
+pub(crate) static PLATFORM_DATA: Section = Section {
+    path: "platform.data",
+    many: false,
+    doc: "What is different for the platform above.",
+    keys: LazyLock::new(leaving::platform_keys),
+    sections: &[],
+};
+
+pub(crate) static ROUTE_DATA: Section = Section {
+    path: "platform.route.data",
+    many: false,
+    doc: "What is different for the route above.",
+    keys: LazyLock::new(leaving::route_keys),
+    sections: &[],
+};
 
 /// What messages are inspected for; `inspection.rs` has the keys, because three tables share them.
 pub(crate) static WAF: Section = Section {

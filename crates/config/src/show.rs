@@ -11,6 +11,7 @@ use portcullis_types::{Limits, Prefix};
 
 use crate::inspection::{Beyond, Inspection, shown};
 use crate::kind::{Url, Value};
+use crate::leaving::{self, Leaving};
 use crate::platform::per_second;
 use crate::policy::{
     Certificate, Database, DatabaseTls, ForwardedHeader, Listener, Platform, Policy, Route, TlsVersion, Upstream,
@@ -32,6 +33,7 @@ pub fn show(policy: &Policy) -> String {
         log,
         defence,
         waf,
+        data,
         lists,
         vouched,
         platforms,
@@ -76,6 +78,12 @@ pub fn show(policy: &Policy) -> String {
         "fail" => text(if waf.fail == Beyond::Refuse { "closed" } else { "open" }),
         _ => shown(key, &waf.inspection, None),
     });
+    table(&mut out, &schema::DATA, |key| match (key, &data.canaries) {
+        ("canaries", Some(canaries)) => path(&canaries.registry),
+        ("canary_key", Some(canaries)) => path(&canaries.key),
+        ("canary_action", Some(canaries)) => text(if canaries.observed { "observe" } else { "block" }),
+        _ => leaving::shown(key, &data.leaving),
+    });
     for list in lists {
         table(&mut out, &schema::LIST, |key| match key {
             "name" => text(&list.name),
@@ -98,7 +106,7 @@ pub fn show(policy: &Policy) -> String {
             _ => number(vouched.concurrency),
         });
     }
-    platforms.iter().for_each(|platform| show_platform(&mut out, platform, &waf.inspection));
+    platforms.iter().for_each(|platform| show_platform(&mut out, platform, &waf.inspection, &data.leaving));
     databases.iter().for_each(|database| show_database(&mut out, database));
     out
 }
@@ -150,7 +158,7 @@ fn show_listener(out: &mut String, listener: &Listener) {
     });
 }
 
-fn show_platform(out: &mut String, platform: &Platform, outer: &Inspection) {
+fn show_platform(out: &mut String, platform: &Platform, outer: &Inspection, most: &Leaving) {
     let Platform { transport, upstreams, .. } = platform;
     table(out, &schema::PLATFORM, |key| match key {
         "name" => text(&platform.name),
@@ -159,6 +167,7 @@ fn show_platform(out: &mut String, platform: &Platform, outer: &Inspection) {
         "keep_host" => flag(platform.keep_host),
         "session_cookie" => platform.session_cookie.as_deref().and_then(text),
         "api_key_header" => platform.api_key_header.as_deref().and_then(text),
+        "account_header" => platform.account_header.as_deref().and_then(text),
         _ => text(&platform.outcome_header),
     });
     let tls = upstreams.iter().filter_map(|upstream| Some((upstream, upstream.tls.as_ref()?)));
@@ -191,10 +200,11 @@ fn show_platform(out: &mut String, platform: &Platform, outer: &Inspection) {
         });
     }
     show_inspection(out, &schema::PLATFORM_WAF, &platform.inspection, outer);
-    platform.routes.iter().for_each(|route| show_route(out, route, &platform.inspection));
+    show_leaving(out, &schema::PLATFORM_DATA, &platform.leaving, most);
+    platform.routes.iter().for_each(|route| show_route(out, route, platform));
 }
 
-fn show_route(out: &mut String, route: &Route, outer: &Inspection) {
+fn show_route(out: &mut String, route: &Route, platform: &Platform) {
     table(out, &schema::ROUTE, |key| match key {
         "path" => Some(Value::Route(route.path.clone())),
         "class" => text(route.class.name()),
@@ -212,7 +222,22 @@ fn show_route(out: &mut String, route: &Route, outer: &Inspection) {
             _ => text(rate.mode.name()),
         });
     }
-    show_inspection(out, &schema::ROUTE_WAF, &route.inspection, outer);
+    for budget in &route.budgets {
+        table(out, &schema::BUDGET, |key| match key {
+            "who" => text(budget.who.name()),
+            "over" => text(budget.span.name()),
+            "records" => number(budget.records),
+            _ => text(budget.mode.name()),
+        });
+    }
+    show_inspection(out, &schema::ROUTE_WAF, &route.inspection, &platform.inspection);
+    show_leaving(out, &schema::ROUTE_DATA, &route.leaving, &platform.leaving);
+}
+
+fn show_leaving(out: &mut String, section: &Section, own: &Leaving, outer: &Leaving) {
+    if own != outer {
+        table(out, section, |key| leaving::shown(key, own));
+    }
 }
 
 /// A table that says what is different from the one around it, and nothing where nothing is.

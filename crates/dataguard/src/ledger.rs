@@ -6,91 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use portcullis_types::{Mode, Tick};
+use portcullis_types::Tick;
 
 use crate::distinct::Distinct;
 
-/// Whom a budget is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Who {
-    /// Whoever holds one session of the platform; where there is none, one address.
-    Session,
-    /// The account that the platform names, or an API key; where there is none, one session.
-    Account,
-    /// All that look alike on the wire: TLS, HTTP/2 and the order of header fields together.
-    Cluster,
-    /// One subscriber's network: /24 or /56.
-    Prefix,
-    /// Everybody together.
-    Platform,
-}
-
-impl Who {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Session, Self::Account, Self::Cluster, Self::Prefix, Self::Platform];
-
-    /// The name in the configuration.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::Account => "account",
-            Self::Cluster => "cluster",
-            Self::Prefix => "prefix",
-            Self::Platform => "platform",
-        }
-    }
-}
-
-/// Over what time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-pub enum Span {
-    /// Sixty seconds.
-    Minute,
-    /// Sixty minutes.
-    Hour,
-    /// Twenty-four hours.
-    Day,
-}
-
-impl Span {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
-
-    /// The name in the configuration.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::Day => "day",
-        }
-    }
-
-    const fn nanos(self) -> u64 {
-        1_000_000_000
-            * match self {
-                Self::Minute => 60,
-                Self::Hour => 3600,
-                Self::Day => 86_400,
-            }
-    }
-}
-
-/// How many different records may leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// To whom.
-    pub who: Who,
-    /// Over what time.
-    pub span: Span,
-    /// So many at most.
-    pub records: u64,
-    /// Whether it acts or only counts.
-    pub mode: Mode,
-}
+pub use portcullis_types::{Budget, Span, Who};
 
 /// Entries of the ledger: principals times budgets.
 pub const ENTRIES: usize = 65_536;

@@ -185,7 +185,9 @@ impl Sequence {
         } else {
             self.gaps[0] * 100 / self.steps.max(1)
         };
-        let told = short_steps >= bounds.short_steps || misses >= bounds.misses;
+        // A long run tells by itself: other ids in between would only hide it.
+        let run = !alike && u64::from(self.longest) >= bounds.ids;
+        let told = run || short_steps >= bounds.short_steps || misses >= bounds.misses;
         told.then_some(Enumeration { ids, run: self.longest, short_steps, misses, alike })
     }
 
@@ -233,6 +235,8 @@ mod tests {
         assert_eq!(last((0..100).map(|id| (mix(id) % 1_000_000, 200)), false), None, "pages as people find them");
         assert_eq!(last((0..1000).map(|id| (id % 20, 200)), false), None, "few ids, over and over");
         assert_eq!(last((1000..1030).map(|id| (id, 200)), false), None, "a few in a row");
+        let hidden = (0..200).map(|at| (mix(at) % 1_000_000, 200)).chain((5000..5060).map(|id| (id, 200)));
+        assert!(last(hidden, false).is_some_and(|told| told.run >= 50), "a run behind other ids");
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod challenge;
 pub mod control;
 mod coordinator;
+pub mod guard;
 mod http;
 pub mod inspectors;
 pub mod journal;
@@ -119,6 +120,8 @@ pub(crate) struct Process {
     pub(crate) journal: Arc<Journal>,
     pub(crate) coordinator: Arc<Coordinator>,
     pub(crate) probes: Probes,
+    /// What left, to whom.
+    pub(crate) books: guard::Books,
     secret: [u64; 2],
     upstream_tls: UpstreamSide,
     reload: Box<dyn Fn() -> Result<Policy, String> + Send + Sync>,
@@ -214,6 +217,7 @@ impl Gate {
             epoch,
             coordinator,
             probes,
+            books: guard::Books::new(secret),
             node,
             registry,
             journal,
@@ -380,6 +384,11 @@ impl Process {
         if let Some(beat) = self.beats.get(worker) {
             beat.store(now.0, Ordering::Relaxed);
         }
+    }
+
+    /// The time, as all of it is told here.
+    pub(crate) fn now(&self) -> Tick {
+        Tick(u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Whether every worker has said so lately.
@@ -565,6 +574,7 @@ impl Operator for Process {
             "platforms": policy.platforms.iter().map(|platform| &platform.name).collect::<Vec<_>>(),
             "defence": defence,
             "inspection": journal::lock(&self.probes.standing).value(),
+            "leaving": self.books.value(&current.snapshot.guards, self.now()),
         })
     }
 

@@ -9,6 +9,7 @@ use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use portcullis_dataguard::{Kind, Unread};
 use portcullis_engine::{Node, Posture};
 use portcullis_types::{Reason, RouteClass};
 
@@ -199,6 +200,7 @@ impl Registry {
         self.render_process(&mut text);
         self.render_brain(&mut text);
         self.render_probes(&mut text);
+        self.render_leaving(&mut text);
         text.0
     }
 
@@ -371,6 +373,33 @@ impl Registry {
         text.one("portcullis_probe_alarms", "gauge", "Families whose probe is an alarm.", standing.alarms());
         text.one("portcullis_probe_rounds_total", "counter", "Rounds of the gate's own probes.", standing.rounds);
         text.one("portcullis_probes_total", "counter", "Probes that the gate sent to itself.", standing.asked);
+    }
+
+    fn render_leaving(&self, text: &mut Text) {
+        let Some(gate) = self.gate.get().and_then(Weak::upgrade) else { return };
+        let counts = &gate.books.counts;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let help = "Answers that were looked at for what may not leave.";
+        text.one("portcullis_data_answers_total", "counter", help, read(&counts.answers));
+        text.one("portcullis_data_text_bytes_total", "counter", "Bytes of text in them.", read(&counts.text));
+        let help = "Bytes of answers, as they travel, that were not looked at, by reason.";
+        text.head("portcullis_data_unread_bytes_total", "counter", help);
+        for (unread, counter) in Unread::ALL.iter().zip(&counts.unread) {
+            text.line("portcullis_data_unread_bytes_total", &[("reason", unread.name())], read(counter));
+        }
+        let help = "Different values in answers, summed over answers, by kind.";
+        text.head("portcullis_data_values_total", "counter", help);
+        for (kind, counter) in Kind::ALL.iter().zip(&counts.values).filter(|(_, counter)| read(counter) > 0) {
+            text.line("portcullis_data_values_total", &[("kind", kind.name())], read(counter));
+        }
+        let help = "Members' records in answers, summed over answers.";
+        text.one("portcullis_data_records_total", "counter", help, read(&counts.records));
+        let help = "Of those, what left as a declared export.";
+        text.one("portcullis_data_exported_total", "counter", help, read(&counts.exported));
+        let help = "Canaries that were seen away from their homes: each is an alarm of the highest class.";
+        text.one("portcullis_canary_alarms_total", "counter", help, read(&counts.canaries));
+        let help = "Requests of those who ask for one id after the other.";
+        text.one("portcullis_enumerations_total", "counter", help, read(&counts.enumerations));
     }
 
     fn render_process(&self, text: &mut Text) {

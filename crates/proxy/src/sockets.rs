@@ -444,6 +444,7 @@ pub(crate) mod tests {
             log: DecisionLog { path: None, file_bytes: 1, files: 1, sample: 0 },
             defence: portcullis_config::policy::Defence::default(),
             waf: portcullis_config::Waf::default(),
+            data: portcullis_config::Data::default(),
             lists: Vec::new(),
             vouched: Vec::new(),
             platforms: Vec::new(),

@@ -8,6 +8,7 @@ use portcullis_config::policy::{AddressList, ChallengeMode, Mode, Platform, Upst
 use portcullis_config::{Policy, Router};
 use portcullis_engine::{self as engine, Declaration, Declared};
 
+use crate::guard::Guards;
 use crate::http::upstream::{self, Server, Shared};
 use crate::inspectors::Inspectors;
 use crate::metrics::{Registry, Slot};
@@ -21,6 +22,7 @@ pub(crate) struct Snapshot {
     pub(crate) tls: Arc<ServerSide>,
     pub(crate) declared: Arc<Declared>,
     pub(crate) inspectors: Inspectors,
+    pub(crate) guards: Guards,
     /// For each platform its servers, as the node sees them.
     pub(crate) servers: Vec<Vec<Arc<Shared>>>,
     /// The databases, as the node sees them.
@@ -79,6 +81,7 @@ impl Snapshot {
         let inspectors = Inspectors::compile(&policy, before.map(|before| (&before.policy, &before.inspectors)))?;
         Ok(Arc::new(Self {
             inspectors,
+            guards: Guards::compile(&policy)?,
             router: Router::new(&policy),
             tls,
             declared: Arc::new(Declared::compile(&declaration(&policy), node)),

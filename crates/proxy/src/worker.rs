@@ -443,6 +443,16 @@ impl Worker {
         self.shard.borrow().admit_own(ask, now)
     }
 
+    /// What all workers share.
+    pub(crate) fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// What left, to whom.
+    pub(crate) fn books(&self) -> &crate::guard::Books {
+        &self.process.books
+    }
+
     /// The gate's own probes.
     pub(crate) fn probes(&self) -> &Probes {
         &self.process.probes

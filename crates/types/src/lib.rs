@@ -5,6 +5,7 @@
 
 mod class;
 mod client;
+mod leaving;
 mod limits;
 mod measure;
 mod reason;
@@ -13,6 +14,7 @@ mod tick;
 
 pub use class::RouteClass;
 pub use client::{ClientAddr, Prefix};
+pub use leaving::{Budget, DataKind, Span, Who};
 pub use limits::{Bounds, Limits, Unit};
 pub use measure::{ListAction, Mode, RateKey};
 pub use reason::{Blame, Reason};

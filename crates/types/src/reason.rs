@@ -167,6 +167,17 @@ reasons! {
     SessionLimit = "session-limit", 0, Client, "The record names the limit in `[limits]`.";
     /// More would leave the database than its budget allows.
     EgressBudget = "egress-budget", 0, Client, "`portcullis explain` tells whose budget it was; raise it if what left was meant to.";
+    // What leaves.
+    /// The answer holds more members' records than the visitor may have.
+    DataBudget = "data-budget", 403, Client, "`portcullis explain` tells the budget; raise it in `[[platform.route.budget]]`, or declare the export.";
+    /// The answer holds a record, an id or a key that was planted to be seen by nobody.
+    CanarySeen = "canary-seen", 502, Gate, "An alarm of the highest class: somebody read what nobody should; `portcullis canary list` tells where it was planted.";
+    /// The answer holds a secret, or what a program says when it fails.
+    SecretSeen = "secret-seen", 502, Upstream, "`portcullis explain` tells what was found: the platform shows what it should keep.";
+    /// The answer cannot be read, and its route declares that what cannot be read does not leave.
+    UnreadData = "unread-data", 502, Upstream, "`portcullis explain` tells why; let `unread` pass it, or have the platform answer in gzip, br, zstd or plain.";
+    /// Somebody asks for one id after the other.
+    Enumeration = "enumeration", 429, Client, "`portcullis explain` tells how many ids and how they follow; set `enumeration` of the route to observe.";
     // Upstream.
     /// No upstream of the platform is healthy.
     NoUpstream = "no-upstream", 503, Upstream, "Look at the platform: every upstream failed its checks or was ejected.";

@@ -32,6 +32,10 @@ pub(super) fn status(whole: &Value, defence: &Status, now: u64) -> String {
         page.push('\n');
         probes(&mut page, inspection, now);
     }
+    if let Some(leaving) = whole.get("leaving") {
+        page.push('\n');
+        page.push_str(&crate::data::shown(leaving));
+    }
     page
 }
 

@@ -63,7 +63,7 @@ pub(crate) fn run(flags: &Change, refuses: bool) -> Done {
 }
 
 /// Platform and route that a word names.
-fn place(policy: &Policy, text: &str) -> Result<(usize, Option<usize>), String> {
+pub(crate) fn place(policy: &Policy, text: &str) -> Result<(usize, Option<usize>), String> {
     let (name, path) = match text.find('/') {
         Some(slash) => text.split_at(slash),
         None => (text, ""),
@@ -163,7 +163,7 @@ fn changes(before: &Policy, after: &Policy) -> Vec<String> {
 }
 
 /// The lines that differ, with their numbers.
-fn differing(before: &str, after: &str) -> String {
+pub(crate) fn differing(before: &str, after: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let same = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
     let least = old.len().min(new.len()) - same;
@@ -179,7 +179,7 @@ fn differing(before: &str, after: &str) -> String {
 }
 
 /// Puts the file in force where a gate runs, and sees it written down.
-fn in_force(policy: &Policy, change: &Recorded) -> Result<String, Failure> {
+pub(crate) fn in_force(policy: &Policy, change: &Recorded) -> Result<String, Failure> {
     let socket = &policy.server.control;
     let args = json!({"by": change.by, "words": change.words});
     match control::ask_with(socket, "changed", &args) {
@@ -213,7 +213,7 @@ fn in_force(policy: &Policy, change: &Recorded) -> Result<String, Failure> {
 }
 
 /// Who does it: the person behind `sudo`, where there is one.
-fn who() -> String {
+pub(crate) fn who() -> String {
     let named = |name: &str| std::env::var(name).ok().filter(|name| !name.is_empty());
     named("SUDO_USER")
         .or_else(|| named("USER"))
@@ -222,13 +222,13 @@ fn who() -> String {
 }
 
 /// The user that this process runs as.
-fn uid() -> Option<u32> {
+pub(crate) fn uid() -> Option<u32> {
     use std::os::unix::fs::MetadataExt as _;
     fs::metadata("/proc/self").ok().map(|own| own.uid())
 }
 
 /// Replaces a file whole, with the owner and the permissions that it has.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt as _, chown};
     let home: PathBuf = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     let facts = fs::metadata(path)?;

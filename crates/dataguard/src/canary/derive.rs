@@ -223,6 +223,12 @@ impl Draw {
     }
 }
 
+/// SHA-256, for who compares a key with the digest that was declared of it.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
 /// HMAC with SHA-256 (RFC 2104).
 #[must_use]
 pub fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> [u8; 32] {

@@ -10,7 +10,7 @@ use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::{Anchored, MatchKind, StartKind, dfa};
 use std::fmt;
 
-pub use derive::{CanaryKey, Member, Values, hmac_sha256};
+pub use derive::{CanaryKey, Member, Values, hmac_sha256, sha256};
 pub use registry::{Entry, EntryKind, Registry, RegistryError};
 
 /// A canary's number in its registry.

@@ -7,7 +7,7 @@ use super::{Kind, Plain, Value, has_before, is_word};
 pub(super) fn card(groups: &Groups, at: usize) -> Option<Value> {
     const EMBOSSED: [&[usize]; 3] = [&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4]];
     let first = groups.first_group();
-    let count = if (13..=19).contains(&first) {
+    let count = if (14..=19).contains(&first) {
         first
     } else {
         let shape = EMBOSSED.iter().find(|shape| groups.shaped(shape, b" ") || groups.shaped(shape, b"-"))?;
@@ -25,7 +25,7 @@ pub(super) fn card(groups: &Groups, at: usize) -> Option<Value> {
 fn is_issued(digits: &[u8]) -> bool {
     let first = |count: usize| digits.iter().take(count).fold(0u32, |sum, digit| sum * 10 + u32::from(*digit));
     match digits.len() {
-        13 | 19 => first(1) == 4,
+        19 => first(1) == 4,
         14 => matches!(first(3), 300..=305) || matches!(first(2), 36 | 38 | 39),
         15 => matches!(first(2), 34 | 37),
         16 => {

@@ -29,77 +29,7 @@ pub const AHEAD: usize = 512;
 /// Text that is read is moved out of the window once there is so much of it.
 const WINDOW: usize = 64 << 10;
 
-macro_rules! kinds {
-    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal;)+) => {
-        /// What can be found.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u8)]
-        pub enum Kind { $($(#[doc = $doc])+ $name,)+ }
-
-        impl Kind {
-            /// All of them, in the order of their numbers.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
-
-            /// Its name in the configuration, in metrics and in records.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$name => $code,)+ }
-            }
-
-            /// What it is, in one sentence.
-            #[must_use]
-            pub fn description(self) -> &'static str {
-                match self { $(Self::$name => concat!($($doc),+).trim_ascii_start(),)+ }
-            }
-        }
-    };
-}
-
-kinds! {
-    /// An address of e-mail.
-    Email = "email";
-    /// A telephone number of the United Kingdom, mobile or geographic.
-    Phone = "phone";
-    /// A postcode of the United Kingdom.
-    Postcode = "postcode";
-    /// A National Insurance number.
-    Nino = "nino";
-    /// An NHS number, by its check digit (modulus 11).
-    Nhs = "nhs";
-    /// An IBAN, by its country's length and its check digits (modulus 97).
-    Iban = "iban";
-    /// A payment card's number, by its issuer's range and Luhn's check digit.
-    Card = "card";
-    /// A sort code with an account number beside it.
-    BankAccount = "bank-account";
-    /// A number of the Danish register of persons, by the date in it.
-    Cpr = "cpr";
-    /// A field that the route names, by its value.
-    Field = "field";
-    /// A key, token or password that opens something.
-    Secret = "secret";
-    /// Where a program failed, as it tells its developers.
-    StackTrace = "stack-trace";
-    /// What a database says of a statement that it cannot run.
-    SqlError = "sql-error";
-}
-
-impl Kind {
-    /// How many there are.
-    pub const COUNT: usize = Self::ALL.len();
-
-    /// The kind with that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.name() == name)
-    }
-
-    /// Whether it is about a person.
-    #[must_use]
-    pub const fn is_personal(self) -> bool {
-        !matches!(self, Self::Secret | Self::StackTrace | Self::SqlError)
-    }
-}
+pub use portcullis_types::DataKind as Kind;
 
 /// A set of kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -2,6 +2,7 @@
 //!
 //! It decides nothing. Whoever learns something of a request says it here; [`Account::finish`] tells it once.
 
+use std::cell::RefCell;
 use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use portcullis_wire::http::{RequestHead, Version};
 
 use super::identity::{Client, Connection};
 use super::inspect::Sighting;
+use super::leaving::Told;
 use super::passing;
 use super::upstream::Trace;
 use crate::journal::{Evidence, Record, Verdict};
@@ -44,6 +46,8 @@ pub(crate) struct Account {
     evidence: Evidence,
     /// What is seen in the rest of its body on its way.
     passing: Option<passing::Seen>,
+    /// What is told of the answer by who reads it as it passes.
+    leaving: Option<Rc<RefCell<Told>>>,
     /// It is the gate's own, and no visitor's.
     own: bool,
     worker: Rc<Worker>,
@@ -73,6 +77,7 @@ impl Account {
             h2_print: None,
             evidence: Evidence::default(),
             passing: None,
+            leaving: None,
             own,
             worker: Rc::clone(worker),
         }
@@ -124,6 +129,11 @@ impl Account {
         }
     }
 
+    /// Somebody reads the answer as it passes.
+    pub(crate) fn leaves(&mut self, told: Rc<RefCell<Told>>) {
+        self.leaving = Some(told);
+    }
+
     /// The engine let it in.
     pub(crate) fn admitted(&mut self, admitted: &Admitted) {
         self.seen = Some(*admitted.seen());
@@ -173,6 +183,11 @@ impl Account {
             self.observed(&std::mem::take(&mut seen.observed));
             self.evidence.append(std::mem::take(&mut seen.evidence));
         }
+        let left = self.leaving.take();
+        let left = left.as_ref().map(|told| told.borrow());
+        if let Some(told) = &left {
+            self.observed(&told.observed);
+        }
         let worker = &self.worker;
         let took = worker.watchers().now().since(self.began);
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
@@ -184,7 +199,8 @@ impl Account {
         worker.counters().request(self.slot, self.class, self.status, nanos, bytes_in, bytes_out);
         let served = self.verdict.is_none();
         let number = if served { worker.next_served() } else { 0 };
-        if !worker.journal().wants(served && self.observed.is_empty(), number) {
+        let quiet = self.observed.is_empty() && !left.as_ref().is_some_and(|told| told.matters());
+        if !worker.journal().wants(served && quiet, number) {
             return;
         }
         let local = worker.local();
@@ -228,6 +244,7 @@ impl Account {
             detail,
             observed: &self.observed,
             evidence: Some(&self.evidence),
+            left: left.as_deref(),
             trust: self.seen.as_ref().map(|seen| seen.trust),
             status: self.status,
             bytes_in,

@@ -82,6 +82,6 @@ fn own(account: &Account, page: &pages::Page) -> Answer {
     head.fields.push(b"content-security-policy", pages::CONTENT_SECURITY_POLICY.as_bytes());
     head.fields.push(b"x-portcullis-ref", &account.reference.word());
     let body = Body::Full(Bytes::copy_from_slice(page.body.as_bytes()));
-    let cleared = Cleared { head, body, upgrade: None };
+    let cleared = Cleared { head, body, upgrade: None, eye: None };
     Answer { cleared, held: None, upgrade: None, idle: OWN_PAGE, keeps_connection: true, ends_connection: false }
 }

@@ -12,6 +12,7 @@ use portcullis_types::{Limits, Reason};
 use portcullis_wire::h1::{self, ChunkBounds, ChunkDecoder, ChunkStep, Framing, Refused, encode};
 use portcullis_wire::http::{FieldRef, Fields, Name};
 
+use super::leaving::Guarded;
 use super::passing::Passing;
 use super::upstream::UpstreamBody;
 use crate::stream::SharedWire;
@@ -30,6 +31,7 @@ pub(crate) enum Body {
     H2(Box<H2Body>),
     Upstream(Box<UpstreamBody>),
     Held(Box<Held>),
+    Guarded(Box<Guarded>),
 }
 
 /// A body of which the beginning was read ahead.
@@ -52,6 +54,8 @@ pub(crate) enum BodyError {
     Slow(Reason),
     /// What was found in it must not go on.
     Inspected(Box<Refusal>),
+    /// It must not leave.
+    Stopped(Reason, String),
 }
 
 impl BodyError {
@@ -62,7 +66,7 @@ impl BodyError {
             Self::Refused(_) => Reason::UpstreamProtocol,
             Self::Gone(_) if client => Reason::ClientClosed,
             Self::Gone(_) => Reason::UpstreamClosed,
-            Self::Slow(reason) => *reason,
+            Self::Slow(reason) | Self::Stopped(reason, _) => *reason,
             Self::Inspected(refusal) => refusal.reason,
         }
     }
@@ -75,6 +79,7 @@ impl fmt::Display for BodyError {
             Self::Gone(error) => error.fmt(f),
             Self::Slow(reason) => f.write_str(reason.description()),
             Self::Inspected(refusal) => refusal.detail.fmt(f),
+            Self::Stopped(_, words) => f.write_str(words),
         }
     }
 }
@@ -89,6 +94,7 @@ impl Body {
             Self::H2(body) => body.declared,
             Self::Upstream(body) => body.length(),
             Self::Held(held) => held.rest.length(),
+            Self::Guarded(guarded) => guarded.length(),
         }
     }
 
@@ -103,7 +109,7 @@ impl Body {
             Self::H1(body) => body.room = limit,
             Self::H2(body) => body.room = limit,
             Self::Held(held) => held.rest.bound(limit),
-            Self::Empty | Self::Full(_) | Self::Upstream(_) => {}
+            Self::Empty | Self::Full(_) | Self::Upstream(_) | Self::Guarded(_) => {}
         }
     }
 
@@ -115,6 +121,7 @@ impl Body {
             Self::H1(body) => body.poll_frame(cx),
             Self::H2(body) => body.poll_frame(cx),
             Self::Upstream(body) => body.poll_frame(cx),
+            Self::Guarded(guarded) => guarded.poll_frame(cx),
             Self::Held(held) if !held.first.is_empty() => {
                 Poll::Ready(Some(Ok(Frame::Data(std::mem::take(&mut held.first)))))
             }

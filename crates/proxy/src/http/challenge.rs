@@ -162,7 +162,7 @@ pub(crate) fn answer(account: &Account, reply: Reply) -> Answer {
         fields.push(b"retry-after", seconds.to_string().as_bytes());
     }
     let body = Body::Full(sheet.map_or_else(Bytes::new, |sheet| Bytes::from(sheet.body)));
-    let cleared = Cleared { head, body, upgrade: None };
+    let cleared = Cleared { head, body, upgrade: None, eye: None };
     Answer { cleared, held: None, upgrade: None, idle: OWN_PAGE, keeps_connection: true, ends_connection: false }
 }
 

@@ -14,6 +14,7 @@ use super::account::Account;
 use super::answer::{Answer, refuse_unread};
 use super::body::{Body, BodyError, Coding, H1Body, Outgoing, TransferError, size};
 use super::identity::{self, Connection};
+use super::leaving::Eye;
 use super::pace::Pace;
 use super::request::{self, Visit};
 use super::response::Interim;
@@ -227,7 +228,7 @@ async fn respond(
         encode::end(&mut buffer);
         // An upgraded connection is counted among its like; its request is over.
         drop(held);
-        upgrade(worker, wire, &upstream, watch, buffer, account).await;
+        upgrade(worker, wire, &upstream, watch, (buffer, cleared.eye), account).await;
         drop(permit);
         return After::Close;
     }
@@ -313,14 +314,19 @@ async fn upgrade(
     wire: &SharedWire,
     upstream: &SharedWire,
     watch: &Watch,
-    head: Vec<u8>,
+    (head, mut eye): (Vec<u8>, Option<Box<Eye>>),
     account: &mut Account,
 ) {
     if crate::stream::write_all(wire, &head).await.is_err() {
         return account.fail(Reason::ClientClosed, "the client went away before the upgrade");
     }
     let silence = Limits::duration(worker.limits().upgrade_idle_timeout);
-    splice::both_ways(wire, upstream, silence, watch).await;
+    if let Some(stop) = splice::both_ways(wire, upstream, silence, watch, eye.as_deref_mut()).await {
+        account.fail(stop.reason, &stop.detail);
+    }
+    if let Some(stop) = eye.as_mut().and_then(|eye| eye.finish()) {
+        account.fail(stop.reason, &stop.detail);
+    }
 }
 
 /// Says that no more will come, then reads for a moment what the client still sends.

@@ -11,6 +11,7 @@ pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod identity;
 pub(crate) mod inspect;
+pub(crate) mod leaving;
 pub(crate) mod metered;
 pub(crate) mod outflow;
 pub(crate) mod pace;

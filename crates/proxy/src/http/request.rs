@@ -10,8 +10,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use portcullis_config::normal_path;
 use portcullis_config::policy::{ChallengeMode, Mode};
+use portcullis_config::{InspectionMode, LeavingAction, normal_path};
+use portcullis_dataguard::sequence::Id;
 use portcullis_engine::{Admitted, Ask, Challenge, Detail, Refusal, RoomPlace, Ruling, Seen, Step, Trust};
 use portcullis_types::{Reason, Tick};
 use portcullis_wire::http::RequestHead;
@@ -22,14 +23,16 @@ use super::body::Body;
 use super::challenge::{self, Caller};
 use super::identity::{self, Client, Connection};
 use super::inspect::{self, Sighting};
+use super::leaving::{self, Failed, Stop};
 use super::response::{self, Interim};
 use super::rules;
 use super::sight;
 use super::upstream::{self, Failure, Surroundings};
+use crate::guard::{Allowance, Guard, Principals, Sight};
 use crate::panics;
 use crate::state::{Local, Snapshot};
 use crate::watch::Watch;
-use crate::worker::Worker;
+use crate::worker::{Worker, unix_millis};
 
 /// How long a browser keeps the cookie of a visitor who is known: as long as its token is good for.
 const HISTORY_SECONDS: u64 = 45 * 86_400;
@@ -89,6 +92,11 @@ async fn phases(
     if challenge::is_ours(&normal_path(head.path())) {
         return Ok(own_page(visit, snapshot, client, place, account));
     }
+    let guard = snapshot.guards.of(place);
+    let mut taking = guard.map(|guard| taking(visit, snapshot, &client, place, guard));
+    if let Some((guard, taking)) = guard.zip(taking.as_ref()) {
+        refuse_seeker(visit, snapshot, guard, taking, &client, account)?;
+    }
     let admitted = match admit(visit, snapshot, client, place, account).await {
         Ok(admitted) => admitted,
         Err(instead) => return Ok(*instead),
@@ -120,6 +128,7 @@ async fn phases(
         node: &snapshot.policy.server.name,
         reference: &reference,
         interim,
+        narrow: guard.is_some_and(|guard| guard.narrows()),
         uploaded: Cell::new(None),
     };
     let sent = upstream::send(checked, head, body, &mut around).await;
@@ -139,6 +148,39 @@ async fn phases(
         let outcome = inspecting.response(&cleared.head, &mut cleared.body, &around, &mut seen).await;
         account.inspected(&mut seen);
         outcome?;
+    }
+    let books = worker.books();
+    let named = leaving::account(books, &snapshot.policy.platforms[place.0], &mut cleared.head);
+    if let Some((guard, mut taking)) = guard.zip(taking.take()) {
+        taking.principals.name_account(named);
+        if let Some(id) = taking.id
+            && guard.leaving.enumeration != InspectionMode::Off
+            && let Some(told) = books.asked(guard, &taking.principals, id, cleared.head.status, watch.now())
+        {
+            account.observed(&[leaving::enumeration(&told)]);
+        }
+        if upgrade.is_some() || !(cleared.body.is_empty() || cleared.head.is_bodiless(head.method())) {
+            let asked = leaving::Asked {
+                process: worker.process(),
+                guard,
+                principals: taking.principals,
+                allowance: taking.allowance,
+                client: client.address,
+                reference: String::from_utf8_lossy(&reference).into_owned(),
+                path: String::from_utf8_lossy(&normal_path(head.path())).into_owned(),
+            };
+            let (eye, told) = leaving::Eye::new(asked, &cleared.head, cleared.upgrade.is_some());
+            account.leaves(told);
+            if cleared.upgrade.is_some() {
+                cleared.eye = Some(Box::new(eye));
+            } else {
+                let around = leaving::Around { watch, limits: &snapshot.policy.limits, idle };
+                let guarded = leaving::guard(eye, &mut cleared.head, &mut cleared.body, &around).await;
+                if let Err(failed) = guarded {
+                    return stopped(visit, snapshot, client, place, held.as_ref(), failed, account);
+                }
+            }
+        }
     }
     let grant = held.as_ref().and_then(Admitted::grant).filter(|_| response::may_carry_cookie(&cleared.head));
     if let Some(grant) = grant.filter(|_| snapshot.policy.defence.mode == Mode::Enforce) {
@@ -190,6 +232,99 @@ async fn probed(
     match seen.refused.pop() {
         Some(refusal) => Err(refusal),
         None => outcome.map(|()| absent(account)),
+    }
+}
+
+/// What is known of a request before its answer, for what may leave with that.
+struct Taking {
+    principals: Principals,
+    allowance: Allowance,
+    id: Option<Id>,
+}
+
+fn taking(visit: &Visit<'_>, snapshot: &Snapshot, client: &Client, place: (usize, usize), guard: &Guard) -> Taking {
+    let Visit { worker, connection, head, h2, .. } = *visit;
+    let platform = &snapshot.policy.platforms[place.0];
+    let books = worker.books();
+    let allowance = if leaving::may_export(&snapshot.policy, guard, platform, head, client) {
+        Allowance::Export
+    } else if guard.leaving.action == LeavingAction::StepUp && has_passed(visit, snapshot, *client, place, Step::Puzzle)
+    {
+        Allowance::Twice
+    } else {
+        Allowance::Once
+    };
+    Taking {
+        principals: leaving::principals(books, platform, connection, head, h2, client),
+        allowance,
+        id: leaving::id(books, head),
+    }
+}
+
+/// Refuses who asks for one id after the other, where that is declared, and whoever brings a canary back.
+fn refuse_seeker(
+    visit: &Visit<'_>,
+    snapshot: &Snapshot,
+    guard: &Guard,
+    taking: &Taking,
+    client: &Client,
+    account: &mut Account,
+) -> Result<(), Refusal> {
+    let Visit { worker, head, watch, .. } = *visit;
+    let books = worker.books();
+    if taking.id.is_some()
+        && guard.leaving.enumeration == InspectionMode::Enforce
+        && taking.allowance != Allowance::Export
+        && let Some(told) = books.enumerates(guard, &taking.principals, watch.now())
+    {
+        return Err(leaving::enumeration(&told));
+    }
+    if snapshot.guards.matcher.is_none() {
+        return Ok(());
+    }
+    let path = String::from_utf8_lossy(&normal_path(head.path())).into_owned();
+    let place = format!("{}:{path}", guard.platform);
+    let Some(canary) = leaving::brought_back(&snapshot.guards, head, &place) else { return Ok(()) };
+    let reference = account.reference.word();
+    books.alarm(&Sight {
+        canary,
+        platform: &guard.platform,
+        path: &path,
+        client: client.address.to_string(),
+        reference: &String::from_utf8_lossy(&reference),
+        asked: true,
+        unix_millis: unix_millis(),
+    });
+    let refusal =
+        Refusal::new(Reason::CanarySeen, Detail::Measure(Arc::from(format!("canary {canary} in the request"))));
+    if guard.canary_blocks {
+        return Err(refusal);
+    }
+    account.observed(&[refusal]);
+    Ok(())
+}
+
+/// What is answered where the platform's answer does not leave.
+fn stopped(
+    visit: &Visit<'_>,
+    snapshot: &Snapshot,
+    client: Client,
+    place: (usize, usize),
+    held: Option<&Admitted>,
+    failed: Failed,
+    account: &mut Account,
+) -> Result<Answer, Refusal> {
+    let detail = |words: String| Detail::Measure(Arc::from(words));
+    match failed {
+        Failed::Stopped(Stop { step_up: true, detail: words, .. })
+            if held.is_some_and(|held| held.seen().navigation) && snapshot.policy.defence.mode == Mode::Enforce =>
+        {
+            let seen = *held.map(Admitted::seen).ok_or_else(|| Refusal::new(Reason::InternalFault, "no seat"))?;
+            Ok(challenged(visit, snapshot, client, (place, Step::Puzzle, &seen), detail(words), account))
+        }
+        Failed::Stopped(stop) => Err(stop.refusal()),
+        Failed::Slow(reason) => Err(Refusal::new(reason, "the platform stalled")),
+        Failed::Source(error) => Err(Refusal::new(error.reason(false), detail(error.to_string()))),
     }
 }
 
@@ -280,11 +415,15 @@ fn declared_step(
     if !asked || seen.trust > Trust::Passed {
         return None;
     }
+    (!has_passed(visit, snapshot, client, place, step)).then_some(step)
+}
+
+/// Whether the visitor's token says that it has passed that step.
+fn has_passed(visit: &Visit<'_>, snapshot: &Snapshot, client: Client, place: (usize, usize), step: Step) -> bool {
     let ask = ask(visit, snapshot, client, place);
     let tokens = visit.worker.tokens();
     let vouch = ask.sight.token.and_then(|token| tokens.read(token, || tokens.binding(&ask.sight), ask.wall));
-    let passed = vouch.and_then(|vouch| vouch.step).is_some_and(|passed| passed.satisfies(step));
-    (!passed).then_some(step)
+    vouch.and_then(|vouch| vouch.step).is_some_and(|passed| passed.satisfies(step))
 }
 
 /// The page of a challenge, or the way on for who has passed it.

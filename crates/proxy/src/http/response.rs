@@ -9,6 +9,7 @@ use portcullis_wire::h1::encode;
 use portcullis_wire::http::{Fields, Name, ResponseHead, trim};
 
 use super::body::Body;
+use super::leaving::Eye;
 use super::sight;
 use super::upstream::Reply;
 use crate::stream::{SharedWire, write_all};
@@ -18,6 +19,8 @@ pub(crate) struct Cleared {
     pub(crate) head: ResponseHead,
     pub(crate) body: Body,
     pub(crate) upgrade: Option<SharedWire>,
+    /// Who reads along, where the protocol is another one from here on.
+    pub(crate) eye: Option<Box<Eye>>,
 }
 
 /// Takes off what belongs to the connection with the upstream and what the platform says to the gate alone, and adds
@@ -43,7 +46,7 @@ pub(crate) fn guard(reply: Reply, node: &str, outcome: &[u8]) -> Cleared {
     via.extend_from_slice(b"1.1 ");
     via.extend_from_slice(node.as_bytes());
     cleared.fields.push_known(Name::Via, b"via", &via);
-    Cleared { head: cleared, body, upgrade }
+    Cleared { head: cleared, body, upgrade, eye: None }
 }
 
 /// What never leaves: the word about the outcome, and cookies of the gate's own names.

@@ -12,6 +12,7 @@ use portcullis_engine::{Refusal, Trust};
 use portcullis_types::{Reason, Reference, RouteClass};
 
 use super::evidence::{EVIDENCE_BYTES, Evidence};
+use crate::http::leaving::Told;
 use crate::probe::Line as Probed;
 
 /// No line is longer, its newline included.
@@ -31,7 +32,7 @@ const OBSERVED: usize = 8;
 const WORST_ESCAPE: usize = 6;
 
 /// Everything in a line that is not a string: names, numbers, punctuation, ellipses.
-const FRAME_BYTES: usize = 1024;
+const FRAME_BYTES: usize = 2048;
 
 const _: () = {
     let fixed = 6 * WORD_BYTES + 6 * NAME_BYTES + 6 * TEXT_BYTES;
@@ -132,6 +133,8 @@ pub struct Record<'a> {
     pub observed: &'a [Refusal],
     /// What inspection found.
     pub evidence: Option<&'a Evidence>,
+    /// What left with the answer, as numbers.
+    pub(crate) left: Option<&'a Told>,
     /// Who vouches for the visitor, as the engine sees it.
     pub trust: Option<Trust>,
     /// The status that the client got; 0 for none.
@@ -178,6 +181,9 @@ impl Record<'_> {
         out.raw(",\"observed\":", |out| push_observed(out, self.observed));
         if let Some(evidence) = self.evidence.filter(|evidence| !evidence.is_empty()) {
             out.raw(",\"evidence\":", |out| out.extend_from_slice(&evidence.written()));
+        }
+        if let Some(left) = self.left.filter(|left| left.is_told()) {
+            out.raw(",\"left\":", |out| push_left(out, left));
         }
         out.word(",\"trust\":", self.trust.map(Trust::name));
         out.raw(",\"status\":", |out| push_number(out, u64::from(self.status)));
@@ -319,6 +325,27 @@ fn push_observed(out: &mut Vec<u8>, observed: &[Refusal]) {
         out.push(b'}');
     }
     out.push(b']');
+}
+
+/// `{"records":12,"exported":true,"values":{"email":12},"unread":{"size":4096}}`: names of ours and numbers.
+fn push_left(out: &mut Vec<u8>, left: &Told) {
+    let line = &mut Line(out);
+    line.raw("{\"records\":", |out| push_number(out, left.records));
+    if left.exported {
+        line.raw(",\"exported\":true", |_| ());
+    }
+    line.raw(",\"values\":{", |_| ());
+    for (position, (kind, count)) in left.values.iter().enumerate() {
+        line.word(if position == 0 { "" } else { "," }, Some(kind.name()));
+        line.raw(":", |out| push_number(out, *count));
+    }
+    line.raw("}", |_| ());
+    if let Some((unread, bytes)) = left.unread {
+        line.word(",\"unread\":{", Some(unread.name()));
+        line.raw(":", |out| push_number(out, bytes));
+        line.raw("}", |_| ());
+    }
+    line.raw("}", |_| ());
 }
 
 /// At most `longest` bytes as a string of JSON; a cut is marked with an ellipsis.

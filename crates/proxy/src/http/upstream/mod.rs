@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use portcullis_dataguard::decode::Coding as ContentCoding;
 use portcullis_engine::Admitted;
 use portcullis_types::{Limits, Reason, Tick};
 use portcullis_wire::h1::encode;
@@ -79,6 +80,8 @@ pub(crate) struct Surroundings<'a, 'b> {
     pub(crate) reference: &'a [u8],
     /// Where 1xx responses go.
     pub(crate) interim: &'a mut Interim<'b>,
+    /// The platform is asked for codings that can be read, and for the whole of what there is.
+    pub(crate) narrow: bool,
     /// How long the body of the request took, once all of it has gone.
     pub(crate) uploaded: Cell<Option<Duration>>,
 }
@@ -210,6 +213,11 @@ pub(super) fn for_each_field(
                 Some(left) if left.is_empty() => {}
                 Some(left) => put(field.spelling, &left),
             },
+            // A part of something packed cannot be read.
+            Name::Other if around.narrow && is_range(field.spelling) => {}
+            Name::Other if around.narrow && field.spelling.eq_ignore_ascii_case(b"accept-encoding") => {
+                put(field.spelling, &readable(field.value));
+            }
             _ => put(field.spelling, field.value),
         }
     }
@@ -224,6 +232,21 @@ pub(super) fn for_each_field(
     put(b"via", &via);
     put(b"x-request-id", around.reference);
     around.client.forwarded_fields(head, put);
+}
+
+fn is_range(spelling: &[u8]) -> bool {
+    spelling.eq_ignore_ascii_case(b"range") || spelling.eq_ignore_ascii_case(b"if-range")
+}
+
+/// Of the codings that a client takes, those that the gate can read too.
+fn readable(value: &[u8]) -> Vec<u8> {
+    let known = |item: &&[u8]| {
+        let name = item.split(|byte| *byte == b';').next().map(portcullis_wire::http::trim).unwrap_or_default();
+        !matches!(ContentCoding::named(name), Some(ContentCoding::Unknown))
+    };
+    let items = value.split(|byte| *byte == b',').map(portcullis_wire::http::trim);
+    let left: Vec<&[u8]> = items.filter(known).collect();
+    if left.is_empty() { b"identity".to_vec() } else { left.join(&b", "[..]) }
 }
 
 /// Whether the request may name trailers as acceptable to the upstream, which gRPC insists on.

@@ -1,0 +1,425 @@
+//! What may leave, compiled: for each route what is looked for and what is too much; and the books that all workers share.
+//!
+//! It never keeps a value: keys, principals and records are keyed hashes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use portcullis_config::policy::{Mode, Platform, Route};
+use portcullis_config::{Beyond, InspectionMode, Leaving, LeavingAction, Policy};
+use portcullis_dataguard::canary::{CanaryId, CanaryKey, Matcher, Registry};
+use portcullis_dataguard::decode::Bounds;
+use portcullis_dataguard::detect::{HashKey, Kinds};
+use portcullis_dataguard::ledger::{Budget, Learned, Ledger, Noted, Proposal, Span, Who};
+use portcullis_dataguard::sequence::{self, Enumeration, Id, Sequences};
+use portcullis_dataguard::tally::{Alarm, Measure};
+use portcullis_dataguard::{Canaries, Detector, Kind, Unread};
+use portcullis_types::Tick;
+use serde_json::{Value, json};
+
+/// Routes whose principals' hours are learned.
+const LEARNED: usize = 1024;
+/// Alarms about canaries that are kept to be shown.
+const SHOWN: usize = 32;
+
+/// The canaries of a registry and a key.
+///
+/// # Errors
+/// What is wrong with them, in words.
+pub fn canaries(registry: &[u8], key: &[u8]) -> Result<Canaries, String> {
+    let text = std::str::from_utf8(registry).map_err(|_| "the registry is not text".to_owned())?;
+    let registry = Registry::parse(text).map_err(|error| error.to_string())?;
+    let key = CanaryKey::parse(key).ok_or("the key is not 64 hexadecimal digits")?;
+    Ok(Canaries::new(&registry, &key))
+}
+
+/// The guards of a policy.
+pub(crate) struct Guards {
+    routes: Vec<Vec<Arc<Guard>>>,
+    /// Looks for canaries in requests, where there are any.
+    pub(crate) matcher: Option<Matcher>,
+    pub(crate) canaries: Arc<Canaries>,
+}
+
+/// What may leave by one route.
+pub(crate) struct Guard {
+    pub(crate) detector: Arc<Detector>,
+    pub(crate) measure: Measure,
+    pub(crate) bounds: Bounds,
+    pub(crate) budgets: Vec<Budget>,
+    pub(crate) leaving: Leaving,
+    pub(crate) canaries: Arc<Canaries>,
+    pub(crate) canary_blocks: bool,
+    /// `platform`, with which a place of a canary begins.
+    pub(crate) platform: String,
+    pub(crate) path: String,
+}
+
+impl Guards {
+    /// Compiles a policy.
+    ///
+    /// # Errors
+    /// What is wrong with its canaries: nothing, where the configuration was checked.
+    pub(crate) fn compile(policy: &Policy) -> Result<Self, String> {
+        let files = policy.data.canaries.as_ref();
+        let known = files.map(|files| canaries(&files.registry_text, &files.key_text)).transpose()?;
+        let canaries = Arc::new(known.unwrap_or_default());
+        let blocks = files.is_some_and(|files| !files.observed);
+        type Wanted = (Kinds, Vec<String>);
+        let mut detectors: Vec<(Wanted, Arc<Detector>)> = Vec::new();
+        let mut guard = |platform: &Platform, route: &Route| {
+            let key = (kinds(&route.leaving), route.leaving.record_fields.clone());
+            let detector = match detectors.iter().find(|(known, _)| *known == key) {
+                Some((_, detector)) => Arc::clone(detector),
+                None => {
+                    let detector = Arc::new(Detector::new(key.0, &key.1, &canaries));
+                    detectors.push((key, Arc::clone(&detector)));
+                    detector
+                }
+            };
+            Arc::new(Guard::new(platform, route, detector, &canaries, blocks))
+        };
+        let routes = policy
+            .platforms
+            .iter()
+            .map(|platform| platform.routes.iter().map(|route| guard(platform, route)).collect())
+            .collect();
+        let matcher = (!canaries.is_empty()).then(|| Matcher::new(&canaries));
+        Ok(Self { routes, matcher, canaries })
+    }
+
+    /// That of a route, where anything is looked for.
+    pub(crate) fn of(&self, (platform, route): (usize, usize)) -> Option<&Arc<Guard>> {
+        self.routes.get(platform)?.get(route).filter(|guard| guard.leaving.action != LeavingAction::Off)
+    }
+}
+
+fn kinds(leaving: &Leaving) -> Kinds {
+    let wanted = |kind: &Kind| match kind {
+        Kind::Secret => leaving.secrets != InspectionMode::Off,
+        Kind::StackTrace | Kind::SqlError => leaving.faults != InspectionMode::Off,
+        Kind::Field => !leaving.record_fields.is_empty(),
+        _ => true,
+    };
+    let named = leaving.record_fields.iter().map(|_| Kind::Field);
+    leaving.detect.iter().copied().chain(leaving.record.iter().copied()).chain(named).filter(wanted).collect()
+}
+
+impl Guard {
+    fn new(
+        platform: &Platform,
+        route: &Route,
+        detector: Arc<Detector>,
+        canaries: &Arc<Canaries>,
+        canary_blocks: bool,
+    ) -> Self {
+        let leaving = route.leaving.clone();
+        let fields = leaving.record_fields.iter().map(|_| Kind::Field);
+        Self {
+            detector,
+            measure: Measure {
+                record: leaving.record.iter().copied().chain(fields).collect(),
+                records: leaving.records,
+            },
+            bounds: Bounds { text: leaving.inspect, ratio: leaving.ratio, nesting: leaving.nesting },
+            budgets: route.budgets.clone(),
+            canaries: Arc::clone(canaries),
+            canary_blocks,
+            platform: platform.name.clone(),
+            path: route.path.to_string(),
+            leaving,
+        }
+    }
+
+    /// Whether anything may be done about an answer, so that some of it is held back while it is looked at.
+    pub(crate) fn acts(&self) -> bool {
+        self.leaving.action.acts()
+            || (self.canary_blocks && !self.canaries.is_empty())
+            || self.leaving.secrets == InspectionMode::Enforce
+            || self.leaving.faults == InspectionMode::Enforce
+            || self.leaving.unread == Beyond::Refuse
+    }
+
+    /// Whether the platform is asked for what can be read, and for the whole of it.
+    pub(crate) fn narrows(&self) -> bool {
+        self.leaving.action.acts() || self.leaving.unread == Beyond::Refuse
+    }
+
+    /// Whether what leaves is always written down.
+    pub(crate) fn is_accounted(&self) -> bool {
+        !self.budgets.is_empty() || self.leaving.action.acts() || !self.leaving.export.is_empty()
+    }
+}
+
+/// Who takes what leaves, each as a keyed hash: as [`Who`] numbers them.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Principals(pub(crate) [u64; Who::ALL.len()]);
+
+impl Principals {
+    /// The platform has said whose an answer is.
+    pub(crate) fn name_account(&mut self, account: Option<u64>) {
+        if let Some((place, account)) = self.0.get_mut(Who::Account as usize).zip(account) {
+            *place = account;
+        }
+    }
+
+    pub(crate) fn of(&self, who: Who) -> u64 {
+        self.0.get(who as usize).copied().unwrap_or_default()
+    }
+}
+
+/// What all workers share.
+pub(crate) struct Books {
+    key: HashKey,
+    pages: Mutex<Pages>,
+    pub(crate) counts: Counts,
+}
+
+/// Books that one worker at a time has open.
+#[derive(Default)]
+struct Pages {
+    ledger: Ledger,
+    sequences: Sequences,
+    learned: BTreeMap<(String, String), Learned>,
+    alarms: VecDeque<Value>,
+}
+
+/// What was looked at, and what was not.
+#[derive(Default)]
+pub(crate) struct Counts {
+    /// Answers that were looked at.
+    pub(crate) answers: AtomicU64,
+    /// Bytes of text in them.
+    pub(crate) text: AtomicU64,
+    /// Bytes, as they travel, that were not looked at, by reason.
+    pub(crate) unread: [AtomicU64; Unread::ALL.len()],
+    /// Different values that left, by kind, summed over answers.
+    pub(crate) values: [AtomicU64; Kind::COUNT],
+    /// Records that left, and those of them that were exported as declared.
+    pub(crate) records: AtomicU64,
+    pub(crate) exported: AtomicU64,
+    /// Canaries that were seen away from home.
+    pub(crate) canaries: AtomicU64,
+    /// Principals that were taken to enumerate.
+    pub(crate) enumerations: AtomicU64,
+}
+
+impl Counts {
+    pub(crate) fn add(counter: &AtomicU64, more: u64) {
+        if more > 0 {
+            counter.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Where a canary was seen, and by whom.
+pub(crate) struct Sight<'a> {
+    pub(crate) canary: CanaryId,
+    pub(crate) platform: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) client: String,
+    pub(crate) reference: &'a str,
+    /// It came in a request.
+    pub(crate) asked: bool,
+    pub(crate) unix_millis: u64,
+}
+
+impl Books {
+    pub(crate) fn new(secret: [u64; 2]) -> Self {
+        let key = HashKey([secret[0].rotate_left(29) ^ 0x6c65_6176_696e_6721, secret[1].rotate_left(11)]);
+        Self { key, pages: Mutex::default(), counts: Counts::default() }
+    }
+
+    pub(crate) const fn key(&self) -> &HashKey {
+        &self.key
+    }
+
+    /// A hash of something that names somebody or a place.
+    pub(crate) fn name(&self, parts: &[&[u8]]) -> u64 {
+        let mut text = Vec::with_capacity(parts.iter().map(|part| part.len() + 8).sum());
+        for part in parts {
+            text.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            text.extend_from_slice(part);
+        }
+        self.key.of(Kind::Field, &text)
+    }
+
+    fn open(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A record is about to leave by a route: what it is too much for.
+    pub(crate) fn record(
+        &self,
+        guard: &Guard,
+        principals: &Principals,
+        (kind, record): (Kind, u64),
+        allowance: Allowance,
+        now: Tick,
+    ) -> Option<Alarm> {
+        let mut pages = self.open();
+        let Pages { ledger, learned, .. } = &mut *pages;
+        let mut alarm = None;
+        for budget in &guard.budgets {
+            let Budget { who, span, records, mode } = *budget;
+            let key = self.name(&[
+                guard.platform.as_bytes(),
+                guard.path.as_bytes(),
+                &[who as u8, span as u8, kind as u8],
+                &principals.of(who).to_le_bytes(),
+            ]);
+            let most = records.saturating_mul(if allowance == Allowance::Twice { 2 } else { 1 });
+            let observed = mode == Mode::Observe || allowance == Allowance::Export || !guard.leaving.action.acts();
+            // Where nothing is stopped, what goes beyond leaves, and is noted as having left.
+            let noted = ledger.note(key, record, span, Some(most).filter(|_| !observed), now);
+            let beyond = match noted {
+                Noted::Beyond(_) => true,
+                Noted::Within(count) => observed && count > most,
+            };
+            if beyond && alarm.is_none_or(|alarm| is_milder(alarm, observed)) {
+                alarm = Some(Alarm::Budget { who, span, most: records, observed });
+            }
+        }
+        let route = (guard.platform.as_str(), guard.path.as_str());
+        if alarm.is_none() && allowance == Allowance::Once {
+            learn(learned, route, principals.of(Who::Session), record ^ kind as u64, now);
+        }
+        alarm
+    }
+
+    /// Somebody asked for an id: whether they ask for one after the other.
+    pub(crate) fn asked(
+        &self,
+        guard: &Guard,
+        principals: &Principals,
+        id: Id,
+        status: u16,
+        now: Tick,
+    ) -> Option<Enumeration> {
+        let bounds = sequence::Bounds::default();
+        let mut pages = self.open();
+        let own = self.sequence(guard, Who::Session, principals);
+        let alike = self.sequence(guard, Who::Cluster, principals);
+        let one = pages.sequences.note(own, id, status, false, &bounds, now);
+        let many = pages.sequences.note(alike, id, status, true, &bounds, now);
+        let told = one.or(many);
+        Counts::add(&self.counts.enumerations, u64::from(told.is_some()));
+        told
+    }
+
+    /// Whether somebody is taken to ask for one id after the other already.
+    pub(crate) fn enumerates(&self, guard: &Guard, principals: &Principals, now: Tick) -> Option<Enumeration> {
+        let key = self.sequence(guard, Who::Session, principals);
+        self.open().sequences.known(key, false, &sequence::Bounds::default(), now)
+    }
+
+    fn sequence(&self, guard: &Guard, who: Who, principals: &Principals) -> u64 {
+        let place = [guard.platform.as_bytes(), guard.path.as_bytes()];
+        self.name(&[place[0], place[1], b"ids", &[who as u8], &principals.of(who).to_le_bytes()])
+    }
+
+    /// A canary was seen away from its home: an alarm of the highest class.
+    pub(crate) fn alarm(&self, sight: &Sight<'_>) {
+        Counts::add(&self.counts.canaries, 1);
+        tracing::error!(
+            canary = %sight.canary,
+            platform = sight.platform,
+            path = sight.path,
+            client = sight.client,
+            reference = sight.reference,
+            asked = sight.asked,
+            "a canary was seen: somebody reads what nobody should",
+        );
+        let mut pages = self.open();
+        if pages.alarms.len() >= SHOWN {
+            pages.alarms.pop_front();
+        }
+        pages.alarms.push_back(json!({
+            "canary": sight.canary.to_string(),
+            "platform": sight.platform,
+            "path": sight.path,
+            "client": sight.client,
+            "reference": sight.reference,
+            "asked": sight.asked,
+            "unix_millis": sight.unix_millis,
+        }));
+    }
+
+    /// What `portcullis status` and `portcullis data` show.
+    pub(crate) fn value(&self, guards: &Guards, now: Tick) -> Value {
+        let counts = &self.counts;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let named = |names: Vec<(&'static str, u64)>| -> Value {
+            names
+                .into_iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(name, count)| (name.to_owned(), Value::from(count)))
+                .collect()
+        };
+        let unread = Unread::ALL.iter().zip(&counts.unread).map(|(unread, count)| (unread.name(), read(count)));
+        let values = Kind::ALL.iter().zip(&counts.values).map(|(kind, count)| (kind.name(), read(count)));
+        let mut pages = self.open();
+        let (entries, displaced) = pages.ledger.size();
+        let proposals: Vec<Value> = pages
+            .learned
+            .iter_mut()
+            .filter_map(|((platform, route), learned)| Some(proposal(platform, route, learned.proposal(now)?)))
+            .collect();
+        json!({
+            "answers": read(&counts.answers),
+            "text_bytes": read(&counts.text),
+            "unread_bytes": named(unread.collect()),
+            "values": named(values.collect()),
+            "records": read(&counts.records),
+            "exported": read(&counts.exported),
+            "canaries": guards.canaries.len(),
+            "canary_alarms": read(&counts.canaries),
+            "enumerations": read(&counts.enumerations),
+            "alarms": pages.alarms,
+            "ledger": { "entries": entries, "displaced": displaced },
+            "proposals": proposals,
+        })
+    }
+}
+
+/// What somebody's budgets are worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Allowance {
+    Once,
+    /// A challenge was passed for it.
+    Twice,
+    /// A declared export: counted, never stopped.
+    Export,
+}
+
+/// An alarm that only counts gives way to one that acts.
+fn is_milder(alarm: Alarm, observed: bool) -> bool {
+    matches!(alarm, Alarm::Budget { observed: true, .. }) && !observed
+}
+
+fn learn(
+    learned: &mut BTreeMap<(String, String), Learned>,
+    (platform, route): (&str, &str),
+    principal: u64,
+    record: u64,
+    now: Tick,
+) {
+    let key = (platform.to_owned(), route.to_owned());
+    if learned.len() < LEARNED || learned.contains_key(&key) {
+        learned.entry(key).or_default().note(principal, record, now);
+    }
+}
+
+fn proposal(platform: &str, route: &str, proposal: Proposal) -> Value {
+    json!({
+        "platform": platform,
+        "route": route,
+        "over": Span::Hour.name(),
+        "records": proposal.records,
+        "usual": proposal.usual,
+        "most": proposal.most,
+        "hours": proposal.hours,
+        "seconds": proposal.span.as_secs(),
+    })
+}

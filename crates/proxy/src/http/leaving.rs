@@ -1,0 +1,645 @@
+//! What leaves: a copy of each answer is read as it passes, and what is too much is stopped before it has left.
+//!
+//! The original bytes go on. Where something may be done about an answer, some of it is held back until what follows has been
+//! looked at; a conversation (events, gRPC, WebSocket) is not held back, because each side may be waiting for the other.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use portcullis_config::policy::Platform;
+use portcullis_config::{Beyond, InspectionMode, LeavingAction, Policy};
+use portcullis_dataguard::canary::{CanaryId, Trail};
+use portcullis_dataguard::decode::{Codings, Grpc, Reader, WebSocket};
+use portcullis_dataguard::detect::Scan;
+use portcullis_dataguard::ledger::Who;
+use portcullis_dataguard::sequence::{Enumeration, Id};
+use portcullis_dataguard::tally::{self, Alarm, Counting, Tally};
+use portcullis_dataguard::{Kind, Scanner, Unread};
+use portcullis_engine::Refusal;
+use portcullis_types::{ClientAddr, Limits, Reason, Tick};
+use portcullis_wire::http::{Fields, Name, RequestHead, ResponseHead};
+
+use super::body::{Body, BodyError, Frame, Waiting};
+use super::identity::{Client, Connection};
+use super::pace::Pace;
+use super::sight;
+use crate::Process;
+use crate::guard::{Allowance, Books, Counts, Guard, Guards, Principals, Sight};
+use crate::watch::Watch;
+use crate::worker::unix_millis;
+
+/// How often what a conversation may use of its bounds begins anew.
+const RENEWAL: Duration = Duration::from_secs(3600);
+
+/// What is known of a request whose answer is looked at.
+pub(crate) struct Asked<'a> {
+    pub(crate) process: &'a Arc<Process>,
+    pub(crate) guard: &'a Arc<Guard>,
+    pub(crate) principals: Principals,
+    pub(crate) allowance: Allowance,
+    pub(crate) client: ClientAddr,
+    pub(crate) reference: String,
+    /// Without the query.
+    pub(crate) path: String,
+}
+
+/// What is told of an answer, shared by whoever reads it and its account.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    /// Members' records that left, and different values by kind.
+    pub(crate) records: u64,
+    pub(crate) values: Vec<(Kind, u64)>,
+    /// Bytes that were not looked at, and why.
+    pub(crate) unread: Option<(Unread, u64)>,
+    /// What is only told.
+    pub(crate) observed: Vec<Refusal>,
+    /// It was a declared export.
+    pub(crate) exported: bool,
+    /// What leaves by this route is always written down.
+    pub(crate) accounted: bool,
+}
+
+impl Told {
+    /// Whether there is anything to say.
+    pub(crate) fn is_told(&self) -> bool {
+        self.unread.is_some() || !self.values.is_empty()
+    }
+
+    /// Whether it is to be written down.
+    pub(crate) fn matters(&self) -> bool {
+        !self.observed.is_empty() || (self.accounted && self.records > 0)
+    }
+}
+
+/// Why an answer must not go on.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop {
+    pub(crate) reason: Reason,
+    pub(crate) detail: String,
+    /// Ended before what is too much, and not broken off.
+    truncate: bool,
+    /// A challenge may open the way.
+    pub(crate) step_up: bool,
+}
+
+impl Stop {
+    pub(crate) fn refusal(&self) -> Refusal {
+        Refusal::new(self.reason, portcullis_engine::Detail::Measure(Arc::from(self.detail.as_str())))
+    }
+}
+
+/// Who asks, as the books have them.
+pub(crate) fn principals(
+    books: &Books,
+    platform: &Platform,
+    connection: &Connection,
+    head: &RequestHead,
+    h2: Option<&[u8]>,
+    client: &Client,
+) -> Principals {
+    let address = books.name(&[b"address", client.address.to_string().as_bytes()]);
+    let session = platform.session_cookie.as_ref().and_then(|name| {
+        let cookies = head.fields.all(Name::Cookie).flat_map(sight::cookies);
+        cookies
+            .into_iter()
+            .find(|(known, _)| *known == name.as_bytes())
+            .map(|(_, value)| books.name(&[b"session", value]))
+    });
+    let session = session.unwrap_or(address);
+    let key = platform.api_key_header.as_ref().and_then(|name| head.fields.find(name.as_bytes()));
+    let account = key.map_or(session, |key| books.name(&[b"key", key]));
+    let stack = connection.tls.as_ref().and_then(|tls| tls.stack.as_ref()).map(AsRef::<str>::as_ref);
+    let order = head.fields.order_print().to_le_bytes();
+    let cluster = books.name(&[b"cluster", stack.unwrap_or_default().as_bytes(), h2.unwrap_or_default(), &order]);
+    let prefix = books.name(&[b"prefix", client.address.prefix().to_string().as_bytes()]);
+    let mut all = [0; Who::ALL.len()];
+    for (who, value) in
+        [(Who::Session, session), (Who::Account, account), (Who::Cluster, cluster), (Who::Prefix, prefix)]
+    {
+        all[who as usize] = value;
+    }
+    Principals(all)
+}
+
+/// The account that a platform names in its answer, as a hash. The name never leaves.
+pub(crate) fn account(books: &Books, platform: &Platform, head: &mut ResponseHead) -> Option<u64> {
+    let name = platform.account_header.as_ref()?;
+    let account = head.fields.find(name.as_bytes()).map(|account| books.name(&[b"account", account]));
+    if account.is_some() {
+        let mut left = Fields::default();
+        let others = head.fields.iter().filter(|field| !field.spelling.eq_ignore_ascii_case(name.as_bytes()));
+        others.for_each(|field| left.push_known(field.name, field.spelling, field.value));
+        head.fields = left;
+    }
+    account
+}
+
+/// Whether this is somebody who may export here, by name.
+pub(crate) fn may_export(
+    policy: &Policy,
+    guard: &Guard,
+    platform: &Platform,
+    head: &RequestHead,
+    client: &Client,
+) -> bool {
+    let named = |name: &String| policy.vouched.iter().find(|vouched| vouched.name == *name);
+    guard.leaving.export.iter().filter_map(named).any(|vouched| {
+        let there =
+            vouched.networks.is_empty() || vouched.networks.iter().any(|network| network.contains(client.address.ip()));
+        let key = platform.api_key_header.as_ref().and_then(|name| head.fields.find(name.as_bytes()));
+        let keyed = vouched
+            .api_key_sha256
+            .is_none_or(|digest| key.is_some_and(|key| portcullis_dataguard::canary::sha256(key) == digest));
+        let agent = vouched.agent.as_ref().is_none_or(|agent| {
+            head.fields.find(b"user-agent").is_some_and(|sent| memchr::memmem::find(sent, agent.as_bytes()).is_some())
+        });
+        there && keyed && agent
+    })
+}
+
+/// Canaries in what was asked for: an id or a key that opens nothing, brought back by whoever read it.
+pub(crate) fn brought_back(guards: &Guards, head: &RequestHead, place: &str) -> Option<CanaryId> {
+    let matcher = guards.matcher.as_ref()?;
+    let mut seen = None;
+    let mut look = |bytes: &[u8]| {
+        matcher.feed(&mut Trail::default(), bytes, &mut |id| {
+            if !guards.canaries.is_at_home(id, place) {
+                seen.get_or_insert(id);
+            }
+        });
+    };
+    look(head.target());
+    head.fields.iter().for_each(|field| look(field.value));
+    seen
+}
+
+/// What is told of somebody who asks for one id after the other.
+pub(crate) fn enumeration(told: &Enumeration) -> Refusal {
+    let Enumeration { ids, run, short_steps, misses, alike } = *told;
+    let whose = if alike { "by many that look alike" } else { "by one" };
+    let words = format!(
+        "{ids} ids within the hour {whose}: {short_steps} % of the steps short, the longest run {run}, {misses} % refused or missing"
+    );
+    Refusal::new(Reason::Enumeration, portcullis_engine::Detail::Measure(Arc::from(words)))
+}
+
+/// The id in a request.
+pub(crate) fn id(books: &Books, head: &RequestHead) -> Option<Id> {
+    Id::of(head.target(), |part| books.name(&[b"id", part]))
+}
+
+/// Somebody who reads a copy of an answer.
+pub(crate) struct Eye {
+    process: Arc<Process>,
+    guard: Arc<Guard>,
+    principals: Principals,
+    allowance: Allowance,
+    client: ClientAddr,
+    reference: String,
+    path: String,
+    /// When a conversation was last counted anew.
+    renewed: Tick,
+    reading: Reading,
+    scanner: Scanner,
+    tally: Tally,
+    /// Alarms that were dealt with.
+    dealt: usize,
+    unread: Option<(Unread, u64)>,
+    text: u64,
+    /// Nothing of the answer left.
+    withheld: bool,
+    told: Rc<RefCell<Told>>,
+}
+
+enum Reading {
+    Body(Box<Reader>),
+    Grpc(Box<Grpc>),
+    Socket(Box<WebSocket>),
+    /// Nothing can be read.
+    Not,
+}
+
+impl Eye {
+    /// On an answer with that head; `None` in place of a reader where it holds nothing that could be read.
+    pub(crate) fn new(asked: Asked<'_>, head: &ResponseHead, upgraded: bool) -> (Self, Rc<RefCell<Told>>) {
+        let guard = asked.guard;
+        let kind = head.fields.get(Name::ContentType).unwrap_or_default().to_ascii_lowercase();
+        let bounds = guard.bounds;
+        let codings = || head.fields.iter().filter(|field| field.spelling.eq_ignore_ascii_case(b"content-encoding"));
+        let reading = if upgraded {
+            Ok(Reading::Socket(Box::new(WebSocket::new(bounds))))
+        } else if is_media(&kind) {
+            Err(Unread::Kind)
+        } else if kind.starts_with(b"application/grpc") {
+            let encoding = head.fields.find(b"grpc-encoding").unwrap_or_default();
+            Ok(Reading::Grpc(Box::new(Grpc::new(encoding, bounds))))
+        } else {
+            Codings::of(codings().map(|field| field.value)).and_then(|codings| {
+                if head.status == 206 && !codings.is_plain() {
+                    return Err(Unread::Range);
+                }
+                Ok(Reading::Body(Box::new(Reader::new(codings, bounds))))
+            })
+        };
+        let (reading, unread) = match reading {
+            Ok(reading) => (reading, None),
+            Err(unread) => (Reading::Not, Some((unread, 0))),
+        };
+        let rows = [&b"csv"[..], b"tab-separated", b"spreadsheet", b"excel", b"zip"];
+        let rows = rows.iter().any(|word| memchr::memmem::find(&kind, word).is_some());
+        let mut scanner = Scanner::default();
+        scanner.begin(&guard.detector, rows);
+        let told = Rc::new(RefCell::new(Told {
+            exported: asked.allowance == Allowance::Export,
+            accounted: guard.is_accounted(),
+            ..Told::default()
+        }));
+        let eye = Self {
+            process: Arc::clone(asked.process),
+            guard: Arc::clone(guard),
+            principals: asked.principals,
+            allowance: asked.allowance,
+            client: asked.client,
+            reference: asked.reference,
+            path: asked.path,
+            renewed: asked.process.now(),
+            reading,
+            scanner,
+            tally: Tally::default(),
+            dealt: 0,
+            unread,
+            text: 0,
+            withheld: false,
+            told: Rc::clone(&told),
+        };
+        (eye, told)
+    }
+
+    /// Looks at more bytes, and says whether they must not go on.
+    pub(crate) fn see(&mut self, bytes: &[u8]) -> Option<Stop> {
+        if let Some((_, count)) = &mut self.unread {
+            *count += bytes.len() as u64;
+            return self.unread_stops();
+        }
+        self.renew();
+        let outcome = self.read(|reading, scan| match reading {
+            Reading::Body(reader) => {
+                let outcome = reader.push(bytes, scan);
+                (outcome, reader.text())
+            }
+            Reading::Grpc(grpc) => (grpc.push(bytes, scan), 0),
+            Reading::Socket(socket) => (socket.push(bytes, scan), 0),
+            Reading::Not => (Ok(()), 0),
+        });
+        if let Err(unread) = outcome {
+            self.unread = Some((unread, bytes.len() as u64));
+        }
+        self.judge().or_else(|| self.unread_stops())
+    }
+
+    /// Bounds are for an answer; a conversation that goes on for days has them once an hour.
+    fn renew(&mut self) {
+        if let Reading::Socket(socket) = &mut self.reading
+            && self.process.now().since(self.renewed) > RENEWAL
+        {
+            socket.renew();
+            self.renewed = self.process.now();
+        }
+    }
+
+    /// What has come is all there is for now: looks at the rest of it, which could be the beginning of something.
+    pub(crate) fn settle(&mut self) -> Option<Stop> {
+        let Ok(()) = self.read(|_, scan| {
+            portcullis_dataguard::Sink::end(scan);
+            (Ok(()), 0)
+        }) else {
+            return None;
+        };
+        self.judge()
+    }
+
+    /// The answer is over.
+    pub(crate) fn finish(&mut self) -> Option<Stop> {
+        let outcome = self.read(|reading, scan| match reading {
+            Reading::Body(reader) => (reader.finish(scan), reader.text()),
+            Reading::Grpc(_) | Reading::Socket(_) | Reading::Not => {
+                portcullis_dataguard::Sink::end(scan);
+                (Ok(()), 0)
+            }
+        });
+        if let (Err(unread), None) = (outcome, self.unread) {
+            self.unread = Some((unread, 0));
+        }
+        self.judge().or_else(|| self.unread_stops())
+    }
+
+    fn read(
+        &mut self,
+        step: impl FnOnce(&mut Reading, &mut Scan<'_>) -> (Result<(), Unread>, u64),
+    ) -> Result<(), Unread> {
+        let Self { process, guard, principals, allowance, reading, scanner, tally, text, path, .. } = self;
+        let mut books = Noting { process, guard, principals, allowance: *allowance, now: process.now(), path };
+        let mut counting = Counting { tally, measure: &guard.measure, key: process.books.key(), books: &mut books };
+        let mut scan = Scan { detector: &guard.detector, scanner, findings: &mut counting };
+        let (outcome, read) = step(reading, &mut scan);
+        *text = read.max(*text);
+        outcome
+    }
+
+    /// Deals with alarms that are new.
+    fn judge(&mut self) -> Option<Stop> {
+        let alarms: Vec<Alarm> = self.tally.alarms().get(self.dealt..).unwrap_or_default().to_vec();
+        self.dealt += alarms.len();
+        let mut stop: Option<Stop> = None;
+        for alarm in alarms {
+            if let Alarm::Canary(canary) = alarm {
+                self.process.books.alarm(&Sight {
+                    canary,
+                    platform: &self.guard.platform,
+                    path: &self.path,
+                    client: self.client.to_string(),
+                    reference: &self.reference,
+                    asked: false,
+                    unix_millis: unix_millis(),
+                });
+            }
+            let (reason, acts) = self.acts_on(&alarm);
+            let detail = alarm.to_string();
+            let own = matches!(alarm, Alarm::Budget { .. } | Alarm::Response { .. });
+            let truncate = own && self.guard.leaving.action == LeavingAction::Truncate;
+            // An answer that is cut short is no failure: that it was is told like what is only observed.
+            let told = !acts || truncate;
+            if told {
+                let refusal = Refusal::new(reason, portcullis_engine::Detail::Measure(Arc::from(detail.as_str())));
+                self.told.borrow_mut().observed.push(refusal);
+            }
+            if acts && stop.is_none() {
+                stop = Some(Stop {
+                    reason,
+                    detail,
+                    truncate,
+                    step_up: own
+                        && self.guard.leaving.action == LeavingAction::StepUp
+                        && self.allowance == Allowance::Once,
+                });
+            }
+        }
+        stop
+    }
+
+    /// The reason that an alarm is told with, and whether something is done about it.
+    fn acts_on(&self, alarm: &Alarm) -> (Reason, bool) {
+        let leaving = &self.guard.leaving;
+        let free = self.allowance == Allowance::Export;
+        match alarm {
+            Alarm::Canary(_) => (Reason::CanarySeen, self.guard.canary_blocks),
+            Alarm::Response { .. } => (Reason::DataBudget, leaving.action.acts() && !free),
+            Alarm::Budget { observed, .. } => (Reason::DataBudget, leaving.action.acts() && !observed && !free),
+            Alarm::Secret(_) => (Reason::SecretSeen, leaving.secrets == InspectionMode::Enforce),
+            Alarm::Fault(..) => (Reason::SecretSeen, leaving.faults == InspectionMode::Enforce),
+        }
+    }
+
+    fn unread_stops(&self) -> Option<Stop> {
+        let (unread, _) = self.unread?;
+        // A picture is a picture; what matters is what could have been a list.
+        if self.guard.leaving.unread != Beyond::Refuse || unread == Unread::Kind {
+            return None;
+        }
+        let detail = format!("it cannot be read: {}", unread.name());
+        Some(Stop { reason: Reason::UnreadData, detail, truncate: false, step_up: false })
+    }
+}
+
+/// What was seen is told once, whatever the end: also of an answer that its reader did not wait for.
+impl Drop for Eye {
+    fn drop(&mut self) {
+        let counts = &self.process.books.counts;
+        Counts::add(&counts.answers, 1);
+        Counts::add(&counts.text, self.text);
+        if let Some((unread, bytes)) = self.unread
+            && let Some(counter) = counts.unread.get(unread as usize)
+        {
+            Counts::add(counter, bytes);
+        }
+        let mut told = self.told.borrow_mut();
+        told.unread = self.unread;
+        if self.tally.is_empty() || self.withheld {
+            return;
+        }
+        told.records = self.tally.records(&self.guard.measure);
+        Counts::add(&counts.records, told.records);
+        Counts::add(&counts.exported, if told.exported { told.records } else { 0 });
+        for kind in Kind::ALL {
+            let count = self.tally.count(*kind);
+            if count > 0 {
+                told.values.push((*kind, count));
+                counts.values.get(*kind as usize).into_iter().for_each(|counter| Counts::add(counter, count));
+            }
+        }
+    }
+}
+
+/// The books, opened for one answer.
+struct Noting<'a> {
+    process: &'a Process,
+    guard: &'a Guard,
+    principals: &'a Principals,
+    allowance: Allowance,
+    now: Tick,
+    path: &'a str,
+}
+
+impl tally::Books for Noting<'_> {
+    fn record(&mut self, kind: Kind, record: u64) -> Option<Alarm> {
+        self.process.books.record(self.guard, self.principals, (kind, record), self.allowance, self.now)
+    }
+
+    fn is_home(&self, canary: CanaryId) -> bool {
+        self.guard.canaries.is_at_home(canary, &format!("{}:{}", self.guard.platform, self.path))
+    }
+}
+
+fn is_media(kind: &[u8]) -> bool {
+    let starts = [&b"image/"[..], b"video/", b"audio/", b"font/"];
+    starts.iter().any(|start| kind.starts_with(start)) && !kind.starts_with(b"image/svg")
+}
+
+/// A body that is looked at as it passes.
+pub(crate) struct Guarded {
+    inner: Body,
+    eye: Eye,
+    held: VecDeque<Bytes>,
+    held_bytes: usize,
+    /// So much is kept until what follows was looked at.
+    hold: usize,
+    /// Each piece is a message of its own.
+    conversation: bool,
+    /// An answer that may be cut short has no length beforehand.
+    hides_length: bool,
+    ended: bool,
+    trailers: Option<Fields>,
+    error: Option<BodyError>,
+    stop: Option<Stop>,
+}
+
+impl Guarded {
+    fn new(inner: Body, eye: Eye, head: &ResponseHead) -> Self {
+        let kind = head.fields.get(Name::ContentType).unwrap_or_default();
+        let starts = |name: &[u8]| kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name));
+        let conversation = starts(b"text/event-stream") || starts(b"application/grpc");
+        let acts = eye.guard.acts();
+        let hold =
+            if acts && !conversation { usize::try_from(eye.guard.leaving.hold).unwrap_or(usize::MAX) } else { 0 };
+        let hides_length = acts && eye.guard.leaving.action == LeavingAction::Truncate;
+        Self {
+            inner,
+            eye,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            hold,
+            conversation,
+            hides_length,
+            ended: false,
+            trailers: None,
+            error: None,
+            stop: None,
+        }
+    }
+
+    pub(crate) fn length(&self) -> Option<u64> {
+        if self.hides_length { None } else { self.inner.length() }
+    }
+
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
+        let full = self.poll_full(cx);
+        if let Some(stop) = &self.stop {
+            self.held.clear();
+            if stop.truncate {
+                return Poll::Ready(None);
+            }
+            let error = BodyError::Stopped(stop.reason, stop.detail.clone());
+            return Poll::Ready(Some(Err(error)));
+        }
+        let spare = self.ended
+            || self.held.front().is_some_and(|first| self.held_bytes.saturating_sub(first.len()) >= self.hold);
+        if spare && let Some(first) = self.held.pop_front() {
+            self.held_bytes -= first.len();
+            return Poll::Ready(Some(Ok(Frame::Data(first))));
+        }
+        ready!(full);
+        if let Some(error) = self.error.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match self.trailers.take() {
+            Some(trailers) => Poll::Ready(Some(Ok(Frame::Trailers(trailers)))),
+            None => Poll::Ready(None),
+        }
+    }
+
+    /// Reads on until more is held than must be, or the answer is over, or must not go on.
+    fn poll_full(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.ended && self.stop.is_none() {
+            if self.held.front().is_some_and(|first| self.held_bytes.saturating_sub(first.len()) >= self.hold) {
+                return Poll::Ready(());
+            }
+            match self.inner.poll_frame(cx) {
+                Poll::Pending => {
+                    return Poll::Pending;
+                }
+                Poll::Ready(Some(Ok(Frame::Data(data)))) => {
+                    self.stop = self.eye.see(&data);
+                    if self.conversation && self.stop.is_none() && data.ends_with(b"\n\n") {
+                        self.stop = self.eye.settle();
+                    }
+                    self.held_bytes += data.len();
+                    self.held.push_back(data);
+                }
+                Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
+                    self.trailers = Some(trailers);
+                    self.ended = true;
+                    self.stop = self.eye.finish();
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.error = Some(error);
+                    self.ended = true;
+                }
+                Poll::Ready(None) => {
+                    self.ended = true;
+                    self.stop = self.eye.finish();
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Who is waited for while the beginning of an answer is held back.
+pub(crate) struct Around<'a> {
+    pub(crate) watch: &'a Watch,
+    pub(crate) limits: &'a Limits,
+    pub(crate) idle: Duration,
+}
+
+/// Puts an answer under guard. Where something may be done about it, its beginning is looked at before anything leaves.
+///
+/// # Errors
+/// Why it must not leave, or why it did not come.
+pub(crate) async fn guard(
+    eye: Eye,
+    head: &mut ResponseHead,
+    body: &mut Body,
+    around: &Around<'_>,
+) -> Result<(), Failed> {
+    let mut guarded = Guarded::new(std::mem::replace(body, Body::Empty), eye, head);
+    if guarded.hides_length {
+        // What was promised may not come: neither a length nor a digest of the whole is.
+        let mut left = Fields::default();
+        head.fields
+            .iter()
+            .filter(|field| field.name != Name::ContentLength)
+            .for_each(|field| left.push_known(field.name, field.spelling, field.value));
+        head.fields = left;
+    }
+    if guarded.hold > 0 {
+        let mut pace = Pace::new(around.idle, around.limits);
+        let moved = Cell::new(0_u64);
+        let late = poll_fn(|cx| match guarded.poll_full(cx) {
+            Poll::Ready(()) => Poll::Ready(None),
+            Poll::Pending => {
+                moved.set(guarded.held_bytes as u64);
+                pace.note(Waiting::Source, moved.get(), around.watch);
+                if around.watch.poll_expired(cx) { Poll::Ready(Some(Reason::UpstreamStalled)) } else { Poll::Pending }
+            }
+        })
+        .await;
+        around.watch.disarm();
+        if let Some(reason) = late {
+            return Err(Failed::Slow(reason));
+        }
+        // What ends within the hold-back is cut short for nobody: a page that says so is better than half an answer.
+        if let Some(stop) = guarded.stop.take() {
+            guarded.eye.withheld = true;
+            return Err(Failed::Stopped(stop));
+        }
+        if let Some(error) = guarded.error.take() {
+            return Err(Failed::Source(error));
+        }
+    }
+    *body = Body::Guarded(Box::new(guarded));
+    Ok(())
+}
+
+/// Why an answer does not leave.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    Stopped(Stop),
+    Slow(Reason),
+    Source(BodyError),
+}
