@@ -1,6 +1,7 @@
 //! `SET`, `RESET` and `set_config`: what is set to what, and which settings are more than a setting.
 
 use portcullis_pgguard::description::{Kind, word};
+use portcullis_pgguard::lexing::reads_as_we_do;
 
 /// What a setting comes to: the fact that policy learns, and the kind that is refused unless granted.
 pub(crate) struct Setting {
@@ -32,36 +33,6 @@ pub(crate) fn setting(name: &str, value: Option<Option<&str>>) -> Setting {
         _ => None,
     };
     Setting { fact: format!("set {} = {said}", word(&name)), kind }
-}
-
-/// Whether the server, so set, finds the same tokens in a text as we do.
-fn reads_as_we_do(name: &str, value: &str) -> bool {
-    let value: String = value.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    match name {
-        "standard_conforming_strings" => matches!(value.as_str(), "on" | "true" | "yes" | "1" | "t" | "y"),
-        "backslash_quote" => matches!(value.as_str(), "safeencoding" | "off" | "false" | "no" | "0"),
-        // In these the second byte of a character can be a backslash or a quote.
-        _ => !matches!(
-            value.as_str(),
-            "sjis"
-                | "mskanji"
-                | "shiftjis"
-                | "win932"
-                | "windows932"
-                | "shiftjis2004"
-                | "big5"
-                | "win950"
-                | "windows950"
-                | "gbk"
-                | "win936"
-                | "windows936"
-                | "gb18030"
-                | "uhc"
-                | "win949"
-                | "windows949"
-                | "johab"
-        ),
-    }
 }
 
 #[cfg(test)]

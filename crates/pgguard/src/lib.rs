@@ -8,6 +8,7 @@ pub mod book;
 mod cache;
 pub mod description;
 pub mod egress;
+pub mod lexing;
 pub mod policy;
 pub mod reach;
 pub mod session;

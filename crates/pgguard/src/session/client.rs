@@ -168,7 +168,7 @@ impl Session {
         let Some(verdict) = self.answer.take().or_else(|| desk.judge(text, &self.context)) else {
             return Fate::Step(Step::Ask(place(rest, text)));
         };
-        let own = if simple { self.unprepared(&verdict, desk) } else { None };
+        let own = self.misread().or_else(|| if simple { self.unprepared(&verdict, desk) } else { None });
         let denial = match (&verdict.ruling, &own) {
             (Ruling::Refused(denial), _) => Some(denial),
             (_, Some(denial)) if self.terms.enforce => Some(denial),
@@ -401,6 +401,17 @@ impl Session {
         write::parse(&mut poison, b"refused by the gate", &format!("{POISON}{}", refused.reference));
         self.expect(Expected::Bind { refused: Some(refused) });
         Fate::Step(Step::Replace(self.to_server.begin(header, rest, true), poison))
+    }
+
+    /// What there is against any text while the server reads texts differently.
+    fn misread(&self) -> Option<Denial> {
+        let how = match (self.other_strings, self.other_characters) {
+            (true, _) => "standard_conforming_strings is off",
+            (_, true) => "the client's encoding has characters that hold a backslash",
+            _ => return None,
+        };
+        let detail = format!("the server reads texts differently than the guard: {how}");
+        Some(Denial { reason: Reason::StatementUnreadable, detail: detail.into() })
     }
 
     /// What there is against each `EXECUTE`: its name was prepared neither through the gate nor earlier in the same text, or

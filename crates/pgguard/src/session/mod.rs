@@ -222,6 +222,9 @@ pub struct Session {
     judged: usize,
     running: Running,
     key: Option<(u32, Box<[u8]>)>,
+    /// The server reads backslashes in plain strings, or characters that may hold one: it would find other tokens in a text.
+    other_strings: bool,
+    other_characters: bool,
     /// What ends the session once what was before it has gone; whether that ends where a message does.
     cut: Option<(Denial, bool)>,
 }
@@ -271,6 +274,8 @@ impl Session {
             judged: 0,
             running: Running::default(),
             key: None,
+            other_strings: false,
+            other_characters: false,
             cut: None,
         }
     }

@@ -12,6 +12,7 @@ use portcullis_wire::read::Read;
 use super::expected::Expected;
 use super::plans::Plan;
 use super::{DENIED, Desk, Event, Outflow, Phase, ROW_DESCRIPTION_BYTES, Ran, Running, Session, Step, statement};
+use crate::lexing;
 use crate::policy::{Denial, Effect, Statement, Verdict};
 
 /// The longest `CommandComplete`, `ParameterStatus` and the like that is read; longer ones pass unread.
@@ -99,8 +100,10 @@ fn message(session: &mut Session, header: Header, rest: &[u8], first: bool, desk
         b'R' => session.authenticate(body, desk),
         b'K' => session.key = body.and_then(backend::key_data).map(|(process, key)| (process, key.into())),
         b'S' => {
-            if let Some((b"application_name", value)) = body.and_then(backend::parameter) {
-                desk.note(Event::Named(value), &session.context);
+            match body.and_then(backend::parameter) {
+                Some((b"application_name", value)) => desk.note(Event::Named(value), &session.context),
+                Some((name, value)) => session.reported(name, value),
+                None => {}
             }
         }
         b'Z' => session.ready(body, desk),
@@ -121,6 +124,17 @@ fn message(session: &mut Session, header: Header, rest: &[u8], first: bool, desk
 }
 
 impl Session {
+    /// The server says how it reads texts: by a setting of the role, the database or the startup message as well as by `SET`.
+    fn reported(&mut self, name: &[u8], value: &[u8]) {
+        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        let place = match &*name {
+            "standard_conforming_strings" => &mut self.other_strings,
+            "client_encoding" => &mut self.other_characters,
+            _ => return,
+        };
+        *place = !lexing::reads_as_we_do(&name, &value);
+    }
+
     /// Everything that was looked at goes on, if it may.
     fn settle(&mut self, bytes: &[u8], at: usize, uncharged: &mut Uncharged, desk: &mut dyn Desk) -> Step {
         if uncharged.rows + uncharged.bytes > 0

@@ -571,3 +571,32 @@ proptest! {
         prop_assert!(play.to_server.len() <= bytes.len() + 4096);
     }
 }
+
+#[test]
+fn nothing_is_judged_while_the_server_reads_texts_differently() {
+    for (name, other, ours) in [("standard_conforming_strings", "off", "on"), ("client_encoding", "SJIS", "UTF8")] {
+        let mut play = Play::new();
+        play.server(&text(b'S', &[name, other]));
+        play.client(&text(b'Q', &["select 1"]));
+        assert!(play.to_server.windows(7).any(|part| part == b"refused"), "{name} = {other}");
+        play.server(&[failure(), ready(b'I')].concat());
+        play.server(&text(b'S', &[name, ours]));
+        play.to_server.clear();
+        play.client(&text(b'Q', &["select 1"]));
+        assert!(!play.to_server.windows(7).any(|part| part == b"refused"), "{name} = {ours}");
+    }
+}
+
+#[test]
+fn arguments_of_execute_are_asked_about_where_they_matter() {
+    let mut play = Play::new();
+    play.client(&text(b'Q', &["prepare far $"])).server(&[done("PREPARE"), ready(b'I')].concat());
+    play.to_server.clear();
+    play.client(&text(b'Q', &["execute far"]));
+    assert!(play.to_server.windows(7).any(|part| part == b"refused"), "they reach too far");
+    play.server(&[failure(), ready(b'I')].concat());
+    play.client(&text(b'Q', &["prepare near $"])).server(&[done("PREPARE"), ready(b'I')].concat());
+    play.to_server.clear();
+    play.client(&text(b'Q', &["execute near"]));
+    assert!(!play.to_server.windows(7).any(|part| part == b"refused"));
+}
