@@ -358,7 +358,7 @@ impl Check<'_> {
         }
     }
 
-    fn path(&self, draft: &Draft, key: &str) -> Option<PathBuf> {
+    pub(crate) fn path(&self, draft: &Draft, key: &str) -> Option<PathBuf> {
         draft.text(key).map(|path| self.dir.join(path))
     }
 

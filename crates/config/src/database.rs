@@ -10,7 +10,10 @@ use crate::check::{Check, Claims};
 use crate::draft::Draft;
 use crate::inspection::Beyond;
 use crate::kind::{Url, Value};
-use crate::policy::{Admin, Certificate, Database, DatabaseServer, DatabaseTls, Listener, UpstreamTls};
+use crate::policy::{
+    Admin, BudgetPer, BudgetWithin, Certificate, Database, DatabaseBudget, DatabaseServer, DatabaseTls, Listener,
+    UpstreamTls,
+};
 
 impl Check<'_> {
     pub(crate) fn databases(&mut self, root: &Draft, listeners: &[Listener], admin: &Admin) -> Vec<Database> {
@@ -47,9 +50,50 @@ impl Check<'_> {
                 functions: draft.list("functions", number).into_iter().map(|(_, function)| function).collect(),
                 request_id: draft.string("request_id"),
                 sample: draft.count("sample"),
+                book: self.path(draft, "book"),
+                sensitive: draft.list("sensitive", Value::text).into_iter().map(|(_, name)| name.to_owned()).collect(),
+                grants: grants(draft),
+                budgets: self.budgets(draft),
             });
         }
         databases
+    }
+
+    fn budgets(&mut self, database: &Draft) -> Vec<DatabaseBudget> {
+        let mut budgets = Vec::new();
+        for draft in database.tables("budget") {
+            let (rows, bytes) = (draft.number("rows"), draft.number("bytes"));
+            if rows.is_none() && bytes.is_none() && !draft.given("rows") && !draft.given("bytes") {
+                let message = "a budget bounds `rows`, `bytes` or both";
+                self.problems.error("budget-of-nothing", &draft.span, message);
+            }
+            let per = match (draft.text("per"), draft.text("relation")) {
+                (Some("relation"), Some(relation)) => BudgetPer::Relation(relation.to_owned()),
+                (Some("relation"), None) => {
+                    let message = "a budget of a relation needs `relation`";
+                    self.problems.error("budget-without-relation", draft.at("per"), message);
+                    continue;
+                }
+                (per, relation) => {
+                    if relation.is_some() {
+                        let message = "`relation` has no effect without per = \"relation\"";
+                        self.problems.warning("budget-relation-unused", draft.at("relation"), message);
+                    }
+                    match per {
+                        Some("session") => BudgetPer::Session,
+                        Some("client") => BudgetPer::Client,
+                        _ => BudgetPer::Role,
+                    }
+                }
+            };
+            let within = match draft.text("within") {
+                Some("minute") => BudgetWithin::Minute,
+                Some("day") => BudgetWithin::Day,
+                _ => BudgetWithin::Hour,
+            };
+            budgets.push(DatabaseBudget { role: draft.string("role"), per, within, rows, bytes });
+        }
+        budgets
     }
 
     fn database_certificate(&mut self, draft: &Draft) -> Option<Certificate> {
@@ -117,6 +161,14 @@ impl Check<'_> {
         }
         addresses
     }
+}
+
+fn grants(database: &Draft) -> Vec<(String, String)> {
+    let of = |draft: &Draft| {
+        let kinds = draft.list("kinds", Value::text);
+        kinds.into_iter().map(|(_, kind)| (draft.string("role"), kind.to_owned())).collect::<Vec<_>>()
+    };
+    database.tables("grant").iter().flat_map(of).collect()
 }
 
 fn number(value: &Value) -> Option<u32> {

@@ -33,6 +33,7 @@ pub use policy::Policy;
 pub use problem::{Problem, Severity};
 pub use reference::reference;
 pub use router::Router;
+pub use schema::KINDS as STATEMENT_KINDS;
 pub use show::show;
 
 /// All that a configuration needs of the outside. The shell implements it; tests make one up.

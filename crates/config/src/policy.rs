@@ -323,6 +323,78 @@ pub struct Database {
     pub request_id: String,
     /// Of the statements that ran, one in so many is recorded; 0 none.
     pub sample: u32,
+    /// Where what is learned of its statements is kept.
+    pub book: Option<PathBuf>,
+    /// Relations whose rows are personal.
+    pub sensitive: Vec<String>,
+    /// Roles, `*` for every role, and the kind of statements that is allowed to them.
+    pub grants: Vec<(String, String)>,
+    /// How much may leave.
+    pub budgets: Vec<DatabaseBudget>,
+}
+
+/// How much may leave a database; of rows, bytes or both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseBudget {
+    /// The role, `*` for each role.
+    pub role: String,
+    /// Of what.
+    pub per: BudgetPer,
+    /// How long.
+    pub within: BudgetWithin,
+    /// Rows of results and of COPY.
+    pub rows: Option<u64>,
+    /// Their bytes.
+    pub bytes: Option<u64>,
+}
+
+/// What a budget of a database is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BudgetPer {
+    /// Each session.
+    Session,
+    /// The role as a whole.
+    Role,
+    /// Each client's network.
+    Client,
+    /// One relation.
+    Relation(String),
+}
+
+/// How long a budget lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BudgetWithin {
+    /// 60 seconds.
+    Minute,
+    /// 60 minutes.
+    Hour,
+    /// 24 hours.
+    Day,
+}
+
+impl BudgetPer {
+    /// As the configuration has it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Role => "role",
+            Self::Client => "client",
+            Self::Relation(_) => "relation",
+        }
+    }
+}
+
+impl BudgetWithin {
+    /// As the configuration has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+        }
+    }
 }
 
 /// The server behind a database.

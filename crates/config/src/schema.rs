@@ -357,7 +357,7 @@ section! {
 
 section! {
     /// A PostgreSQL server that applications reach through the gate: session by session, bytes as they are.
-    DATABASE = "database", many: true, holds: [] {
+    DATABASE = "database", many: true, holds: [DATABASE_GRANT DATABASE_BUDGET] {
         /// Unique; in records and metrics.
         name: Name, Must, "\"members\"";
         /// Where applications connect. Unique.
@@ -402,6 +402,12 @@ section! {
         /// Of the statements that ran, one in so many is written to the decision log; those of a known request always
         /// are. 1 all, 0 none.
         sample: Count(0, 1_000_000_000), is("0"), "1000";
+        /// Where the gate keeps what it has learned of this database's statements (`portcullis pg`). A text for people, written
+        /// whole each time; its directory must let the gate write.
+        book: File, Or("what was learned is forgotten when the gate ends"), "\"/var/lib/portcullis/members.book\"";
+        /// Relations whose rows are personal: `members` in any schema, or `public.members`. Results computed from one
+        /// (aggregates, JSON, views that are named here) count as its rows.
+        sensitive: List(&Token(Kept)), is("[]"), "[\"public.members\", \"donations\"]";
     }
 }
 
@@ -444,6 +450,60 @@ pub(crate) static ROUTE_DATA: Section = Section {
     keys: LazyLock::new(leaving::route_keys),
     sections: &[],
 };
+
+section! {
+    /// Statements of a kind that is always refused, allowed to a role.
+    DATABASE_GRANT = "database.grant", many: true, holds: [] {
+        /// The role that sessions connect as; `*` is every role.
+        role: Token(Kept), Must, "\"migrator\"";
+        /// The kinds.
+        kinds: List(&Choice(KINDS)), Must, "[\"drop\", \"truncate\"]";
+    }
+}
+
+section! {
+    /// How much may leave. A session that would go beyond it is ended.
+    DATABASE_BUDGET = "database.budget", many: true, holds: [] {
+        /// The role that sessions connect as; `*` is each role.
+        role: Token(Kept), is("*"), "\"app\"";
+        /// Of what: each `session`, the `role` as a whole, each `client` network, or one `relation`.
+        per: Choice(&["session", "role", "client", "relation"]), is("role"), "\"session\"";
+        /// The relation, as `sensitive` or a statement names it; needed for `per = "relation"`.
+        relation: Token(Kept), Or("none"), "\"public.members\"";
+        /// How long: any 60 seconds, 60 minutes or 24 hours.
+        within: Choice(&["minute", "hour", "day"]), is("hour"), "\"day\"";
+        /// Rows of results and of COPY.
+        rows: Count(1, 1_000_000_000_000), Or("not bounded"), "5000";
+        /// Their bytes.
+        bytes: Quantity(Size, 1024, 1 << 50), Or("not bounded"), "\"10MiB\"";
+    }
+}
+
+/// Kinds of statements that are always refused unless granted. `portcullis_pgguard` has the same list; the gate's tests compare them.
+pub const KINDS: &[&str] = &[
+    "do",
+    "copy-program",
+    "copy-file",
+    "server-file",
+    "large-object",
+    "dblink",
+    "foreign-data",
+    "text-as-sql",
+    "alter-system",
+    "load",
+    "extension",
+    "language",
+    "routine",
+    "set-role",
+    "session-authorization",
+    "rights",
+    "drop",
+    "truncate",
+    "update-all",
+    "delete-all",
+    "administration",
+    "lexing",
+];
 
 /// What messages are inspected for; `inspection.rs` has the keys, because three tables share them.
 pub(crate) static WAF: Section = Section {

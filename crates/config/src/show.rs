@@ -14,7 +14,8 @@ use crate::kind::{Url, Value};
 use crate::leaving::{self, Leaving};
 use crate::platform::per_second;
 use crate::policy::{
-    Certificate, Database, DatabaseTls, ForwardedHeader, Listener, Platform, Policy, Route, TlsVersion, Upstream,
+    BudgetPer, Certificate, Database, DatabaseTls, ForwardedHeader, Listener, Platform, Policy, Route, TlsVersion,
+    Upstream,
 };
 use crate::schema::{self, Fallback, Section};
 use crate::units::Dimension;
@@ -140,8 +141,32 @@ fn show_database(out: &mut String, database: &Database) {
         "replication" => flag(database.replication),
         "functions" => list(&database.functions, |function| Value::Number(u64::from(*function))),
         "request_id" => text(&database.request_id),
-        _ => number(database.sample),
+        "sample" => number(database.sample),
+        "book" => database.book.as_deref().and_then(path),
+        _ => list(&database.sensitive, |name| Value::Text(name.clone())),
     });
+    for (role, kind) in &database.grants {
+        table(out, &schema::DATABASE_GRANT, |key| match key {
+            "role" => text(role),
+            _ => list(std::slice::from_ref(kind), |kind| Value::Text(kind.clone())),
+        });
+    }
+    for budget in &database.budgets {
+        table(out, &schema::DATABASE_BUDGET, |key| match key {
+            "role" => text(&budget.role),
+            "per" => text(budget.per.name()),
+            "relation" => {
+                if let BudgetPer::Relation(relation) = &budget.per {
+                    text(relation)
+                } else {
+                    None
+                }
+            }
+            "within" => text(budget.within.name()),
+            "rows" => budget.rows.and_then(number),
+            _ => budget.bytes.and_then(number),
+        });
+    }
 }
 
 fn show_listener(out: &mut String, listener: &Listener) {
