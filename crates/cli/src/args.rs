@@ -43,6 +43,8 @@ Examples:
   portcullis canary new --count 20 --domain post.example.org
                                           Members that do not exist, to be planted
   portcullis data report                  What left, and which budgets to set
+  portcullis pg learn app                 Write down what a role runs
+  portcullis pg diff                      What waits to be approved
   portcullis explain 5Z7Q0C2M4N8KT        Why this request was refused
   portcullis explain r-81                 What a rule is, and why it came
   portcullis explain ambiguous-framing    What a reason means
@@ -130,6 +132,8 @@ pub(crate) enum Verb {
     Canary(Canary),
     /// Say what left through the running gate, and which budgets it proposes; or approve one.
     Data(Data),
+    /// Learn what applications run on a guarded database, look at it, approve it, and refuse everything else.
+    Pg(Pg),
     /// Say why a request was refused, from its reference; what a rule is; or what a reason means.
     Explain(Explain),
     /// Run a gate, three sample platforms and their visitors on loopback.
@@ -307,6 +311,87 @@ pub(crate) struct CancelEvent {
     pub(crate) name: String,
     #[command(flatten)]
     pub(crate) gate: Gate,
+}
+
+/// What is asked of `pg`.
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Pg {
+    #[command(subcommand)]
+    pub(crate) ask: AskPg,
+}
+
+/// Verbs of `pg`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AskPg {
+    /// Write down what a role runs from now on.
+    ///
+    /// Each statement with its role, the client's network, its fingerprint and its shape: relations, functions, settings, and
+    /// how many rows, items and how wide a pattern it asked for. Constants are never written down.
+    Learn(RoleOf),
+    /// Show the book: each statement, and what was decided about it.
+    Show(BookOf),
+    /// Show what waits for a decision: learned and not approved, seen further than approved, or refused.
+    Diff(BookOf),
+    /// Approve what was learned, or one statement even where it was refused.
+    Approve(ApproveOf),
+    /// Hold a role to what is approved; everything else is refused where the database is set to enforce, and told where not.
+    Enforce(EnforceOf),
+    /// Stop learning, or stop holding a role to the book. What is always refused stays refused.
+    Observe(RoleOf),
+}
+
+/// Which database of a running gate.
+#[derive(Debug, Args)]
+pub(crate) struct OfDatabase {
+    /// The database, as the configuration names it; not needed where there is one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+    #[command(flatten)]
+    pub(crate) gate: Gate,
+}
+
+/// One role of a database.
+#[derive(Debug, Args)]
+pub(crate) struct RoleOf {
+    /// The role that applications connect as; `*` is every role without a stage of its own.
+    #[arg(value_name = "ROLE")]
+    pub(crate) role: String,
+    #[command(flatten)]
+    pub(crate) of: OfDatabase,
+}
+
+/// A part of the book.
+#[derive(Debug, Args)]
+pub(crate) struct BookOf {
+    /// The role; all of them without.
+    #[arg(value_name = "ROLE")]
+    pub(crate) role: Option<String>,
+    #[command(flatten)]
+    pub(crate) of: OfDatabase,
+}
+
+/// What to approve.
+#[derive(Debug, Args)]
+pub(crate) struct ApproveOf {
+    /// The role; all of them without.
+    #[arg(value_name = "ROLE")]
+    pub(crate) role: Option<String>,
+    /// One statement, by the number before it.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) statement: Option<String>,
+    #[command(flatten)]
+    pub(crate) of: OfDatabase,
+}
+
+/// Whom to hold to the book.
+#[derive(Debug, Args)]
+pub(crate) struct EnforceOf {
+    #[command(flatten)]
+    pub(crate) role: RoleOf,
+    /// Even where nothing was learned, or not all that was learned is approved.
+    #[arg(long)]
+    pub(crate) despite: bool,
 }
 
 /// Flags of `rehearse`.

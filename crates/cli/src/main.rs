@@ -13,6 +13,7 @@ mod install;
 mod manual;
 mod moment;
 mod operate;
+mod pg;
 mod rehearse;
 mod replay;
 mod rulebook;
@@ -51,6 +52,10 @@ impl Failure {
 pub(crate) type Done = Result<(), Failure>;
 
 fn main() -> ExitCode {
+    // The gate starts itself as its parser of statements. Nobody types that, and nothing else shall run before it is confined.
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == portcullis_proxy::parser::VERB) {
+        return if portcullis_grammar::serve().is_ok() { ExitCode::SUCCESS } else { ExitCode::from(1) };
+    }
     let done = match Arguments::parse().verb {
         Verb::Run(flags) => verbs::run(&flags),
         Verb::Check(flags) => verbs::check(&flags.config),
@@ -67,6 +72,7 @@ fn main() -> ExitCode {
         Verb::Waf(flags) => waf::run(&flags.ask),
         Verb::Canary(flags) => canary::run(&flags.ask),
         Verb::Data(flags) => data::run(&flags.ask),
+        Verb::Pg(flags) => pg::run(&flags.ask),
         Verb::Explain(flags) => verbs::explain(&flags),
         Verb::Demo(flags) => flags.distinct().map_or_else(|error| error.exit(), |()| demo::run(&flags)),
         Verb::Version => verbs::version(),

@@ -19,6 +19,7 @@ use crate::moment::{self, Moment};
 use crate::world::plain;
 use crate::{Done, Failure};
 
+pub(crate) use promote::who;
 pub(crate) use tune::{narrowest, run as tune};
 
 /// Asks of `waf`.

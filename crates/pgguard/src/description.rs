@@ -104,6 +104,15 @@ pub struct Relation {
     pub written: bool,
 }
 
+impl Relation {
+    fn is(&self, declared: &str) -> bool {
+        match declared.split_once('.') {
+            Some((home, name)) => name == &*self.name && (self.schema.is_empty() || home == &*self.schema),
+            None => declared == &*self.name,
+        }
+    }
+}
+
 /// What a statement does to the session beyond running.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Deed {
@@ -256,6 +265,13 @@ impl Described {
         let facts: usize = self.facts.iter().map(|fact| fact.len() + 16).sum();
         let inner = if let Deed::Prepare { statement, .. } = &self.deed { statement.weight() } else { 0 };
         size_of::<Self>() + self.form.len() + facts + self.relations.len() * 64 + self.parameters.len() * 48 + inner
+    }
+
+    /// Whether it names that relation, declared as `members` in any schema or as `public.members`. A statement that leaves the
+    /// schema to the search path may mean any.
+    #[must_use]
+    pub fn reads(&self, declared: &str) -> bool {
+        self.relations.iter().any(|relation| relation.is(declared))
     }
 
     fn is_proper(&self, depth: u8) -> bool {

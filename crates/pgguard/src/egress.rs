@@ -141,6 +141,14 @@ impl Egress {
         self.budgets = budgets;
     }
 
+    /// Relations that budgets name.
+    pub fn relations(&self) -> impl Iterator<Item = &str> {
+        self.budgets.iter().filter_map(|budget| match &budget.scope {
+            Scope::Relation(name) => Some(&**name),
+            _ => None,
+        })
+    }
+
     /// Takes what is about to leave off every budget that it falls under.
     ///
     /// # Errors
@@ -280,10 +288,10 @@ impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (measure, window, role) = (self.measure.name(), self.window.name(), &self.role);
         match &self.scope {
-            Scope::Session => write!(f, "{} {measure} a {window} for a session of {role}", self.most),
-            Scope::Role => write!(f, "{} {measure} a {window} for {role}", self.most),
-            Scope::Relation(name) => write!(f, "{} {measure} of {name} a {window} for {role}", self.most),
-            Scope::Client => write!(f, "{} {measure} a {window} for a client of {role}", self.most),
+            Scope::Session => write!(f, "{} {measure} per {window} for a session of {role}", self.most),
+            Scope::Role => write!(f, "{} {measure} per {window} for {role}", self.most),
+            Scope::Relation(name) => write!(f, "{} {measure} of {name} per {window} for {role}", self.most),
+            Scope::Client => write!(f, "{} {measure} per {window} for a client of {role}", self.most),
         }
     }
 }
@@ -472,7 +480,7 @@ mod tests {
         assert!(take(&mut egress, 1, &app, rows(60), NOW).is_ok());
         assert!(take(&mut egress, 2, &app, rows(40), NOW + 30).is_ok());
         let over = take(&mut egress, 1, &app, rows(1), NOW + 59).unwrap_err();
-        assert!(over.0.contains("100 rows a minute for *"), "{over:?}");
+        assert!(over.0.contains("100 rows per minute for *"), "{over:?}");
         assert!(take(&mut egress, 1, &app, rows(0), NOW + 59).is_ok(), "nothing is always within");
         assert!(take(&mut egress, 1, &app, rows(60), NOW + 70).is_ok(), "the first sixty are a minute old");
         assert!(take(&mut egress, 1, &app, rows(1), NOW + 71).is_err());

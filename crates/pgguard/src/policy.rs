@@ -129,7 +129,7 @@ pub struct Policy {
     pub counts: Counts,
 }
 
-/// What a policy has counted.
+/// What a policy has counted of what it judged anew; what was judged before is counted by the sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Texts that the parser described.
@@ -258,15 +258,6 @@ impl Policy {
         self.reaches(prepared.key, described, &reach, context, now)
     }
 
-    /// Whether a relation's rows are personal, by its names.
-    #[must_use]
-    pub fn is_sensitive(&self, schema: &str, name: &str) -> bool {
-        self.rules.sensitive.iter().any(|declared| match declared.split_once('.') {
-            Some((home, relation)) => relation == name && (schema.is_empty() || home == schema),
-            None => **declared == *name,
-        })
-    }
-
     fn decide(&mut self, described: &[Arc<Described>], context: &Context, now: u64) -> Arc<Verdict> {
         let who = Who::new(&context.role, context.client);
         let stage = self.book.stage(&who.role);
@@ -297,7 +288,7 @@ impl Policy {
         Statement {
             key: book::key(described.fingerprint, &described.facts),
             effect,
-            sensitive: described.relations.iter().any(|relation| self.is_sensitive(&relation.schema, &relation.name)),
+            sensitive: self.rules.sensitive.iter().any(|declared| described.reads(declared)),
             values_matter: !described.parameters.is_empty(),
             described: Some(Arc::clone(described)),
         }

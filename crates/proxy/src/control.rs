@@ -35,7 +35,7 @@ const REQUEST_BYTES: usize = 4096;
 /// Longest answer that the client side reads: all problems of a configuration, rendered.
 const ANSWER_BYTES: usize = 1024 * 1024;
 /// What is said to a verb that does not exist.
-const VERBS: &str = "the verbs are `reload`, `status`, `rules`, `posture`, `event` and `takeover`";
+const VERBS: &str = "the verbs are `reload`, `status`, `rules`, `posture`, `event`, `pg` and `takeover`";
 /// To send a request, and to take its answer. What the gate does in between has no deadline.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long the client side waits for an answer: a reload reads files and resolves names.
@@ -74,6 +74,16 @@ pub trait Operator: Send + Sync + 'static {
     /// # Errors
     /// In words for the operator.
     fn command(&self, command: Command) -> Result<String, String>;
+
+    /// Does what an operator asks of a database's book, on a thread that may block; `uid` asks. What was changed is in the
+    /// journal on return.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    fn database(&self, args: &Value, uid: u32) -> Result<(String, Value), String> {
+        let _ = (args, uid);
+        Err("no database is guarded here".to_owned())
+    }
 
     /// What `portcullis status` and tests want to know, on a thread that may block.
     fn status(&self) -> Value;
@@ -341,6 +351,16 @@ async fn converse(
                 Ok(Err(problems)) => refusal(&problems),
                 Err(_) => refusal("the reload panicked; the policy in force stays"),
             };
+            answer(&mut stream, &reply).await
+        }
+        "pg" => {
+            let operator = Arc::clone(operator);
+            let uid = peer.uid();
+            let reply = tokio::task::spawn_blocking(move || match operator.database(&args, uid) {
+                Ok((words, shown)) => json!({"ok": true, "message": words, "status": shown}),
+                Err(words) => refusal(&words),
+            });
+            let reply = reply.await.unwrap_or_else(|_| refusal("answering panicked; please report it"));
             answer(&mut stream, &reply).await
         }
         "status" | "rules" | "posture" | "event" => {

@@ -15,11 +15,13 @@ pub mod journal;
 pub mod metrics;
 pub mod pages;
 mod panics;
+pub mod parser;
 mod postgres;
 mod probe;
 pub mod rulebook;
 pub mod sockets;
 mod state;
+mod statements;
 mod stream;
 pub mod systemd;
 pub mod tls;
@@ -556,6 +558,17 @@ impl Operator for Process {
         self.coordinator.command(command)
     }
 
+    fn database(&self, args: &serde_json::Value, uid: u32) -> Result<(String, serde_json::Value), String> {
+        let databases = self.lock().snapshot.databases.clone();
+        let known: Vec<_> = databases.iter().map(|database| (database.name(), &*database.statements)).collect();
+        let (said, shown, written) = statements::asked(&known, args)?;
+        if let Some(words) = written {
+            let by = args.get("by").and_then(serde_json::Value::as_str).unwrap_or("an operator").to_owned();
+            self.journal.record_change(&Change { by, uid: Some(uid), words }, unix_millis());
+        }
+        Ok((said, shown))
+    }
+
     fn status(&self) -> serde_json::Value {
         let defence = match self.coordinator.status() {
             Ok(status) => serde_json::to_value(status).unwrap_or_default(),
@@ -584,6 +597,12 @@ impl Operator for Process {
         }
         // The new process reads what was learned when it has the sockets.
         self.coordinator.save();
+        let databases = self.lock().snapshot.databases.clone();
+        for database in databases {
+            if let Err(error) = database.statements.save() {
+                tracing::error!("the book of `{}` could not be written: {error}", database.name());
+            }
+        }
         let duplicate =
             |known: &Named| Ok(Named { name: known.name.clone(), bind: known.bind, socket: known.socket.try_clone()? });
         self.lock().sockets.iter().map(duplicate).collect()
@@ -595,6 +614,7 @@ impl Operator for Process {
 
     fn handed_over(&self, successor: Option<u32>) {
         self.coordinator.retire();
+        self.lock().snapshot.databases.iter().for_each(|database| database.statements.retire());
         if let Some(successor) = successor {
             systemd::main_process(successor);
         }

@@ -16,6 +16,7 @@ use portcullis_types::{Reason, RouteClass};
 use crate::Process as Gate;
 use crate::coordinator::{Coordinator, Figures};
 use crate::journal::LogCounters;
+use crate::parser;
 use crate::postgres::counters::{Databases, SERIES};
 use crate::probe::State;
 
@@ -92,6 +93,7 @@ pub struct Registry {
     listeners: Names,
     upstreams: Mutex<BTreeMap<String, Arc<Upstream>>>,
     databases: Mutex<BTreeMap<String, Arc<Databases>>>,
+    parser: Arc<parser::Counters>,
     node: OnceLock<Arc<Node>>,
     log: OnceLock<Arc<LogCounters>>,
     brain: OnceLock<Arc<Coordinator>>,
@@ -130,6 +132,7 @@ impl Registry {
             listeners: Names::new(LISTENERS),
             upstreams: Mutex::default(),
             databases: Mutex::default(),
+            parser: Arc::default(),
             node: OnceLock::new(),
             log: OnceLock::new(),
             brain: OnceLock::new(),
@@ -187,6 +190,11 @@ impl Registry {
         let name = if databases.len() < DATABASES || databases.contains_key(name) { name } else { OTHER };
         let workers = self.workers.len();
         Arc::clone(databases.entry(name.to_owned()).or_insert_with(|| Arc::new(Databases::new(workers))))
+    }
+
+    /// What became of the texts that parsers were asked about.
+    pub(crate) fn parser(&self) -> Arc<parser::Counters> {
+        Arc::clone(&self.parser)
     }
 
     /// Everything in Prometheus' text format (0.0.4).
@@ -309,6 +317,15 @@ impl Registry {
             for (database, counts) in &databases {
                 text.line(name, &[("database", database)], read(counts));
             }
+        }
+        let parser = &self.parser;
+        for (name, help, count) in [
+            ("portcullis_parser_answered_total", "Texts of statements that a parser described.", &parser.answered),
+            ("portcullis_parser_failed_total", "Texts on which a parser ended, fell silent or failed.", &parser.failed),
+            ("portcullis_parser_started_total", "Parsers started.", &parser.started),
+        ] {
+            text.head(name, "counter", help);
+            text.line(name, &[], count.load(Ordering::Relaxed));
         }
     }
 

@@ -1,6 +1,6 @@
 //! One worker: a thread with a runtime of its own, its listeners, its pools, its shard of the engine.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
@@ -30,6 +30,7 @@ use crate::http::identity::{self, Connection, TlsFacts};
 use crate::http::{http1, http2, upstream};
 use crate::journal::{Journal, Record, Source, Verdict};
 use crate::metrics;
+use crate::parser::Parser;
 use crate::probe::Probes;
 use crate::sockets::reset;
 use crate::state::{Local, Snapshot};
@@ -102,6 +103,7 @@ pub(crate) struct Worker {
     buffers: RefCell<Vec<Vec<u8>>>,
     records: Cell<(Tick, u32)>,
     desk: Rc<Desk>,
+    parser: OnceCell<Parser>,
 }
 
 /// A listening socket that this worker accepts from.
@@ -169,6 +171,7 @@ impl Worker {
             buffers: RefCell::default(),
             records: Cell::default(),
             desk: Rc::default(),
+            parser: OnceCell::new(),
             process,
         })
     }
@@ -352,6 +355,11 @@ impl Worker {
 
     pub(crate) const fn number(&self) -> usize {
         self.number
+    }
+
+    /// The parser of statements, in a process of its own.
+    pub(crate) fn parser(&self) -> &Parser {
+        self.parser.get_or_init(|| Parser::new(self.process.registry.parser()))
     }
 
     pub(crate) fn counters(&self) -> &metrics::Worker {

@@ -1,14 +1,16 @@
 //! What a session asks of the gate, answered: verdicts, budgets, references, and what is told.
 
+use std::mem;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use portcullis_config::policy::TlsVersion;
+use portcullis_pgguard::book::Who;
 use portcullis_pgguard::policy::{Context, Denial, Ruling, Statement, Verdict};
 use portcullis_pgguard::session::{self, Event, Outflow, Ran, comment};
-use portcullis_types::{Reason, Reference};
+use portcullis_types::{Mode, Reason, Reference};
 use portcullis_wire::postgres::backend::Column;
 use portcullis_wire::postgres::frontend::Values;
 
@@ -37,11 +39,22 @@ pub(super) struct Desk {
     named: Option<Box<str>>,
     ran: u64,
     totals: Ran,
-    passes: Arc<Verdict>,
+    /// Names the session among all; and whom budgets know.
+    number: u64,
+    who: Option<Who>,
+    /// It has been told that more left than may.
+    over_budget: bool,
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.database.statements.forget(self.number);
+    }
 }
 
 impl Desk {
     pub(super) fn new(worker: Rc<Worker>, database: Arc<Database>, client: IpAddr) -> Self {
+        let number = worker.next_reference().0;
         Self {
             worker,
             database,
@@ -53,7 +66,9 @@ impl Desk {
             named: None,
             ran: 0,
             totals: Ran::default(),
-            passes: Arc::new(Verdict { ruling: Ruling::Pass, statements: Arc::from([]) }),
+            number,
+            who: None,
+            over_budget: false,
         }
     }
 
@@ -85,9 +100,17 @@ impl Desk {
     }
 
     /// Asks the parser about a text, in a process of its own.
-    pub(super) fn ask(&self, _text: &[u8]) -> Asking {
-        let passes = Arc::clone(&self.passes);
-        Box::pin(async move { passes })
+    pub(super) fn ask(&self, text: &[u8]) -> Asking {
+        let (parser, statements) = (self.worker.parser().clone(), Arc::clone(&self.database.statements));
+        let (text, context): (Box<[u8]>, _) = (text.into(), self.context.clone());
+        Box::pin(async move {
+            let answer = parser.ask(&text).await;
+            match &context {
+                Some(context) => statements.told(&text, answer, context),
+                // Nobody asks before the session has said who it is.
+                None => Arc::new(Verdict { ruling: Ruling::Pass, statements: Arc::from([]) }),
+            }
+        })
     }
 
     pub(super) fn begun(&mut self) {
@@ -192,22 +215,34 @@ impl Desk {
 }
 
 impl session::Desk for Desk {
-    fn judge(&mut self, text: &[u8], _context: &Context) -> Option<Arc<Verdict>> {
+    fn judge(&mut self, text: &[u8], context: &Context) -> Option<Arc<Verdict>> {
         let (_, pairs) = comment::split(text);
         let name = self.database.declared.request_id.as_bytes();
         self.commented = pairs.and_then(|pairs| comment::value(pairs, name)).and_then(kept);
-        Some(Arc::clone(&self.passes))
+        self.database.statements.judge(text, context)
     }
 
-    fn bind(&mut self, _statement: &Statement, _values: &Values<'_>, _context: &Context) -> Ruling {
-        Ruling::Pass
+    fn bind(&mut self, statement: &Statement, values: &Values<'_>, context: &Context) -> Ruling {
+        self.database.statements.bind(statement, values, context)
     }
 
-    fn execute(&mut self, _prepared: &Statement, _execute: &Statement, _context: &Context) -> Ruling {
-        Ruling::Pass
+    fn execute(&mut self, prepared: &Statement, execute: &Statement, context: &Context) -> Ruling {
+        self.database.statements.execute(prepared, execute, context)
     }
 
-    fn charge(&mut self, _outflow: &Outflow<'_>, _context: &Context) -> Result<(), Denial> {
+    fn charge(&mut self, outflow: &Outflow<'_>, context: &Context) -> Result<(), Denial> {
+        let who = self.who.get_or_insert_with(|| Who::new(&context.role, context.client));
+        let Err(denial) = self.database.statements.charge(self.number, who, outflow) else { return Ok(()) };
+        if self.database.declared.mode == Mode::Enforce {
+            return Err(denial);
+        }
+        // Once for each session: what goes on goes on.
+        if !mem::replace(&mut self.over_budget, true) {
+            let reference = self.worker.next_reference();
+            self.block().observed.add(1);
+            self.worker.counters().observed(denial.reason);
+            self.told("observed", reference, &denial, None);
+        }
         Ok(())
     }
 

@@ -14,13 +14,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use portcullis_config::policy::{self, DatabaseTls};
+use portcullis_config::Beyond;
+use portcullis_config::policy::{self, BudgetPer, BudgetWithin, DatabaseTls};
+use portcullis_pgguard::description::Kind;
+use portcullis_pgguard::egress::{Budget, Measure, Scope, Window};
+use portcullis_pgguard::policy::Rules;
 use portcullis_pgguard::session::Terms;
 use portcullis_types::{Limits, Mode};
 use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpStream;
 
 use crate::metrics::Registry;
+use crate::statements::Statements;
 use crate::tls;
 use crate::worker::Worker;
 use counters::Databases;
@@ -36,6 +41,8 @@ pub(crate) struct Database {
     /// Towards the server; `None` speaks none.
     client_tls: Option<(Arc<ClientConfig>, rustls::pki_types::ServerName<'static>)>,
     counters: Arc<Databases>,
+    /// What its statements are judged by, over all workers and policies.
+    pub(crate) statements: Arc<Statements>,
     /// Sessions that hold a place, over all workers and policies.
     sessions: Arc<AtomicU32>,
 }
@@ -80,6 +87,7 @@ impl Database {
             server_tls,
             client_tls,
             counters: registry.database(&declared.name),
+            statements: statements(&declared, before)?,
             sessions: before.map_or_else(Arc::default, |before| Arc::clone(&before.sessions)),
             declared,
         })
@@ -103,6 +111,7 @@ impl Database {
             "cut": counters.sum(|block| &block.cut),
             "rows": counters.sum(|block| &block.rows),
             "bytes": counters.sum(|block| &block.bytes),
+            "policy": self.statements.status(),
         })
     }
 
@@ -113,6 +122,49 @@ impl Database {
             self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| (held < most).then_some(held + 1));
         taken.is_ok().then(|| Place(Arc::clone(self)))
     }
+}
+
+/// The statements of a database: those of the policy before, held to the new declaration, where their book is the same file.
+fn statements(declared: &policy::Database, before: Option<&Database>) -> Result<Arc<Statements>, String> {
+    let (rules, budgets) = (rules(declared)?, declared.budgets.iter().flat_map(budgets).collect());
+    let known = before.map(|before| &before.statements).filter(|known| known.path() == declared.book.as_deref());
+    if let Some(known) = known {
+        known.set(rules, budgets);
+        return Ok(Arc::clone(known));
+    }
+    Statements::open(declared.book.clone(), rules, budgets)
+}
+
+fn rules(declared: &policy::Database) -> Result<Rules, String> {
+    let grant = |(role, kind): &(String, String)| {
+        let kind = Kind::from_code(kind).ok_or_else(|| format!("`{kind}` is no kind of statements"))?;
+        Ok((role.as_str().into(), kind))
+    };
+    Ok(Rules {
+        enforce: declared.mode == Mode::Enforce,
+        fail_open: declared.fail == Beyond::Pass,
+        grants: declared.grants.iter().map(grant).collect::<Result<_, String>>()?,
+        sensitive: declared.sensitive.iter().map(|name| name.as_str().into()).collect(),
+    })
+}
+
+fn budgets(declared: &policy::DatabaseBudget) -> impl Iterator<Item = Budget> + use<> {
+    let scope = match &declared.per {
+        BudgetPer::Session => Scope::Session,
+        BudgetPer::Role => Scope::Role,
+        BudgetPer::Client => Scope::Client,
+        BudgetPer::Relation(name) => Scope::Relation(name.as_str().into()),
+    };
+    let window = match declared.within {
+        BudgetWithin::Minute => Window::Minute,
+        BudgetWithin::Hour => Window::Hour,
+        BudgetWithin::Day => Window::Day,
+    };
+    let role: Box<str> = declared.role.as_str().into();
+    let bounds = [(Measure::Rows, declared.rows), (Measure::Bytes, declared.bytes)];
+    bounds.into_iter().filter_map(move |(measure, most)| {
+        most.map(|most| Budget { role: role.clone(), scope: scope.clone(), window, measure, most })
+    })
 }
 
 /// A session's place among those at once.
@@ -135,4 +187,15 @@ pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, 
     relay::run(&worker, client, server, session, &mut desk, &watch).await;
     desk.ended();
     drop(place);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_knows_every_kind_and_no_other() {
+        let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.code()).collect();
+        assert_eq!(portcullis_config::STATEMENT_KINDS, known);
+    }
 }
