@@ -53,6 +53,14 @@ pub(crate) fn reads_by_text(name: &str) -> bool {
         || matches!(name, "current_setting" | "to_regclass" | "to_regproc" | "nextval" | "currval" | "setval")
 }
 
+/// Whether a function looks for its second argument, or what fits it, in its first: operators of patterns by another name.
+pub(crate) fn takes_a_pattern(name: &str) -> bool {
+    name.starts_with("regexp_")
+        || matches!(name, "starts_with" | "strpos" | "position" | "like" | "notlike" | "like_escape")
+        || ["textlike", "texticlike", "namelike", "nameiclike", "bpcharlike", "bpchariclike", "textregexeq", "texticregexeq"]
+            .contains(&name)
+}
+
 /// The kind that a statement is of, whatever it says, by the name of its node.
 pub(crate) fn statement(node: &str) -> Option<Kind> {
     Some(match node {

@@ -69,7 +69,11 @@ impl Found {
             }
             "FuncCall" => self.call(node),
             "AExpr" => self.expression(node),
-            "BoolExpr" if node.number("boolop") == BoolExprType::OrExpr as i64 => {
+            "BoolExpr" => {
+                node.list("args").iter().for_each(|arm| self.condition(arm));
+                if node.number("boolop") != BoolExprType::OrExpr as i64 {
+                    return self.inside(node);
+                }
                 let measure = format!("list {}", column(&Tree::List(node.list("args").to_vec())));
                 self.reach.raise(&measure, reach::items(node.list("args").len()));
             }
@@ -113,6 +117,7 @@ impl Found {
                 _ => None,
             });
         }
+        self.condition(every_row);
         self.limit(node.get("limit_count"));
         self.reach.raise("list values", reach::items(node.list("values_lists").len()));
         for (name, tree) in &node.fields {
@@ -124,6 +129,13 @@ impl Found {
             }
         }
         self.scope.truncate(outside);
+    }
+
+    /// A condition that is a constant says which.
+    fn condition(&mut self, tree: &Tree) {
+        if let Some(text) = bare(tree) {
+            self.facts.insert(format!("condition {}", said(&text)));
+        }
     }
 
     fn limit(&mut self, count: &Tree) {
@@ -164,8 +176,10 @@ impl Found {
         self.kinds.extend(kind);
         let arguments = node.list("args");
         if *name == "set_config" {
+            // Arguments by name stand in any order.
+            let named = arguments.iter().any(|argument| argument.node_of("NamedArgExpr").is_some());
             let text = |at: usize| match arguments.get(at).map(value) {
-                Some(Value::Constant(text)) => Some(text),
+                Some(Value::Constant(text)) if !named => Some(text),
                 _ => None,
             };
             // A name that only the server knows may be any, so what is set is of every kind.
@@ -173,6 +187,11 @@ impl Found {
             let read = setting(set.as_deref().unwrap_or("role"), Some(to.as_deref()));
             self.kinds.extend(read.kind);
             self.facts.insert(if set.is_some() { read.fact } else { "set computed = computed".to_owned() });
+        }
+        if let [subject, wanted, ..] = arguments
+            && functions::takes_a_pattern(name)
+        {
+            self.operand(wanted, Use::Pattern, format!("pattern {}", column(subject)));
         }
         if kind.is_some() || functions::reads_by_text(name) {
             for argument in arguments {
@@ -186,6 +205,12 @@ impl Found {
     fn expression(&mut self, node: &Node) {
         let operator = names(node.list("name")).pop().unwrap_or_default();
         let (left, right) = (node.get("lexpr"), node.get("rexpr"));
+        if matches!(operator, "=" | "<>" | "<" | ">" | "<=" | ">=")
+            && let (Some(left), Some(right)) = (bare(left), bare(right))
+        {
+            // `1 = 0` is how empty lists are written; `1 = 1` has the same fingerprint.
+            self.facts.insert(format!("condition {} {operator} {}", said(&left), said(&right)));
+        }
         let is = |kind: AExprKind| node.number("kind") == kind as i64;
         let measure = |what: &str| format!("{what} {}", column(if column(left) == "?" { right } else { left }));
         let likes = matches!(operator, "~~" | "~~*" | "!~~" | "!~~*" | "~" | "~*" | "!~" | "!~*" | "^@");
@@ -236,7 +261,20 @@ impl Found {
             Value::Other => {
                 // `'%' || $1 || '%'`, `like_escape($1, '!')`: the parameters and constants inside are what a pattern is made of.
                 let Some(node) = tree.node() else { return };
+                let ordered = matches!(how, Use::Above | Use::Below);
                 let parts = match node.kind {
+                    // Of `(joined, id) > ('2024-01-01', 7)` the first decides.
+                    "RowExpr" if ordered => {
+                        return node.list("args").iter().take(1).for_each(|first| self.operand(first, how, measure.clone()));
+                    }
+                    // `now() - interval '30 days'`: how far back.
+                    "AExpr" if ordered && matches!(names(node.list("name")).as_slice(), ["-" | "+"]) => {
+                        for text in [node.get("lexpr"), node.get("rexpr")].into_iter().filter_map(constant) {
+                            let of = measure.split_once(' ').map_or("?", |(_, column)| column);
+                            self.reach.raise(&format!("span {of}"), reach::span(&text));
+                        }
+                        return;
+                    }
                     "AExpr" if names(node.list("name")) == ["||"] => vec![node.get("lexpr"), node.get("rexpr")],
                     "FuncCall" if how == Use::Pattern => node.list("args").iter().take(1).collect(),
                     _ => vec![],
@@ -357,6 +395,12 @@ impl Found {
         };
         self.execute = Some((node.text("name").to_owned(), node.list("params").iter().map(argument).collect()));
     }
+}
+
+/// A constant without so much as a cast.
+fn bare(tree: &Tree) -> Option<String> {
+    let node = tree.node_of("AConst")?;
+    if node.number("isnull") != 0 { Some("null".to_owned()) } else { constant(tree) }
 }
 
 /// What an operand is, casts aside.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Bands of one statement, each under the name of what it measures: `rows`, `list id`, `pattern email`, `above id`, `below id`,
-/// `between id`. Sorted by name, one band a name, the greatest.
+/// `between id`, `span joined`. Sorted by name, one band a name, the greatest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Reach(Vec<(Box<str>, u8)>);
 
@@ -120,6 +120,8 @@ pub fn band(measure: &str, band: u8) -> String {
         ("pattern", _) => "that anything fits".to_owned(),
         (_, OPEN..) => "without bound".to_owned(),
         ("above" | "below", _) => "with a bound".to_owned(),
+        ("span", 29..) => "of unknown length".to_owned(),
+        ("span", band) => format!("to 1e{} days", band - 1),
         ("between", band) => format!("to 1e{}", band.saturating_sub(2)),
         (_, band) => format!("to 1e{}", band - 1),
     }
@@ -207,6 +209,36 @@ pub fn between(low: &str, high: &str) -> u8 {
     }
 }
 
+/// The band of an interval (`30 days`, `1 year 6 mons`) or of a number of days: by the length, in tens of days. What cannot be read is
+/// beyond all that can.
+#[must_use]
+pub fn span(text: &str) -> u8 {
+    let lower = text.trim().trim_start_matches('-').to_ascii_lowercase();
+    let mut days = 0.0_f64;
+    let mut words = lower.split_ascii_whitespace();
+    while let Some(word) = words.next() {
+        // `30days` as well as `30 days`.
+        let digits = word.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(word.len());
+        let (number, rest) = word.split_at(digits);
+        let Ok(number) = number.parse::<f64>() else { return OPEN - 1 };
+        let unit = if rest.is_empty() { words.next().unwrap_or("days") } else { rest };
+        let unit = match unit.trim_end_matches('s') {
+            "second" | "sec" | "" | "minute" | "min" | "hour" | "hr" | "h" => 1.0 / 24.0,
+            "day" | "d" => 1.0,
+            "week" | "w" => 7.0,
+            "month" | "mon" => 30.0,
+            "year" | "yr" | "y" => 365.0,
+            _ => return OPEN - 1,
+        };
+        days += number * unit;
+    }
+    let mut band = 1;
+    while days > 1.0 && band < OPEN - 2 {
+        (days, band) = (days / 10.0, band + 1);
+    }
+    band
+}
+
 /// Items of an array in text form (`{1,2,3}`); at least one.
 fn array_items(text: &str) -> usize {
     1 + text.bytes().filter(|byte| *byte == b',').count()
@@ -267,6 +299,16 @@ mod tests {
         assert_eq!(between("1", "10"), between("501", "510"));
         assert_eq!(between("a", "zz"), OPEN);
         assert!(between("2024-01-01", "2024-02-01") < between("1990-01-01", "2024-02-01"));
+    }
+
+    #[test]
+    fn longer_spans_are_worse_and_unknown_ones_the_worst() {
+        assert!(span("1 day") < span("7 days") && span("7 days") < span("30 days"));
+        assert_eq!((span("30 days"), span("90 days")), (span("1 month"), span("3 mons")));
+        assert!(span("90 days") < span("10 years") && span("10 years") < span("1000 years"));
+        assert!(span("1000000 years") < span("P1Y") && span("24:00:00") == span("x"));
+        assert_eq!(span("-30 days"), span("30 days"));
+        assert_eq!(span("12 hours"), 1);
     }
 
     #[test]

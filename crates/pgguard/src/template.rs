@@ -9,7 +9,7 @@ const LOOKED_AT: usize = 8 * 1024;
 
 /// Writes the text to `out` with such constants as `\0` (a number) or `\x01` (a string), or as it is.
 ///
-/// Replaced are constants after `=`, after `= name +` or `= name -`, and in the rows of `VALUES`, in a single plain `SELECT`,
+/// Replaced are constants after a name and `=`, after `= name +` or `= name -`, and in the rows of `VALUES`, in a single plain `SELECT`,
 /// `INSERT`, `UPDATE` or `DELETE`: without comments, dollar quotes, escapes and prefixes of strings.
 pub fn write(text: &[u8], out: &mut Vec<u8>) {
     out.clear();
@@ -28,6 +28,8 @@ enum Before {
     NameOfFree,
     /// `(` or `,` of a row of `VALUES`.
     Row,
+    /// A name that may be a column.
+    Name,
     /// Anything else.
     Other,
 }
@@ -172,7 +174,12 @@ impl<'a> Scan<'a> {
             // A word between rows: the rows are over.
             self.rows = None;
         }
-        self.before = if self.before == Before::Free { Before::NameOfFree } else { Before::Other };
+        let constant = [&b"true"[..], b"false", b"null"].iter().any(|known| word.eq_ignore_ascii_case(known));
+        self.before = match self.before {
+            _ if constant => Before::Other,
+            Before::Free => Before::NameOfFree,
+            _ => Before::Name,
+        };
         self.copy(length);
     }
 
@@ -185,7 +192,7 @@ impl<'a> Scan<'a> {
         if rest.get(..length)?.iter().any(|byte| matches!(byte, b'\\' | 0)) {
             return None;
         }
-        self.before = if self.before == Before::Free { Before::NameOfFree } else { Before::Other };
+        self.before = if self.before == Before::Free { Before::NameOfFree } else { Before::Name };
         self.copy(length + 2);
         Some(())
     }
@@ -199,7 +206,8 @@ impl<'a> Scan<'a> {
             return None;
         }
         self.before = match (run, self.before) {
-            (b"=", _) => Before::Free,
+            // After anything but a name there may be a constant on both sides, and then both say something.
+            (b"=", Before::Name | Before::NameOfFree) => Before::Free,
             (b"+" | b"-", Before::NameOfFree) => Before::Free,
             // `= -5`: the sign belongs to the constant.
             (b"-", Before::Free) => Before::Free,
@@ -302,6 +310,8 @@ mod tests {
             "SELECT U&\"a\" FROM t WHERE b = 5",
             "SELECT a FROM t WHERE b = ANY('{1,2}')",
             "SELECT a FROM t LIMIT - 5",
+            "SELECT a FROM t WHERE 1 = 0",
+            "SELECT a FROM t WHERE (1) = 0 OR true = 1 OR 'a' = 'b'",
         ] {
             assert_eq!(template(text), text);
         }
