@@ -57,8 +57,17 @@ pub(crate) fn reads_by_text(name: &str) -> bool {
 pub(crate) fn takes_a_pattern(name: &str) -> bool {
     name.starts_with("regexp_")
         || matches!(name, "starts_with" | "strpos" | "position" | "like" | "notlike" | "like_escape")
-        || ["textlike", "texticlike", "namelike", "nameiclike", "bpcharlike", "bpchariclike", "textregexeq", "texticregexeq"]
-            .contains(&name)
+        || [
+            "textlike",
+            "texticlike",
+            "namelike",
+            "nameiclike",
+            "bpcharlike",
+            "bpchariclike",
+            "textregexeq",
+            "texticregexeq",
+        ]
+        .contains(&name)
 }
 
 /// The kind that a statement is of, whatever it says, by the name of its node.

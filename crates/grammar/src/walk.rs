@@ -265,7 +265,11 @@ impl Found {
                 let parts = match node.kind {
                     // Of `(joined, id) > ('2024-01-01', 7)` the first decides.
                     "RowExpr" if ordered => {
-                        return node.list("args").iter().take(1).for_each(|first| self.operand(first, how, measure.clone()));
+                        return node
+                            .list("args")
+                            .iter()
+                            .take(1)
+                            .for_each(|first| self.operand(first, how, measure.clone()));
                     }
                     // `now() - interval '30 days'`: how far back.
                     "AExpr" if ordered && matches!(names(node.list("name")).as_slice(), ["-" | "+"]) => {

@@ -127,7 +127,8 @@ fn a_parser_that_ends_costs_no_session() {
 
 /// The processes that a gate started as its parsers.
 fn parsers_of(gate: u32) -> Vec<u32> {
-    let processes = fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let processes =
+        fs::read_dir("/proc").expect("/proc").filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let is_parser = |id: &u32| {
         let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
         let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();

@@ -99,13 +99,11 @@ fn message(session: &mut Session, header: Header, rest: &[u8], first: bool, desk
     match header.tag {
         b'R' => session.authenticate(body, desk),
         b'K' => session.key = body.and_then(backend::key_data).map(|(process, key)| (process, key.into())),
-        b'S' => {
-            match body.and_then(backend::parameter) {
-                Some((b"application_name", value)) => desk.note(Event::Named(value), &session.context),
-                Some((name, value)) => session.reported(name, value),
-                None => {}
-            }
-        }
+        b'S' => match body.and_then(backend::parameter) {
+            Some((b"application_name", value)) => desk.note(Event::Named(value), &session.context),
+            Some((name, value)) => session.reported(name, value),
+            None => {}
+        },
         b'Z' => session.ready(body, desk),
         b'T' => session.described(body, desk),
         b'n' => session.pop_if(|expected| matches!(expected, Expected::Describe { .. })),
