@@ -53,13 +53,13 @@ impl Check<'_> {
                 book: self.path(draft, "book"),
                 sensitive: draft.list("sensitive", Value::text).into_iter().map(|(_, name)| name.to_owned()).collect(),
                 grants: grants(draft),
-                budgets: self.budgets(draft),
+                budgets: self.database_budgets(draft),
             });
         }
         databases
     }
 
-    fn budgets(&mut self, database: &Draft) -> Vec<DatabaseBudget> {
+    fn database_budgets(&mut self, database: &Draft) -> Vec<DatabaseBudget> {
         let mut budgets = Vec::new();
         for draft in database.tables("budget") {
             let (rows, bytes) = (draft.number("rows"), draft.number("bytes"));
