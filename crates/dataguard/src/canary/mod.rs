@@ -4,13 +4,13 @@
 //! anybody and tells nothing. A [`Registry`] is what the operator has planted; [`Canaries`] is what is looked for.
 
 mod derive;
+mod matcher;
 mod registry;
 
-use aho_corasick::automaton::{Automaton, StateID};
-use aho_corasick::{Anchored, MatchKind, StartKind, dfa};
 use std::fmt;
 
 pub use derive::{CanaryKey, Member, Values, hmac_sha256, sha256};
+pub use matcher::{Matcher, Trail};
 pub use registry::{Entry, EntryKind, Registry, RegistryError};
 
 /// A canary's number in its registry.
@@ -72,53 +72,6 @@ fn holds(home: &str, place: &str) -> bool {
     match home.strip_suffix("/**") {
         Some(top) => place.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
         None => home == place,
-    }
-}
-
-/// Looks for canaries in bytes that come in pieces: frames of a database, cells, messages.
-pub struct Matcher {
-    automaton: Option<dfa::DFA>,
-    ids: Vec<CanaryId>,
-}
-
-impl fmt::Debug for Matcher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Matcher of {} literals", self.ids.len())
-    }
-}
-
-/// How far a [`Matcher`] has come in one stream of bytes.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Trail(Option<StateID>);
-
-impl Matcher {
-    /// For these canaries.
-    #[must_use]
-    pub fn new(canaries: &Canaries) -> Self {
-        let (ids, literals): (Vec<_>, Vec<_>) = canaries.literals().unzip();
-        let automaton = dfa::Builder::new()
-            .match_kind(MatchKind::Standard)
-            .start_kind(StartKind::Unanchored)
-            .ascii_case_insensitive(true)
-            .prefilter(false)
-            .build(literals);
-        Self { automaton: automaton.ok().filter(|_| !ids.is_empty()), ids }
-    }
-
-    /// More bytes of the stream that `trail` stands in. Canaries that end in them are told.
-    pub fn feed(&self, trail: &mut Trail, bytes: &[u8], seen: &mut dyn FnMut(CanaryId)) {
-        let Some(automaton) = &self.automaton else { return };
-        let Some(mut state) = trail.0.or_else(|| automaton.start_state(Anchored::No).ok()) else { return };
-        for byte in bytes {
-            state = automaton.next_state(Anchored::No, state, *byte);
-            if automaton.is_special(state) && automaton.is_match(state) {
-                for index in 0..automaton.match_len(state) {
-                    let pattern = automaton.match_pattern(state, index);
-                    self.ids.get(pattern.as_usize()).copied().into_iter().for_each(&mut *seen);
-                }
-            }
-        }
-        trail.0 = Some(state);
     }
 }
 
