@@ -128,4 +128,33 @@ mod tests {
         assert_eq!((&read["event"], &read["rows"], &read["lost"]), (&"refused".into(), &3.into(), &2.into()));
         assert_eq!(read["key"], "0000000000000009");
     }
+
+    #[test]
+    fn an_explanation_says_who_asked_for_what() {
+        let record = DatabaseRecord {
+            event: "refused",
+            reference: Some(Reference(7)),
+            database: "members",
+            role: "app",
+            inside: "live",
+            reason: Some(Reason::StatementForbidden),
+            text: Some(b"DO $$ \x1b[31m $$"),
+            request: Some("028T5CY4TQKFF"),
+            ..DatabaseRecord::default()
+        };
+        let mut line = Vec::new();
+        record.write(&mut line, "node", 0);
+        let words = crate::journal::explain(std::str::from_utf8(&line).expect("UTF-8"));
+        for part in [
+            "0000000000007",
+            "role app on database members",
+            "statement-forbidden",
+            "DO $$",
+            "028T5CY4TQKFF",
+            "inside live",
+        ] {
+            assert!(words.contains(part), "{part}: {words}");
+        }
+        assert!(!words.contains('\u{1b}'), "nothing that a terminal would obey");
+    }
 }

@@ -145,12 +145,18 @@ pub fn explain(line: &str) -> String {
         }
     };
     row("Reference", record.text("ref"));
-    row("What", what(&record));
+    let of_database = record.text("kind") == "database";
+    row("What", if of_database { what_of_database(&record) } else { what(&record) });
     let reason = record.get("reason").and_then(Value::as_str);
     row("Why", reason.map(|code| why(code, record.text("detail"))).unwrap_or_default());
     row("What to do", reason.and_then(Reason::from_code).map(|reason| reason.hint().to_owned()).unwrap_or_default());
     row("Who", who(&record));
     row("Where", places(&record));
+    if of_database {
+        row("Statement", record.text("text"));
+        row("Number", record.text("key"));
+        row("Request", record.text("request"));
+    }
     row("When", when(&record));
     for observed in record.get("observed").and_then(Value::as_array).into_iter().flatten() {
         let observed = Fields(observed);
@@ -220,6 +226,32 @@ fn what(record: &Fields<'_>) -> String {
     words
 }
 
+/// A record about a session of a database.
+fn what_of_database(record: &Fields<'_>) -> String {
+    let role = format!("role {} on database {}", record.text("role"), record.text("database"));
+    let moved = [("rows", "rows left"), ("bytes", "bytes left"), ("rows_in", "rows came in")]
+        .into_iter()
+        .filter(|(name, _)| record.number(name) > 0)
+        .map(|(name, words)| format!("{} {words}", record.number(name)))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let mut words = match record.text("event").as_str() {
+        "session" => format!("A session of {role} ended"),
+        "statement" => format!("A statement of {role} ran"),
+        "refused" => format!("Something that {role} asked for was refused; the session, if there was one, went on"),
+        "observed" => {
+            format!("Something that {role} asked for would have been refused and passed, because it is only observed")
+        }
+        "canary" => format!("A canary was about to reach {role}"),
+        _ => format!("A session of {role} was ended by the gate"),
+    };
+    if !moved.is_empty() {
+        let _ = write!(words, "; {moved}");
+    }
+    words.push('.');
+    words
+}
+
 fn why(code: &str, detail: String) -> String {
     let mut words = match Reason::from_code(code) {
         Some(reason) => format!("{code}: {}", reason.description()),
@@ -255,6 +287,9 @@ fn places(record: &Fields<'_>) -> String {
         ("listener", "listener "),
         ("version", "HTTP/"),
         ("tls", "TLS "),
+        ("database", "database "),
+        ("inside", "inside "),
+        ("application", "application "),
         ("platform", "platform "),
         ("route", "route "),
         ("class", "class "),
