@@ -62,9 +62,9 @@ impl Check<'_> {
     fn database_budgets(&mut self, database: &Draft) -> Vec<DatabaseBudget> {
         let mut budgets = Vec::new();
         for draft in database.tables("budget") {
-            let (rows, bytes) = (draft.number("rows"), draft.number("bytes"));
-            if rows.is_none() && bytes.is_none() && !draft.given("rows") && !draft.given("bytes") {
-                let message = "a budget bounds `rows`, `bytes` or both";
+            let (rows, bytes, values) = (draft.number("rows"), draft.number("bytes"), draft.number("values"));
+            if !["rows", "bytes", "values"].iter().any(|key| draft.given(key)) {
+                let message = "a budget bounds `rows`, `bytes` or `values`";
                 self.problems.error("budget-of-nothing", &draft.span, message);
             }
             let per = match (draft.text("per"), draft.text("relation")) {
@@ -91,7 +91,7 @@ impl Check<'_> {
                 Some("day") => BudgetWithin::Day,
                 _ => BudgetWithin::Hour,
             };
-            budgets.push(DatabaseBudget { role: draft.string("role"), per, within, rows, bytes });
+            budgets.push(DatabaseBudget { role: draft.string("role"), per, within, rows, bytes, values });
         }
         budgets
     }

@@ -346,6 +346,8 @@ pub struct DatabaseBudget {
     pub rows: Option<u64>,
     /// Their bytes.
     pub bytes: Option<u64>,
+    /// Different personal values in sensitive rows.
+    pub values: Option<u64>,
 }
 
 /// What a budget of a database is of.

@@ -476,6 +476,9 @@ section! {
         rows: Count(1, 1_000_000_000_000), Or("not bounded"), "5000";
         /// Their bytes.
         bytes: Quantity(Size, 1024, 1 << 50), Or("not bounded"), "\"10MiB\"";
+        /// Different personal values recognised in sensitive rows (e-mail, telephone, postcode, NINO, NHS number, IBAN, card,
+        /// account, CPR), per session: a result that puts a table into one row has many.
+        values: Count(1, 1_000_000_000_000), Or("not bounded"), "2000";
     }
 }
 

@@ -164,7 +164,8 @@ fn show_database(out: &mut String, database: &Database) {
             }
             "within" => text(budget.within.name()),
             "rows" => budget.rows.and_then(number),
-            _ => budget.bytes.and_then(number),
+            "bytes" => budget.bytes.and_then(number),
+            _ => budget.values.and_then(number),
         });
     }
 }

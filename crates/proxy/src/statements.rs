@@ -111,7 +111,7 @@ impl Statements {
     ///
     /// # Errors
     /// It may not leave; nothing was taken.
-    pub(crate) fn charge(&self, session: u64, who: &Who, outflow: &Outflow<'_>) -> Result<(), Denial> {
+    pub(crate) fn charge(&self, session: u64, who: &Who, outflow: &Outflow<'_>, values: u64) -> Result<(), Denial> {
         let read = outflow.verdict.and_then(|(verdict, at)| verdict.statements.get(at)?.described.clone());
         let mut egress = self.egress();
         let relations: Vec<Box<str>> = match &read {
@@ -119,7 +119,7 @@ impl Statements {
             // What nobody judged may be of any.
             None => egress.relations().map(Into::into).collect(),
         };
-        let amount = Amount { rows: outflow.rows, bytes: outflow.bytes, values: 0 };
+        let amount = Amount { rows: outflow.rows, bytes: outflow.bytes, values };
         let to = Receiver { session, who, relations: &relations };
         egress.charge(to, amount, now()).map_err(|Over(words)| Denial { reason: Reason::EgressBudget, detail: words })
     }

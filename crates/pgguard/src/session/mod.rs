@@ -7,6 +7,7 @@
 //! the server itself fails the transaction, skips to the next `Sync` and says in which state it is: a refused statement
 //! behaves like any other that failed, in every pipeline.
 
+pub mod cells;
 mod client;
 pub mod comment;
 mod expected;
@@ -318,7 +319,7 @@ impl Session {
         self.end(Denial { reason, detail: why.into() }, "08P01", desk)
     }
 
-    /// The session ends, and what the server is doing for it is cancelled.
+    /// The session ends, and what the server is doing for it is cancelled. The shell tells it.
     fn end(&mut self, denial: Denial, code: &str, desk: &mut dyn Desk) -> Step {
         let reference = desk.reference();
         let mut farewell = Vec::new();
@@ -332,7 +333,6 @@ impl Session {
                 "",
             );
         }
-        desk.note(Event::Refused { reference, denial: &denial, text: None }, &self.context);
         let cancel = !self.expected.is_empty();
         Step::End(End { denial, reference, farewell, cancel })
     }

@@ -1,5 +1,6 @@
 //! What a session asks of the gate, answered: verdicts, budgets, references, and what is told.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -7,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use portcullis_config::policy::TlsVersion;
+use portcullis_dataguard::canary::CanaryId;
 use portcullis_pgguard::book::Who;
 use portcullis_pgguard::policy::{Context, Denial, Ruling, Statement, Verdict};
 use portcullis_pgguard::session::{self, Event, Outflow, Ran, comment};
@@ -16,6 +18,8 @@ use portcullis_wire::postgres::frontend::Values;
 
 use super::Database;
 use super::counters::Block;
+use super::leaving::{Leaving, Seen};
+use crate::guard::Sight;
 use crate::journal::DatabaseRecord;
 use crate::worker::{Worker, unix_millis};
 
@@ -44,6 +48,10 @@ pub(super) struct Desk {
     who: Option<Who>,
     /// It has been told that more left than may.
     over_budget: bool,
+    /// Begins with the first row.
+    leaving: Option<Leaving>,
+    /// The canaries that it has been given, so that each is told once.
+    alarmed: BTreeSet<CanaryId>,
 }
 
 impl Drop for Desk {
@@ -69,6 +77,8 @@ impl Desk {
             number,
             who: None,
             over_budget: false,
+            leaving: None,
+            alarmed: BTreeSet::new(),
         }
     }
 
@@ -102,6 +112,7 @@ impl Desk {
     /// Asks the parser about a text, in a process of its own.
     pub(super) fn ask(&self, text: &[u8]) -> Asking {
         let (parser, statements) = (self.worker.parser().clone(), Arc::clone(&self.database.statements));
+        let (text, _) = comment::split(text);
         let (text, context): (Box<[u8]>, _) = (text.into(), self.context.clone());
         Box::pin(async move {
             let answer = parser.ask(&text).await;
@@ -117,11 +128,11 @@ impl Desk {
         self.block().opened.add(1);
     }
 
-    /// The gate itself ends the session, or one of the two went away in the middle.
-    pub(super) fn cut(&mut self, reason: Reason, detail: &str) {
+    /// The gate itself ends the session. The reference is the one that the application has, if it has one.
+    pub(super) fn cut(&mut self, reference: Option<Reference>, reason: Reason, detail: &str) {
         self.block().cut.add(1);
         self.worker.counters().refused(reason);
-        let reference = self.worker.next_reference();
+        let reference = reference.unwrap_or_else(|| self.worker.next_reference());
         self.record(DatabaseRecord {
             event: "cut",
             reference: Some(reference),
@@ -129,6 +140,25 @@ impl Desk {
             detail: Some(&detail),
             ..DatabaseRecord::default()
         });
+    }
+
+    /// A canary is about to leave to somebody who should not see it.
+    fn alarm(&mut self, canary: CanaryId, context: &Context) -> Denial {
+        let denial = Denial { reason: Reason::CanarySeen, detail: format!("{canary} to role {}", context.role).into() };
+        if self.alarmed.insert(canary) {
+            let reference = self.worker.next_reference();
+            self.worker.books().alarm(&Sight {
+                canary,
+                platform: self.database.name(),
+                path: &context.role,
+                client: self.client.to_string(),
+                reference: &reference.to_string(),
+                asked: false,
+                unix_millis: unix_millis(),
+            });
+            self.told("canary", reference, &denial, None);
+        }
+        denial
     }
 
     /// One line for the session as a whole.
@@ -216,7 +246,8 @@ impl Desk {
 
 impl session::Desk for Desk {
     fn judge(&mut self, text: &[u8], context: &Context) -> Option<Arc<Verdict>> {
-        let (_, pairs) = comment::split(text);
+        // Judged without the comment, which differs from request to request: otherwise nothing would ever be known already.
+        let (text, pairs) = comment::split(text);
         let name = self.database.declared.request_id.as_bytes();
         self.commented = pairs.and_then(|pairs| comment::value(pairs, name)).and_then(kept);
         self.database.statements.judge(text, context)
@@ -231,8 +262,19 @@ impl session::Desk for Desk {
     }
 
     fn charge(&mut self, outflow: &Outflow<'_>, context: &Context) -> Result<(), Denial> {
+        let leaving = self.leaving.get_or_insert_with(|| {
+            let snapshot = Arc::clone(&self.worker.local().snapshot);
+            Leaving::new(snapshot, &context.role, self.database.detector.as_ref())
+        });
+        let Seen { canary, values } = leaving.look(outflow, self.worker.books().key());
+        if let Some(canary) = canary {
+            let denial = self.alarm(canary, context);
+            if self.database.declared.mode == Mode::Enforce {
+                return Err(denial);
+            }
+        }
         let who = self.who.get_or_insert_with(|| Who::new(&context.role, context.client));
-        let Err(denial) = self.database.statements.charge(self.number, who, outflow) else { return Ok(()) };
+        let Err(denial) = self.database.statements.charge(self.number, who, outflow, values) else { return Ok(()) };
         if self.database.declared.mode == Mode::Enforce {
             return Err(denial);
         }

@@ -5,6 +5,7 @@
 
 pub(crate) mod counters;
 mod desk;
+mod leaving;
 mod opening;
 mod relay;
 mod upstream;
@@ -16,7 +17,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use portcullis_config::Beyond;
 use portcullis_config::policy::{self, BudgetPer, BudgetWithin, DatabaseTls};
-use portcullis_pgguard::description::Kind;
+use portcullis_dataguard::{Canaries, Detector, Kind};
+use portcullis_pgguard::description;
 use portcullis_pgguard::egress::{Budget, Measure, Scope, Window};
 use portcullis_pgguard::policy::Rules;
 use portcullis_pgguard::session::Terms;
@@ -41,6 +43,8 @@ pub(crate) struct Database {
     /// Towards the server; `None` speaks none.
     client_tls: Option<(Arc<ClientConfig>, rustls::pki_types::ServerName<'static>)>,
     counters: Arc<Databases>,
+    /// What values are recognised by, where a budget counts them.
+    detector: Option<Arc<Detector>>,
     /// What its statements are judged by, over all workers and policies.
     pub(crate) statements: Arc<Statements>,
     /// Sessions that hold a place, over all workers and policies.
@@ -88,6 +92,7 @@ impl Database {
             client_tls,
             counters: registry.database(&declared.name),
             statements: statements(&declared, before)?,
+            detector: detector(&declared),
             sessions: before.map_or_else(Arc::default, |before| Arc::clone(&before.sessions)),
             declared,
         })
@@ -137,7 +142,7 @@ fn statements(declared: &policy::Database, before: Option<&Database>) -> Result<
 
 fn rules(declared: &policy::Database) -> Result<Rules, String> {
     let grant = |(role, kind): &(String, String)| {
-        let kind = Kind::from_code(kind).ok_or_else(|| format!("`{kind}` is no kind of statements"))?;
+        let kind = description::Kind::from_code(kind).ok_or_else(|| format!("`{kind}` is no kind of statements"))?;
         Ok((role.as_str().into(), kind))
     };
     Ok(Rules {
@@ -161,10 +166,18 @@ fn budgets(declared: &policy::DatabaseBudget) -> impl Iterator<Item = Budget> + 
         BudgetWithin::Day => Window::Day,
     };
     let role: Box<str> = declared.role.as_str().into();
-    let bounds = [(Measure::Rows, declared.rows), (Measure::Bytes, declared.bytes)];
+    let bounds = [(Measure::Rows, declared.rows), (Measure::Bytes, declared.bytes), (Measure::Values, declared.values)];
     bounds.into_iter().filter_map(move |(measure, most)| {
         most.map(|most| Budget { role: role.clone(), scope: scope.clone(), window, measure, most })
     })
+}
+
+/// Values of persons; what opens something and what programs say when they fail stands in no column by design.
+fn detector(declared: &policy::Database) -> Option<Arc<Detector>> {
+    let others = [Kind::Field, Kind::Secret, Kind::StackTrace, Kind::SqlError];
+    let kinds = Kind::ALL.iter().copied().filter(|kind| !others.contains(kind)).collect();
+    let counted = declared.budgets.iter().any(|budget| budget.values.is_some());
+    counted.then(|| Arc::new(Detector::new(kinds, &[], &Canaries::default())))
 }
 
 /// A session's place among those at once.
@@ -195,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_configuration_knows_every_kind_and_no_other() {
-        let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.code()).collect();
+        let known: Vec<&str> = description::Kind::ALL.iter().map(|kind| kind.code()).collect();
         assert_eq!(portcullis_config::STATEMENT_KINDS, known);
     }
 }

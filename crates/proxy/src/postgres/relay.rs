@@ -88,7 +88,8 @@ pub(super) async fn run(
     .await;
     watch.disarm();
     watch.set_idle(false);
-    finish(worker, over, client, server, &session, desk, watch).await;
+    let clean = back.out.is_empty();
+    finish(worker, (over, clean), client, server, &session, desk, watch).await;
 }
 
 /// Why a relay is over.
@@ -107,7 +108,7 @@ enum Over {
 
 async fn finish(
     worker: &Rc<Worker>,
-    over: Over,
+    (over, clean): (Over, bool),
     mut client: Stream,
     mut server: Stream,
     session: &Session,
@@ -116,15 +117,13 @@ async fn finish(
 ) {
     let mut farewell = Vec::new();
     match over {
-        Over::End(End { denial, farewell: last, cancel, .. }) => {
-            if let Some((process, key)) = session.key().filter(|_| cancel) {
-                let (worker, database) = (Rc::clone(worker), Arc::clone(&desk.database));
-                let (request, tls) = (write::cancel(process, key), !matches!(client, Stream::Plain(_)));
-                tokio::task::spawn_local(async move { upstream::cancel(&worker, &database, tls, &request).await });
+        Over::End(End { denial, reference, farewell: last, cancel }) => {
+            if cancel {
+                give_up(worker, session, desk, !matches!(client, Stream::Plain(_)));
             }
             // The server's socket goes first: nothing more of it is wanted.
             drop(server);
-            desk.cut(denial.reason, &denial.detail);
+            desk.cut(Some(reference), denial.reason, &denial.detail);
             farewell = last;
         }
         Over::Expired => {
@@ -136,9 +135,11 @@ async fn finish(
             let code = if reason == Reason::Draining { "57P01" } else { "57P05" };
             if session.is_idle() {
                 write::error(&mut farewell, Gravity::Fatal, code, words, "");
+            } else {
+                give_up(worker, session, desk, !matches!(client, Stream::Plain(_)));
             }
             let _ = watch.within(FAREWELL, server.write_all(&write::TERMINATE)).await;
-            desk.cut(reason, words);
+            desk.cut(None, reason, words);
         }
         // The server may be in the middle of something; it learns as it would without the gate.
         Over::Gone | Over::Deaf => {
@@ -147,11 +148,24 @@ async fn finish(
         }
         Over::ServerGone => {}
     }
+    if !clean {
+        // What was to be read before it has not been taken: it would stand in the middle of that.
+        farewell.clear();
+    }
     let told = async {
         client.write_all(&farewell).await?;
         client.shutdown().await
     };
     let _ = watch.within(FAREWELL, told).await;
+}
+
+/// The server's statement is of no use to anybody any more.
+fn give_up(worker: &Rc<Worker>, session: &Session, desk: &Desk, tls: bool) {
+    if let Some((process, key)) = session.key() {
+        let (worker, database) = (Rc::clone(worker), Arc::clone(&desk.database));
+        let request = write::cancel(process, key);
+        tokio::task::spawn_local(async move { upstream::cancel(&worker, &database, tls, &request).await });
+    }
 }
 
 /// Who is asked about the bytes of one direction.
