@@ -88,6 +88,76 @@ def large(connection):
     assert connection.execute("select %s::text", (text,)).fetchone()[0] == text
 
 
+def refused(connection):
+    """What the gate refuses fails like anything else that fails, and the session goes on."""
+    forbidden = "do $$ begin end $$"
+    try:
+        connection.execute(forbidden)
+        raise AssertionError("not refused")
+    except psycopg.errors.InsufficientPrivilege as error:
+        print("said", error.diag.message_primary)
+    simple(connection)
+    connection.execute("create temporary table kept (a int)")
+    try:
+        with connection.transaction():
+            connection.execute("insert into kept values (1)")
+            try:
+                connection.execute(forbidden, prepare=True)
+                raise AssertionError("not refused")
+            except psycopg.errors.InsufficientPrivilege:
+                pass
+            connection.execute("insert into kept values (2)")
+        raise AssertionError("its transaction was not aborted")
+    except psycopg.errors.InFailedSqlTransaction:
+        pass
+    assert connection.execute("select count(*) from kept").fetchone() == (0,)
+    try:
+        with connection.pipeline() as pipe:
+            before = connection.execute("insert into kept values (3) returning a")
+            connection.execute(forbidden)
+            connection.execute("insert into kept values (4)")
+            pipe.sync()
+        raise AssertionError("not refused")
+    except psycopg.errors.InsufficientPrivilege:
+        pass
+    assert before.fetchone() == (3,)
+    # The pipeline was one implicit transaction, which the server has taken back.
+    assert connection.execute("select count(*) from kept").fetchone() == (0,)
+    # Sent as one text, none of it runs.
+    try:
+        connection.pgconn.exec_(b"insert into kept values (5); do $$ begin end $$").status
+    finally:
+        assert connection.execute("select count(*) from kept").fetchone() == (0,)
+
+
+def members_text(connection):
+    assert len(connection.execute("select email, name from members").fetchall()) >= 1000
+
+
+def members_binary(connection):
+    with connection.cursor(binary=True) as cursor:
+        assert len(cursor.execute("select id, email from members").fetchall()) >= 1000
+
+
+def members_prepared(connection):
+    rows = connection.execute("select email from members where id > %s", (0,), prepare=True).fetchall()
+    assert len(rows) >= 1000
+
+
+def members_copy(connection):
+    with connection.cursor().copy("copy members to stdout") as copy:
+        assert sum(bytes(part).count(b"\n") for part in copy) >= 1000
+
+
+def members_copy_binary(connection):
+    with connection.cursor().copy("copy members to stdout (format binary)") as copy:
+        assert b"".join(bytes(part) for part in copy).startswith(b"PGCOPY")
+
+
+def members_aggregated(connection):
+    assert len(connection.execute("select json_agg(email) from members").fetchone()[0]) >= 1000
+
+
 def protocol(connection):
     print("protocol", getattr(connection.pgconn, "full_protocol_version", connection.pgconn.protocol_version))
 

@@ -140,11 +140,15 @@ impl Postgres {
         // The wheel has no psql of its own; Debian's speaks to every server.
         let path = if own.is_file() { own } else { tools::find(program).unwrap_or_else(|| program.into()) };
         let mut command = Command::new(path);
-        command.env("PGPASSWORD", PASSWORD).env("PGCONNECT_TIMEOUT", "20").env("LC_ALL", "C").args(arguments);
+        command.env("PGPASSWORD", PASSWORD).env("PGCONNECT_TIMEOUT", "20").env("LC_ALL", "C");
+        if program == "psql" {
+            command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]);
+        }
+        command.args(arguments);
         let user = if connection.contains("user=") { "" } else { "user=admin " };
         let wanted = format!("host=127.0.0.1 port={port} {user}dbname=postgres {connection}");
         match program {
-            "psql" => command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &wanted]),
+            "psql" => command.args(["-d", &wanted]),
             // pgbench takes a connection string as its database.
             _ => command.arg(wanted),
         };
