@@ -34,7 +34,7 @@ release: ## the binary as it ships
 	@scripts/setup.sh build
 	@cargo build --locked --release -p portcullis
 
-bench: ## side by side with nginx, haproxy and libmodsecurity; ARGS="--only NAME --rounds N --seconds S", NAME as in waf-
+bench: ## side by side with nginx, haproxy, pgbouncer and libmodsecurity; ARGS="--only NAME --rounds N --seconds S", NAME as in waf-
 	@scripts/setup.sh
 	@cargo build --quiet --locked --release -p portcullis
 	@cargo build --quiet --locked --release -p portcullis-peers --bin waf-engine

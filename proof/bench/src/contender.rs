@@ -42,6 +42,8 @@ pub(crate) enum Kind {
     NginxLogged,
     /// Debian's haproxy.
     Haproxy,
+    /// Debian's pgbouncer in session mode.
+    Pgbouncer,
     /// Our rule engine, without HTTP around it.
     Rules,
     /// Our built-in detection, without HTTP around it.
@@ -61,6 +63,7 @@ impl Kind {
             Self::Nginx => "nginx",
             Self::NginxLogged => "nginx+log",
             Self::Haproxy => "haproxy",
+            Self::Pgbouncer => "pgbouncer",
             Self::Rules => "rules",
             Self::BuiltIn => "built-in",
             Self::ModSecurityDebian => "libmodsecurity of Debian",
@@ -92,7 +95,7 @@ impl Place {
         Ok(Self { directory })
     }
 
-    fn file(&self, name: &str, text: &str) -> Fallible<PathBuf> {
+    pub(crate) fn file(&self, name: &str, text: &str) -> Fallible<PathBuf> {
         let path = self.directory.join(name);
         fs::write(&path, text)?;
         Ok(path)
@@ -161,8 +164,8 @@ impl Server {
                 let log = format!("[log]\npath = \"{}\"\nsample = 0", place.path("decisions.jsonl"));
                 portcullis(gate, place, machine, [http, https, admin], upstream, &log)?
             }
-            Kind::Rules | Kind::BuiltIn | Kind::ModSecurityDebian | Kind::ModSecurityWheel => {
-                return Err(format!("{} is no server", kind.name()).into());
+            Kind::Rules | Kind::BuiltIn | Kind::ModSecurityDebian | Kind::ModSecurityWheel | Kind::Pgbouncer => {
+                return Err(format!("{} is no server of HTTP", kind.name()).into());
             }
         };
         let server = Self {
@@ -238,20 +241,24 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // By its id, politely: nginx's master takes its worker along.
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let began = Instant::now();
-        while began.elapsed() < Duration::from_secs(3) {
-            if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
-            }
-            sleep(Duration::from_millis(20));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
+}
+
+/// By its id, politely: nginx's master takes its worker along.
+pub(crate) fn end(child: &mut Child) {
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(3) {
+        if matches!(child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 /// One request on a connection of its own; the head of the response.
@@ -265,7 +272,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Fallible<String> {
 }
 
 /// On one core; ended with us, whatever ends us.
-fn spawn(command: Command, core: usize, log: &Path) -> Fallible<Child> {
+pub(crate) fn spawn(command: Command, core: usize, log: &Path) -> Fallible<Child> {
     let program = command.get_program().to_owned();
     let log = File::create(log)?;
     let mut wrapped = Command::new("setpriv");
@@ -275,7 +282,7 @@ fn spawn(command: Command, core: usize, log: &Path) -> Fallible<Child> {
 }
 
 /// Free ports of loopback below the range from which the kernel takes source ports.
-fn free_ports<const N: usize>() -> Fallible<[u16; N]> {
+pub(crate) fn free_ports<const N: usize>() -> Fallible<[u16; N]> {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(18_100);
     let mut ports = [0; N];

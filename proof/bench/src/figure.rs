@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::Fallible;
 use crate::contender::{Kind, LIMITED, Place, REFUSED, Server};
+use crate::database::Carried;
 use crate::inspection::Inspect;
 use crate::load::{self, Attempt, Held, Tally};
 use crate::machine::Machine;
@@ -40,6 +41,8 @@ pub(crate) enum Work {
     Held { count: usize },
     /// Inspection of requests, without HTTP around it.
     Inspect(Inspect),
+    /// Sessions of PostgreSQL.
+    Database(Carried),
 }
 
 /// What a value is compared with.
@@ -70,6 +73,7 @@ pub(crate) struct Figure {
 const CPU: &str = "us-cpu/request";
 const ALL_THREE: &[Kind] = &[Kind::Portcullis, Kind::Nginx, Kind::Haproxy];
 const MODSECURITY: &[Kind] = &[Kind::Rules, Kind::ModSecurityDebian, Kind::ModSecurityWheel];
+const WITH_PGBOUNCER: &[Kind] = &[Kind::Portcullis, Kind::Pgbouncer];
 const BUILT_IN: &[Kind] = &[Kind::BuiltIn];
 const BYTE: &str = "ns-cpu/byte";
 const HAPROXY_FIRST: &[Kind] = &[Kind::Portcullis, Kind::Haproxy, Kind::Nginx];
@@ -230,7 +234,23 @@ pub(crate) const ALL: &[Figure] = &[
         contenders: BUILT_IN,
         goal: Goal::Value(10.0),
     },
+    queries("database-simple", "PostgreSQL: pgbench, one row by key, simple protocol, 8 sessions", "simple"),
+    queries("database-extended", "the same, extended protocol", "extended"),
+    queries("database-prepared", "the same, prepared once", "prepared"),
+    in_bulk("database-rows", "PostgreSQL: 400,000 rows of 110 bytes as one result", Carried::Rows),
+    in_bulk("database-copy", "the same by COPY", Carried::Copy),
 ];
+
+/// At most 1.3 times pgbouncer's.
+const fn queries(name: &'static str, what: &'static str, mode: &'static str) -> Figure {
+    let work = Work::Database(Carried::Queries(mode));
+    Figure { name, what, unit: "us-cpu/query", work, contenders: WITH_PGBOUNCER, goal: Goal::Ratio(1.3) }
+}
+
+const fn in_bulk(name: &'static str, what: &'static str, carried: Carried) -> Figure {
+    let work = Work::Database(carried);
+    Figure { name, what, unit: "ns-cpu/row", work, contenders: WITH_PGBOUNCER, goal: Goal::Value(150.0) }
+}
 
 /// At most so many microseconds, and 25 times as fast as each peer.
 const fn fast(value: f64) -> Goal {
@@ -272,7 +292,7 @@ pub(crate) struct Series {
 }
 
 impl Series {
-    fn take(&mut self, cpu: u64, tally: &Tally) {
+    pub(crate) fn take(&mut self, cpu: u64, tally: &Tally) {
         if tally.errors * 100 > tally.done {
             self.trouble = Some(format!("{} errors beside {} done", tally.errors, tally.done));
         }
@@ -289,6 +309,9 @@ impl Figure {
     pub(crate) fn measure(&self, plan: &Plan) -> Fallible<Vec<Series>> {
         if let Work::Inspect(inspect) = self.work {
             return inspect.measure(self, plan);
+        }
+        if let Work::Database(carried) = self.work {
+            return carried.measure(self, plan);
         }
         let place = Place::new(self.name)?;
         let upstream = Server::upstream(&place, &plan.machine)?;
@@ -394,7 +417,9 @@ impl Figure {
                 let to = if attempt == Attempt::Handshake { server.https } else { server.http };
                 load::connections(attempt, to, concurrency, seconds)
             }
-            Work::Idle { .. } | Work::Held { .. } | Work::Inspect(_) => Err("measured in another way".into()),
+            Work::Idle { .. } | Work::Held { .. } | Work::Inspect(_) | Work::Database(_) => {
+                Err("measured in another way".into())
+            }
         }
     }
 }

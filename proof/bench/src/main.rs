@@ -1,11 +1,12 @@
-//! `make bench`: Portcullis beside Debian's nginx and haproxy, and its rules beside libmodsecurity, on the same work and the
-//! same machine.
+//! `make bench`: Portcullis beside Debian's nginx, haproxy and pgbouncer, and its rules beside libmodsecurity, on the same work
+//! and the same machine.
 //!
 //! Never judges a machine that is too noisy, never leaves loopback, and no test fails because of it. One proxy core
 //! serves, another loads and answers; contenders alternate within each round, so that what disturbs one disturbs all;
 //! what counts is CPU time per request, which survives a shared machine better than throughput does.
 
 mod contender;
+mod database;
 mod figure;
 mod inspection;
 mod load;
