@@ -82,6 +82,8 @@ pub enum LeavingAction {
     Off,
     /// It is told.
     Observe,
+    /// What is too much is overwritten.
+    Mask,
     /// It ends before what is too much.
     Truncate,
     /// It is refused; where it has begun to leave it is broken off.
@@ -91,8 +93,8 @@ pub enum LeavingAction {
 }
 
 impl LeavingAction {
-    const ALL: [Self; 5] = [Self::Off, Self::Observe, Self::Truncate, Self::Block, Self::StepUp];
-    const NAMES: &[&str] = &["off", "observe", "truncate", "block", "step-up"];
+    const ALL: [Self; 6] = [Self::Off, Self::Observe, Self::Mask, Self::Truncate, Self::Block, Self::StepUp];
+    const NAMES: &[&str] = &["off", "observe", "mask", "truncate", "block", "step-up"];
 
     /// The name used in the configuration.
     #[must_use]
@@ -100,6 +102,7 @@ impl LeavingAction {
         match self {
             Self::Off => "off",
             Self::Observe => "observe",
+            Self::Mask => "mask",
             Self::Truncate => "truncate",
             Self::Block => "block",
             Self::StepUp => "step-up",
@@ -187,8 +190,8 @@ pub(crate) fn route_keys() -> Vec<Key> {
 /// Keys that all three tables have. Further in, nothing said means what the outer table says.
 fn shared(outer: Option<&'static str>) -> Vec<Key> {
     let default = |top: Fallback| outer.map_or(top, Fallback::Or);
-    let action = "What happens to an answer that holds more members' records than it may: `observe` tells it, `truncate` ends the \
-                  answer before them, `block` refuses it (and breaks off one that has begun to leave), `step-up` asks navigations to \
+    let action = "What happens to an answer that holds more members' records than it may: `observe` tells it, `mask` \
+                  overwrites them (the platform is asked for plain text), `truncate` ends the answer before them, `block` refuses it (and breaks off one that has begun to leave), `step-up` asks navigations to \
                   pass a challenge, for the budget once more. `off` looks at nothing.";
     let detect = "What is looked for.";
     let record = "What stands for one member's record: kinds of values, and fields by their names in JSON and XML \

@@ -11,6 +11,7 @@ pub mod decode;
 pub mod detect;
 pub mod distinct;
 pub mod ledger;
+pub mod mask;
 pub mod sequence;
 pub mod tally;
 

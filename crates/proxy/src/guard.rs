@@ -146,6 +146,11 @@ impl Guard {
         self.leaving.action.acts() || self.leaving.unread == Beyond::Refuse
     }
 
+    /// Whether the platform is asked for plain text, in which values can be overwritten.
+    pub(crate) fn wants_plain(&self) -> bool {
+        self.leaving.action == LeavingAction::Mask
+    }
+
     /// Whether what leaves is always written down.
     pub(crate) fn is_accounted(&self) -> bool {
         !self.budgets.is_empty() || self.leaving.action.acts() || !self.leaving.export.is_empty()

@@ -139,6 +139,25 @@ fn an_answer_that_is_too_much_is_broken_off_or_ends_before_it() {
 }
 
 #[test]
+fn what_is_beyond_the_budget_is_overwritten_where_that_is_declared() {
+    let origin = Origin::start(answer);
+    let rest = BUDGET.replace("\"block\"", "\"mask\"").replace("records = 100", "records = 1000");
+    let gate = Plan::new("leaving-mask").upstream(&[origin.url()], &rest).start();
+    let plain = (0..200).map(members).collect::<Vec<_>>().join("\n");
+    let answer = ask(&gate, "/plain/long", "Accept-Encoding: gzip\r\n").expect("an answer");
+    let text = answer.text();
+    assert_eq!((answer.status, text.len(), text.matches("@example.org").count()), (200, plain.len(), 1000));
+    let same = text.bytes().zip(plain.bytes()).all(|(left, came)| left == came || left == b'*');
+    assert!(same && text.contains("\"town\":\"Leeds\"}]}"), "nothing else is touched");
+    assert_eq!(origin.take()[0].header("accept-encoding"), Some("identity"), "plain text is asked for");
+    // What is packed cannot be overwritten: the budget is spent, so that it does not leave.
+    let packed = ask(&gate, "/gzip/list?page=300", "").expect("an answer");
+    assert_eq!(packed.status, Reason::DataBudget.status());
+    let told = gate.journal().find(|record| record["observed"].to_string().contains("masked"));
+    assert!(told.is_some(), "it is in the log");
+}
+
+#[test]
 fn what_is_ordinary_leaves_as_it_came() {
     let origin = Origin::start(answer);
     let gate = Plan::new("leaving-ordinary").upstream(&[origin.url()], BUDGET).start();

@@ -18,6 +18,7 @@ use portcullis_dataguard::canary::{CanaryId, Trail};
 use portcullis_dataguard::decode::{Codings, Grpc, Reader, WebSocket};
 use portcullis_dataguard::detect::Scan;
 use portcullis_dataguard::ledger::Who;
+use portcullis_dataguard::mask::Mask;
 use portcullis_dataguard::sequence::{Enumeration, Id};
 use portcullis_dataguard::tally::{self, Alarm, Counting, Tally};
 use portcullis_dataguard::{Kind, Scanner, Unread};
@@ -352,6 +353,26 @@ impl Eye {
         outcome
     }
 
+    /// Whether a value of plain text is to be overwritten: it is a record beyond what may leave, or comes after one.
+    fn overwrites(&mut self, over: &mut bool, kind: Kind, hash: u64) -> bool {
+        let counts = self.guard.measure.record.has(kind);
+        if counts && self.allowance != Allowance::Export {
+            let now = self.process.now();
+            let beyond = self.process.books.record(&self.guard, &self.principals, (kind, hash), self.allowance, now);
+            if let Some(alarm @ Alarm::Budget { observed: false, .. }) = beyond {
+                if !*over {
+                    let (reason, _) = self.acts_on(&alarm);
+                    let words = format!("masked: {alarm}");
+                    let refusal = Refusal::new(reason, portcullis_engine::Detail::Measure(Arc::from(words)));
+                    self.told.borrow_mut().observed.push(refusal);
+                }
+                *over = true;
+                return true;
+            }
+        }
+        *over && !counts
+    }
+
     /// Deals with alarms that are new.
     fn judge(&mut self) -> Option<Stop> {
         let alarms: Vec<Alarm> = self.tally.alarms().get(self.dealt..).unwrap_or_default().to_vec();
@@ -487,6 +508,8 @@ pub(crate) struct Guarded {
     trailers: Option<Fields>,
     error: Option<BodyError>,
     stop: Option<Stop>,
+    /// Where values can be overwritten; whether any was.
+    mask: Option<(Box<Mask>, bool)>,
 }
 
 impl Guarded {
@@ -497,6 +520,8 @@ impl Guarded {
         let acts = eye.guard.acts();
         let hold =
             if acts && !conversation { usize::try_from(eye.guard.leaving.hold).unwrap_or(usize::MAX) } else { 0 };
+        let plain = !head.fields.iter().any(|field| field.spelling.eq_ignore_ascii_case(b"content-encoding"));
+        let masks = eye.guard.wants_plain() && plain && !conversation && matches!(eye.reading, Reading::Body(_));
         let hides_length = acts && eye.guard.leaving.action == LeavingAction::Truncate;
         Self {
             inner,
@@ -510,6 +535,7 @@ impl Guarded {
             trailers: None,
             error: None,
             stop: None,
+            mask: masks.then(|| (Box::default(), false)),
         }
     }
 
@@ -543,6 +569,32 @@ impl Guarded {
         }
     }
 
+    /// What goes on of what came, with values overwritten where that is declared; without more, what was kept for it.
+    fn masked(&mut self, data: Option<Bytes>) -> Bytes {
+        let Self { eye, mask, .. } = self;
+        let Some((mask, over)) = mask else { return data.unwrap_or_default() };
+        let (detector, process) = (Arc::clone(&eye.guard.detector), Arc::clone(&eye.process));
+        let key = process.books.key();
+        let mut judge = |kind, hash| eye.overwrites(over, kind, hash);
+        let left = match data {
+            Some(data) => mask.push(&detector, key, &data, &mut judge),
+            None => mask.finish(&detector, key, &mut judge),
+        };
+        Bytes::from(left)
+    }
+
+    /// The answer is over: looks at what is left of it.
+    fn finish(&mut self) {
+        self.ended = true;
+        let rest = self.masked(None);
+        if !rest.is_empty() {
+            self.stop = self.eye.see(&rest);
+            self.held_bytes += rest.len();
+            self.held.push_back(rest);
+        }
+        self.stop = self.stop.take().or_else(|| self.eye.finish());
+    }
+
     /// Reads on until more is held than must be, or the answer is over, or must not go on.
     fn poll_full(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.ended && self.stop.is_none() {
@@ -554,6 +606,10 @@ impl Guarded {
                     return Poll::Pending;
                 }
                 Poll::Ready(Some(Ok(Frame::Data(data)))) => {
+                    let data = self.masked(Some(data));
+                    if data.is_empty() {
+                        continue;
+                    }
                     self.stop = self.eye.see(&data);
                     if self.conversation && self.stop.is_none() && data.ends_with(b"\n\n") {
                         self.stop = self.eye.settle();
@@ -563,17 +619,13 @@ impl Guarded {
                 }
                 Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
                     self.trailers = Some(trailers);
-                    self.ended = true;
-                    self.stop = self.eye.finish();
+                    self.finish();
                 }
                 Poll::Ready(Some(Err(error))) => {
                     self.error = Some(error);
                     self.ended = true;
                 }
-                Poll::Ready(None) => {
-                    self.ended = true;
-                    self.stop = self.eye.finish();
-                }
+                Poll::Ready(None) => self.finish(),
             }
         }
         Poll::Ready(())

@@ -129,6 +129,7 @@ async fn phases(
         reference: &reference,
         interim,
         narrow: guard.is_some_and(|guard| guard.narrows()),
+        plain: guard.is_some_and(|guard| guard.wants_plain()),
         uploaded: Cell::new(None),
     };
     let sent = upstream::send(checked, head, body, &mut around).await;

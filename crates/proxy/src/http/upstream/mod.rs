@@ -82,6 +82,8 @@ pub(crate) struct Surroundings<'a, 'b> {
     pub(crate) interim: &'a mut Interim<'b>,
     /// The platform is asked for codings that can be read, and for the whole of what there is.
     pub(crate) narrow: bool,
+    /// The platform is asked for plain text.
+    pub(crate) plain: bool,
     /// How long the body of the request took, once all of it has gone.
     pub(crate) uploaded: Cell<Option<Duration>>,
 }
@@ -216,10 +218,15 @@ pub(super) fn for_each_field(
             // A part of something packed cannot be read.
             Name::Other if around.narrow && is_range(field.spelling) => {}
             Name::Other if around.narrow && field.spelling.eq_ignore_ascii_case(b"accept-encoding") => {
-                put(field.spelling, &readable(field.value));
+                if !around.plain {
+                    put(field.spelling, &readable(field.value));
+                }
             }
             _ => put(field.spelling, field.value),
         }
+    }
+    if around.plain {
+        put(b"accept-encoding", b"identity");
     }
     let mut via = Vec::with_capacity(48);
     for earlier in head.fields.all(Name::Via) {
