@@ -4,9 +4,9 @@
 use std::cell::LazyCell;
 
 use libfuzzer_sys::fuzz_target;
+use portcullis_dataguard::Canaries;
 use portcullis_dataguard::canary::{CanaryId, CanaryKey, EntryKind, Registry};
 use portcullis_dataguard::detect::{Detector, Findings, Found, Kind, Kinds, Scanner};
-use portcullis_dataguard::Canaries;
 use portcullis_fuzz::Cuts;
 
 #[derive(Default, PartialEq, Debug)]
