@@ -18,6 +18,10 @@ use crate::policy::{Denial, Effect, Statement, Verdict};
 /// The longest `CommandComplete`, `ParameterStatus` and the like that is read; longer ones pass unread.
 const SMALL_BYTES: u32 = 8 * 1024;
 
+/// Rows up to this length go on whole, so that a session which is cut between two of them can be told why. Longer ones go on as
+/// they come.
+const ROW_BYTES: u32 = 32 * 1024;
+
 /// Rows that were looked at and not yet charged.
 #[derive(Default)]
 struct Uncharged {
@@ -57,6 +61,10 @@ pub(super) fn look(session: &mut Session, bytes: &[u8], desk: &mut dyn Desk) -> 
             Read::Invalid(why) => return session.broken(Reason::UpstreamProtocol, why, desk),
         };
         if matches!(header.tag, b'D' | b'd') {
+            let is_whole = usize::try_from(header.message()).is_ok_and(|end| end <= rest.len());
+            if !is_whole && header.body <= ROW_BYTES {
+                return session.settle(bytes, at, &mut uncharged, desk);
+            }
             let there = session.to_client.begin(header, rest, false);
             session.to_client.counted = true;
             uncharged.add(at, 1, there - Header::BYTES, true);

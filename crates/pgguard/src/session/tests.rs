@@ -139,7 +139,7 @@ fn text(tag: u8, parts: &[&str]) -> Vec<u8> {
 }
 
 fn row(value: &str) -> Vec<u8> {
-    frame(b'D', &[&[0, 1, 0, 0, 0, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat())
+    frame(b'D', &[&[0, 1], &u32::try_from(value.len()).unwrap().to_be_bytes()[..], value.as_bytes()].concat())
 }
 
 fn ready(state: u8) -> Vec<u8> {
@@ -399,12 +399,22 @@ fn more_rows_than_the_budget_end_the_session_before_they_leave() {
 fn nothing_of_ours_is_put_into_the_middle_of_a_message() {
     let mut play = Play::with(terms(), Fake { rows_left: 1, ..Fake::default() });
     play.client(&text(b'Q', &["select 1"]));
-    let long = row("0123456789");
+    let long = row(&"long".repeat(10_000));
     play.server(&long[..10]);
     play.server(&[&long[10..], &row("2")].concat());
     let end = play.ended.expect("an end");
-    assert_eq!(play.to_client.len(), 10);
+    assert_eq!(play.to_client.len(), 10, "a long row goes on as it comes");
     assert!(end.farewell.is_empty());
+
+    let mut play = Play::with(terms(), Fake { rows_left: 1, ..Fake::default() });
+    play.client(&text(b'Q', &["select 1"]));
+    let both = [row("1"), row("2")].concat();
+    let (front, back) = both.split_at(row("1").len() + 7);
+    let held = play.show(front, false);
+    assert_eq!(letters(&play.to_client, Side::Backend), "D", "an ordinary row goes on whole");
+    play.show(&[&held, back].concat(), false);
+    let end = play.ended.expect("an end");
+    assert_eq!(code(&end.farewell).as_deref(), Some("53400"), "so that there is room for the reason");
 }
 
 #[test]

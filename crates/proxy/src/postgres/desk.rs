@@ -266,12 +266,13 @@ impl session::Desk for Desk {
             let snapshot = Arc::clone(&self.worker.local().snapshot);
             Leaving::new(snapshot, &context.role, self.database.detector.as_ref())
         });
-        let Seen { canary, values } = leaving.look(outflow, self.worker.books().key());
-        if let Some(canary) = canary {
-            let denial = self.alarm(canary, context);
-            if self.database.declared.mode == Mode::Enforce {
-                return Err(denial);
-            }
+        let Seen { canaries, values } = leaving.look(outflow, self.worker.books().key());
+        // Each is told, also those behind the first: they say which rows were asked for.
+        let denials: Vec<Denial> = canaries.into_iter().map(|canary| self.alarm(canary, context)).collect();
+        if let Some(denial) = denials.into_iter().next()
+            && self.database.declared.mode == Mode::Enforce
+        {
+            return Err(denial);
         }
         let who = self.who.get_or_insert_with(|| Who::new(&context.role, context.client));
         let Err(denial) = self.database.statements.charge(self.number, who, outflow, values) else { return Ok(()) };

@@ -31,10 +31,10 @@ struct Values {
 }
 
 /// What was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Seen {
-    /// A canary away from its home.
-    pub(super) canary: Option<CanaryId>,
+    /// Canaries away from their home, as often as they stand there.
+    pub(super) canaries: Vec<CanaryId>,
     /// Values that the session had not been given before.
     pub(super) values: u64,
 }
@@ -60,7 +60,7 @@ impl Leaving {
         if let Some(matcher) = &guards.matcher {
             matcher.feed(&mut self.trail, outflow.messages, &mut |id| {
                 if !guards.canaries.is_at_home(id, &self.place) {
-                    seen.canary.get_or_insert(id);
+                    seen.canaries.push(id);
                 }
             });
         }

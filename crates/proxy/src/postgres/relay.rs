@@ -29,6 +29,9 @@ const READ_BYTES: usize = 64 * 1024;
 /// Rounds of both directions before other sessions of the worker have their turn.
 const ROUNDS: usize = 8;
 
+/// What is held is put before what arrives while it is no longer than this; there is room behind it.
+const HELD_BYTES: usize = 40 * 1024;
+
 /// How long an application may take to read why its session is over.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -263,17 +266,21 @@ impl Way {
         side: &mut Side<'_>,
     ) -> Poll<io::Result<usize>> {
         SCRATCH.with_borrow_mut(|scratch| {
-            let mut into = ReadBuf::new(scratch);
+            // What is held of the look before goes first, where it is short: what arrives is then looked at where it lies.
+            let before = if self.held.len() <= HELD_BYTES { self.held.len() } else { 0 };
+            let (front, room) = scratch.split_at_mut(before);
+            let mut into = ReadBuf::new(room);
             ready!(Pin::new(from).poll_read(cx, &mut into))?;
-            let arrived = into.filled();
-            if self.held.is_empty() {
-                self.decide(arrived, to, cx, side);
+            let count = into.filled().len();
+            let mut held = std::mem::take(&mut self.held);
+            if before == held.len() {
+                front.copy_from_slice(&held);
+                self.decide(scratch.get(..before + count).unwrap_or_default(), to, cx, side);
             } else {
-                let mut held = std::mem::take(&mut self.held);
-                held.extend_from_slice(arrived);
+                held.extend_from_slice(into.filled());
                 self.decide(&held, to, cx, side);
             }
-            Poll::Ready(Ok(arrived.len()))
+            Poll::Ready(Ok(count))
         })
     }
 
