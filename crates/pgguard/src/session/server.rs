@@ -321,6 +321,14 @@ impl Session {
         }
     }
 
+    /// The session is over, and the statement under way with it: what left of its rows is told.
+    pub fn ended(&mut self, desk: &mut dyn Desk) {
+        if self.running.ran != Ran::default() {
+            self.tell(desk, true);
+        }
+        self.running = Running::default();
+    }
+
     /// `PortalSuspended`: as many rows as were wanted, and there are more.
     fn suspended(&mut self, desk: &mut dyn Desk) {
         self.tell(desk, false);

@@ -393,6 +393,8 @@ fn more_rows_than_the_budget_end_the_session_before_they_leave() {
     assert_eq!((end.denial.reason, end.cancel), (Reason::EgressBudget, true));
     assert_eq!(letters(&play.to_client, Side::Backend), "DD");
     assert_eq!(code(&end.farewell).as_deref(), Some("53400"));
+    play.session.ended(&mut play.desk);
+    assert_eq!(play.desk.told.last().map(String::as_str), Some("ran 8 rows 2 in 0 failed true"), "what left is known");
 }
 
 #[test]

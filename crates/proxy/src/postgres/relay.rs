@@ -91,6 +91,7 @@ pub(super) async fn run(
     .await;
     watch.disarm();
     watch.set_idle(false);
+    session.ended(desk);
     let clean = back.out.is_empty();
     finish(worker, (over, clean), client, server, &session, desk, watch).await;
 }
