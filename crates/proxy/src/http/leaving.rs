@@ -213,9 +213,16 @@ pub(crate) struct Eye {
     dealt: usize,
     unread: Option<(Unread, u64)>,
     text: u64,
-    /// Nothing of the answer left.
-    withheld: bool,
+    /// What was counted when the last piece that left had been looked at; all of it where nothing is held back.
+    left: Option<Counted>,
     told: Rc<RefCell<Told>>,
+}
+
+/// Records and different values by kind, up to some point of an answer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counted {
+    records: u64,
+    values: [u64; Kind::ALL.len()],
 }
 
 enum Reading {
@@ -276,7 +283,7 @@ impl Eye {
             dealt: 0,
             unread,
             text: 0,
-            withheld: false,
+            left: None,
             told: Rc::clone(&told),
         };
         (eye, told)
@@ -373,6 +380,20 @@ impl Eye {
         *over && !counts
     }
 
+    /// What was counted up to here.
+    fn counted(&self) -> Counted {
+        let mut counted = Counted::default();
+        if !self.tally.is_empty() {
+            counted.records = self.tally.records(&self.guard.measure);
+            for kind in Kind::ALL {
+                if let Some(count) = counted.values.get_mut(*kind as usize) {
+                    *count = self.tally.count(*kind);
+                }
+            }
+        }
+        counted
+    }
+
     /// Deals with alarms that are new.
     fn judge(&mut self) -> Option<Stop> {
         let alarms: Vec<Alarm> = self.tally.alarms().get(self.dealt..).unwrap_or_default().to_vec();
@@ -451,14 +472,12 @@ impl Drop for Eye {
         }
         let mut told = self.told.borrow_mut();
         told.unread = self.unread;
-        if self.tally.is_empty() || self.withheld {
-            return;
-        }
-        told.records = self.tally.records(&self.guard.measure);
+        let left = self.left.take().unwrap_or_else(|| self.counted());
+        told.records = left.records;
         Counts::add(&counts.records, told.records);
         Counts::add(&counts.exported, if told.exported { told.records } else { 0 });
         for kind in Kind::ALL {
-            let count = self.tally.count(*kind);
+            let count = left.values.get(*kind as usize).copied().unwrap_or(0);
             if count > 0 {
                 told.values.push((*kind, count));
                 counts.values.get(*kind as usize).into_iter().for_each(|counter| Counts::add(counter, count));
@@ -496,7 +515,8 @@ fn is_media(kind: &[u8]) -> bool {
 pub(crate) struct Guarded {
     inner: Body,
     eye: Eye,
-    held: VecDeque<Bytes>,
+    /// What has been looked at and not left, with what was counted up to its end.
+    held: VecDeque<(Bytes, Counted)>,
     held_bytes: usize,
     /// So much is kept until what follows was looked at.
     hold: usize,
@@ -513,7 +533,8 @@ pub(crate) struct Guarded {
 }
 
 impl Guarded {
-    fn new(inner: Body, eye: Eye, head: &ResponseHead) -> Self {
+    fn new(inner: Body, mut eye: Eye, head: &ResponseHead) -> Self {
+        eye.left = Some(Counted::default());
         let kind = head.fields.get(Name::ContentType).unwrap_or_default();
         let starts = |name: &[u8]| kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name));
         let conversation = starts(b"text/event-stream") || starts(b"application/grpc");
@@ -554,9 +575,10 @@ impl Guarded {
             return Poll::Ready(Some(Err(error)));
         }
         let spare = self.ended
-            || self.held.front().is_some_and(|first| self.held_bytes.saturating_sub(first.len()) >= self.hold);
-        if spare && let Some(first) = self.held.pop_front() {
+            || self.held.front().is_some_and(|(first, _)| self.held_bytes.saturating_sub(first.len()) >= self.hold);
+        if spare && let Some((first, counted)) = self.held.pop_front() {
             self.held_bytes -= first.len();
+            self.eye.left = Some(counted);
             return Poll::Ready(Some(Ok(Frame::Data(first))));
         }
         ready!(full);
@@ -583,22 +605,31 @@ impl Guarded {
         Bytes::from(left)
     }
 
+    fn hold_back(&mut self, data: Bytes) {
+        self.held_bytes += data.len();
+        self.held.push_back((data, self.eye.counted()));
+    }
+
     /// The answer is over: looks at what is left of it.
     fn finish(&mut self) {
         self.ended = true;
         let rest = self.masked(None);
         if !rest.is_empty() {
             self.stop = self.eye.see(&rest);
-            self.held_bytes += rest.len();
-            self.held.push_back(rest);
+            self.hold_back(rest);
         }
         self.stop = self.stop.take().or_else(|| self.eye.finish());
+        // What only the end made whole left with the last piece.
+        let counted = self.eye.counted();
+        if let Some((_, last)) = self.held.back_mut() {
+            *last = counted;
+        }
     }
 
     /// Reads on until more is held than must be, or the answer is over, or must not go on.
     fn poll_full(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while !self.ended && self.stop.is_none() {
-            if self.held.front().is_some_and(|first| self.held_bytes.saturating_sub(first.len()) >= self.hold) {
+            if self.held.front().is_some_and(|(first, _)| self.held_bytes.saturating_sub(first.len()) >= self.hold) {
                 return Poll::Ready(());
             }
             match self.inner.poll_frame(cx) {
@@ -614,8 +645,7 @@ impl Guarded {
                     if self.conversation && self.stop.is_none() && data.ends_with(b"\n\n") {
                         self.stop = self.eye.settle();
                     }
-                    self.held_bytes += data.len();
-                    self.held.push_back(data);
+                    self.hold_back(data);
                 }
                 Poll::Ready(Some(Ok(Frame::Trailers(trailers)))) => {
                     self.trailers = Some(trailers);
@@ -677,7 +707,6 @@ pub(crate) async fn guard(
         }
         // What ends within the hold-back is cut short for nobody: a page that says so is better than half an answer.
         if let Some(stop) = guarded.stop.take() {
-            guarded.eye.withheld = true;
             return Err(Failed::Stopped(stop));
         }
         if let Some(error) = guarded.error.take() {
