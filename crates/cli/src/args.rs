@@ -23,6 +23,7 @@ pub(crate) const AFTER: &str = "\
 Examples:
   portcullis demo                         A gate and its visitors, on loopback
   portcullis demo --attack botnet         The same, and then an attack on it
+  portcullis demo --drill                 Four ways in which members leak
   portcullis check --config gate.toml     Everything wrong with a file, at once
   portcullis run --config gate.toml       Stand in front of the platforms
   portcullis reload --config gate.toml    Put the changed file in force
@@ -41,7 +42,7 @@ Examples:
   portcullis waf report                   What observed rules would have refused
   portcullis waf promote public/search/** Let them refuse there
   portcullis canary new --count 20 --domain post.example.org
-                                          Members that do not exist, to be planted
+                                          Members that do not exist, to plant
   portcullis data report                  What left, and which budgets to set
   portcullis pg learn app                 Write down what a role runs
   portcullis pg diff                      What waits to be approved
@@ -688,6 +689,9 @@ pub(crate) struct Demo {
     /// Where the gate answers its operator.
     #[arg(long, value_name = "PORT", default_value = "9180", value_parser = loopback)]
     pub(crate) admin: SocketAddr,
+    /// Where the gate takes sessions of the members' database, where PostgreSQL is installed.
+    #[arg(long, value_name = "PORT", default_value = "6432", value_parser = loopback)]
+    pub(crate) database: SocketAddr,
     /// How many simulated supporters visit the platforms at once; with an attack, 150 unless said.
     #[arg(long, value_name = "N", default_value_t = 40, default_value_if("attack", ArgPredicate::IsPresent, "150"), value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub(crate) supporters: u32,
@@ -700,6 +704,9 @@ pub(crate) struct Demo {
     /// After a calm minute, play an attack against the demo and watch the gate act; `list` names the attacks.
     #[arg(long, value_name = "NAME", value_parser = attack)]
     pub(crate) attack: Option<Wanted>,
+    /// Pull the member list page by page, through an injection, as staff and by COPY; show what stopped each, and end.
+    #[arg(long, conflicts_with_all = ["attack", "duration"])]
+    pub(crate) drill: bool,
     /// Print the configuration that the gate of the demo runs with, and end.
     #[arg(long)]
     pub(crate) print_config: bool,
@@ -716,7 +723,8 @@ pub(crate) struct Completions {
 impl Demo {
     /// Refuses one port for two listeners.
     pub(crate) fn distinct(&self) -> Result<(), clap::Error> {
-        let flags = [("--http", self.http), ("--https", self.https), ("--admin", self.admin)];
+        let flags =
+            [("--http", self.http), ("--https", self.https), ("--admin", self.admin), ("--database", self.database)];
         let shared = flags.iter().enumerate().find_map(|(index, (flag, at))| {
             let mut others = flags.iter().skip(index + 1);
             others.find(|(_, other)| other == at && at.port() != 0).map(|(other, _)| (flag, other, at))

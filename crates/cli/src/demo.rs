@@ -5,20 +5,24 @@
 pub(crate) mod attack;
 mod chance;
 mod client;
+mod database;
 mod figures;
 mod front;
+mod leak;
 mod platforms;
 mod supporters;
 mod watch;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Gate, Setup, StartError};
+use serde_json::json;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -28,11 +32,13 @@ use crate::args::{Demo, Wanted};
 use crate::configuration::Read;
 use crate::{Done, Failure, talk};
 use client::Front;
+use database::Cluster;
 use figures::{Figures, Snapshot, readable, thousands};
 use front::{Behind, Folder};
 use platforms::forms::Forms;
-use platforms::members::Members;
+use platforms::members::{Members, invent};
 use platforms::public::Public;
+use platforms::store::{Pool, Store};
 use supporters::{FORMS, MEMBERS, Supporter};
 
 /// Between two lines about how it goes.
@@ -50,13 +56,29 @@ pub(crate) fn run(flags: &Demo) -> Done {
         return talk::answer(&attack::list());
     }
     talk::listen("warn")?;
-    let (platforms, behind) = Crew::begin("platforms", open_platforms(flags.seed, flags.attack.is_some()))?;
-    let behind = behind.map_err(cannot("start the platforms"))?;
-    let folder = Folder::new().map_err(cannot("make the demo's certificate"))?;
-    let config = front::config(flags, &behind);
+    let folder = Folder::new().map_err(cannot("make the demo's folder"))?;
     if flags.print_config {
-        return talk::answer(&config);
+        let [public, forms, members] = [4001, 4002, 4003].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let database = database::find().map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, 5432)));
+        return talk::answer(&front::config(flags, &Behind { public, forms, members, database }));
     }
+    let mut members = invent(flags.seed);
+    members.extend(folder.canaries());
+    let cluster = cluster();
+    let store = match &cluster {
+        Ok(cluster) => Store::Database(Arc::new(Pool::new(cluster.password().to_owned()))),
+        Err(_) => Store::Memory(Arc::new(members.clone())),
+    };
+    let opening = async {
+        if let Ok(cluster) = &cluster {
+            cluster.fill(&members).await.map_err(io::Error::other)?;
+        }
+        open_platforms(store.clone(), flags.attack.is_some()).await
+    };
+    let (platforms, behind) = Crew::begin("platforms", opening)?;
+    let mut behind = behind.map_err(cannot("start the platforms"))?;
+    behind.database = cluster.as_ref().ok().map(|cluster| cluster.at);
+    let config = front::config(flags, &behind);
     let path = folder.config();
     std::fs::write(&path, &config).map_err(cannot("write the demo's configuration"))?;
     let policy = Read::file(&path).and_then(Read::settle_quietly).map_err(Failure::Because)?;
@@ -74,6 +96,10 @@ pub(crate) fn run(flags: &Demo) -> Done {
         tls_http2: folder.believe(true).map_err(cannot("believe the demo's certificate"))?,
         figures: Figures::new(),
     });
+    if let Store::Database(pool) = &store {
+        pool.through(address("members").unwrap_or(flags.database));
+        platforms.handle.block_on(teach(&control, &store))?;
+    }
     let (supporters, ()) = Crew::begin("supporters", async {})?;
     for number in 0..flags.supporters {
         // Where the gate is to learn what is ordinary, they do not all come at once.
@@ -93,10 +119,30 @@ pub(crate) fn run(flags: &Demo) -> Done {
     // Whoever is told how to end it can end it: it listens before it says so.
     let waiting = Builder::new_current_thread().enable_all().build().map_err(cannot("wait for signals"))?;
     let ending = waiting.block_on(async { Ending::listen() }).map_err(cannot("wait for signals"))?;
-    welcome(flags, &front, gate.admin(), &folder)?;
+    let guarded = cluster.as_ref().map(|cluster| (address("members").unwrap_or(flags.database), cluster.password()));
+    let members = match &guarded {
+        Ok((at, _)) => format!("in PostgreSQL, through the gate at {at}"),
+        Err(why) => format!("in memory ({why})"),
+    };
+    welcome(flags, &front, &gate, &members, &folder)?;
 
     let started = Instant::now();
+    let mut escaped = false;
     let why = match flags.attack {
+        _ if flags.drill => {
+            let way = Front {
+                figures: Figures::new(),
+                tls: Arc::clone(&front.tls),
+                tls_http2: Arc::clone(&front.tls_http2),
+                ..*front
+            };
+            let canaries = folder.canaries().into_iter().map(|member| member.email).collect();
+            let drill = leak::Drill { front: Arc::new(way), database: guarded.ok(), log: &folder.log(), canaries };
+            let (report, held) = waiting.block_on(drill.run());
+            escaped = !held;
+            talk::answer(&report)?;
+            "The drill is over.".to_owned()
+        }
         Some(Wanted::Attack(attack)) => {
             let (hands, ()) = Crew::begin("attack", async {})?;
             // The attack comes the same way and is counted apart.
@@ -128,11 +174,50 @@ pub(crate) fn run(flags: &Demo) -> Done {
     supporters.leave();
     let ended = end(gate);
     platforms.leave();
+    drop(cluster);
     talk::say(&farewell(&front.figures.snapshot(), started.elapsed()));
     if !ended {
         talk::say("the gate still had requests under way; they were cut");
     }
+    if escaped {
+        return Err(Failure::because("more left than may, or less is on record than left"));
+    }
     Ok(())
+}
+
+/// PostgreSQL for the members, where it is installed and starts; else why not.
+fn cluster() -> Result<Cluster, String> {
+    let programs = database::find().ok_or("PostgreSQL is not installed: apt-get install postgresql")?;
+    Cluster::start(&programs).map_err(|why| format!("PostgreSQL does not start: {why}"))
+}
+
+/// Lets the gate see what the members' platform runs, approves that, and refuses everything else from then on: what an
+/// operator does over a usual week, for a platform with five statements.
+async fn teach(control: &Path, store: &Store) -> Done {
+    let ask = |what: serde_json::Value| {
+        let mut what = what;
+        if let Some(fields) = what.as_object_mut() {
+            let said = [("database", "members"), ("role", database::APPLICATION), ("by", "demo")];
+            fields.extend(said.map(|(name, value)| (name.to_owned(), value.into())));
+        }
+        match portcullis_proxy::control::ask_with(control, "pg", &what) {
+            Ok(answer) if answer.ok => Ok(()),
+            Ok(answer) => Err(Failure::Because(answer.message)),
+            Err(error) => Err(cannot("ask the gate")(error)),
+        }
+    };
+    ask(json!({"do": "stage", "stage": "learn"}))?;
+    let usual = async {
+        for (word, branch) in [("", ""), ("mar", ""), ("", "Saltby")] {
+            store.search(word, branch, 0, 100, None).await?;
+        }
+        store.one("M00001", None).await?;
+        store.all(None).await?;
+        store.of_branch("Saltby", None).await
+    };
+    usual.await.map_err(|_| Failure::because("the members' platform does not reach its database through the gate"))?;
+    ask(json!({"do": "approve"}))?;
+    ask(json!({"do": "stage", "stage": "enforce"}))
 }
 
 /// A thread with a runtime of its own, so that platforms and supporters do not borrow time from one another.
@@ -165,13 +250,13 @@ impl Crew {
     }
 }
 
-async fn open_platforms(seed: u64, small: bool) -> io::Result<Behind> {
+async fn open_platforms(store: Store, small: bool) -> io::Result<Behind> {
     let no_randomness = || io::Error::other("the operating system has no randomness");
     let (public, forms, members) = (platforms::listen().await?, platforms::listen().await?, platforms::listen().await?);
     tokio::spawn(platforms::serve(public.0, Arc::new(Public::new(small))));
     tokio::spawn(platforms::serve(forms.0, Arc::new(Forms::new().ok_or_else(no_randomness)?)));
-    tokio::spawn(platforms::serve(members.0, Arc::new(Members::new(seed).ok_or_else(no_randomness)?)));
-    Ok(Behind { public: public.1, forms: forms.1, members: members.1 })
+    tokio::spawn(platforms::serve(members.0, Arc::new(Members::new(store).ok_or_else(no_randomness)?)));
+    Ok(Behind { public: public.1, forms: forms.1, members: members.1, database: None })
 }
 
 /// What stands in the way of an address, and the flag that chooses another.
@@ -180,6 +265,7 @@ fn taken(error: &StartError) -> Failure {
     let flag = match error.listener.as_str() {
         "http" => "--http",
         "https" => "--https",
+        "members" => "--database",
         _ => "--admin",
     };
     if error.cause.kind() != io::ErrorKind::AddrInUse {
@@ -193,8 +279,8 @@ fn taken(error: &StartError) -> Failure {
     Failure::because(format!("port {port} on {address} is taken (by {holder}); choose another with {flag}"))
 }
 
-fn welcome(flags: &Demo, front: &Front, admin: SocketAddr, folder: &Folder) -> Done {
-    let (http, https) = (front.http.port(), front.https.port());
+fn welcome(flags: &Demo, front: &Front, gate: &Gate, members: &str, folder: &Folder) -> Done {
+    let (http, https, admin) = (front.http.port(), front.https.port(), gate.admin());
     talk::answer(&format!(
         "Open Harbour, a sample campaign, behind its gate:
 
@@ -202,6 +288,7 @@ fn welcome(flags: &Demo, front: &Front, admin: SocketAddr, folder: &Folder) -> D
   Join and donate  http://{FORMS}:{http}
   Members' desk    http://{MEMBERS}:{http}
   With TLS         https://localhost:{https}  (the certificate is a minute old: your browser will ask)
+  Members          {members}
   Metrics          http://{admin}/metrics
 
   Configuration    {config}

@@ -19,7 +19,7 @@ impl Demo {
     /// On free ports, until its addresses are printed.
     fn start(flags: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .args(["demo", "--http", "0", "--https", "0", "--admin", "0"])
+            .args(["demo", "--http", "0", "--https", "0", "--admin", "0", "--database", "0"])
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -142,7 +142,8 @@ fn a_taken_port_is_named_with_the_flag_that_chooses_another() {
     let holder = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = holder.local_addr().expect("an address").port().to_string();
     for flag in ["--http", "--https", "--admin"] {
-        let flags = ["--http", "--https", "--admin"].map(|each| [each, if each == flag { port.as_str() } else { "0" }]);
+        let flags = ["--http", "--https", "--admin", "--database"]
+            .map(|each| [each, if each == flag { port.as_str() } else { "0" }]);
         let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .arg("demo")
             .args(flags.as_flattened())
@@ -155,6 +156,28 @@ fn a_taken_port_is_named_with_the_flag_that_chooses_another() {
         assert!(said.contains(&format!("choose another with {flag}")), "{said}");
         assert_eq!(said.trim_end().lines().count(), 1, "one line: {said}");
     }
+}
+
+#[test]
+fn a_member_list_leaves_by_no_way_beyond_its_budget() {
+    let (code, said) = {
+        let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(["demo", "--http", "0", "--https", "0", "--admin", "0", "--database", "0"])
+            .args(["--supporters", "3", "--drill"])
+            .output()
+            .expect("the binary runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(code, Some(0), "{said}");
+    if said.contains("Not tried") {
+        println!("note: skipped: the drills of the database need PostgreSQL (apt-get install postgresql)");
+    } else {
+        for way in ["Page by page", "through a staff account", "Through an injection", "By COPY"] {
+            assert!(said.contains(way), "{way}: {said}");
+        }
+        assert!(said.contains("refused all 5 statements") && said.contains("(53400)"), "{said}");
+    }
+    assert!(said.contains("Each was stopped at its budget"), "{said}");
 }
 
 #[test]

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::response::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::ServerName;
@@ -145,6 +146,33 @@ impl Client {
         self.send(host, request).await
     }
 
+    /// GET of what may be broken off: what came of it, and whether that is all.
+    pub(crate) async fn pull(
+        &mut self,
+        host: &'static str,
+        path: &str,
+        extra: &[(&'static str, &str)],
+    ) -> Result<(Got, bool), NoAnswer> {
+        let request = self.request(Method::GET, host, path, None, extra);
+        let pull = async {
+            let mut sender = Box::pin(self.connect(host)).await.ok()?;
+            let (head, body) = sender.send(request).await?.into_parts();
+            let (mut body, mut came, mut whole) = (Limited::new(body, ANSWER_BYTES), Vec::new(), true);
+            while let Some(frame) = body.frame().await {
+                match frame.map(Frame::into_data) {
+                    Ok(Ok(data)) => came.extend_from_slice(&data),
+                    Ok(Err(_)) => {}
+                    Err(_) => whole = false,
+                }
+                if !whole {
+                    break;
+                }
+            }
+            Some((got(&head, came.into()), whole))
+        };
+        timeout(PATIENCE, pull).await.ok().flatten().ok_or(NoAnswer)
+    }
+
     /// POSTs a form.
     pub(crate) async fn submit(
         &mut self,
@@ -271,11 +299,7 @@ impl Client {
             // Handshakes are rare and their state is large: boxed, so that every visitor is not.
             None => Box::pin(self.connect(host)).await.ok()?,
         };
-        let response = match &mut sender {
-            Sender::Http1(sender) => sender.send_request(request).await,
-            Sender::Http2(sender) => sender.send_request(request).await,
-        };
-        let taken = take(response.ok()?).await?;
+        let taken = take(sender.send(request).await?).await?;
         self.connections.insert(host, sender);
         Some(taken)
     }
@@ -301,6 +325,14 @@ impl Client {
 }
 
 impl Sender {
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Option<Response<Incoming>> {
+        let response = match self {
+            Self::Http1(sender) => sender.send_request(request).await,
+            Self::Http2(sender) => sender.send_request(request).await,
+        };
+        response.ok()
+    }
+
     async fn ready(&mut self) -> bool {
         match self {
             Self::Http1(sender) => sender.ready().await.is_ok(),
@@ -347,7 +379,6 @@ type Taken = (Got, Vec<(String, String)>);
 async fn take(response: Response<Incoming>) -> Option<Taken> {
     let (head, body) = response.into_parts();
     let body = Limited::new(body, ANSWER_BYTES).collect().await.ok()?.to_bytes();
-    let by_gate = head.headers.contains_key("x-portcullis-ref") && head.status.as_u16() >= 400;
     let cookies = head
         .headers
         .get_all(header::SET_COOKIE)
@@ -355,9 +386,14 @@ async fn take(response: Response<Incoming>) -> Option<Taken> {
         .filter_map(|value| value.to_str().ok()?.split(';').next()?.split_once('='))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
+    Some((got(&head, body), cookies))
+}
+
+fn got(head: &Parts, body: Bytes) -> Got {
+    let by_gate = head.headers.contains_key("x-portcullis-ref") && head.status.as_u16() >= 400;
     let location = head.headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let challenged = by_gate && body.windows(OWN_PATHS.len()).any(|window| window == OWN_PATHS);
-    Some((Got { status: head.status, refused: by_gate, challenged, location, body }, cookies))
+    Got { status: head.status, refused: by_gate, challenged, location, body }
 }
 
 async fn measured(figures: &Figures, exchange: impl Future<Output = Option<Taken>>) -> Option<Taken> {

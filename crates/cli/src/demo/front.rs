@@ -9,14 +9,23 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use portcullis_dataguard::canary::{CanaryKey, EntryKind, Registry, Values};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use tempfile::TempDir;
 
+use super::chance::secret;
+use super::database::REPORTING;
+use super::platforms::members::Member;
 use super::platforms::{forms, members};
+use super::supporters::NEWSLETTER;
 use crate::args::Demo;
+
+/// Members that do not exist, planted among the others.
+const CANARIES: usize = 5;
+const PLANTED: &str = "2026-01-01";
 
 /// Names that the certificate carries, and that the platforms answer to.
 const HOSTS: [&str; 5] = [
@@ -27,12 +36,13 @@ const HOSTS: [&str; 5] = [
     "localhost",
 ];
 
-/// Where the three platforms listen.
+/// Where the three platforms listen, and the members' database where there is one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Behind {
     pub(crate) public: SocketAddr,
     pub(crate) forms: SocketAddr,
     pub(crate) members: SocketAddr,
+    pub(crate) database: Option<SocketAddr>,
 }
 
 /// The folder of a demo; it is removed when this is dropped.
@@ -40,6 +50,8 @@ pub(crate) struct Behind {
 pub(crate) struct Folder {
     folder: TempDir,
     certificate: CertificateDer<'static>,
+    canaries: Registry,
+    canary_key: CanaryKey,
 }
 
 impl Folder {
@@ -49,7 +61,26 @@ impl Folder {
         let (certificate, key) = certificate().map_err(io::Error::other)?;
         fs::write(folder.path().join("demo.pem"), certificate.pem())?;
         fs::write(folder.path().join("demo.key"), key.serialize_pem())?;
-        Ok(Self { folder, certificate: certificate.der().clone() })
+        let mut canaries = Registry::default();
+        for _ in 0..CANARIES {
+            canaries.add(EntryKind::Member { domain: members::DOMAIN.to_owned() }, Vec::new(), PLANTED);
+        }
+        fs::write(folder.path().join("canaries.txt"), canaries.to_string())?;
+        let random = || secret().ok_or_else(|| io::Error::other("the operating system has no randomness"));
+        let canary_key = random()? + &random()?;
+        fs::write(folder.path().join("canary.key"), &canary_key)?;
+        let canary_key = CanaryKey::parse(canary_key.as_bytes()).ok_or_else(|| io::Error::other("no key"))?;
+        Ok(Self { folder, certificate: certificate.der().clone(), canaries, canary_key })
+    }
+
+    /// The members that do not exist: they have left, so that no page shows them.
+    pub(crate) fn canaries(&self) -> Vec<Member> {
+        let values = self.canaries.entries().iter().map(|entry| self.canary_key.values(entry));
+        let planted = values.zip(1..).filter_map(|(values, number)| match values {
+            Values::Member(member) => Some(members::planted(number, &member.first, &member.last, member.email)),
+            Values::Id(_) | Values::Key(_) => None,
+        });
+        planted.collect()
     }
 
     /// The configuration's file.
@@ -88,8 +119,10 @@ fn certificate() -> Result<(rcgen::Certificate, KeyPair), rcgen::Error> {
 /// The configuration, as an operator would write it.
 pub(crate) fn config(demo: &Demo, behind: &Behind) -> String {
     let Demo { http, https, admin, .. } = demo;
-    let Behind { public, forms, members } = behind;
-    let (session, key_header) = (forms::SESSION, members::KEY_HEADER);
+    let Behind { public, forms, members, database } = behind;
+    let database = database.map_or_else(String::new, |upstream| guarded(demo.database, upstream));
+    let (session, key_header, old_list) = (forms::SESSION, members::KEY_HEADER, members::OLD_LIST);
+    let newsletter = NEWSLETTER;
     format!(
         r#"# The gate of `portcullis demo`: three platforms of a campaign, on loopback.
 
@@ -143,6 +176,17 @@ class = "search"
 key = "address"
 rate = "5/s"
 burst = 20
+
+# What may leave. Five members do not exist: whoever sees one has read where nobody should.
+[data]
+canaries = "canaries.txt"
+canary_key = "canary.key"
+
+[[vouched]]
+name = "newsletter"
+kind = "partner"
+networks = ["127.0.0.0/8"]
+agent = "{newsletter}"
 
 # Join, donate, sign in: what a person sends.
 [[platform]]
@@ -210,6 +254,9 @@ api_key_header = "{key_header}"
 [platform.health]
 path = "/health"
 
+[platform.data]
+action = "block"
+
 [[platform.concurrency]]
 class = "search"
 limit = 32
@@ -248,6 +295,21 @@ key = "api-key"
 rate = "10/s"
 burst = 30
 
+# A program that pages through what it needs stays far below; one that takes the list does not.
+[[platform.route.budget]]
+who = "account"
+over = "minute"
+records = 1000
+
+# It takes a branch as it comes. Until somebody rewrites it, inspection only observes here: old programs ask oddly.
+[[platform.route]]
+path = "{old_list}"
+class = "api"
+methods = ["GET", "HEAD"]
+
+[platform.route.waf]
+mode = "observe"
+
 [[platform.route]]
 path = "/api/members.csv"
 class = "export"
@@ -257,6 +319,35 @@ methods = ["GET", "HEAD"]
 key = "address"
 rate = "6/min"
 burst = 3
+
+[[platform.route.budget]]
+who = "account"
+over = "day"
+records = 2000
+
+# The newsletter exports everybody: declared, counted, not stopped.
+[platform.route.data]
+export = ["newsletter"]
+{database}"#
+    )
+}
+
+/// What stands between the members' platform and its database.
+fn guarded(listen: SocketAddr, upstream: SocketAddr) -> String {
+    format!(
+        r#"
+# The members' database. Its application runs what was learned and approved, and nothing else.
+[[database]]
+name = "members"
+listen = "{listen}"
+upstream = "{upstream}"
+mode = "enforce"
+sensitive = ["members"]
+
+[[database.budget]]
+role = "{REPORTING}"
+within = "hour"
+rows = 1000
 "#
     )
 }
@@ -273,11 +364,14 @@ mod tests {
         let Verb::Demo(flags) = Arguments::parse_from(["portcullis", "demo"]).verb else { panic!("the demo") };
         let folder = Folder::new().expect("a folder");
         let [public, forms, members] = [4001, 4002, 4003].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let text = config(&flags, &Behind { public, forms, members });
+        let database = Some(SocketAddr::from(([127, 0, 0, 1], 4004)));
+        let text = config(&flags, &Behind { public, forms, members, database });
         let policy = Read::text("demo".into(), &folder.config(), text).settle_quietly().expect("in order");
         assert_eq!(policy.platforms.len(), 3);
         assert!(policy.listeners.iter().all(|listener| listener.bind.ip().is_loopback()));
         assert!(policy.admin.listen.ip().is_loopback());
+        assert!(policy.databases.iter().all(|database| database.bind.ip().is_loopback()));
+        assert_eq!(policy.databases.len(), 1);
         assert!(
             policy
                 .platforms

@@ -24,6 +24,7 @@ pub(crate) mod forms;
 pub(crate) mod members;
 pub(crate) mod public;
 pub(crate) mod site;
+pub(crate) mod store;
 
 /// A platform takes no larger body.
 const BODY_BYTES: usize = 64 * 1024;

@@ -42,6 +42,7 @@ pub(crate) struct Supporter {
     chance: Chance,
     client: Client,
     errand: Errand,
+    exports: bool,
     number: u32,
 }
 
@@ -81,6 +82,9 @@ pub(crate) const BROWSERS: [&[(&str, &str)]; 4] = [
         ("accept-language", "da,en;q=0.8"),
     ],
 ];
+
+/// What the newsletter calls itself: the only program that exports.
+pub(crate) const NEWSLETTER: &str = "open-harbour-newsletter";
 
 /// Headers of the campaign's programs.
 const PROGRAMS: [&[(&str, &str)]; 2] = [
@@ -139,8 +143,10 @@ impl Supporter {
             };
             (chance.pick(&BROWSERS), speech)
         };
-        let client = Client::new(front, address(number), speech, headers.copied().unwrap_or_default());
-        Self { chance, client, errand, number }
+        let headers = headers.copied().unwrap_or_default();
+        let exports = headers.iter().any(|(_, value)| value.starts_with(NEWSLETTER));
+        let client = Client::new(front, address(number), speech, headers);
+        Self { chance, client, errand, exports, number }
     }
 
     /// Comes and goes until the runtime ends.
@@ -250,7 +256,7 @@ impl Supporter {
         let answer: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let Some(key) = answer.get("key").and_then(Value::as_str) else { return Err(NoAnswer) };
         let key = [(members::KEY_HEADER, key)];
-        if self.chance.percent(5) {
+        if self.exports && self.chance.percent(10) {
             self.client.ask(MEMBERS, "/api/members.csv", None, &key).await?;
         }
         for page in 1..=2 + self.chance.below(6) {

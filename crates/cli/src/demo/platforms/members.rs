@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::site::{self, Assets, Frame, Links};
+use super::store::{Store, Unanswered};
 use super::{Asked, Desks, Platform, Reply, reply, text};
 use crate::demo::chance::{Chance, hex, secret};
 use crate::demo::figures::thousands;
@@ -27,6 +28,10 @@ pub(crate) const KEY_HEADER: &str = "x-api-key";
 pub(crate) const USERS: [&str; 3] = ["desk", "newsletter", "field-app"];
 /// Their password; the desk's page knows it too.
 pub(crate) const PASSWORD: &str = "lantern-demo";
+/// The list that an old newsletter read, and that still takes a branch as it comes.
+pub(crate) const OLD_LIST: &str = "/api/branch-list";
+/// Where their mail goes.
+pub(crate) const DOMAIN: &str = "merrow.example";
 /// How many members there are.
 pub(crate) const MEMBERS: usize = 4_000;
 
@@ -42,16 +47,17 @@ const PASSWORD_CHECK: Duration = Duration::from_millis(25);
 const EXPORT: Duration = Duration::from_millis(60);
 
 /// One member.
-#[derive(Debug)]
-struct Member {
-    id: String,
-    name: String,
-    email: String,
-    branch: &'static str,
-    since: String,
-    status: &'static str,
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) email: String,
+    pub(crate) branch: String,
+    pub(crate) since: String,
+    /// `left` for those whom no page shows any more.
+    pub(crate) status: String,
     /// Name and address in lower case, for the search.
-    found_by: String,
+    pub(crate) found_by: String,
 }
 
 /// The members' platform.
@@ -61,18 +67,18 @@ pub(crate) struct Members {
     database: Desks,
     passwords: Desks,
     secret: String,
-    members: Arc<Vec<Member>>,
+    members: Store,
 }
 
 impl Members {
-    /// The members of `seed`. `None` when the operating system has no randomness for the keys.
-    pub(crate) fn new(seed: u64) -> Option<Self> {
+    /// The platform with its members. `None` when the operating system has no randomness for the keys.
+    pub(crate) fn new(members: Store) -> Option<Self> {
         Some(Self {
             assets: Assets::new(),
             database: Desks::new(8),
             passwords: Desks::new(4),
             secret: secret()?,
-            members: Arc::new(invent(seed)),
+            members,
         })
     }
 
@@ -110,8 +116,9 @@ impl Platform for Members {
                 Ok(refusal(StatusCode::UNAUTHORIZED, "sign in at POST /api/login and send the key as x-api-key"))
             }
             (&Method::GET, "/api/members") => self.search(&asked).await,
-            (&Method::GET, "/api/members.csv") => self.export().await,
-            (&Method::GET, path) => self.one(path.strip_prefix("/api/members/").unwrap_or_default()).await,
+            (&Method::GET, "/api/members.csv") => self.export(&asked).await,
+            (&Method::GET, OLD_LIST) => self.old_list(&asked).await,
+            (&Method::GET, path) => self.one(path.strip_prefix("/api/members/").unwrap_or_default(), &asked).await,
             _ => Ok(refusal(StatusCode::METHOD_NOT_ALLOWED, "this address takes GET")),
         };
         outcome.unwrap_or_else(|overloaded| *overloaded)
@@ -143,31 +150,37 @@ impl Members {
         let per_page = per_page.min(PER_PAGE_MOST);
         let wanted = asked.query("q").unwrap_or_default().trim().to_lowercase();
         let branch = asked.query("branch").unwrap_or_default();
-        let found: Vec<&Member> = self
-            .members
-            .iter()
-            .filter(|member| member.found_by.contains(&wanted) && (branch.is_empty() || member.branch == branch))
-            .collect();
-        let shown: Vec<Value> =
-            found.iter().skip((page - 1).saturating_mul(per_page)).take(per_page).map(|member| member.json()).collect();
-        let pages = found.len().div_ceil(per_page).max(1);
+        let found =
+            self.members.search(&wanted, &branch, page - 1, per_page, request_of(asked)).await.map_err(silent)?;
+        let shown: Vec<Value> = found.members.iter().map(Member::json).collect();
+        let pages = found.total.div_ceil(per_page).max(1);
         Ok(send(
             StatusCode::OK,
-            &json!({ "total": found.len(), "page": page, "pages": pages, "per_page": per_page, "members": shown }),
+            &json!({ "total": found.total, "page": page, "pages": pages, "per_page": per_page, "members": shown }),
         ))
     }
 
-    async fn one(&self, id: &str) -> Result<Reply, Box<Reply>> {
+    async fn one(&self, id: &str, asked: &Asked) -> Result<Reply, Box<Reply>> {
         self.database.work(ROW).await?;
-        Ok(match self.members.iter().find(|member| member.id == id) {
+        Ok(match self.members.one(id, request_of(asked)).await.map_err(silent)? {
             Some(member) => send(StatusCode::OK, &member.json()),
             None => refusal(StatusCode::NOT_FOUND, "no such member"),
         })
     }
 
-    async fn export(&self) -> Result<Reply, Box<Reply>> {
+    /// What the newsletter used before there was a search.
+    async fn old_list(&self, asked: &Asked) -> Result<Reply, Box<Reply>> {
+        self.database.work(ROW).await?;
+        let branch = asked.query("branch").unwrap_or_default();
+        let listed = self.members.of_branch(&branch, request_of(asked)).await.map_err(silent)?;
+        let listed: Vec<Value> = listed.iter().map(|(name, email)| json!({ "name": name, "email": email })).collect();
+        Ok(send(StatusCode::OK, &json!({ "members": listed })))
+    }
+
+    async fn export(&self, asked: &Asked) -> Result<Reply, Box<Reply>> {
         self.database.work(EXPORT).await?;
-        let mut export = Response::new(Export { members: Arc::clone(&self.members), next: 0 }.boxed());
+        let members = self.members.all(request_of(asked)).await.map_err(silent)?;
+        let mut export = Response::new(Export { members, next: 0 }.boxed());
         let headers = export.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
         headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"members.csv\""));
@@ -216,6 +229,15 @@ fn send(status: StatusCode, value: &Value) -> Reply {
     answer
 }
 
+/// The reference that the gate gave the request.
+fn request_of(asked: &Asked) -> Option<&str> {
+    asked.header("x-request-id")
+}
+
+fn silent(_: Unanswered) -> Box<Reply> {
+    Box::new(refusal(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer that"))
+}
+
 fn refusal(status: StatusCode, message: &str) -> Reply {
     send(status, &json!({ "error": message }))
 }
@@ -252,7 +274,7 @@ const PLACES: [&str; 14] =
 const ENDINGS: [&str; 10] = ["vey", "holm", "den", "wick", "rud", "lo", "mark", "sby", "nes", "ow"];
 
 /// The members of a seed, always the same.
-fn invent(seed: u64) -> Vec<Member> {
+pub(crate) fn invent(seed: u64) -> Vec<Member> {
     let mut chance = Chance::new(seed, u64::from_be_bytes(*b"members\0"));
     let mut syllable = |of: &[&'static str]| chance.pick(of).copied().unwrap_or_default();
     let mut members = Vec::with_capacity(MEMBERS);
@@ -263,19 +285,33 @@ fn invent(seed: u64) -> Vec<Member> {
         let month = syllable(&["01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12"]);
         let year = syllable(&["2021", "2022", "2023", "2023", "2024", "2024", "2024", "2025"]);
         let status = syllable(&["active", "active", "active", "active", "volunteer", "volunteer", "paused"]);
-        let email = format!("{}.{}{number}@merrow.example", given.to_lowercase(), family.to_lowercase());
+        let email = format!("{}.{}{number}@{DOMAIN}", given.to_lowercase(), family.to_lowercase());
         let name = format!("{given} {family}");
         members.push(Member {
             id: format!("M{number:05}"),
             found_by: format!("{} {email}", name.to_lowercase()),
             name,
             email,
-            branch,
+            branch: branch.to_owned(),
             since: format!("{year}-{month}"),
-            status,
+            status: status.to_owned(),
         });
     }
     members
+}
+
+/// A member that does not exist, as one who has left.
+pub(crate) fn planted(number: usize, first: &str, last: &str, email: String) -> Member {
+    let name = format!("{first} {last}");
+    Member {
+        id: format!("M{:05}", MEMBERS + number),
+        found_by: format!("{} {email}", name.to_lowercase()),
+        name,
+        email,
+        branch: BRANCHES.first().copied().unwrap_or_default().to_owned(),
+        since: "2021-06".to_owned(),
+        status: "left".to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -304,7 +340,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nothing_leaves_without_a_key_and_pages_add_up() {
-        let members = Members::new(1).expect("randomness");
+        let members = Members::new(Store::Memory(Arc::new(invent(1)))).expect("randomness");
         let key = members.key("desk").expect("randomness");
         for path in ["/api/members", "/api/members/M00001", "/api/members.csv"] {
             assert_eq!(ask(&members, path, "", None).await.0, StatusCode::UNAUTHORIZED, "{path}");
