@@ -1,133 +1,223 @@
-//! How many different values there were, without the values: keyed hashes in a small set, and a sketch beyond it.
+//! How many different values there were, without the values: keyed hashes in a set, and a sketch where they are very many.
 //!
 //! The sketch is `HyperLogLog` (Flajolet et al., 2007) with linear counting for few; its error is about 3 %.
 
 use smallvec::SmallVec;
 
-/// Values up to which the count is exact.
-pub const EXACT: usize = 128;
+/// Values up to which the count is exact and what was seen is known again, where nothing else is said.
+pub const EXACT: usize = 2048;
+
+/// The same where there are very many counts at once, each of which is small.
+pub const SMALL: usize = 128;
+
+/// Values up to which they are a plain list.
+const LISTED: usize = 32;
 
 /// Registers of the sketch.
 const REGISTERS: usize = 1 << BITS;
 const BITS: u32 = 10;
 
-/// A number of different values.
+/// A number of different values, exact up to `MOST`: 16 bytes for each of them at most, and one KiB beyond.
 #[derive(Debug, Clone, Default)]
-pub struct Distinct {
-    /// Ascending.
-    few: SmallVec<[u64; 4]>,
-    many: Option<Box<[u8; REGISTERS]>>,
+pub struct Distinct<const MOST: usize = EXACT>(Kept);
+
+#[derive(Debug, Clone)]
+enum Kept {
+    /// In the order in which they came.
+    List(SmallVec<[u64; 4]>),
+    Set(Set),
+    Sketch(Box<Sketch>),
 }
 
-impl Distinct {
-    /// Adds a value's hash; true where it changes what is known, which for few values means that it is new.
+impl Default for Kept {
+    fn default() -> Self {
+        Self::List(SmallVec::new())
+    }
+}
+
+impl<const MOST: usize> Distinct<MOST> {
+    /// Adds a value's hash; false where it was there already. Beyond `MOST` values nobody knows, and each may be new.
     pub fn add(&mut self, hash: u64) -> bool {
-        match &mut self.many {
-            Some(registers) => raise(registers, hash),
-            None => match self.few.binary_search(&hash) {
-                Ok(_) => false,
-                Err(at) => {
-                    self.few.insert(at, hash);
-                    if self.few.len() > EXACT {
-                        self.spill();
-                    }
-                    true
+        match &mut self.0 {
+            Kept::List(list) => {
+                if list.contains(&hash) {
+                    return false;
                 }
-            },
+                list.push(hash);
+                if list.len() > LISTED {
+                    self.0 = Kept::Set(Set::of(list));
+                }
+                true
+            }
+            Kept::Set(set) => {
+                if !set.add(hash) {
+                    return false;
+                }
+                if set.count > MOST {
+                    self.0 = Kept::Sketch(Sketch::of(set.iter()));
+                }
+                true
+            }
+            Kept::Sketch(sketch) => {
+                sketch.add(hash);
+                true
+            }
         }
     }
 
-    /// Whether adding it would change nothing: for few values, whether it is there.
+    /// Whether it is there for certain.
     #[must_use]
     pub fn knows(&self, hash: u64) -> bool {
-        match &self.many {
-            None => self.few.binary_search(&hash).is_ok(),
-            Some(registers) => {
-                let (index, rank) = register(hash);
-                registers.get(index).is_some_and(|register| *register >= rank)
-            }
+        match &self.0 {
+            Kept::List(list) => list.contains(&hash),
+            Kept::Set(set) => set.place(hash).is_some_and(|at| set.slots.get(at) == Some(&hash)),
+            Kept::Sketch(_) => false,
         }
     }
 
     /// Adds all that another one has.
     pub fn merge(&mut self, other: &Self) {
-        match &other.many {
-            None => other.few.iter().for_each(|hash| {
-                self.add(*hash);
-            }),
-            Some(theirs) => {
-                self.spill();
-                if let Some(ours) = &mut self.many {
-                    ours.iter_mut().zip(theirs.iter()).for_each(|(ours, theirs)| *ours = (*ours).max(*theirs));
+        match &other.0 {
+            Kept::List(list) => list.iter().for_each(|hash| _ = self.add(*hash)),
+            Kept::Set(set) => set.iter().for_each(|hash| _ = self.add(hash)),
+            Kept::Sketch(theirs) => match &mut self.0 {
+                Kept::Sketch(ours) => ours.merge(theirs),
+                kept => {
+                    let mut both = theirs.clone();
+                    match kept {
+                        Kept::List(list) => list.iter().for_each(|hash| both.add(*hash)),
+                        Kept::Set(set) => set.iter().for_each(|hash| both.add(hash)),
+                        Kept::Sketch(_) => {}
+                    }
+                    *kept = Kept::Sketch(both);
                 }
-            }
+            },
         }
     }
 
-    /// How many there were: exactly up to [`EXACT`].
+    /// How many there were: exactly up to `MOST`.
     #[must_use]
     pub fn count(&self) -> u64 {
-        match &self.many {
-            None => self.few.len() as u64,
-            Some(registers) => estimate(registers),
+        match &self.0 {
+            Kept::List(list) => list.len() as u64,
+            Kept::Set(set) => set.count as u64,
+            Kept::Sketch(sketch) => sketch.estimate(),
         }
     }
 
     /// Whether there was none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.many.is_none() && self.few.is_empty()
+        matches!(&self.0, Kept::List(list) if list.is_empty())
     }
 
     /// Forgets all.
     pub fn clear(&mut self) {
-        self.few.clear();
-        self.many = None;
+        self.0 = Kept::default();
     }
 
     /// Bytes that it holds beside itself.
     #[must_use]
     pub fn held(&self) -> usize {
-        let few = if self.few.spilled() { self.few.capacity() * 8 } else { 0 };
-        few + if self.many.is_some() { REGISTERS } else { 0 }
-    }
-
-    fn spill(&mut self) {
-        if self.many.is_none() {
-            let mut registers = Box::new([0; REGISTERS]);
-            for hash in std::mem::take(&mut self.few) {
-                raise(&mut registers, hash);
-            }
-            self.many = Some(registers);
+        match &self.0 {
+            Kept::List(list) if list.spilled() => list.capacity() * size_of::<u64>(),
+            Kept::List(_) => 0,
+            Kept::Set(set) => set.slots.len() * size_of::<u64>(),
+            Kept::Sketch(_) => size_of::<Sketch>(),
         }
     }
 }
 
-/// Which register a hash is for, and what it raises it to.
-fn register(hash: u64) -> (usize, u8) {
-    let index = usize::try_from(hash >> (64 - BITS)).unwrap_or_default();
-    (index, u8::try_from((hash << BITS | 1 << (BITS - 1)).leading_zeros() + 1).unwrap_or(u8::MAX))
+/// Hashes in open addressing. They are keyed, so that nobody can choose ones that collide.
+#[derive(Debug, Clone)]
+struct Set {
+    /// A power of two, at most three quarters full; 0 is an empty slot.
+    slots: Box<[u64]>,
+    count: usize,
 }
 
-fn raise(registers: &mut [u8; REGISTERS], hash: u64) -> bool {
-    let (index, rank) = register(hash);
-    match registers.get_mut(index) {
-        Some(register) if *register < rank => {
-            *register = rank;
-            true
+impl Set {
+    fn of(hashes: &[u64]) -> Self {
+        let mut set = Self { slots: vec![0; (hashes.len() * 2).next_power_of_two()].into_boxed_slice(), count: 0 };
+        hashes.iter().for_each(|hash| _ = set.add(*hash));
+        set
+    }
+
+    /// Where a hash stands, or would stand.
+    fn place(&self, hash: u64) -> Option<usize> {
+        let first = usize::try_from(hash & u64::from(u32::MAX)).unwrap_or_default();
+        let mask = self.slots.len() - 1;
+        (0..self.slots.len()).map(|on| (first + on) & mask).find(|at| {
+            let slot = self.slots.get(*at).copied().unwrap_or_default();
+            slot == hash || slot == 0
+        })
+    }
+
+    fn add(&mut self, hash: u64) -> bool {
+        let Some(slot) = self.place(hash).and_then(|at| self.slots.get_mut(at)) else { return false };
+        if *slot == hash {
+            return false;
         }
-        _ => false,
+        *slot = hash;
+        self.count += 1;
+        if self.count * 4 > self.slots.len() * 3 {
+            let all: Vec<u64> = self.iter().collect();
+            *self = Self::of(&all);
+        }
+        true
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        self.slots.iter().copied().filter(|hash| *hash != 0)
     }
 }
 
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
-fn estimate(registers: &[u8; REGISTERS]) -> u64 {
-    let size = REGISTERS as f64;
-    let sum: f64 = registers.iter().map(|rank| 1.0 / (1u64 << (*rank).min(63)) as f64).sum();
-    let raw = (0.7213 / (1.0 + 1.079 / size)) * size * size / sum;
-    let empty = registers.iter().filter(|rank| **rank == 0).count();
-    let count = if raw <= 2.5 * size && empty > 0 { size * libm::log(size / empty as f64) } else { raw };
-    libm::round(count) as u64
+#[derive(Debug, Clone)]
+struct Sketch {
+    registers: [u8; REGISTERS],
+    /// Registers that nothing has raised.
+    empty: u32,
+    /// Of 2 to the power of minus each register.
+    sum: f64,
+}
+
+impl Sketch {
+    fn of(hashes: impl Iterator<Item = u64>) -> Box<Self> {
+        let mut sketch = Box::new(Self { registers: [0; REGISTERS], empty: 1 << BITS, sum: f64::from(1 << BITS) });
+        hashes.for_each(|hash| sketch.add(hash));
+        sketch
+    }
+
+    fn add(&mut self, hash: u64) {
+        let index = usize::try_from(hash >> (64 - BITS)).unwrap_or_default();
+        let rank = u8::try_from((hash << BITS | 1 << (BITS - 1)).leading_zeros() + 1).unwrap_or(u8::MAX);
+        self.raise(index, rank);
+    }
+
+    fn merge(&mut self, other: &Self) {
+        other.registers.iter().enumerate().for_each(|(index, rank)| self.raise(index, *rank));
+    }
+
+    fn raise(&mut self, index: usize, rank: u8) {
+        let Some(register) = self.registers.get_mut(index).filter(|register| **register < rank) else { return };
+        self.empty -= u32::from(*register == 0);
+        self.sum += share(rank) - share(*register);
+        *register = rank;
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+    fn estimate(&self) -> u64 {
+        let size = f64::from(1 << BITS);
+        let raw = (0.7213 / (1.0 + 1.079 / size)) * size * size / self.sum;
+        let few = raw <= 2.5 * size && self.empty > 0;
+        let count = if few { size * libm::log(size / f64::from(self.empty)) } else { raw };
+        libm::round(count) as u64
+    }
+}
+
+/// 2 to the power of minus a register: exact, as are sums of them, for all ranks that come up.
+fn share(rank: u8) -> f64 {
+    f64::from_bits((1023 - u64::from(rank.min(63))) << 52)
 }
 
 #[cfg(test)]
@@ -141,9 +231,10 @@ mod tests {
 
     #[test]
     fn few_are_counted_exactly_and_many_within_a_tenth() {
-        for (count, exact) in [(1u32, true), (128, true), (129, false), (1000, false), (5000, false), (200_000, false)]
+        for (count, exact) in
+            [(1u32, true), (33, true), (1000, true), (2048, true), (2049, false), (5000, false), (200_000, false)]
         {
-            let mut distinct = Distinct::default();
+            let mut distinct = <Distinct>::default();
             for _ in 0..2 {
                 hashes(0, count).for_each(|hash| {
                     distinct.add(hash);
@@ -157,8 +248,16 @@ mod tests {
 
     #[test]
     fn what_is_merged_counts_once() {
-        for (ours, theirs, both) in [(50, 80, 110), (100, 300, 380), (3000, 10, 3010)] {
-            let (mut one, mut other) = (Distinct::default(), Distinct::default());
+        for (ours, theirs, both) in [
+            (20, 10, 25),
+            (50, 80, 110),
+            (1500, 1500, 2800),
+            (10, 3000, 3005),
+            (100, 3000, 3050),
+            (3000, 10, 3010),
+            (4000, 3000, 5000),
+        ] {
+            let (mut one, mut other) = (<Distinct>::default(), <Distinct>::default());
             hashes(0, ours).for_each(|hash| {
                 one.add(hash);
             });
@@ -170,5 +269,27 @@ mod tests {
             let off = one.count().abs_diff(u64::from(both));
             assert!(off * 10 <= u64::from(both), "{both} told as {}", one.count());
         }
+    }
+
+    #[test]
+    fn a_small_one_is_exact_for_few_and_stays_small() {
+        let mut distinct = Distinct::<SMALL>::default();
+        hashes(0, 128).for_each(|hash| assert!(distinct.add(hash)));
+        assert_eq!(distinct.count(), 128);
+        hashes(128, 50_000).for_each(|hash| _ = distinct.add(hash));
+        assert!(distinct.held() < 2048 && distinct.count().abs_diff(50_000) < 5000, "{}", distinct.count());
+    }
+
+    #[test]
+    fn what_was_added_is_known_again_and_nothing_else() {
+        let mut distinct = <Distinct>::default();
+        for (at, hash) in hashes(0, 2048).enumerate() {
+            assert!(!distinct.knows(hash) && distinct.add(hash) && distinct.knows(hash) && !distinct.add(hash), "{at}");
+        }
+        assert!(hashes(0, 2048).all(|hash| distinct.knows(hash)));
+        assert!(!hashes(2048, 9000).any(|hash| distinct.knows(hash)));
+        // Among very many, what is not known for certain counts as new.
+        hashes(2048, 9000).for_each(|hash| assert!(distinct.add(hash)));
+        assert!(!hashes(0, 9000).any(|hash| distinct.knows(hash)));
     }
 }

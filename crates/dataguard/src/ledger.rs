@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use portcullis_types::Tick;
 
-use crate::distinct::Distinct;
+use crate::distinct::{Distinct, SMALL};
 
 pub use portcullis_types::{Budget, Span, Who};
 
@@ -145,7 +145,7 @@ pub struct Learned {
     hours: [u32; 24],
     most: u64,
     /// Hours under way: principal to hour and records.
-    open: BTreeMap<u64, (u64, Distinct)>,
+    open: BTreeMap<u64, (u64, Distinct<SMALL>)>,
     /// Since when.
     since: Option<Tick>,
 }

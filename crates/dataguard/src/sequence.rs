@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use portcullis_types::Tick;
 
-use crate::distinct::Distinct;
+use crate::distinct::{Distinct, SMALL};
 
 /// An id in what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub struct Sequences {
 struct Sequence {
     began: Tick,
     last_at: Tick,
-    ids: Distinct,
+    ids: Distinct<SMALL>,
     asked: u64,
     missed: u64,
     last: Option<u64>,

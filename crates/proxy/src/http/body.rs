@@ -52,10 +52,8 @@ pub(crate) enum BodyError {
     Gone(io::Error),
     /// Somebody was too slow.
     Slow(Reason),
-    /// What was found in it must not go on.
-    Inspected(Box<Refusal>),
-    /// It must not leave.
-    Stopped(Reason, String),
+    /// What was found in it must not go on, or not leave.
+    Stopped(Box<Refusal>),
 }
 
 impl BodyError {
@@ -66,8 +64,8 @@ impl BodyError {
             Self::Refused(_) => Reason::UpstreamProtocol,
             Self::Gone(_) if client => Reason::ClientClosed,
             Self::Gone(_) => Reason::UpstreamClosed,
-            Self::Slow(reason) | Self::Stopped(reason, _) => *reason,
-            Self::Inspected(refusal) => refusal.reason,
+            Self::Slow(reason) => *reason,
+            Self::Stopped(refusal) => refusal.reason,
         }
     }
 }
@@ -78,8 +76,7 @@ impl fmt::Display for BodyError {
             Self::Refused(refused) => f.write_str(refused.detail),
             Self::Gone(error) => error.fmt(f),
             Self::Slow(reason) => f.write_str(reason.description()),
-            Self::Inspected(refusal) => refusal.detail.fmt(f),
-            Self::Stopped(_, words) => f.write_str(words),
+            Self::Stopped(refusal) => refusal.detail.fmt(f),
         }
     }
 }

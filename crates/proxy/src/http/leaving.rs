@@ -571,7 +571,7 @@ impl Guarded {
             if stop.truncate {
                 return Poll::Ready(None);
             }
-            let error = BodyError::Stopped(stop.reason, stop.detail.clone());
+            let error = BodyError::Stopped(Box::new(stop.refusal()));
             return Poll::Ready(Some(Err(error)));
         }
         let spare = self.ended

@@ -89,6 +89,6 @@ impl Passing {
         let Some((detector, acts)) = &self.inspector.detection else { return Ok(()) };
         look(&mut self.reader, detector, &mut self.findings);
         let judged = inspect::judge(detector, *acts, &self.findings, &mut self.seen.borrow_mut());
-        judged.map_err(|refusal| BodyError::Inspected(Box::new(refusal)))
+        judged.map_err(|refusal| BodyError::Stopped(Box::new(refusal)))
     }
 }
