@@ -16,6 +16,10 @@ const GRAM: usize = 8;
 /// The furthest that two looks are apart; less where a literal is short.
 const STEP: usize = 9;
 
+/// How far from the beginning of a literal the bytes may stand that it is known by: who reads a window of a stream has so much
+/// of what was before.
+const NEAR: usize = 64;
+
 /// Bits of the table that says which bytes are not worth a search: 128 KiB.
 const BITS: u32 = 20;
 
@@ -83,14 +87,14 @@ impl Matcher {
         let before = trail.0.len();
         if before > 0 {
             trail.0.extend_from_slice(bytes.get(..behind).unwrap_or(bytes));
-            self.find(&trail.0, &mut |start, end, literal| {
+            self.find(&trail.0, (0, trail.0.len()), 0, &mut |start, end, literal| {
                 if start < before && end > before {
                     met.push((end, literal));
                 }
             });
             trail.0.truncate(before);
         }
-        self.find(bytes, &mut |_, end, literal| met.push((before + end, literal)));
+        self.find(bytes, (0, bytes.len()), 0, &mut |_, end, literal| met.push((before + end, literal)));
         met.sort_unstable();
         met.iter().filter_map(|(_, literal)| self.literal(*literal)).for_each(|(id, _)| seen(*id));
 
@@ -104,10 +108,32 @@ impl Matcher {
         }
     }
 
+    /// What stands in a window of a stream that begins at `base`, and is known by bytes between two places of the window. Each
+    /// canary is told once with its beginning and end, however the stream is divided, if the window goes on behind them and
+    /// holds some of what was before.
+    pub(crate) fn within(
+        &self,
+        window: &[u8],
+        places: (usize, usize),
+        base: u64,
+        seen: &mut dyn FnMut(CanaryId, usize, usize),
+    ) {
+        self.find(window, places, base, &mut |start, end, literal| {
+            if let Some((id, _)) = self.literal(literal) {
+                seen(*id, start, end);
+            }
+        });
+    }
+
     /// Every place where a literal stands whole.
-    fn find(&self, bytes: &[u8], tell: &mut dyn FnMut(usize, usize, u32)) {
-        let mut at = 0;
-        while let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk::<GRAM>) {
+    fn find(&self, bytes: &[u8], (from, to): (usize, usize), base: u64, tell: &mut dyn FnMut(usize, usize, u32)) {
+        // The places that are looked at are those of the stream, not of the piece.
+        let step = self.step as u64;
+        let before = (base + from as u64) % step;
+        let mut at = from + usize::try_from((step - before) % step).unwrap_or_default();
+        while at < to
+            && let Some(window) = bytes.get(at..).and_then(<[u8]>::first_chunk::<GRAM>)
+        {
             let gram = lower(u64::from_le_bytes(*window));
             let (word, bit) = place(gram);
             if self.maybe.get(word).is_some_and(|word| word & bit != 0) {
@@ -149,7 +175,7 @@ fn chosen(literals: &[(CanaryId, Box<[u8]>)], step: usize) -> Vec<Gram> {
     let mut chosen = Vec::with_capacity(literals.len() * step);
     for (number, (_, literal)) in (0_u32..).zip(literals) {
         let own: Vec<(u64, usize)> = grams(literal).map(|gram| (gram, shared(gram))).collect();
-        let windows = own.windows(step).enumerate();
+        let windows = own.windows(step).take(NEAR).enumerate();
         let best = windows.min_by_key(|(_, window)| window.iter().map(|(_, shared)| *shared).max());
         let Some((from, window)) = best else { continue };
         chosen.extend(

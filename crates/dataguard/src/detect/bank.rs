@@ -4,21 +4,23 @@ use super::number::Groups;
 use super::{Kind, Plain, Value, has_before, is_word};
 
 /// A card's number whose first digit stands at `at`, in one piece or as it is embossed.
-pub(super) fn card(groups: &Groups, at: usize) -> Option<Value> {
-    const EMBOSSED: [&[usize]; 3] = [&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4]];
+pub(super) fn card(groups: &Groups, at: usize, plain: &mut Plain) -> Option<Value> {
+    const EMBOSSED: [&[u8]; 3] = [&[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4]];
     let first = groups.first_group();
     let count = if (14..=19).contains(&first) {
         first
+    } else if first != 4 {
+        return None;
     } else {
         let shape = EMBOSSED.iter().find(|shape| groups.shaped(shape, b" ") || groups.shaped(shape, b"-"))?;
-        shape.iter().sum()
+        shape.iter().map(|length| usize::from(*length)).sum()
     };
     let (digits, end) = groups.first(count)?;
     if !is_issued(digits) || !luhn(digits) {
         return None;
     }
-    let text = Plain::of(digits.iter().map(|digit| digit + b'0'));
-    Some(Value { kind: Kind::Card, start: at, end, text })
+    plain.digits(digits);
+    Some(Value { kind: Kind::Card, start: at, end })
 }
 
 /// Ranges of the networks' issuers (ISO/IEC 7812), with the lengths that they use.
@@ -53,7 +55,7 @@ fn luhn(digits: &[u8]) -> bool {
 }
 
 /// Countries and the length of their IBANs (SWIFT's registry of ISO 13616).
-const IBANS: [(&[u8; 2], usize); 79] = [
+const IBANS: [(&[u8; 2], u8); 79] = [
     (b"AD", 24),
     (b"AE", 23),
     (b"AL", 28),
@@ -135,14 +137,29 @@ const IBANS: [(&[u8; 2], usize); 79] = [
     (b"SD", 18),
 ];
 
+/// The same by the letters of the country: 0 where it has none.
+const LENGTHS: [[u8; 26]; 26] = {
+    let mut lengths = [[0; 26]; 26];
+    let mut at = 0;
+    while at < IBANS.len() {
+        let (country, length) = IBANS[at];
+        lengths[(country[0] - b'A') as usize][(country[1] - b'A') as usize] = length;
+        at += 1;
+    }
+    lengths
+};
+
 /// Whose check digits begin at `at`, behind the two letters of a country.
-pub(super) fn iban(window: &[u8], at: usize) -> Option<Value> {
+pub(super) fn iban(window: &[u8], at: usize, text: &mut Plain) -> Option<Value> {
     let start = at.checked_sub(2)?;
-    let country = window.get(start..at)?;
-    let (_, length) = IBANS.iter().find(|(known, _)| *known == country)?;
-    let mut text = Plain::new();
+    let [first, second] = window.get(start..at)? else { return None };
+    let letter = |byte: &u8| usize::from(byte.wrapping_sub(b'A'));
+    let length = usize::from(*LENGTHS.get(letter(first))?.get(letter(second))?);
+    if length == 0 {
+        return None;
+    }
     let mut end = start;
-    while text.length < *length {
+    while text.length < length {
         let byte = *window.get(end)?;
         if byte.is_ascii_digit() || byte.is_ascii_uppercase() {
             text.push(byte);
@@ -156,7 +173,7 @@ pub(super) fn iban(window: &[u8], at: usize) -> Option<Value> {
         b'0'..=b'9' => (sum * 10 + u32::from(byte - b'0')) % 97,
         _ => (sum * 100 + u32::from(byte - b'A') + 10) % 97,
     });
-    (remainder == 1 && !is_word(window.get(end))).then_some(Value { kind: Kind::Iban, start, end, text })
+    (remainder == 1 && !is_word(window.get(end))).then_some(Value { kind: Kind::Iban, start, end })
 }
 
 /// How far an account number may stand from its sort code.
@@ -164,18 +181,18 @@ const BESIDE: usize = 48;
 const WORDS: [&[u8]; 7] = [b"sort code", b"sort_code", b"sortcode", b"sort-code", b"account", b"acct", b"a/c"];
 
 /// A sort code `12-34-56` whose first digit stands at `at`, with an account number beside it.
-pub(super) fn sort_code(window: &[u8], groups: &Groups, at: usize) -> Option<Value> {
+pub(super) fn sort_code(window: &[u8], groups: &Groups, at: usize, plain: &mut Plain) -> Option<Value> {
     let joined = groups.shaped(&[2, 2, 2], b"-");
     if !joined && !groups.shaped(&[2, 2, 2], b" ") {
         return None;
     }
     let (_, end) = groups.first(6)?;
-    account(window, at, end - at)
+    account(window, at, end - at, plain)
 }
 
 /// The account number beside a sort code of `length` bytes at `at`, where words say what it is.
-pub(super) fn account(window: &[u8], at: usize, length: usize) -> Option<Value> {
-    if !has_before(window, at, BESIDE, &WORDS) || (length == 6 && !has_before(window, at, 16, &[b"sort"])) {
+pub(super) fn account(window: &[u8], at: usize, length: usize, plain: &mut Plain) -> Option<Value> {
+    if (length == 6 && !has_before(window, at, 16, &[b"sort"])) || !has_before(window, at, BESIDE, &WORDS) {
         return None;
     }
     let end = at + length;
@@ -189,8 +206,8 @@ pub(super) fn account(window: &[u8], at: usize, length: usize) -> Option<Value> 
         }
     };
     let code = window.get(at..at + length)?.iter().filter(|byte| byte.is_ascii_digit());
-    let text = Plain::of(code.chain(account).copied());
-    Some(Value { kind: Kind::BankAccount, start, end, text })
+    plain.extend(code.chain(account).copied());
+    Some(Value { kind: Kind::BankAccount, start, end })
 }
 
 /// Where eight digits stand by themselves.

@@ -5,7 +5,7 @@ use super::{Kind, Plain, Value, has_before};
 
 /// Whose first digit stands at `at`. Ten digits pass the check by chance one time in eleven, so that their form or a word
 /// nearby must speak for them too.
-pub(super) fn nhs(window: &[u8], groups: &Groups, at: usize, tabled: bool) -> Option<Value> {
+pub(super) fn nhs(window: &[u8], groups: &Groups, at: usize, tabled: bool, plain: &mut Plain) -> Option<Value> {
     let (digits, end) = groups.first(10)?;
     if !checks(digits) || window.get(end).is_some_and(u8::is_ascii_alphanumeric) {
         return None;
@@ -16,8 +16,8 @@ pub(super) fn nhs(window: &[u8], groups: &Groups, at: usize, tabled: bool) -> Op
     if !shaped || !(spaced || tabled || called()) {
         return None;
     }
-    let text = Plain::of(digits.iter().map(|digit| digit + b'0'));
-    Some(Value { kind: Kind::Nhs, start: at, end, text })
+    plain.digits(digits);
+    Some(Value { kind: Kind::Nhs, start: at, end })
 }
 
 /// Modulus 11 over ten digits, and not all the same (NHS Data Dictionary).
@@ -29,7 +29,7 @@ fn checks(digits: &[u8]) -> bool {
 }
 
 /// Whose first digit stands at `at`: `DDMMYY-SSSS`; without the hyphen only where it is called by its name.
-pub(super) fn cpr(window: &[u8], groups: &Groups, at: usize) -> Option<Value> {
+pub(super) fn cpr(window: &[u8], groups: &Groups, at: usize, plain: &mut Plain) -> Option<Value> {
     let (digits, end) = groups.first(10)?;
     let [d1, d2, m1, m2, y1, y2, s1, rest @ ..] = digits else { return None };
     let (day, month) = (d1 * 10 + d2, m1 * 10 + m2);
@@ -51,8 +51,8 @@ pub(super) fn cpr(window: &[u8], groups: &Groups, at: usize) -> Option<Value> {
     if !(joined || named) {
         return None;
     }
-    let text = Plain::of(digits.iter().map(|digit| digit + b'0'));
-    Some(Value { kind: Kind::Cpr, start: at, end, text })
+    plain.digits(digits);
+    Some(Value { kind: Kind::Cpr, start: at, end })
 }
 
 fn days(month: u8, year: u16) -> u8 {

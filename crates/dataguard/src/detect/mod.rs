@@ -5,6 +5,8 @@
 
 mod bank;
 mod health;
+mod literals;
+mod marks;
 mod number;
 mod secret;
 mod telephone;
@@ -12,12 +14,11 @@ mod text;
 
 use std::fmt;
 
-use aho_corasick::automaton::Automaton;
-use aho_corasick::{Anchored, MatchKind, StartKind, dfa, nfa};
 use siphasher::sip::SipHasher13;
-use std::hash::Hasher;
 
-use crate::canary::{Canaries, CanaryId};
+use self::literals::Literals;
+use self::marks::Marks;
+use crate::canary::{Canaries, CanaryId, Matcher};
 use crate::decode::Sink;
 
 /// How far back a detector looks from where it stands.
@@ -91,34 +92,24 @@ pub trait Findings {
 /// What is looked for. Shared by all scanners; made anew when the configuration or the canaries change.
 pub struct Detector {
     kinds: Kinds,
-    automaton: Automata,
+    literals: Literals,
     needles: Vec<Needle>,
     fields: Vec<String>,
+    /// Where there are any.
+    canaries: Option<Matcher>,
 }
 
 impl fmt::Debug for Detector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Detector of {:?}, {} needles", self.kinds, self.needles.len())
+        write!(f, "Detector of {:?}, {} literals, {:?}", self.kinds, self.literals.len(), self.canaries)
     }
 }
-
-/// One automaton over all literals.
-enum Automata {
-    /// Fast, and large.
-    Table(dfa::DFA),
-    /// For very many literals.
-    Sparse(nfa::contiguous::NFA),
-}
-
-/// Literals in all up to which the fast automaton is made.
-const TABLE_BYTES: usize = 256 << 10;
 
 /// What a literal means.
 #[derive(Debug, Clone, Copy)]
 enum Needle {
     Secret(&'static secret::Secret),
     Fault(&'static secret::Fault),
-    Canary(CanaryId),
     Field(usize),
     Context,
 }
@@ -127,10 +118,10 @@ impl Detector {
     /// Of these kinds, fields of records (`member_id`), and canaries.
     #[must_use]
     pub fn new(kinds: Kinds, fields: &[String], canaries: &Canaries) -> Self {
-        let mut literals: Vec<Vec<u8>> = Vec::new();
+        let mut literals: Vec<Box<[u8]>> = Vec::new();
         let mut needles = Vec::new();
         let mut add = |literal: &[u8], needle: Needle| {
-            literals.push(literal.to_vec());
+            literals.push(literal.into());
             needles.push(needle);
         };
         if kinds.has(Kind::Secret) {
@@ -145,14 +136,11 @@ impl Detector {
             add(format!("\"{field}\"").as_bytes(), Needle::Field(at));
             add(format!("<{field}>").as_bytes(), Needle::Field(at));
         }
-        for (id, literal) in canaries.literals() {
-            add(literal, Needle::Canary(id));
-        }
         if kinds.has(Kind::Nhs) {
             add(b"nhs", Needle::Context);
         }
-        let bytes: usize = literals.iter().map(Vec::len).sum();
-        Self { kinds, automaton: Automata::of(&literals, bytes <= TABLE_BYTES), needles, fields: fields.to_vec() }
+        let canaries = (!canaries.is_empty()).then(|| Matcher::new(canaries));
+        Self { kinds, literals: Literals::new(literals), needles, fields: fields.to_vec(), canaries }
     }
 
     /// Looks at one value by itself: a column, a header.
@@ -170,32 +158,6 @@ impl Detector {
     }
 }
 
-impl Automata {
-    fn of(literals: &[Vec<u8>], table: bool) -> Self {
-        let dense = dfa::Builder::new()
-            .match_kind(MatchKind::Standard)
-            .start_kind(StartKind::Unanchored)
-            .ascii_case_insensitive(true)
-            .prefilter(false)
-            .build(literals);
-        if let (true, Ok(dense)) = (table, dense) {
-            return Self::Table(dense);
-        }
-        let sparse = nfa::contiguous::Builder::new()
-            .match_kind(MatchKind::Standard)
-            .ascii_case_insensitive(true)
-            .prefilter(false)
-            .build(literals);
-        // It can only fail for more literals than memory holds; then nothing is looked for by literals.
-        sparse.map_or_else(|_| Self::nothing(), Self::Sparse)
-    }
-
-    fn nothing() -> Self {
-        let none: [&[u8]; 0] = [];
-        Self::Table(dfa::DFA::new(none).expect("an automaton of nothing"))
-    }
-}
-
 /// Text of one message under the eyes of a [`Detector`].
 #[derive(Debug, Default)]
 pub struct Scanner {
@@ -204,8 +166,6 @@ pub struct Scanner {
     done: usize,
     /// Where in its document the window begins.
     base: u64,
-    /// The state of the automaton; none at the beginning of a document.
-    state: Option<aho_corasick::automaton::StateID>,
     /// Up to where, in the document, digits belong to something that was found.
     taken: u64,
     /// Where a word stood that gives numbers in columns below it a meaning.
@@ -275,48 +235,37 @@ impl Scanner {
     /// Looks at what stands in the window from where it is done up to `to`.
     fn run(&mut self, detector: &Detector, to: usize, findings: &mut dyn Findings) {
         let from = std::mem::replace(&mut self.done, to);
-        match &detector.automaton {
-            Automata::Table(automaton) => self.literals(detector, automaton, from, to, findings),
-            Automata::Sparse(automaton) => self.literals(detector, automaton, from, to, findings),
+        if let Some(canaries) = &detector.canaries {
+            let base = self.base;
+            canaries.within(&self.window, (from, to), base, &mut |id, start, end| {
+                findings.canary(id, (base + start as u64, base + end as u64));
+            });
         }
+        self.literals(detector, from, to, findings);
         self.values(detector, from, to, findings);
     }
 
-    fn literals<A: Automaton>(
-        &mut self,
-        detector: &Detector,
-        automaton: &A,
-        from: usize,
-        to: usize,
-        findings: &mut dyn Findings,
-    ) {
-        if detector.needles.is_empty() {
-            return;
+    fn literals(&mut self, detector: &Detector, from: usize, to: usize, findings: &mut dyn Findings) {
+        let mut context = None;
+        detector.literals.find(
+            &self.window,
+            from,
+            to,
+            &mut |literal, start, end| match detector.needles.get(literal) {
+                Some(Needle::Context) => _ = context.get_or_insert(start),
+                Some(needle) => self.met(detector, *needle, start, end, findings),
+                None => {}
+            },
+        );
+        if let Some(start) = context {
+            self.context.get_or_insert(self.base + start as u64);
         }
-        let Some(mut state) = self.state.or_else(|| automaton.start_state(Anchored::No).ok()) else { return };
-        for (at, byte) in self.window.get(from..to).unwrap_or_default().iter().enumerate() {
-            state = automaton.next_state(Anchored::No, state, *byte);
-            if automaton.is_special(state) && automaton.is_match(state) {
-                let end = from + at + 1;
-                for index in 0..automaton.match_len(state) {
-                    let pattern = automaton.match_pattern(state, index);
-                    let start = end.saturating_sub(automaton.pattern_len(pattern));
-                    match detector.needles.get(pattern.as_usize()) {
-                        Some(Needle::Context) => _ = self.context.get_or_insert(self.base + start as u64),
-                        Some(needle) => self.met(detector, *needle, start, end, findings),
-                        None => {}
-                    }
-                }
-            }
-        }
-        self.state = Some(state);
     }
 
     /// A literal stands there: what it belongs to decides.
     fn met(&self, detector: &Detector, needle: Needle, start: usize, end: usize, findings: &mut dyn Findings) {
         let place = |from: usize, to: usize| (self.base + from as u64, self.base + to as u64);
         let found = match needle {
-            Needle::Canary(id) => return findings.canary(id, place(start, end)),
             Needle::Secret(secret) => {
                 secret.at(&self.window, start, end).map(|to| (Kind::Secret, start, to, secret.name))
             }
@@ -334,76 +283,56 @@ impl Scanner {
 
     /// Values: each has a digit or an `@` in it.
     fn values(&mut self, detector: &Detector, from: usize, to: usize, findings: &mut dyn Findings) {
-        const STEP: usize = 32;
+        let mut plain = Plain::new();
+        let mut behind_digit = from.checked_sub(1).and_then(|at| self.window.get(at)).is_some_and(u8::is_ascii_digit);
         let mut at = from;
-        while at < to {
-            if let Some(block) = self.window.get(at..at + STEP)
-                && at + STEP <= to
-                && !block.iter().fold(false, |any, byte| any | byte.is_ascii_digit() | (*byte == b'@'))
-            {
-                at += STEP;
-                continue;
+        while let Some(bytes) = self.window.get(at..to).and_then(<[u8]>::first_chunk::<8>) {
+            for mark in Marks::of(*bytes, &mut behind_digit) {
+                self.value(detector, at + mark, &mut plain, findings);
             }
-            let end = (at + STEP).min(to);
-            while at < end {
-                let Some(byte) = self.window.get(at) else { return };
-                if *byte == b'@' {
-                    self.tell(detector, text::email(&self.window, at), findings);
-                    at += 1;
-                } else if byte.is_ascii_digit() {
-                    at = self.number(detector, at, findings).max(at + 1);
-                } else {
-                    at += 1;
-                }
-            }
+            at += 8;
+        }
+        let mut last = [0; 8];
+        last.iter_mut().zip(self.window.get(at..to).unwrap_or_default()).for_each(|(to, from)| *to = *from);
+        for mark in Marks::of(last, &mut behind_digit) {
+            self.value(detector, at + mark, &mut plain, findings);
         }
     }
 
-    /// At a digit: looks at what begins or hangs there, and says where to go on.
-    fn number(&mut self, detector: &Detector, at: usize, findings: &mut dyn Findings) -> usize {
-        let window = &self.window;
-        let before = at.checked_sub(1).and_then(|at| window.get(at)).copied().unwrap_or(b' ');
-        let run = window.iter().skip(at).take(AHEAD / 2).take_while(|byte| byte.is_ascii_digit()).count();
-        if before.is_ascii_digit() || self.base + (at as u64) < self.taken {
-            return at + run;
-        }
-        let look = number::Look {
-            window,
-            at,
-            run,
-            kinds: detector.kinds,
-            tabled: self.rows && self.context.is_some_and(|context| context <= self.base + at as u64),
+    /// At an `@` or the first of some digits: tells the value that begins or hangs there.
+    fn value(&mut self, detector: &Detector, at: usize, plain: &mut Plain, findings: &mut dyn Findings) {
+        let (window, here) = (&self.window, self.base + at as u64);
+        plain.clear();
+        let is_mail = window.get(at) == Some(&b'@');
+        let value = if is_mail {
+            text::email(window, at, plain)
+        } else if here < self.taken {
+            return;
+        } else {
+            let tabled = self.rows && self.context.is_some_and(|context| context <= here);
+            number::Look { window, at, kinds: detector.kinds, tabled }.value(plain)
         };
-        let value = if before.is_ascii_alphabetic() { look.behind_letters() } else { look.by_itself() };
-        let after = value.as_ref().map_or(0, |value| value.end);
-        if after > at {
-            self.taken = self.base + after as u64;
+        let Some(Value { kind, start, end }) = value else { return };
+        if !is_mail {
+            self.taken = self.base + end as u64;
         }
-        self.tell(detector, value, findings);
-        at + run
-    }
-
-    fn tell(&self, detector: &Detector, value: Option<Value>, findings: &mut dyn Findings) {
-        if let Some(Value { kind, start, end, text }) = value
-            && detector.kinds.has(kind)
-        {
+        if detector.kinds.has(kind) {
             let at = (self.base + start as u64, self.base + end as u64);
-            findings.found(&Found { kind, value: text.get(), at, name: "" });
+            findings.found(&Found { kind, value: plain.get(), at, name: "" });
         }
     }
 }
 
-/// A value that was confirmed.
+/// A value that was confirmed, and where it stands.
 #[derive(Debug, Clone, Copy)]
 struct Value {
     kind: Kind,
     start: usize,
     end: usize,
-    text: Plain,
 }
 
 /// A value's plain form. None is longer than an address of e-mail.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Plain {
     bytes: [u8; Self::LONGEST],
     length: usize,
@@ -416,15 +345,32 @@ impl Plain {
         Self { bytes: [0; Self::LONGEST], length: 0 }
     }
 
-    fn of(bytes: impl IntoIterator<Item = u8>) -> Self {
-        let mut plain = Self::new();
-        bytes.into_iter().for_each(|byte| plain.push(byte));
-        plain
+    const fn clear(&mut self) {
+        self.length = 0;
     }
 
-    fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.length) {
-            *place = byte;
+    fn extend(&mut self, bytes: impl IntoIterator<Item = u8>) {
+        bytes.into_iter().for_each(|byte| self.push(byte));
+    }
+
+    /// Text in small letters.
+    fn lower(&mut self, text: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(self.length..self.length + text.len()) {
+            place.copy_from_slice(text);
+            place.make_ascii_lowercase();
+            self.length += text.len();
+        }
+    }
+
+    /// Digits as numbers, in the form of text.
+    fn digits(&mut self, digits: &[u8]) {
+        self.extend(digits.iter().map(|digit| digit + b'0'));
+    }
+
+    #[inline]
+    const fn push(&mut self, byte: u8) {
+        if self.length < Self::LONGEST {
+            self.bytes[self.length] = byte;
             self.length += 1;
         }
     }
@@ -448,17 +394,20 @@ impl HashKey {
     /// What stands for a value wherever it is counted.
     #[must_use]
     pub fn of(&self, kind: Kind, value: &[u8]) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.0[0], self.0[1]);
-        hasher.write_u8(kind as u8);
-        hasher.write(value);
-        hasher.finish()
+        // A key of its own for each kind.
+        let own = self.0[0] ^ (kind as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        SipHasher13::new_with_keys(own, self.0[1]).hash(value)
     }
 }
 
-/// Whether a word stands among the bytes before a place, in any case.
+/// Whether a word stands among the bytes before a place, in any case. The words are in small letters.
 fn has_before(window: &[u8], at: usize, most: usize, words: &[&[u8]]) -> bool {
     let before = window.get(at.saturating_sub(most)..at).unwrap_or_default();
-    words.iter().any(|word| before.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
+    words.iter().any(|word| {
+        let first = word.first().copied().unwrap_or_default();
+        let starts = |part: &[u8]| part.first().is_some_and(|byte| *byte | 0x20 == first | 0x20);
+        before.windows(word.len()).any(|part| starts(part) && part.eq_ignore_ascii_case(word))
+    })
 }
 
 /// Whether a byte can be part of a word or number.

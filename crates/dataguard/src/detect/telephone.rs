@@ -4,7 +4,10 @@ use super::number::Groups;
 use super::{Kind, Plain, Value};
 
 /// Whose first digit stands at `at`, nationally or behind the country's code.
-pub(super) fn phone(window: &[u8], groups: &Groups, at: usize) -> Option<Value> {
+pub(super) fn phone(window: &[u8], groups: &Groups, at: usize, plain: &mut Plain) -> Option<Value> {
+    if !matches!(groups.first_digit(), 0 | 4) {
+        return None;
+    }
     let before = |back: usize| at.checked_sub(back).and_then(|at| window.get(at)).copied().unwrap_or(0);
     let plus = before(1) == b'+';
     // `+44 (0)20 7946 0018` has thirteen digits, `0044` fourteen or thirteen, `+44` twelve, `020` eleven or ten.
@@ -28,8 +31,9 @@ pub(super) fn phone(window: &[u8], groups: &Groups, at: usize) -> Option<Value> 
             continue;
         }
         let start = if plus || before(1) == b'(' { at - 1 } else { at };
-        let text = Plain::of([4, 4].iter().chain(national).map(|digit| digit + b'0'));
-        return Some(Value { kind: Kind::Phone, start, end, text });
+        plain.digits(&[4, 4]);
+        plain.digits(national);
+        return Some(Value { kind: Kind::Phone, start, end });
     }
     None
 }

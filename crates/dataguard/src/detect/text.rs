@@ -7,14 +7,10 @@ const LOCAL: usize = 64;
 /// Longer domains are none of a person's mail.
 const DOMAIN: usize = 63;
 
-/// What follows the last dot of what only looks like an address: names of files for dense screens, and packages.
-const FILES: [&[u8]; 10] = [b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"avif", b"css", b"js", b"mjs"];
-
 /// Around the `@` at `at`.
-pub(super) fn email(window: &[u8], at: usize) -> Option<Value> {
+pub(super) fn email(window: &[u8], at: usize, plain: &mut Plain) -> Option<Value> {
     let before = window.get(at.saturating_sub(LOCAL)..at)?;
-    let local = before.iter().rev().take_while(|byte| is_local(**byte)).count();
-    let mut start = at - local;
+    let mut start = at - before.iter().rev().position(|byte| !is_local(*byte)).unwrap_or(before.len());
     // Neither begins nor ends with a dot; punctuation before it is the text's own.
     while start < at && window.get(start).is_some_and(|byte| !byte.is_ascii_alphanumeric()) {
         start += 1;
@@ -23,52 +19,103 @@ pub(super) fn email(window: &[u8], at: usize) -> Option<Value> {
         return None;
     }
     let after = window.get(at + 1..(at + 1 + DOMAIN).min(window.len()))?;
-    let mut length = after.iter().take_while(|byte| is_domain(**byte)).count();
+    let mut length = after.iter().position(|byte| !is_domain(*byte)).unwrap_or(after.len());
     while after.get(length.checked_sub(1)?).is_some_and(|byte| matches!(byte, b'.' | b'-')) {
         length -= 1;
     }
     let domain = after.get(..length)?;
-    let dot = domain.iter().rposition(|byte| *byte == b'.')?;
-    let top = domain.get(dot + 1..)?;
-    let labels = domain.split(|byte| *byte == b'.').all(|label| !label.is_empty() && !label.starts_with(b"-"));
+    let (mut dot, mut before) = (None, b'.');
+    for (at, byte) in domain.iter().enumerate() {
+        // No label is empty or begins with a hyphen.
+        if before == b'.' && matches!(byte, b'.' | b'-') {
+            return None;
+        }
+        if *byte == b'.' {
+            dot = Some(at);
+        }
+        before = *byte;
+    }
+    let top = domain.get(dot? + 1..)?;
     let named = top.len() >= 2 && (top.iter().all(u8::is_ascii_alphabetic) || top.starts_with(b"xn--"));
-    if !labels || !named || FILES.iter().any(|file| top.eq_ignore_ascii_case(file)) {
+    if !named || is_file(top) {
         return None;
     }
     let end = at + 1 + length;
-    let text = Plain::of(window.get(start..end)?.iter().map(u8::to_ascii_lowercase));
-    Some(Value { kind: Kind::Email, start, end, text })
+    plain.lower(window.get(start..end)?);
+    Some(Value { kind: Kind::Email, start, end })
 }
 
-fn is_local(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-' | b'+' | b'\'') || byte >= 0x80
+/// What follows the last dot of what only looks like an address: names of files for dense screens, and packages.
+fn is_file(top: &[u8]) -> bool {
+    let mut small = [0; 4];
+    let Some(small) = small.get_mut(..top.len()) else { return false };
+    small.copy_from_slice(top);
+    small.make_ascii_lowercase();
+    matches!(&*small, b"png" | b"jpg" | b"jpeg" | b"gif" | b"svg" | b"webp" | b"avif" | b"css" | b"js" | b"mjs")
 }
 
+/// For each byte, whether it can stand before the `@` (1) and behind it (2).
+const MAIL: [u8; 256] = {
+    let mut mail = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let own = byte as u8;
+        let domain = own.is_ascii_alphanumeric() || matches!(own, b'.' | b'-');
+        let local = domain || matches!(own, b'_' | b'+' | b'\'') || own >= 0x80;
+        mail[byte] = local as u8 | (domain as u8) << 1;
+        byte += 1;
+    }
+    mail
+};
+
+#[inline]
+const fn is_local(byte: u8) -> bool {
+    MAIL[byte as usize] & 1 == 1
+}
+
+#[inline]
 const fn is_domain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-')
+    MAIL[byte as usize] & 2 == 2
 }
 
 /// Postcode areas: the letters that a postcode begins with (Royal Mail).
-const AREAS: [&[u8]; 124] = [
-    b"AB", b"AL", b"B", b"BA", b"BB", b"BD", b"BF", b"BH", b"BL", b"BN", b"BR", b"BS", b"BT", b"BX", b"CA", b"CB",
-    b"CF", b"CH", b"CM", b"CO", b"CR", b"CT", b"CV", b"CW", b"DA", b"DD", b"DE", b"DG", b"DH", b"DL", b"DN", b"DT",
-    b"DY", b"E", b"EC", b"EH", b"EN", b"EX", b"FK", b"FY", b"G", b"GL", b"GU", b"GY", b"HA", b"HD", b"HG", b"HP",
-    b"HR", b"HS", b"HU", b"HX", b"IG", b"IM", b"IP", b"IV", b"JE", b"KA", b"KT", b"KW", b"KY", b"L", b"LA", b"LD",
-    b"LE", b"LL", b"LN", b"LS", b"LU", b"M", b"ME", b"MK", b"ML", b"N", b"NE", b"NG", b"NN", b"NP", b"NR", b"NW",
-    b"OL", b"OX", b"PA", b"PE", b"PH", b"PL", b"PO", b"PR", b"RG", b"RH", b"RM", b"S", b"SA", b"SE", b"SG", b"SK",
-    b"SL", b"SM", b"SN", b"SO", b"SP", b"SR", b"SS", b"ST", b"SW", b"SY", b"TA", b"TD", b"TF", b"TN", b"TQ", b"TR",
-    b"TS", b"TW", b"UB", b"W", b"WA", b"WC", b"WD", b"WF", b"WN", b"WR", b"WS", b"YO",
-];
+const AREAS: &[u8] =
+    b"AB AL B BA BB BD BF BH BL BN BR BS BT BX CA CB CF CH CM CO CR CT CV CW DA DD DE DG DH DL DN DT DY E EC EH \
+    EN EX FK FY G GL GU GY HA HD HG HP HR HS HU HX IG IM IP IV JE KA KT KW KY L LA LD LE LL LN LS LU M ME MK \
+    ML N NE NG NN NP NR NW OL OX PA PE PH PL PO PR RG RH RM S SA SE SG SK SL SM SN SO SP SR SS ST SW SY TA TD \
+    TF TN TQ TR TS TW UB W WA WC WD WF WN WR WS WV YO ZE";
 
-/// Areas outside the list above that are as good: kept apart so that the list stays one of pairs of lines.
-const FURTHER: [&[u8]; 2] = [b"WV", b"ZE"];
+/// The same: for each first letter which second ones there are, with the lowest bit for none.
+const SECONDS: [u32; 26] = {
+    let mut seconds = [0; 26];
+    let mut at = 0;
+    while at < AREAS.len() {
+        let first = (AREAS[at] - b'A') as usize;
+        let alone = at + 1 == AREAS.len() || AREAS[at + 1] == b' ';
+        seconds[first] |= if alone { 1 } else { 2 << (AREAS[at + 1] - b'A') };
+        at += if alone { 2 } else { 3 };
+    }
+    seconds
+};
+
+/// Whether letters are those of an area, in either case.
+fn is_area(letters: &[u8]) -> bool {
+    let place = |letter: &u8| u32::from((letter | 0x20).wrapping_sub(b'a'));
+    let (first, second) = match letters {
+        [first] => (place(first), 0),
+        [first, second] => (place(first), place(second) + 1),
+        _ => return false,
+    };
+    usize::try_from(first).ok().and_then(|first| SECONDS.get(first)).is_some_and(|seconds| seconds >> second & 1 == 1)
+}
 
 /// Whose first digit stands at `at`, with `letters` letters before it.
-pub(super) fn postcode(window: &[u8], at: usize, letters: usize) -> Option<Value> {
+pub(super) fn postcode(window: &[u8], at: usize, letters: usize, plain: &mut Plain) -> Option<Value> {
     let start = at.checked_sub(letters)?;
     let area = window.get(start..at)?;
     let upper = area.iter().all(u8::is_ascii_uppercase);
-    if !upper && !area.iter().all(u8::is_ascii_lowercase) {
+    if !is_area(area) || (!upper && !area.iter().all(u8::is_ascii_lowercase)) {
         return None;
     }
     let mut to = at + 1;
@@ -87,12 +134,8 @@ pub(super) fn postcode(window: &[u8], at: usize, letters: usize) -> Option<Value
     if !upper && (!spaced || !called()) {
         return None;
     }
-    let mut known = AREAS.iter().chain(&FURTHER);
-    if !known.any(|known| known.eq_ignore_ascii_case(area)) {
-        return None;
-    }
-    let text = Plain::of(whole.iter().filter(|byte| **byte != b' ').map(u8::to_ascii_uppercase));
-    Some(Value { kind: Kind::Postcode, start, end, text })
+    plain.extend(whole.iter().filter(|byte| **byte != b' ').map(u8::to_ascii_uppercase));
+    Some(Value { kind: Kind::Postcode, start, end })
 }
 
 /// The inward half behind the outward half that ends at `to`: where it begins, and where it ends.
@@ -105,22 +148,22 @@ fn ends(window: &[u8], to: usize) -> Option<(usize, usize)> {
 }
 
 /// Whose first digit stands at `at`, behind two letters: `QQ 12 34 56 C` (HMRC, NIM39110).
-pub(super) fn nino(window: &[u8], at: usize) -> Option<Value> {
+pub(super) fn nino(window: &[u8], at: usize, plain: &mut Plain) -> Option<Value> {
     let start = at.checked_sub(2)?;
     let (first, second) = (*window.get(start)?, *window.get(start + 1)?);
-    nino_from(window, start, first, second, at)
+    nino_from(window, start, [first, second], at, plain)
 }
 
 /// The same, where a space stands behind the letters.
-pub(super) fn spaced_nino(window: &[u8], at: usize) -> Option<Value> {
+pub(super) fn spaced_nino(window: &[u8], at: usize, plain: &mut Plain) -> Option<Value> {
     let start = at.checked_sub(3)?;
     let (first, second) = (*window.get(start)?, *window.get(start + 1)?);
     let apart = !is_word(start.checked_sub(1).and_then(|at| window.get(at)));
-    if window.get(at - 1) == Some(&b' ') && apart { nino_from(window, start, first, second, at) } else { None }
+    if window.get(at - 1) == Some(&b' ') && apart { nino_from(window, start, [first, second], at, plain) } else { None }
 }
 
-fn nino_from(window: &[u8], start: usize, first: u8, second: u8, at: usize) -> Option<Value> {
-    let letters = [first, second];
+fn nino_from(window: &[u8], start: usize, letters: [u8; 2], at: usize, text: &mut Plain) -> Option<Value> {
+    let [first, second] = letters;
     let allowed = first.is_ascii_uppercase()
         && second.is_ascii_uppercase()
         && !b"DFIQUV".contains(&first)
@@ -129,7 +172,7 @@ fn nino_from(window: &[u8], start: usize, first: u8, second: u8, at: usize) -> O
     if !allowed {
         return None;
     }
-    let mut text = Plain::of(letters);
+    text.extend(letters);
     let (mut end, mut digits) = (at, 0);
     while digits < 6 {
         let byte = *window.get(end)?;
@@ -149,5 +192,5 @@ fn nino_from(window: &[u8], start: usize, first: u8, second: u8, at: usize) -> O
         return None;
     }
     text.push(suffix);
-    Some(Value { kind: Kind::Nino, start, end: end + 1, text })
+    Some(Value { kind: Kind::Nino, start, end: end + 1 })
 }
