@@ -8,8 +8,9 @@ use portcullis_proxy::control;
 use serde_json::{Value, json};
 
 use crate::args::{AskPg, OfDatabase};
+use crate::moment::speak;
 use crate::verbs::unanswered;
-use crate::{Done, Failure, configuration, moment, talk};
+use crate::{Done, Failure, configuration, talk};
 
 /// Asks of `pg`.
 pub(crate) fn run(ask: &AskPg) -> Done {
@@ -94,7 +95,7 @@ fn page(value: &Value, open: bool) -> String {
                 let _ = writeln!(page, "  {name}: {said}");
             }
         }
-        let _ = writeln!(page, "  first seen {}", moment::speak(first.saturating_mul(1000)));
+        let _ = writeln!(page, "  first seen {}", speak(first.saturating_mul(1000)));
     }
     let budgets = value.get("budgets").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     if !open && !budgets.is_empty() {
@@ -122,6 +123,67 @@ fn page(value: &Value, open: bool) -> String {
     page
 }
 
+/// How one database stands: what passed, and how much of what reached its server is known.
+pub(crate) fn standing(database: &Value, now: u64) -> String {
+    let text = |value: &Value, key: &str| clean(value.get(key).and_then(Value::as_str).unwrap_or_default());
+    let number = |value: &Value, key: &str| value.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let mut page = format!(
+        "Database {}: {}, {} sessions, {} statements, {} refused, {} observed, {} cut, {} rows left\n",
+        text(database, "name"),
+        text(database, "mode"),
+        number(database, "sessions"),
+        number(database, "statements"),
+        number(database, "refused"),
+        number(database, "observed"),
+        number(database, "cut"),
+        number(database, "rows"),
+    );
+    let Some(coverage) = database.get("coverage") else { return page };
+    if coverage.get("declared") != Some(&Value::Bool(true)) {
+        page.push_str(
+            "  Coverage   not checked: what reaches the server beside the gate is not known ([database.reconcile])\n",
+        );
+        return page;
+    }
+    let _ = match (coverage.get("checked").and_then(Value::as_u64), text(coverage, "failed")) {
+        (_, why) if !why.is_empty() => writeln!(page, "  Coverage   NOT CHECKED: {why}"),
+        (None, _) => writeln!(page, "  Coverage   not checked yet"),
+        (Some(at), _) => {
+            let ago = now.saturating_sub(at) / 1000;
+            writeln!(page, "  Coverage   the server's own books were read {ago} s ago")
+        }
+    };
+    for (check, came_to) in coverage.get("checks").and_then(Value::as_object).into_iter().flatten() {
+        let words = match (came_to.as_str().unwrap_or_default(), check.as_str()) {
+            ("checked", "rows") => match coverage.get("rows_share").and_then(Value::as_f64) {
+                Some(share) => format!(
+                    "{:.2} % seen ({} rows passed, {} did not)",
+                    (share * 10_000.0).floor() / 100.0,
+                    number(coverage, "rows_seen"),
+                    number(coverage, "rows_unseen"),
+                ),
+                None => "none were read".to_owned(),
+            },
+            ("checked", "views") => format!(
+                "{} relations show declared ones, {} functions name one",
+                number(coverage, "relations_showing"),
+                number(coverage, "functions_naming"),
+            ),
+            (words, _) => clean(words),
+        };
+        let _ = writeln!(page, "  {check:<10} {words}");
+    }
+    let list = |key: &str| coverage.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for finding in list("open") {
+        let _ = writeln!(page, "  FINDING    {} {}", text(finding, "reference"), text(finding, "words"));
+    }
+    for finding in list("past").iter().rev().take(8) {
+        let at = speak(number(finding, "since"));
+        let _ = writeln!(page, "  Before     {} {} ({at})", text(finding, "reference"), text(finding, "words"));
+    }
+    page
+}
+
 fn or_none(text: &str) -> &str {
     if text.is_empty() { "no reach" } else { text }
 }
@@ -134,6 +196,31 @@ fn clean(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_past_the_gate_is_seen_and_what_was_not_checked_too() {
+        let finding = json!({"reference": "028T5CY4TQKFF", "words": "a session of app\u{1b}[2J", "since": 0});
+        let coverage = json!({
+            "declared": true, "checked": 60_000, "failed": null, "open": [finding], "past": [finding],
+            "checks": {"sessions": "checked", "access": "not checked: the role may not call pg_hba_file_rules()", "rows": "checked"},
+            "rows_share": 0.99996, "rows_seen": 99_996, "rows_unseen": 4,
+        });
+        let shown = standing(&json!({"name": "members", "mode": "enforce", "coverage": coverage}), 90_000);
+        for part in [
+            "Database members: enforce",
+            "read 30 s ago",
+            "access     not checked: the role may not",
+            "99.99 % seen (99996 rows passed, 4 did not)",
+            "FINDING    028T5CY4TQKFF a session of app",
+            "Before     028T5CY4TQKFF",
+        ] {
+            assert!(shown.contains(part), "{part}\n{shown}");
+        }
+        assert!(!shown.contains('\u{1b}'));
+        let failed = json!({"coverage": {"declared": true, "checked": 60_000, "failed": "no such role"}});
+        assert!(standing(&failed, 0).contains("NOT CHECKED: no such role"));
+        assert!(standing(&json!({"coverage": {"declared": false}}), 0).contains("not checked: what reaches"));
+    }
 
     #[test]
     fn a_person_sees_what_waits_for_a_decision() {

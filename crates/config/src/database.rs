@@ -4,15 +4,15 @@
 
 use std::ops::Range;
 
-use portcullis_types::Mode;
+use portcullis_types::{Mode, Prefix};
 
 use crate::check::{Check, Claims};
 use crate::draft::Draft;
 use crate::inspection::Beyond;
 use crate::kind::{Url, Value};
 use crate::policy::{
-    Admin, BudgetPer, BudgetWithin, Certificate, Database, DatabaseBudget, DatabaseServer, DatabaseTls, Listener,
-    UpstreamTls,
+    Admin, BudgetPer, BudgetWithin, Certificate, Database, DatabaseBudget, DatabaseServer, DatabaseTls, KnownSession,
+    Listener, Reconcile, UpstreamTls,
 };
 
 impl Check<'_> {
@@ -54,6 +54,7 @@ impl Check<'_> {
                 sensitive: draft.list("sensitive", Value::text).into_iter().map(|(_, name)| name.to_owned()).collect(),
                 grants: grants(draft),
                 budgets: self.database_budgets(draft),
+                reconcile: draft.tables("reconcile").first().map(|draft| self.reconcile(draft)),
             });
         }
         databases
@@ -94,6 +95,17 @@ impl Check<'_> {
             budgets.push(DatabaseBudget { role: draft.string("role"), per, within, rows, bytes, values });
         }
         budgets
+    }
+
+    fn reconcile(&self, draft: &Draft) -> Reconcile {
+        let known = draft.list("known", Value::text);
+        Reconcile {
+            role: draft.string("role"),
+            password_file: self.path(draft, "password_file"),
+            inside: draft.string("inside"),
+            interval: draft.duration("interval").unwrap_or_default(),
+            known: known.into_iter().filter_map(|(_, text)| known_session(text).ok()).collect(),
+        }
     }
 
     fn database_certificate(&mut self, draft: &Draft) -> Option<Certificate> {
@@ -161,6 +173,16 @@ impl Check<'_> {
         }
         addresses
     }
+}
+
+/// A session that need not come through the gate, as `backup@10.0.0.9` says it.
+pub(crate) fn known_session(text: &str) -> Result<KnownSession, String> {
+    let (role, from) = text.rsplit_once('@').ok_or_else(|| format!("`{text}` does not say from where"))?;
+    if role.is_empty() {
+        return Err(format!("`{text}` names no role"));
+    }
+    let network = if from == "local" { None } else { Some(Prefix::parse(from)?) };
+    Ok(KnownSession { role: (role != "*").then(|| role.to_owned()), network, text: text.to_owned() })
 }
 
 fn grants(database: &Draft) -> Vec<(String, String)> {

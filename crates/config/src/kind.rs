@@ -8,6 +8,7 @@ use std::ops::Range;
 use portcullis_types::Prefix;
 use toml::de::DeValue;
 
+use crate::database::known_session;
 use crate::inspection::Exclusion;
 use crate::leaving::record_part;
 use crate::path::normal_path;
@@ -33,6 +34,8 @@ pub(crate) enum Kind {
     Name,
     /// An RFC 9110 token: a method, the name of a header or a cookie, a pseudonym in `Via`.
     Token(Case),
+    /// A role of a database and from where it comes: `backup@10.0.0.9`.
+    Whence,
     /// SHA-256 in hexadecimal digits.
     Digest,
     /// A file, relative to the configuration.
@@ -182,6 +185,10 @@ impl Kind {
             }
             Self::Name => name(text),
             Self::Token(case) => token(text, case),
+            Self::Whence => match known_session(text) {
+                Ok(_) => Ok(Value::Text(text.to_owned())),
+                Err(why) => fault("known-session", why, Some(WHENCE.to_owned())),
+            },
             Self::Digest => digest(text),
             Self::File if text.is_empty() => fault("bad-path", "an empty path names no file", None),
             Self::File => Ok(Value::Text(text.to_owned())),
@@ -240,6 +247,7 @@ impl Kind {
             Self::Choice(words) => either(&quoted(words)),
             Self::Name => "a name of lower-case letters, digits and hyphens".into(),
             Self::Token(_) => "a name as HTTP has them, without spaces".into(),
+            Self::Whence => "a role, `@`, and `local`, an address or a network".into(),
             Self::Digest => "64 hexadecimal digits".into(),
             Self::File => "a path".into(),
             Self::Socket => "an address with a port".into(),
@@ -327,6 +335,8 @@ fn quantity<T>(dimension: Dimension, text: &str, wrong: Wrong) -> Result<T, Faul
         ),
     }
 }
+
+const WHENCE: &str = "`role@local`, `role@10.0.0.9` or `role@10.0.0.0/24`; `*` is every role";
 
 fn name(text: &str) -> Result<Value, Fault> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';

@@ -331,6 +331,34 @@ pub struct Database {
     pub grants: Vec<(String, String)>,
     /// How much may leave.
     pub budgets: Vec<DatabaseBudget>,
+    /// How the server's own books are compared with the gate's.
+    pub reconcile: Option<Reconcile>,
+}
+
+/// How a server's own books are compared with the gate's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconcile {
+    /// The role that the gate asks as.
+    pub role: String,
+    /// Where its password is.
+    pub password_file: Option<PathBuf>,
+    /// The database inside the server that is asked.
+    pub inside: String,
+    /// How often.
+    pub interval: Duration,
+    /// Who need not come through the gate.
+    pub known: Vec<KnownSession>,
+}
+
+/// A session that need not come through the gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownSession {
+    /// Its role; `None` is every role.
+    pub role: Option<String>,
+    /// Its network; `None` is the server's own machine, over its socket file.
+    pub network: Option<Prefix>,
+    /// As declared.
+    pub text: String,
 }
 
 /// How much may leave a database; of rows, bytes or both.

@@ -10,7 +10,7 @@ use portcullis_types::{Limits, RateKey, RouteClass, Unit};
 use crate::kind::Case::{Kept, Lower, Upper};
 use crate::kind::Kind::{
     self, Choice, Count, Digest, File, Flag, Host, List, Name, Network, Quantity, Rate, Route, Server, ServerName,
-    Socket, Token, Upstream, UrlPath,
+    Socket, Token, Upstream, UrlPath, Whence,
 };
 use crate::policy::ChallengeMode;
 use crate::units::Dimension::{Duration, Percent, Size, Throughput};
@@ -357,7 +357,7 @@ section! {
 
 section! {
     /// A PostgreSQL server that applications reach through the gate: session by session, bytes as they are.
-    DATABASE = "database", many: true, holds: [DATABASE_GRANT DATABASE_BUDGET] {
+    DATABASE = "database", many: true, holds: [DATABASE_GRANT DATABASE_BUDGET DATABASE_RECONCILE] {
         /// Unique; in records and metrics.
         name: Name, Must, "\"members\"";
         /// Where applications connect. Unique.
@@ -479,6 +479,27 @@ section! {
         /// Different personal values recognised in sensitive rows (e-mail, telephone, postcode, NINO, NHS number, IBAN, card,
         /// account, CPR), per session: a result that puts a table into one row has many.
         values: Count(1, 1_000_000_000_000), Or("not bounded"), "2000";
+    }
+}
+
+section! {
+    /// The server's own books beside the gate's: who has a session that did not come through the gate, whom `pg_hba.conf` lets in
+    /// beside it, how many rows were read that the gate has not seen, and which views show what is in `sensitive`. The gate asks
+    /// over a connection of its own, and only reads.
+    DATABASE_RECONCILE = "database.reconcile", many: false, holds: [] {
+        /// The role that the gate asks as. It needs to log in and to be a member of `pg_monitor`; to read `pg_hba.conf` it must be
+        /// allowed to call `pg_hba_file_rules()`. What it may not read is told as not checked.
+        role: Token(Kept), Must, "\"portcullis\"";
+        /// A file with its password, and nothing else in it. Read at each look.
+        password_file: File, Or("no password"), "\"/etc/portcullis/members-db.password\"";
+        /// The database inside the server that it connects to: the one that the applications use, whose catalogue says what
+        /// shows sensitive rows.
+        inside: Token(Kept), Must, "\"members\"";
+        /// How often. What is beside the gate is told within it.
+        interval: Quantity(Duration, 1000 * MS, HOUR), is("1m"), "\"30s\"";
+        /// Sessions that need not come through the gate, and lines of `pg_hba.conf` for them: `role@local` over the server's socket
+        /// file, `role@address` or `role@network`; the role `*` is every role.
+        known: List(&Whence), is("[]"), "[\"postgres@local\", \"backup@10.0.0.9\"]";
     }
 }
 

@@ -168,6 +168,15 @@ fn show_database(out: &mut String, database: &Database) {
             _ => budget.values.and_then(number),
         });
     }
+    if let Some(reconcile) = &database.reconcile {
+        table(out, &schema::DATABASE_RECONCILE, |key| match key {
+            "role" => text(&reconcile.role),
+            "password_file" => reconcile.password_file.as_deref().and_then(path),
+            "inside" => text(&reconcile.inside),
+            "interval" => duration(reconcile.interval),
+            _ => list(&reconcile.known, |known| Value::Text(known.text.clone())),
+        });
+    }
 }
 
 fn show_listener(out: &mut String, listener: &Listener) {

@@ -274,6 +274,17 @@ impl Described {
         self.relations.iter().any(|relation| relation.is(declared))
     }
 
+    /// Whether it calls a function of that name, in any schema.
+    #[must_use]
+    pub fn calls(&self, name: &str) -> bool {
+        let called = |fact: &str| {
+            fact.strip_prefix("calls ").is_some_and(|called| {
+                called.strip_suffix(name).is_some_and(|schema| schema.is_empty() || schema.ends_with('.'))
+            })
+        };
+        self.facts.iter().any(|fact| called(fact))
+    }
+
     fn is_proper(&self, depth: u8) -> bool {
         let sorted = |facts: &[Box<str>]| facts.windows(2).all(|pair| matches!(pair, [one, two] if one < two));
         let inner = match &self.deed {

@@ -6,9 +6,11 @@
 
 pub mod book;
 mod cache;
+pub mod coverage;
 pub mod description;
 pub mod egress;
 pub mod lexing;
+pub mod lineage;
 pub mod policy;
 pub mod reach;
 pub mod session;

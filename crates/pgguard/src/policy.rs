@@ -14,6 +14,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use crate::book::{self, Book, Stage, Standing, Who};
 use crate::cache::Cache;
 use crate::description::{Answer, Argument, Deed, Described, Kind, TEXT_BYTES, Unreadable};
+use crate::lineage::Lineage;
 use crate::reach::{Reach, Use};
 use crate::template;
 
@@ -118,6 +119,7 @@ pub struct Rules {
 #[derive(Debug)]
 pub struct Policy {
     rules: Rules,
+    lineage: Arc<Lineage>,
     book: Book,
     secret: [u8; 16],
     /// Where a text is made alike with its like.
@@ -156,7 +158,8 @@ impl Policy {
     #[must_use]
     pub fn new(rules: Rules, book: Book, secret: [u8; 16]) -> Self {
         let (verdicts, described) = (Cache::new(VERDICTS), Cache::new(DESCRIBED_BYTES));
-        Self { rules, book, secret, template: Vec::new(), verdicts, described, counts: Counts::default() }
+        let (lineage, template) = (Arc::default(), Vec::new());
+        Self { rules, lineage, book, secret, template, verdicts, described, counts: Counts::default() }
     }
 
     /// The book.
@@ -170,10 +173,24 @@ impl Policy {
         &mut self.book
     }
 
+    /// What was declared.
+    #[must_use]
+    pub const fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// Puts other rules in force.
     pub fn set_rules(&mut self, rules: Rules) {
         if rules != self.rules {
             self.rules = rules;
+            self.verdicts.clear();
+        }
+    }
+
+    /// Goes by another reading of the server's catalogue.
+    pub fn set_lineage(&mut self, lineage: Arc<Lineage>) {
+        if lineage != self.lineage {
+            self.lineage = lineage;
             self.verdicts.clear();
         }
     }
@@ -288,7 +305,7 @@ impl Policy {
         Statement {
             key: book::key(described.fingerprint, &described.facts),
             effect,
-            sensitive: self.rules.sensitive.iter().any(|declared| described.reads(declared)),
+            sensitive: self.rules.sensitive.iter().any(|declared| self.lineage.reads(described, declared)),
             values_matter: !described.parameters.is_empty(),
             described: Some(Arc::clone(described)),
         }

@@ -167,7 +167,7 @@ impl Gate {
             predecessor = Some(handle);
         }
         take_descriptors();
-        let count = policy.server.workers;
+        let (count, drain) = (policy.server.workers, policy.server.drain);
         let opened = sockets::open(&policy, count, &mut inherited)?;
         let admin_socket = sockets::open_admin(&policy, &mut inherited)?;
         let admin_address = admin_socket.local_addr().map_err(other("the admin listener"))?;
@@ -261,6 +261,8 @@ impl Gate {
             process.probes.rest(PREDECESSOR);
         }
         admin.runtime().spawn(probe::run(Arc::clone(&process)));
+        let waits = if predecessor.is_some() { drain } else { Duration::ZERO };
+        admin.runtime().spawn(postgres::reconcile::run(Arc::clone(&process), waits));
         if let Some(predecessor) = predecessor {
             predecessor.ready().map_err(other("the running gate does not let go"))?;
         }

@@ -18,6 +18,8 @@ use crate::coordinator::{Coordinator, Figures};
 use crate::journal::LogCounters;
 use crate::parser;
 use crate::postgres::counters::{Databases, SERIES};
+use crate::postgres::reconcile::{self, Coverage};
+use crate::postgres::traffic::Traffic;
 use crate::probe::State;
 
 /// Platforms with series of their own; further names share the series `other`.
@@ -93,6 +95,8 @@ pub struct Registry {
     listeners: Names,
     upstreams: Mutex<BTreeMap<String, Arc<Upstream>>>,
     databases: Mutex<BTreeMap<String, Arc<Databases>>>,
+    coverage: Mutex<BTreeMap<String, Arc<Coverage>>>,
+    traffic: Mutex<BTreeMap<String, Arc<Traffic>>>,
     parser: Arc<parser::Counters>,
     node: OnceLock<Arc<Node>>,
     log: OnceLock<Arc<LogCounters>>,
@@ -132,6 +136,8 @@ impl Registry {
             listeners: Names::new(LISTENERS),
             upstreams: Mutex::default(),
             databases: Mutex::default(),
+            coverage: Mutex::default(),
+            traffic: Mutex::default(),
             parser: Arc::default(),
             node: OnceLock::new(),
             log: OnceLock::new(),
@@ -190,6 +196,24 @@ impl Registry {
         let name = if databases.len() < DATABASES || databases.contains_key(name) { name } else { OTHER };
         let workers = self.workers.len();
         Arc::clone(databases.entry(name.to_owned()).or_insert_with(|| Arc::new(Databases::new(workers))))
+    }
+
+    /// How much of what reaches that database is known, kept over reloads.
+    pub(crate) fn coverage(&self, name: &str) -> Arc<Coverage> {
+        let mut coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner);
+        if coverage.len() >= DATABASES && !coverage.contains_key(name) {
+            // Looked at all the same, and shown by `portcullis status` alone.
+            return Arc::default();
+        }
+        Arc::clone(coverage.entry(name.to_owned()).or_default())
+    }
+
+    /// What the gate does with that server, whatever databases are declared of it.
+    pub(crate) fn traffic(&self, server: &str) -> Arc<Traffic> {
+        let mut traffic = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
+        // A policy declares them, and who is not declared any more has no sessions to come.
+        traffic.retain(|_, traffic| Arc::strong_count(traffic) > 1);
+        Arc::clone(traffic.entry(server.to_owned()).or_default())
     }
 
     /// What became of the texts that parsers were asked about.
@@ -316,6 +340,13 @@ impl Registry {
             text.head(name, kind, help);
             for (database, counts) in &databases {
                 text.line(name, &[("database", database)], read(counts));
+            }
+        }
+        let coverage = self.coverage.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (name, kind, help, read) in reconcile::SERIES {
+            text.head(name, kind, help);
+            for (database, coverage) in &coverage {
+                text.line(name, &[("database", database)], read(coverage));
             }
         }
         let parser = &self.parser;

@@ -13,9 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use portcullis_pgguard::book::{ANY, BOOK_BYTES, Book, Entry, Stage, Who};
 use portcullis_pgguard::description::Answer;
 use portcullis_pgguard::egress::{Amount, Budget, Egress, Over, Proposal, Receiver};
+use portcullis_pgguard::lineage::Lineage;
 use portcullis_pgguard::policy::{Context, Denial, Policy, Rules, Ruling, Statement, Verdict};
 use portcullis_pgguard::reach;
 use portcullis_pgguard::session::Outflow;
@@ -35,6 +37,8 @@ const SHOWN: usize = 500;
 pub(crate) struct Statements {
     policy: Mutex<Policy>,
     egress: Mutex<Egress>,
+    /// What the server's catalogue says; nothing before it was asked.
+    lineage: ArcSwap<Lineage>,
     path: Option<PathBuf>,
     saving: Mutex<()>,
     retired: AtomicBool,
@@ -66,6 +70,7 @@ impl Statements {
         let statements = Arc::new(Self {
             policy: Mutex::new(Policy::new(rules, book, secret())),
             egress: Mutex::new(Egress::new(budgets)),
+            lineage: ArcSwap::default(),
             path,
             saving: Mutex::default(),
             retired: AtomicBool::new(false),
@@ -115,13 +120,38 @@ impl Statements {
         let read = outflow.verdict.and_then(|(verdict, at)| verdict.statements.get(at)?.described.clone());
         let mut egress = self.egress();
         let relations: Vec<Box<str>> = match &read {
-            Some(described) => egress.relations().filter(|name| described.reads(name)).map(Into::into).collect(),
+            Some(described) => {
+                let lineage = self.lineage.load();
+                egress.relations().filter(|name| lineage.reads(described, name)).map(Into::into).collect()
+            }
             // What nobody judged may be of any.
             None => egress.relations().map(Into::into).collect(),
         };
         let amount = Amount { rows: outflow.rows, bytes: outflow.bytes, values };
         let to = Receiver { session, who, relations: &relations };
         egress.charge(to, amount, now()).map_err(|Over(words)| Denial { reason: Reason::EgressBudget, detail: words })
+    }
+
+    /// Relations that are declared, by budgets or as sensitive, and those of them that are sensitive.
+    pub(crate) fn relations(&self) -> (Vec<Box<str>>, Vec<Box<str>>) {
+        let sensitive = self.lock().rules().sensitive.clone();
+        let mut all: Vec<Box<str>> =
+            self.egress().relations().map(Into::into).chain(sensitive.iter().cloned()).collect();
+        all.sort();
+        all.dedup();
+        (all, sensitive)
+    }
+
+    /// What the server's catalogue says now.
+    pub(crate) fn lineage(&self) -> arc_swap::Guard<Arc<Lineage>> {
+        self.lineage.load()
+    }
+
+    /// The server's catalogue was read again.
+    pub(crate) fn set_lineage(&self, lineage: Lineage) {
+        let lineage = Arc::new(lineage);
+        self.lock().set_lineage(Arc::clone(&lineage));
+        self.lineage.store(lineage);
     }
 
     /// A session is over.

@@ -29,6 +29,20 @@ pub struct Programs {
     pub servers: Vec<(&'static str, PathBuf)>,
     /// Python with psycopg.
     pub python: Option<PathBuf>,
+    /// sqlmap.
+    pub sqlmap: Option<PathBuf>,
+}
+
+impl Programs {
+    /// Python with psycopg, and sqlmap; `None` where one of them is not here, which has been said.
+    #[must_use]
+    pub fn sqlmap(&self, test: &str) -> Option<(PathBuf, PathBuf)> {
+        let both = self.python.clone().zip(self.sqlmap.clone());
+        if both.is_none() {
+            tools::missing(test, "sqlmap and psycopg", "apt-get install python3-venv, and a reachable PyPI");
+        }
+        both
+    }
 }
 
 /// What is there; `None` where no server is, which has been said.
@@ -45,7 +59,7 @@ pub fn programs(test: &str) -> Option<Programs> {
         tools::missing(test, "PostgreSQL", "scripts/postgres.sh as root, or apt-get install postgresql");
         return None;
     }
-    Some(Programs { servers, python: path("python") })
+    Some(Programs { servers, python: path("python"), sqlmap: path("sqlmap") })
 }
 
 /// A running server.
@@ -65,6 +79,15 @@ impl Postgres {
     /// When it does not start; the message holds what it said.
     #[must_use]
     pub fn start(programs: &Path, name: &str, certificate: Option<&Leaf>) -> Self {
+        Self::start_with(programs, name, certificate, &[])
+    }
+
+    /// The same with settings of the server's: `shared_preload_libraries=pg_stat_statements`.
+    ///
+    /// # Panics
+    /// Likewise.
+    #[must_use]
+    pub fn start_with(programs: &Path, name: &str, certificate: Option<&Leaf>, settings: &[&str]) -> Self {
         let place = std::env::temp_dir().join(format!("portcullis-postgres-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&place);
         fs::create_dir_all(&place).expect("a directory for the cluster");
@@ -100,6 +123,9 @@ impl Postgres {
             let mut server = command("postgres");
             server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
             server.args(["-k", &place.to_string_lossy(), "-c", "fsync=off", "-c", "max_connections=300"]);
+            settings.iter().for_each(|setting| {
+                server.args(["-c", setting]);
+            });
             if certificate.is_some() {
                 let file = |name: &str| place.join(name).to_string_lossy().into_owned();
                 server.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={}", file("server.crt"))]);

@@ -36,6 +36,10 @@ pub(super) fn status(whole: &Value, defence: &Status, now: u64) -> String {
         page.push('\n');
         page.push_str(&crate::data::shown(leaving));
     }
+    for database in whole.get("databases").and_then(Value::as_array).into_iter().flatten() {
+        page.push('\n');
+        page.push_str(&crate::pg::standing(database, now));
+    }
     page
 }
 

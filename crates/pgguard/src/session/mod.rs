@@ -96,6 +96,8 @@ pub enum Event<'a> {
     Ran(&'a Ran),
     /// The application named itself anew (`application_name`).
     Named(&'a [u8]),
+    /// The server's process for this session.
+    Process(u32),
 }
 
 /// How a statement went.
@@ -107,6 +109,8 @@ pub struct Ran {
     pub rows: u64,
     /// Bytes that left.
     pub bytes: u64,
+    /// Rows that the server says it read, changed or copied: what its own books count (`pg_stat_statements`).
+    pub processed: u64,
     /// Messages of `COPY` that came in.
     pub rows_in: u64,
     /// Their bytes.

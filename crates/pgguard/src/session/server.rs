@@ -99,14 +99,19 @@ enum Fate {
 fn message(session: &mut Session, header: Header, rest: &[u8], first: bool, desk: &mut dyn Desk) -> Fate {
     let body = usize::try_from(header.message()).ok().and_then(|end| rest.get(Header::BYTES..end));
     let most = if header.tag == b'T' { ROW_DESCRIPTION_BYTES as u32 } else { SMALL_BYTES };
-    let looked_at = matches!(header.tag, b'T' | b'K' | b'S' | b'R' | b'Z');
+    let looked_at = matches!(header.tag, b'T' | b'K' | b'S' | b'R' | b'Z' | b'C');
     if looked_at && body.is_none() && header.body <= most {
         return Fate::More;
     }
     let body = body.filter(|_| header.body <= most);
     match header.tag {
         b'R' => session.authenticate(body, desk),
-        b'K' => session.key = body.and_then(backend::key_data).map(|(process, key)| (process, key.into())),
+        b'K' => {
+            session.key = body.and_then(backend::key_data).map(|(process, key)| (process, key.into()));
+            if let Some((process, _)) = &session.key {
+                desk.note(Event::Process(*process), &session.context);
+            }
+        }
         b'S' => match body.and_then(backend::parameter) {
             Some((b"application_name", value)) => desk.note(Event::Named(value), &session.context),
             Some((name, value)) => session.reported(name, value),
@@ -118,7 +123,10 @@ fn message(session: &mut Session, header: Header, rest: &[u8], first: bool, desk
         b'1' => session.parsed(),
         b'2' => session.pop_if(|expected| matches!(expected, Expected::Bind { .. })),
         b'3' => session.closed(),
-        b'C' => session.completed(desk),
+        b'C' => {
+            session.running.ran.processed = body.and_then(backend::command).map_or(0, processed);
+            session.completed(desk);
+        }
         b's' => session.suspended(desk),
         b'I' => session.pop_if(|expected| matches!(expected, Expected::Execute { .. })),
         b'G' => session.copy_in(),
@@ -127,6 +135,16 @@ fn message(session: &mut Session, header: Header, rest: &[u8], first: bool, desk
         _ => {}
     }
     Fate::Pass
+}
+
+/// The rows of a command's tag: the number at its end, of those that the server counts by statement.
+fn processed(tag: &[u8]) -> u64 {
+    let counted = [&b"SELECT "[..], b"INSERT ", b"UPDATE ", b"DELETE ", b"MERGE ", b"COPY ", b"FETCH "];
+    if !counted.iter().any(|word| tag.starts_with(word)) {
+        return 0;
+    }
+    let number = tag.rsplit(|byte| *byte == b' ').next().and_then(|number| std::str::from_utf8(number).ok());
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 impl Session {
@@ -331,6 +349,7 @@ impl Session {
 
     /// `PortalSuspended`: as many rows as were wanted, and there are more.
     fn suspended(&mut self, desk: &mut dyn Desk) {
+        self.running.ran.processed = self.running.ran.rows;
         self.tell(desk, false);
         self.running = Running::default();
         self.pop_if(|expected| matches!(expected, Expected::Execute { .. }));

@@ -92,6 +92,7 @@ impl Desk for Fake {
             Event::Observed { denial, .. } => format!("observed {}", denial.reason),
             Event::Ran(ran) => format!("ran {} rows {} in {} failed {}", ran.key, ran.rows, ran.rows_in, ran.failed),
             Event::Named(name) => format!("named {}", String::from_utf8_lossy(name)),
+            Event::Process(process) => format!("process {process}"),
         });
     }
 }

@@ -19,7 +19,7 @@ const STATEMENT_BYTES: usize = 1024;
 #[derive(Clone, Copy, Default)]
 pub(crate) struct DatabaseRecord<'a> {
     pub(crate) unix_millis: u64,
-    /// `session`, `statement`, `refused`, `observed`, `cut` or `failed`.
+    /// `session`, `statement`, `refused`, `observed`, `cut`, `canary` or `finding`.
     pub(crate) event: &'static str,
     pub(crate) reference: Option<Reference>,
     pub(crate) database: &'a str,

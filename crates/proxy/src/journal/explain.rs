@@ -228,6 +228,10 @@ fn what(record: &Fields<'_>) -> String {
 
 /// A record about a session of a database.
 fn what_of_database(record: &Fields<'_>) -> String {
+    if record.text("event") == "finding" {
+        let (database, detail) = (record.text("database"), record.text("detail"));
+        return format!("The server's own books of database {database} show what the gate did not see: {detail}.");
+    }
     let role = format!("role {} on database {}", record.text("role"), record.text("database"));
     let moved = [("rows", "rows left"), ("bytes", "bytes left"), ("rows_in", "rows came in")]
         .into_iter()

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::mem;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis_config::policy::TlsVersion;
 use portcullis_dataguard::canary::CanaryId;
@@ -19,6 +20,7 @@ use portcullis_wire::postgres::frontend::Values;
 use super::Database;
 use super::counters::Block;
 use super::leaving::{Leaving, Seen};
+use super::traffic::Held;
 use crate::guard::Sight;
 use crate::journal::DatabaseRecord;
 use crate::worker::{Worker, unix_millis};
@@ -52,6 +54,11 @@ pub(super) struct Desk {
     leaving: Option<Leaving>,
     /// The canaries that it has been given, so that each is told once.
     alarmed: BTreeSet<CanaryId>,
+    /// Its connection to the server, among the gate's own.
+    held: Option<Held>,
+    deaf: bool,
+    /// Where the rows of its role are counted, once the server knows who it is.
+    processed: Option<Arc<AtomicU64>>,
 }
 
 impl Drop for Desk {
@@ -79,6 +86,9 @@ impl Desk {
             over_budget: false,
             leaving: None,
             alarmed: BTreeSet::new(),
+            held: None,
+            deaf: false,
+            processed: None,
         }
     }
 
@@ -92,6 +102,16 @@ impl Desk {
 
     pub(super) fn context(&mut self, context: &Context) {
         self.context = Some(context.clone());
+    }
+
+    /// There is a connection to the server, from this address of ours.
+    pub(super) fn connected(&mut self, from: SocketAddr) {
+        self.held = Some(self.database.traffic.hold(from));
+    }
+
+    /// The application has gone: what the server still says leaves to nobody.
+    pub(super) fn nobody_listens(&mut self) {
+        self.deaf = true;
     }
 
     /// A connection ended before there was a session.
@@ -211,6 +231,9 @@ impl Desk {
         block.bytes.add(ran.bytes);
         block.rows_in.add(ran.rows_in);
         block.bytes_in.add(ran.bytes_in);
+        if let Some(processed) = self.processed.as_ref().filter(|_| ran.processed > 0) {
+            processed.fetch_add(ran.processed, Ordering::Release);
+        }
         self.totals.rows += ran.rows;
         self.totals.bytes += ran.bytes;
         self.totals.rows_in += ran.rows_in;
@@ -262,6 +285,9 @@ impl session::Desk for Desk {
     }
 
     fn charge(&mut self, outflow: &Outflow<'_>, context: &Context) -> Result<(), Denial> {
+        if self.deaf {
+            return Ok(());
+        }
         let leaving = self.leaving.get_or_insert_with(|| {
             let snapshot = Arc::clone(&self.worker.local().snapshot);
             Leaving::new(snapshot, &context.role, self.database.detector.as_ref())
@@ -289,17 +315,22 @@ impl session::Desk for Desk {
         Ok(())
     }
 
-    fn is_sensitive(&mut self, _column: &Column<'_>) -> Option<bool> {
-        None
+    fn is_sensitive(&mut self, column: &Column<'_>) -> Option<bool> {
+        let inside = &self.context.as_ref()?.database;
+        self.database.statements.lineage().is_sensitive(inside, column.relation)
     }
 
     fn reference(&mut self) -> Reference {
         self.worker.next_reference()
     }
 
-    fn note(&mut self, event: Event<'_>, _context: &Context) {
+    fn note(&mut self, event: Event<'_>, context: &Context) {
         match event {
-            Event::Authenticated(how) => self.authentication = Some(how.method.to_string()),
+            Event::Authenticated(how) => {
+                self.authentication = Some(how.method.to_string());
+                self.processed = Some(self.database.traffic.role(&context.role));
+            }
+            Event::Process(process) => self.held.iter().for_each(|held| held.serves(process)),
             Event::Refused { reference, denial, text } => {
                 self.block().refused.add(1);
                 self.worker.counters().refused(denial.reason);

@@ -3,11 +3,14 @@
 //! It makes no choice of its own: what goes on and what is refused is `pgguard`'s to say. Start at [`serve`], the life of
 //! a session on one screen.
 
+mod catalogue;
 pub(crate) mod counters;
 mod desk;
 mod leaving;
 mod opening;
+pub(crate) mod reconcile;
 mod relay;
+pub(crate) mod traffic;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -33,6 +36,8 @@ use crate::worker::Worker;
 use counters::Databases;
 use desk::Desk;
 use opening::Opened;
+use reconcile::Coverage;
+use traffic::Traffic;
 
 /// A declared database, compiled: what every worker reads.
 pub(crate) struct Database {
@@ -47,6 +52,10 @@ pub(crate) struct Database {
     detector: Option<Arc<Detector>>,
     /// What its statements are judged by, over all workers and policies.
     pub(crate) statements: Arc<Statements>,
+    /// What the gate itself did with the server.
+    traffic: Arc<Traffic>,
+    /// What came to it past the gate.
+    coverage: Arc<Coverage>,
     /// Sessions that hold a place, over all workers and policies.
     sessions: Arc<AtomicU32>,
 }
@@ -91,6 +100,8 @@ impl Database {
             server_tls,
             client_tls,
             counters: registry.database(&declared.name),
+            traffic: registry.traffic(&declared.upstream.text),
+            coverage: before.map_or_else(|| registry.coverage(&declared.name), |before| Arc::clone(&before.coverage)),
             statements: statements(&declared, before)?,
             detector: detector(&declared),
             sessions: before.map_or_else(Arc::default, |before| Arc::clone(&before.sessions)),
@@ -117,6 +128,7 @@ impl Database {
             "rows": counters.sum(|block| &block.rows),
             "bytes": counters.sum(|block| &block.bytes),
             "policy": self.statements.status(),
+            "coverage": self.coverage.value(self.declared.reconcile.as_ref()),
         })
     }
 

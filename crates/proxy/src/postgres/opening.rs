@@ -241,6 +241,9 @@ async fn begin(
         Ok(Err(why)) => return Err(refused(Reason::UpstreamConnect, "08006", why)),
         Err(_) => return Err(refused(Reason::UpstreamConnect, "08006", "the server does not answer in time")),
     };
+    if let Ok(from) = server.tcp().local_addr() {
+        desk.connected(from);
+    }
     let sent = async {
         server.write_all(packet).await?;
         server.flush().await

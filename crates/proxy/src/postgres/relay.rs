@@ -15,7 +15,7 @@ use std::time::Duration;
 use portcullis_pgguard::session::{End, Session, Step};
 use portcullis_types::Reason;
 use portcullis_wire::postgres::write::{self, Gravity};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
 
 use super::desk::{Asking, Desk};
 use super::upstream;
@@ -31,6 +31,10 @@ const ROUNDS: usize = 8;
 
 /// What is held is put before what arrives while it is no longer than this; there is room behind it.
 const HELD_BYTES: usize = 40 * 1024;
+
+/// What is heard of a statement's results at most after its application has gone; then the server hears that nobody reads.
+const OUTLAST_BYTES: usize = 256 * 1024;
+const OUTLAST_READ: usize = 4096;
 
 /// How long an application may take to read why its session is over.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -93,7 +97,7 @@ pub(super) async fn run(
     watch.set_idle(false);
     session.ended(desk);
     let clean = back.out.is_empty();
-    finish(worker, (over, clean), client, server, &session, desk, watch).await;
+    finish(worker, (over, clean), client, server, &mut session, desk, watch).await;
 }
 
 /// Why a relay is over.
@@ -115,7 +119,7 @@ async fn finish(
     (over, clean): (Over, bool),
     mut client: Stream,
     mut server: Stream,
-    session: &Session,
+    session: &mut Session,
     desk: &mut Desk,
     watch: &Watch,
 ) {
@@ -148,6 +152,10 @@ async fn finish(
         // The server may be in the middle of something; it learns as it would without the gate.
         Over::Gone | Over::Deaf => {
             let _ = watch.within(FAREWELL, server.shutdown()).await;
+            if !session.is_idle() {
+                drop(client);
+                outlast(worker, &mut server, session, desk).await;
+            }
             return;
         }
         Over::ServerGone => {}
@@ -161,6 +169,33 @@ async fn finish(
         client.shutdown().await
     };
     let _ = watch.within(FAREWELL, told).await;
+}
+
+/// Hears what the server makes of a statement whose application has gone: it runs it to its end, and counts it. Nothing of that
+/// leaves.
+async fn outlast(worker: &Rc<Worker>, server: &mut Stream, session: &mut Session, desk: &mut Desk) {
+    desk.nobody_listens();
+    let (mut held, mut heard) = (Vec::new(), 0);
+    let mut piece = vec![0; OUTLAST_READ];
+    while heard <= OUTLAST_BYTES && !worker.is_draining() && !session.is_idle() {
+        let count = match tokio::time::timeout(FAREWELL, server.read(&mut piece)).await {
+            Ok(Ok(count @ 1..)) => count,
+            Ok(_) => return,
+            Err(_) => continue,
+        };
+        heard += count;
+        held.extend_from_slice(piece.get(..count).unwrap_or_default());
+        loop {
+            match session.from_server(&held, desk) {
+                Step::Forward(taken) | Step::Replace(taken, _) => drop(held.drain(..taken.min(held.len()))),
+                Step::More => break,
+                Step::Ask(_) | Step::Wait | Step::End(_) => return,
+            }
+            if held.is_empty() {
+                break;
+            }
+        }
+    }
 }
 
 /// The server's statement is of no use to anybody any more.
