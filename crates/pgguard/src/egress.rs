@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::book::{ANY, Who};
 
 /// Meters kept at once. Beyond it sessions share one, and what else is new is not measured until an old meter has run dry.
@@ -116,6 +118,29 @@ pub struct Egress {
     budgets: Vec<Budget>,
     meters: BTreeMap<Key, Meter>,
     ordinary: BTreeMap<Arc<str>, Ordinary>,
+    /// Windows that were noted since the start.
+    noted: u64,
+}
+
+/// The longest text of what was usual.
+pub const USUAL_BYTES: usize = 4 * 1024 * 1024;
+
+/// What was usual, as it is written down.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    #[serde(default)]
+    usual: Vec<WrittenClasses>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenClasses {
+    role: String,
+    within: String,
+    measure: String,
+    windows: u64,
+    greatest: u64,
+    /// How many windows fell into which class, by its number.
+    classes: BTreeMap<String, u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -186,7 +211,10 @@ impl Egress {
                 && (self.ordinary.len() < ROLES || self.ordinary.contains_key(&role))
             {
                 let ordinary = self.ordinary.entry(role).or_default();
-                windows.into_iter().flatten().for_each(|(window, sums)| ordinary.note(window, sums));
+                for (window, sums) in windows.into_iter().flatten() {
+                    ordinary.note(window, sums);
+                    self.noted += 1;
+                }
             }
         }
         Ok(())
@@ -203,6 +231,61 @@ impl Egress {
     #[must_use]
     pub fn left(&mut self, role: &Arc<str>, window: Window, measure: Measure, now: u64) -> u64 {
         self.meters.get_mut(&Key::Role(Arc::clone(role))).map_or(0, |meter| meter.sum(window, measure, now))
+    }
+
+    /// Changes with what was usual.
+    #[must_use]
+    pub const fn noted(&self) -> u64 {
+        self.noted
+    }
+
+    /// What was usual so far, as a text that [`Self::read_usual`] takes.
+    #[must_use]
+    pub fn write_usual(&self) -> String {
+        let line = |(role, window, measure, classes): (&Arc<str>, Window, Measure, &Classes)| WrittenClasses {
+            role: role.to_string(),
+            within: window.name().to_owned(),
+            measure: measure.name().to_owned(),
+            // TOML has 63 bits.
+            windows: classes.windows.min(i64::MAX as u64),
+            greatest: classes.greatest.min(i64::MAX as u64),
+            classes: classes.counted().map(|(class, count)| (class.to_string(), count)).collect(),
+        };
+        let all = self.ordinary.iter().flat_map(|(role, ordinary)| {
+            ordinary.counts.iter().map(move |((window, measure), classes)| (role, *window, *measure, classes))
+        });
+        let text = toml::to_string(&Written { usual: all.map(line).collect() }).unwrap_or_default();
+        format!("{USUAL_HEAD}{text}")
+    }
+
+    /// Takes up what was usual before.
+    ///
+    /// # Errors
+    /// What is wrong with the text, in words. Nothing of it is taken then.
+    pub fn read_usual(&mut self, text: &str) -> Result<(), String> {
+        if text.len() > USUAL_BYTES {
+            return Err(format!("longer than {USUAL_BYTES} bytes"));
+        }
+        let written: Written = toml::from_str(text).map_err(|error| error.to_string())?;
+        let mut ordinary: BTreeMap<Arc<str>, Ordinary> = BTreeMap::new();
+        for line in written.usual {
+            let window = Window::ALL.into_iter().find(|window| window.name() == line.within);
+            let measure = Measure::ALL.into_iter().find(|measure| measure.name() == line.measure);
+            let (Some(window), Some(measure)) = (window, measure) else {
+                return Err(format!("`{} {}` is not measured", line.measure, line.within));
+            };
+            let mut classes = Classes { classes: [0; CLASSES], windows: line.windows, greatest: line.greatest };
+            for (class, count) in &line.classes {
+                let place = class.parse().ok().and_then(|class: usize| classes.classes.get_mut(class));
+                *place.ok_or_else(|| format!("`{class}` is no class"))? = *count;
+            }
+            ordinary.entry(line.role.into()).or_default().counts.insert((window, measure), classes);
+        }
+        if ordinary.len() > ROLES {
+            return Err(format!("more than {ROLES} roles"));
+        }
+        self.ordinary = ordinary;
+        Ok(())
     }
 
     /// Budgets that the days so far suggest, where enough windows were seen to say so.
@@ -384,10 +467,17 @@ struct Ordinary {
 
 #[derive(Debug)]
 struct Classes {
-    classes: [u32; 129],
+    classes: [u32; CLASSES],
     windows: u64,
     greatest: u64,
 }
+
+/// Nothing, and two classes for each doubling of a number of 64 bits.
+const CLASSES: usize = 129;
+
+/// What the text of what was usual begins with.
+const USUAL_HEAD: &str = "# What left in ordinary windows, role by role: how many windows fell into which class of size. The gate writes \
+                          this file\n# whole; `portcullis pg show` proposes budgets from it. Remove it to begin anew.\n\n";
 
 /// Windows that must have been seen before something is proposed.
 const ENOUGH: u64 = 100;
@@ -396,7 +486,7 @@ impl Ordinary {
     fn note(&mut self, window: Window, sums: Amount) {
         for measure in Measure::ALL {
             let sum = sums.of(measure);
-            let fresh = || Classes { classes: [0; 129], windows: 0, greatest: 0 };
+            let fresh = || Classes { classes: [0; CLASSES], windows: 0, greatest: 0 };
             let classes = self.counts.entry((window, measure)).or_insert_with(fresh);
             classes.windows += 1;
             classes.greatest = classes.greatest.max(sum);
@@ -421,6 +511,11 @@ impl Ordinary {
 }
 
 impl Classes {
+    /// The classes that have anything, by number.
+    fn counted(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.classes.iter().copied().enumerate().filter(|(_, count)| *count > 0)
+    }
+
     /// What 999 of 1,000 stay within: the end of the class in which the last of them is.
     fn percentile(&self) -> u64 {
         let wanted = self.windows - self.windows / 1000;
@@ -471,6 +566,31 @@ mod tests {
 
     fn take(egress: &mut Egress, session: u64, who: &Who, amount: Amount, now: u64) -> Result<(), Over> {
         egress.charge(Receiver { session, who, relations: &["members".into()] }, amount, now)
+    }
+
+    #[test]
+    fn what_was_usual_is_known_again() {
+        let mut egress = Egress::default();
+        for minute in 0..200 {
+            let who = who("app", 1);
+            let to = Receiver { session: 1, who: &who, relations: &[] };
+            egress.charge(to, rows(minute % 7), NOW + minute * 60).unwrap();
+        }
+        let (text, before) = (egress.write_usual(), egress.proposals());
+        assert!(!before.is_empty() && egress.noted() > 100);
+        let mut again = Egress::default();
+        again.read_usual(&text).unwrap();
+        assert_eq!(again.proposals(), before);
+        assert_eq!(again.write_usual(), text);
+        for wrong in [
+            "usual = 1",
+            "[[usual]]\nrole = \"a\"",
+            &text.replace("minute", "year"),
+            &text.replace("[usual.classes]", "[usual.classes]\n900 = 1"),
+        ] {
+            assert!(again.read_usual(wrong).is_err(), "{wrong}");
+            assert_eq!(again.proposals(), before, "what is wrong changes nothing");
+        }
     }
 
     #[test]

@@ -604,6 +604,7 @@ impl Operator for Process {
             if let Err(error) = database.statements.save() {
                 tracing::error!("the book of `{}` could not be written: {error}", database.name());
             }
+            database.statements.save_usual();
         }
         let duplicate =
             |known: &Named| Ok(Named { name: known.name.clone(), bind: known.bind, socket: known.socket.try_clone()? });

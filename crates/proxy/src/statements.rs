@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use portcullis_pgguard::book::{ANY, BOOK_BYTES, Book, Entry, Stage, Who};
 use portcullis_pgguard::description::Answer;
-use portcullis_pgguard::egress::{Amount, Budget, Egress, Over, Proposal, Receiver};
+use portcullis_pgguard::egress::{Amount, Budget, Egress, Over, Proposal, Receiver, USUAL_BYTES};
 use portcullis_pgguard::lineage::Lineage;
 use portcullis_pgguard::policy::{Context, Denial, Policy, Rules, Ruling, Statement, Verdict};
 use portcullis_pgguard::reach;
@@ -27,6 +27,8 @@ use serde_json::{Value, json};
 
 /// How often a book that has changed is written.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
+/// What is usual is written once in so many of those times.
+const USUAL_EVERY: u64 = 12;
 /// How many times what is usual a proposed budget is.
 const BESIDES: u64 = 3;
 /// Statements in one answer to an operator; the file has them all.
@@ -44,6 +46,8 @@ pub(crate) struct Statements {
     retired: AtomicBool,
     saved: AtomicU64,
     unsaved: AtomicU64,
+    /// Of what was usual: how much of it is on the disk.
+    usual_saved: AtomicU64,
 }
 
 /// What an operator asks for.
@@ -76,7 +80,14 @@ impl Statements {
             retired: AtomicBool::new(false),
             saved: AtomicU64::new(0),
             unsaved: AtomicU64::new(0),
+            usual_saved: AtomicU64::new(0),
         });
+        if let Some(path) = &statements.path
+            && let Err(why) = read_usual(&usual(path)).and_then(|text| statements.egress().read_usual(&text))
+        {
+            // Nobody is held to it: it is begun anew.
+            tracing::warn!("what was usual in {} is not taken up: {why}", usual(path).display());
+        }
         if statements.path.is_some() {
             let known = Arc::downgrade(&statements);
             let saver = thread::Builder::new().name("books".to_owned());
@@ -248,6 +259,23 @@ impl Statements {
         }
     }
 
+    /// Writes what was usual where it has changed. It is of use in days, and is written now and then.
+    pub(crate) fn save_usual(&self) {
+        let Some(path) = &self.path else { return };
+        let (noted, text) = {
+            let egress = self.egress();
+            let noted = egress.noted();
+            if noted == self.usual_saved.load(Ordering::Acquire) || self.retired.load(Ordering::Acquire) {
+                return;
+            }
+            (noted, egress.write_usual())
+        };
+        match replace(&usual(path), text.as_bytes()) {
+            Ok(()) => self.usual_saved.store(noted, Ordering::Release),
+            Err(error) => tracing::warn!("what was usual could not be written: {error}"),
+        }
+    }
+
     /// Another process holds the book from now on; what this one still learns is not written over it.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
@@ -267,6 +295,7 @@ impl Drop for Statements {
         if let Err(error) = self.save() {
             tracing::error!("the book of statements could not be written: {error}");
         }
+        self.save_usual();
     }
 }
 
@@ -321,11 +350,14 @@ pub(crate) fn asked(
 }
 
 fn keep_saved(known: &Weak<Statements>) {
-    loop {
+    for round in 1_u64.. {
         thread::sleep(SAVE_EVERY);
         let Some(statements) = known.upgrade() else { return };
         if let Err(error) = statements.save() {
             tracing::error!("the book of statements could not be written: {error}");
+        }
+        if round.is_multiple_of(USUAL_EVERY) {
+            statements.save_usual();
         }
     }
 }
@@ -423,6 +455,22 @@ fn read(path: &Path) -> Result<Book, String> {
     }
     let text = fs::read_to_string(path).map_err(|error| said(&error))?;
     Book::read(&text).map_err(|error| said(&error))
+}
+
+/// Where what was usual is kept: beside the book, which only persons and new statements change.
+fn usual(book: &Path) -> PathBuf {
+    let mut path = book.as_os_str().to_owned();
+    path.push(".usual");
+    path.into()
+}
+
+fn read_usual(path: &Path) -> Result<String, String> {
+    match fs::metadata(path) {
+        Ok(facts) if facts.len() > USUAL_BYTES as u64 => Err("it is too long".to_owned()),
+        Ok(_) => fs::read_to_string(path).map_err(|error| error.to_string()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Replaces a file whole: after a crash there is the old one or the new one.
@@ -528,6 +576,29 @@ mod tests {
         for (databases, args, words) in refused {
             assert!(asked(databases, &args).unwrap_err().contains(words), "{args}");
         }
+    }
+
+    #[test]
+    fn what_was_usual_is_known_after_a_restart() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("book.toml");
+        let open = || Statements::open(Some(path.clone()), rules(), Vec::new()).unwrap();
+        let budgets = |of: &Statements| of.operate(Ask::Show { role: None, open: false }).unwrap().1["budgets"].clone();
+        let statements = open();
+        assert_eq!(budgets(&statements), json!([]));
+        let who = Who::new("app", context().client);
+        let (amount, now) = (Amount { rows: 5, bytes: 500, values: 0 }, now());
+        for minute in 0..200 {
+            let to = Receiver { session: 1, who: &who, relations: &[] };
+            statements.egress().charge(to, amount, now + minute * 60).unwrap();
+        }
+        let before = budgets(&statements);
+        assert_ne!(before, json!([]));
+        drop(statements);
+        assert_eq!(budgets(&open()), before);
+        // A file that is none costs what was usual, and no more.
+        fs::write(usual(&path), "usual = 7").unwrap();
+        assert_eq!(budgets(&open()), json!([]));
     }
 
     #[test]
