@@ -4,10 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_suite::postgres::{PASSWORD, Postgres, Programs, free_port, programs};
-use portcullis_suite::{Authority, Gate, Leaf, Plan, Python, eventually, place, run};
+use portcullis_suite::{Authority, Gate, Leaf, Plan, Python, eventually, figure, place, run};
 use rustix::process::Signal;
 
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -307,6 +307,101 @@ fn no_more_leaves_than_the_budget_and_the_statement_is_given_up() {
         assert_eq!(record["reason"], "egress-budget");
         // A new session has a budget of its own.
         assert_eq!(server.sql(port, "", "select 1"), "1");
+    }
+}
+
+/// When something passed a relay of the test's own.
+#[derive(Default)]
+struct Moments {
+    /// So many bytes had gone from the server to the gate.
+    crossed: Option<Instant>,
+    /// The gate let go of the server.
+    closed: Option<Instant>,
+    /// It made another connection, to cancel what the server does.
+    cancelled: Option<Instant>,
+}
+
+/// A relay before the server that notes when `most` bytes had come from it, and what the gate did then.
+fn stopwatch(to: SocketAddr, most: usize) -> (SocketAddr, Arc<Mutex<Moments>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let moments = Arc::new(Mutex::new(Moments::default()));
+    let kept = Arc::clone(&moments);
+    std::thread::spawn(move || {
+        for gate in listener.incoming().map_while(Result::ok) {
+            {
+                let mut moments = kept.lock().expect("whole");
+                if moments.crossed.is_some() {
+                    moments.cancelled.get_or_insert_with(Instant::now);
+                }
+            }
+            let server = TcpStream::connect(to).expect("the server runs");
+            server.set_nodelay(true).and(gate.set_nodelay(true)).expect("sockets");
+            for (back, from, into) in [(false, &gate, &server), (true, &server, &gate)] {
+                let (mut from, mut into) = (from.try_clone().expect("a socket"), into.try_clone().expect("a socket"));
+                let kept = Arc::clone(&kept);
+                std::thread::spawn(move || {
+                    let (mut piece, mut total) = (vec![0; 16 * 1024], 0);
+                    while let Ok(count @ 1..) = from.read(&mut piece) {
+                        if into.write_all(&piece[..count]).is_err() {
+                            break;
+                        }
+                        total += count;
+                        if back && total >= most {
+                            kept.lock().expect("whole").crossed.get_or_insert_with(Instant::now);
+                        }
+                    }
+                    if !back && kept.lock().expect("whole").crossed.is_some() {
+                        kept.lock().expect("whole").closed.get_or_insert_with(Instant::now);
+                    }
+                    let _ = into.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    (address, moments)
+}
+
+#[test]
+fn what_goes_beyond_a_budget_is_little_and_soon_over() {
+    let Some(programs) = programs("how soon a session is cut") else { return };
+    let server = Postgres::start(&programs.servers[0].1, "cut", None);
+    // Messages of 98 bytes; before the first there are some hundreds of bytes of a session's beginning.
+    let (rows, message) = (20_000, 98);
+    let (behind, moments) = stopwatch(server.address(), (rows + 1) * message + 1000);
+    let keys = format!("mode = \"enforce\"\n[[database.budget]]\nper = \"session\"\nrows = {rows}");
+    let (gate_of_rows, port) = gate("postgres-cut", behind, &keys);
+    let copy = "copy (select lpad(n::text, 92, '0') from generate_series(1, 50000000) n) to stdout";
+    let output = server.client("psql", port, "gssencmode=disable", &["-c", copy], PATIENCE);
+    assert!(!output.success && output.stdout.lines().count() <= rows, "{}", output.stderr);
+    let soon = || {
+        let moments = moments.lock().expect("whole");
+        moments.crossed.zip(moments.closed).zip(moments.cancelled)
+    };
+    assert!(eventually(Duration::from_secs(10), || soon().is_some()), "the server is let go and told to stop");
+    let ((crossed, closed), cancelled) = soon().expect("it happened");
+    for (what, when) in [("let_go", closed), ("cancelled", cancelled)] {
+        let took = when.saturating_duration_since(crossed).as_secs_f64() * 1000.0;
+        figure(&format!("database.cut.{what}"), took, "ms after the first byte beyond the budget had left the server");
+    }
+    drop(gate_of_rows);
+
+    // Rows that are longer than a look at the stream go on in pieces: at most one such piece is beyond.
+    let budget: usize = 1024 * 1024;
+    let keys = "mode = \"enforce\"\n[[database.budget]]\nper = \"session\"\nbytes = \"1MiB\"";
+    for (name, length) in [("short", 50), ("middle", 30_000), ("long", 700_000)] {
+        let (_gate, port) = gate(&format!("postgres-over-{name}"), server.address(), keys);
+        let (before, outer) = recorder(SocketAddr::from(([127, 0, 0, 1], port)));
+        let copy = format!("copy (select repeat('x', {length}) from generate_series(1, 1000000)) to stdout");
+        let plain = "sslmode=disable gssencmode=disable";
+        let output = server.client("psql", before.port(), plain, &["-c", &copy], PATIENCE);
+        assert!(!output.success, "{name}");
+        let delivered = outer.0.lock().expect("whole").iter().map(|way| way[1].len()).max().unwrap_or(0);
+        // Five bytes of framing for each row do not count, and a session's beginning has some hundreds.
+        let framing = delivered / (length + 6) * 5 + 2048;
+        assert!(delivered <= budget + 64 * 1024 + framing, "{name}: {delivered}");
+        assert!(delivered > budget / 4, "{name}: {delivered}");
+        figure(&format!("database.delivered.{name}"), delivered as f64 / budget as f64, "of the budget");
     }
 }
 
