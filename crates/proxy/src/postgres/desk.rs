@@ -224,6 +224,12 @@ impl Desk {
     }
 
     fn ran(&mut self, ran: &Ran) {
+        if let Some(processed) = self.processed.as_ref().filter(|_| ran.processed > 0) {
+            processed.fetch_add(ran.processed, Ordering::Release);
+        }
+        if self.deaf {
+            return;
+        }
         let block = self.block();
         block.statements.add(1);
         block.failed.add(u64::from(ran.failed));
@@ -231,9 +237,6 @@ impl Desk {
         block.bytes.add(ran.bytes);
         block.rows_in.add(ran.rows_in);
         block.bytes_in.add(ran.bytes_in);
-        if let Some(processed) = self.processed.as_ref().filter(|_| ran.processed > 0) {
-            processed.fetch_add(ran.processed, Ordering::Release);
-        }
         self.totals.rows += ran.rows;
         self.totals.bytes += ran.bytes;
         self.totals.rows_in += ran.rows_in;
