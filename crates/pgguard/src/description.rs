@@ -42,8 +42,10 @@ pub enum Unreadable {
     TooDeep,
     /// More statements, facts or bytes of description than are kept.
     TooMuch,
-    /// The parser ended, fell silent or answered nonsense while it had this text.
+    /// No parser could be had, or it fell silent while it had this text.
     ParserFailed,
+    /// A parser that was started for this text ended over it, or answered nonsense: that is no text of an application.
+    EndsParser,
 }
 
 impl Unreadable {
@@ -55,7 +57,8 @@ impl Unreadable {
             Self::TooLong => format!("longer than the {TEXT_BYTES} bytes that are read"),
             Self::TooDeep => "nested deeper than is looked into".to_owned(),
             Self::TooMuch => "more statements or names than are looked at".to_owned(),
-            Self::ParserFailed => "the parser failed on it".to_owned(),
+            Self::ParserFailed => "no parser answered".to_owned(),
+            Self::EndsParser => "the parser ended over it".to_owned(),
         }
     }
 }

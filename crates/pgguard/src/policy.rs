@@ -33,6 +33,9 @@ pub struct Context {
     pub application: Arc<str>,
 }
 
+/// What the statements of one text are.
+type Statements = Arc<[Arc<Described>]>;
+
 /// What is decided about one text: all statements of a simple query, or the one of a `Parse`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
@@ -126,7 +129,7 @@ pub struct Policy {
     template: Vec<u8>,
     verdicts: Cache<(u64, Arc<Verdict>)>,
     /// What texts are; of one that a parser failed on, when that was.
-    described: Cache<Result<Arc<[Arc<Described>]>, u64>>,
+    described: Cache<Result<Statements, (u64, Unreadable)>>,
     /// What was counted since the start.
     pub counts: Counts,
 }
@@ -208,8 +211,9 @@ impl Policy {
         }
         let described = match self.described.get(of_text)? {
             Ok(described) => Arc::clone(described),
-            Err(failed) if now < failed.saturating_add(RETRY) => {
-                return Some(self.unreadable(&Unreadable::ParserFailed));
+            Err((failed, why)) if now < failed.saturating_add(RETRY) => {
+                let why = why.clone();
+                return Some(self.unreadable(&why));
             }
             Err(_) => return None,
         };
@@ -225,16 +229,16 @@ impl Policy {
                 self.counts.described += 1;
                 let weight = statements.iter().map(Described::weight).sum();
                 let (_, of_text) = self.keys(text, context);
-                let described: Arc<[Arc<Described>]> = statements.into_iter().map(Arc::new).collect();
+                let described: Statements = statements.into_iter().map(Arc::new).collect();
                 self.described.insert(of_text, Ok(Arc::clone(&described)), weight);
                 self.judge(text, context, now).unwrap_or_else(|| self.decide(&described, context, now))
             }
             Answer::Unreadable(why) => {
                 // Nobody asks again and again about what ends a parser.
-                if why == Unreadable::ParserFailed {
+                if matches!(why, Unreadable::ParserFailed | Unreadable::EndsParser) {
                     self.counts.parser_failed += 1;
                     let (_, of_text) = self.keys(text, context);
-                    self.described.insert(of_text, Err(now), 64);
+                    self.described.insert(of_text, Err((now, why.clone())), 64);
                 }
                 self.unreadable(&why)
             }
@@ -414,4 +418,31 @@ fn readable(how: Use, bytes: &[u8], binary: bool) -> String {
         return ",".repeat(count.clamp(1, 10_000_000) - 1);
     }
     number(bytes).map_or_else(text, |number| number.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_a_parser_never_passes_and_a_missing_parser_passes_as_declared() {
+        for (enforce, fail_open, why, passes) in [
+            (true, true, Unreadable::EndsParser, false),
+            (true, false, Unreadable::EndsParser, false),
+            (true, true, Unreadable::ParserFailed, true),
+            (true, false, Unreadable::ParserFailed, false),
+            (false, true, Unreadable::EndsParser, true),
+            (false, false, Unreadable::ParserFailed, true),
+        ] {
+            let rules = Rules { enforce, fail_open, ..Rules::default() };
+            let mut policy = Policy::new(rules, Book::default(), [7; 16]);
+            let (role, client) = ("app".into(), IpAddr::from([127, 0, 0, 1]));
+            let context = Context { guard: "db".into(), role, database: "db".into(), client, application: "".into() };
+            let first = policy.told(b"select 1", Answer::Unreadable(why.clone()), &context, 1000);
+            assert_eq!(!matches!(first.ruling, Ruling::Refused(_)), passes, "{enforce} {fail_open} {why:?}");
+            let again = policy.judge(b"select 1", &context, 1001).expect("it is not asked about again at once");
+            assert_eq!(!matches!(again.ruling, Ruling::Refused(_)), passes, "{enforce} {fail_open} {why:?}");
+            assert!(policy.judge(b"select 1", &context, 2000).is_none(), "later it is");
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! The parser's process, as a worker uses it: one for each worker, started when it is first needed and again when it has ended.
 //!
 //! It parses nothing here: what reads hostile SQL shares no memory with what carries connections. A parser that ends, falls
-//! silent or answers nonsense costs the one text that it had, which a fresh one is asked about once more and which is then answered
-//! as [`Unreadable::ParserFailed`].
+//! silent or answers nonsense costs the one text that it had, which a fresh one is asked about once more. A text that ends a fresh
+//! parser is [`Unreadable::EndsParser`], and never passes where statements are enforced.
 
 use std::io;
 use std::process::Stdio;
@@ -93,12 +93,14 @@ impl Seat {
         loop {
             let known = self.process.take();
             let fresh = known.is_none();
-            let asked = match known {
-                Some(process) => self.exchange(process, text).await,
-                None => match self.start().await {
-                    Ok(process) => self.exchange(process, text).await,
-                    Err(error) => Err(error),
-                },
+            let process = match known {
+                Some(process) => Ok(process),
+                None => self.start().await,
+            };
+            let started = process.is_ok();
+            let asked = match process {
+                Ok(process) => self.exchange(process, text).await,
+                Err(error) => Err(error),
             };
             match asked {
                 Ok(answer) => {
@@ -108,7 +110,8 @@ impl Seat {
                 Err(error) if fresh => {
                     tracing::warn!("a parser of statements failed on a text of {} bytes: {error}", text.len());
                     self.counters.failed.fetch_add(1, Ordering::Relaxed);
-                    return Answer::Unreadable(Unreadable::ParserFailed);
+                    let over_it = started && error.kind() != io::ErrorKind::TimedOut;
+                    return Answer::Unreadable(if over_it { Unreadable::EndsParser } else { Unreadable::ParserFailed });
                 }
                 Err(_) => {}
             }
