@@ -101,10 +101,12 @@ struct Sequence {
     /// Steps by size: 1 to 3, to 15, to 255, to 4095, longer or back.
     gaps: [u64; 5],
     held: Vec<u64>,
+    /// Ids when it was told last.
+    told: u64,
 }
 
 impl Sequences {
-    /// Somebody asked for an id and got an answer. What is too much of it is told, each time.
+    /// Somebody asked for an id and got an answer. What is too much of it is told, and told again when it has doubled.
     pub fn note(
         &mut self,
         key: u64,
@@ -125,7 +127,9 @@ impl Sequences {
             *entry = Sequence { began: now, ..Sequence::default() };
         }
         entry.take(id, status, now);
-        entry.judge(alike, bounds)
+        let told = entry.judge(alike, bounds).filter(|told| told.ids >= entry.told * 2)?;
+        entry.told = told.ids;
+        Some(told)
     }
 
     /// Whether somebody is taken to enumerate, without asking anything more.
@@ -220,11 +224,13 @@ mod tests {
     fn last(ids: impl Iterator<Item = (u64, u16)>, alike: bool) -> Option<Enumeration> {
         let mut sequences = Sequences::default();
         let ids = ids.enumerate();
-        ids.map(|(at, (id, status))| {
-            sequences.note(1, Id::Number(id), status, alike, &Bounds::default(), Tick(at as u64 * SECOND))
-        })
-        .last()
-        .flatten()
+        let bounds = Bounds::default();
+        let told = ids.map(|(at, (id, status))| {
+            let now = Tick(at as u64 * SECOND);
+            sequences.note(1, Id::Number(id), status, alike, &bounds, now);
+            sequences.known(1, alike, &bounds, now)
+        });
+        told.last().flatten()
     }
 
     #[test]
@@ -256,11 +262,9 @@ mod tests {
         let mut sequences = Sequences::default();
         let mut note =
             |id: u64, at: u64| sequences.note(1, Id::Number(id), 200, false, &Bounds::default(), Tick(at * SECOND));
-        for id in 0..60 {
-            note(id, id);
-        }
-        assert!(note(60, 61).is_some());
-        assert_eq!(note(61, 8000), None);
+        let told: Vec<u64> = (0..110).filter_map(|id| note(id, id)).map(|told| told.ids).collect();
+        assert_eq!(told, [50, 100], "told once, and again when it has doubled");
+        assert_eq!(note(110, 8000), None);
     }
 
     #[test]

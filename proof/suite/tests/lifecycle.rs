@@ -323,8 +323,8 @@ fn the_log_samples_what_was_served_and_keeps_what_was_refused() {
         .upstream(&[origin.url()], "")
         .start();
     let mut wire = Wire::plain(gate.http());
-    for number in 0..100 {
-        assert_eq!(wire.ask(get(&format!("/served/{number}"))).map(|response| response.status), Ok(200));
+    for _ in 0..100 {
+        assert_eq!(wire.ask(get("/served")).map(|response| response.status), Ok(200));
     }
     for _ in 0..20 {
         let answer = Wire::plain(gate.http()).ask("GET /refused HTTP/1.1\r\nHost: nobody.test\r\n\r\n");
