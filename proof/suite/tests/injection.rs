@@ -63,14 +63,15 @@ impl Drill {
     }
 
     /// Lets sqlmap loose on one parameter; what it wrote down of the members' table.
-    fn attack(&self, site: &Site, page: &str, parameter: &str, techniques: &str) -> String {
+    fn attack(&self, site: &Site, page: &str, parameter: &str, (techniques, level): (&str, &str)) -> String {
         let home = site.gate.place().join(format!("sqlmap-{parameter}"));
         let (url, home_text) = (format!("http://127.0.0.1:{}{page}", site.port), home.display().to_string());
         let arguments = [
             ["-u", &url],
             ["-p", parameter],
             ["--technique", techniques],
-            ["--level", "1"],
+            ["--level", level],
+            ["--risk", level],
             ["--dbms", "PostgreSQL"],
             ["--threads", "4"],
             ["--time-sec", "1"],
@@ -132,7 +133,7 @@ fn sqlmap_dumps_the_members_where_the_guard_observes_and_nothing_where_it_enforc
 
     let open = drill.site("injection-observed", "book = \"db.book\"");
     open.visit();
-    let taken = drill.attack(&open, "/member?id=1", "id", "U");
+    let taken = drill.attack(&open, "/member?id=1", "id", ("U", "1"));
     assert!(taken.matches(MARK).count() == 30, "the application is open, and sqlmap can: {taken}");
     assert!(open.statements().iter().any(|line| line["attack"] == true && line["outcome"] == "ran"));
     drop(open);
@@ -148,9 +149,11 @@ fn sqlmap_dumps_the_members_where_the_guard_observes_and_nothing_where_it_enforc
     pg(&["approve", "app"]);
     pg(&["enforce", "app"]);
     let begun = Instant::now();
-    let taken =
-        [drill.attack(&held, "/member?id=1", "id", "BEUSTQ"), drill.attack(&held, "/search?q=smith", "q", "BEUSTQ")]
-            .concat();
+    let taken = [
+        drill.attack(&held, "/member?id=1", "id", ("BEUSTQ", "3")),
+        drill.attack(&held, "/search?q=smith", "q", ("BEUSTQ", "3")),
+    ]
+    .concat();
     assert!(taken.is_empty(), "{taken}");
     // Ordinary visitors notice nothing, during and after.
     held.visit();
