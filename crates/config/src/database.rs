@@ -4,15 +4,15 @@
 
 use std::ops::Range;
 
-use portcullis_types::{Mode, Prefix};
+use portcullis_types::{Mode, Prefix, Span};
 
 use crate::check::{Check, Claims};
 use crate::draft::Draft;
 use crate::inspection::Beyond;
 use crate::kind::{Url, Value};
 use crate::policy::{
-    Admin, BudgetPer, BudgetWithin, Certificate, Database, DatabaseBudget, DatabaseServer, DatabaseTls, KnownSession,
-    Listener, Reconcile, UpstreamTls,
+    Admin, BudgetPer, Certificate, Database, DatabaseBudget, DatabaseServer, DatabaseTls, KnownSession, Listener,
+    Reconcile, UpstreamTls,
 };
 
 impl Check<'_> {
@@ -87,11 +87,7 @@ impl Check<'_> {
                     }
                 }
             };
-            let within = match draft.text("within") {
-                Some("minute") => BudgetWithin::Minute,
-                Some("day") => BudgetWithin::Day,
-                _ => BudgetWithin::Hour,
-            };
+            let within = draft.text("within").and_then(Span::from_name).unwrap_or(Span::Hour);
             budgets.push(DatabaseBudget { role: draft.string("role"), per, within, rows, bytes, values });
         }
         budgets

@@ -369,7 +369,7 @@ pub struct DatabaseBudget {
     /// Of what.
     pub per: BudgetPer,
     /// How long.
-    pub within: BudgetWithin,
+    pub within: Span,
     /// Rows of results and of COPY.
     pub rows: Option<u64>,
     /// Their bytes.
@@ -391,17 +391,6 @@ pub enum BudgetPer {
     Relation(String),
 }
 
-/// How long a budget lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BudgetWithin {
-    /// 60 seconds.
-    Minute,
-    /// 60 minutes.
-    Hour,
-    /// 24 hours.
-    Day,
-}
-
 impl BudgetPer {
     /// As the configuration has it.
     #[must_use]
@@ -411,18 +400,6 @@ impl BudgetPer {
             Self::Role => "role",
             Self::Client => "client",
             Self::Relation(_) => "relation",
-        }
-    }
-}
-
-impl BudgetWithin {
-    /// As the configuration has it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::Day => "day",
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use portcullis_types::Span;
 use serde::{Deserialize, Serialize};
 
 use crate::book::{ANY, Who};
@@ -41,17 +42,6 @@ pub enum Measure {
     Values,
 }
 
-/// How long a budget lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Window {
-    /// 60 seconds.
-    Minute,
-    /// 60 minutes.
-    Hour,
-    /// 24 hours.
-    Day,
-}
-
 /// What a budget is of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
@@ -73,7 +63,7 @@ pub struct Budget {
     /// What it is of.
     pub scope: Scope,
     /// How long.
-    pub window: Window,
+    pub window: Span,
     /// Of what.
     pub measure: Measure,
     /// How much may leave.
@@ -90,7 +80,7 @@ pub struct Proposal {
     /// The role whose days they were.
     pub role: Arc<str>,
     /// How long.
-    pub window: Window,
+    pub window: Span,
     /// Of what.
     pub measure: Measure,
     /// What 999 of 1,000 windows stayed within.
@@ -229,7 +219,7 @@ impl Egress {
 
     /// What has left to a role in a window so far.
     #[must_use]
-    pub fn left(&mut self, role: &Arc<str>, window: Window, measure: Measure, now: u64) -> u64 {
+    pub fn left(&mut self, role: &Arc<str>, window: Span, measure: Measure, now: u64) -> u64 {
         self.meters.get_mut(&Key::Role(Arc::clone(role))).map_or(0, |meter| meter.sum(window, measure, now))
     }
 
@@ -242,7 +232,7 @@ impl Egress {
     /// What was usual so far, as a text that [`Self::read_usual`] takes.
     #[must_use]
     pub fn write_usual(&self) -> String {
-        let line = |(role, window, measure, classes): (&Arc<str>, Window, Measure, &Classes)| WrittenClasses {
+        let line = |(role, window, measure, classes): (&Arc<str>, Span, Measure, &Classes)| WrittenClasses {
             role: role.to_string(),
             within: window.name().to_owned(),
             measure: measure.name().to_owned(),
@@ -269,7 +259,7 @@ impl Egress {
         let written: Written = toml::from_str(text).map_err(|error| error.to_string())?;
         let mut ordinary: BTreeMap<Arc<str>, Ordinary> = BTreeMap::new();
         for line in written.usual {
-            let window = Window::ALL.into_iter().find(|window| window.name() == line.within);
+            let window = Span::ALL.into_iter().find(|window| window.name() == line.within);
             let measure = Measure::ALL.into_iter().find(|measure| measure.name() == line.measure);
             let (Some(window), Some(measure)) = (window, measure) else {
                 return Err(format!("`{} {}` is not measured", line.measure, line.within));
@@ -343,28 +333,9 @@ impl Measure {
     }
 }
 
-impl Window {
-    /// All of them, the shortest first.
-    pub const ALL: [Self; 3] = [Self::Minute, Self::Hour, Self::Day];
-
-    /// As configuration and records name it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::Day => "day",
-        }
-    }
-
-    const fn part(self) -> u64 {
-        let whole = match self {
-            Self::Minute => 60,
-            Self::Hour => 3600,
-            Self::Day => 86_400,
-        };
-        whole / (PARTS as u64 - 1)
-    }
+/// A ring has so many parts that the one under way is beside a whole window; how long one is, in seconds.
+const fn part(window: Span) -> u64 {
+    window.nanos() / 1_000_000_000 / (PARTS as u64 - 1)
 }
 
 impl fmt::Display for Budget {
@@ -394,17 +365,15 @@ struct Ring {
 
 impl Meter {
     fn new(now: u64) -> Self {
-        Self {
-            rings: Window::ALL.map(|window| Ring { parts: [Amount::default(); PARTS], current: now / window.part() }),
-        }
+        Self { rings: Span::ALL.map(|window| Ring { parts: [Amount::default(); PARTS], current: now / part(window) }) }
     }
 
     /// Adds to all windows. Returns those of which a part is over, with what had left in them until then.
-    fn add(&mut self, amount: Amount, now: u64) -> [Option<(Window, Amount)>; 3] {
+    fn add(&mut self, amount: Amount, now: u64) -> [Option<(Span, Amount)>; 3] {
         let mut over = [None; 3];
-        for ((ring, window), over) in self.rings.iter_mut().zip(Window::ALL).zip(&mut over) {
+        for ((ring, window), over) in self.rings.iter_mut().zip(Span::ALL).zip(&mut over) {
             let before = ring.total();
-            if ring.advance(now / window.part()) {
+            if ring.advance(now / part(window)) {
                 *over = Some((window, before));
             }
             let place = ring.place();
@@ -415,17 +384,17 @@ impl Meter {
         over
     }
 
-    fn sum(&mut self, window: Window, measure: Measure, now: u64) -> u64 {
-        let ring = self.rings.iter_mut().zip(Window::ALL).find(|(_, own)| *own == window);
+    fn sum(&mut self, window: Span, measure: Measure, now: u64) -> u64 {
+        let ring = self.rings.iter_mut().zip(Span::ALL).find(|(_, own)| *own == window);
         ring.map_or(0, |(ring, window)| {
-            ring.advance(now / window.part());
+            ring.advance(now / part(window));
             ring.total().of(measure)
         })
     }
 
     /// Whether nothing is left in any window.
     fn is_dry(&mut self, now: u64) -> bool {
-        self.sum(Window::Day, Measure::Rows, now) == 0 && self.sum(Window::Day, Measure::Bytes, now) == 0
+        self.sum(Span::Day, Measure::Rows, now) == 0 && self.sum(Span::Day, Measure::Bytes, now) == 0
     }
 }
 
@@ -462,7 +431,7 @@ impl Ring {
 /// How much left in windows so far, as counts in classes of half an octave.
 #[derive(Debug, Default)]
 struct Ordinary {
-    counts: BTreeMap<(Window, Measure), Classes>,
+    counts: BTreeMap<(Span, Measure), Classes>,
 }
 
 #[derive(Debug)]
@@ -483,7 +452,7 @@ const USUAL_HEAD: &str = "# What left in ordinary windows, role by role: how man
 const ENOUGH: u64 = 100;
 
 impl Ordinary {
-    fn note(&mut self, window: Window, sums: Amount) {
+    fn note(&mut self, window: Span, sums: Amount) {
         for measure in Measure::ALL {
             let sum = sums.of(measure);
             let fresh = || Classes { classes: [0; CLASSES], windows: 0, greatest: 0 };
@@ -498,7 +467,7 @@ impl Ordinary {
 
     fn proposals(&self, role: &Arc<str>) -> Vec<Proposal> {
         let enough = self.counts.iter().filter(|(_, classes)| classes.windows >= ENOUGH && classes.greatest > 0);
-        let proposal = |(&(window, measure), classes): (&(Window, Measure), &Classes)| Proposal {
+        let proposal = |(&(window, measure), classes): (&(Span, Measure), &Classes)| Proposal {
             role: Arc::clone(role),
             window,
             measure,
@@ -552,7 +521,7 @@ mod tests {
 
     const NOW: u64 = 1_790_000_000;
 
-    fn budget(scope: Scope, window: Window, measure: Measure, most: u64) -> Budget {
+    fn budget(scope: Scope, window: Span, measure: Measure, most: u64) -> Budget {
         Budget { role: ANY.into(), scope, window, measure, most }
     }
 
@@ -595,7 +564,7 @@ mod tests {
 
     #[test]
     fn nothing_beyond_a_budget_leaves_and_time_gives_it_back() {
-        let mut egress = Egress::new(vec![budget(Scope::Role, Window::Minute, Measure::Rows, 100)]);
+        let mut egress = Egress::new(vec![budget(Scope::Role, Span::Minute, Measure::Rows, 100)]);
         let app = who("app", 0);
         assert!(take(&mut egress, 1, &app, rows(60), NOW).is_ok());
         assert!(take(&mut egress, 2, &app, rows(40), NOW + 30).is_ok());
@@ -611,7 +580,7 @@ mod tests {
     fn a_window_is_never_shorter_than_it_says() {
         for start in 0..60 {
             for gap in 1..=60 {
-                let mut egress = Egress::new(vec![budget(Scope::Role, Window::Minute, Measure::Rows, 10)]);
+                let mut egress = Egress::new(vec![budget(Scope::Role, Span::Minute, Measure::Rows, 10)]);
                 let app = who("app", 0);
                 take(&mut egress, 1, &app, rows(10), NOW + start).unwrap();
                 assert!(take(&mut egress, 1, &app, rows(1), NOW + start + gap).is_err(), "{start} {gap}");
@@ -622,8 +591,8 @@ mod tests {
     #[test]
     fn what_is_refused_is_not_taken() {
         let mut egress = Egress::new(vec![
-            budget(Scope::Session, Window::Hour, Measure::Rows, 100),
-            budget(Scope::Relation("members".into()), Window::Day, Measure::Bytes, 5000),
+            budget(Scope::Session, Span::Hour, Measure::Rows, 100),
+            budget(Scope::Relation("members".into()), Span::Day, Measure::Bytes, 5000),
         ]);
         let app = who("app", 0);
         assert!(take(&mut egress, 1, &app, rows(51), NOW).is_err(), "5,100 bytes");
@@ -637,8 +606,8 @@ mod tests {
     #[test]
     fn clients_are_held_apart_and_sessions_are_forgotten() {
         let mut egress = Egress::new(vec![
-            budget(Scope::Client, Window::Minute, Measure::Rows, 10),
-            budget(Scope::Session, Window::Day, Measure::Rows, 10),
+            budget(Scope::Client, Span::Minute, Measure::Rows, 10),
+            budget(Scope::Session, Span::Day, Measure::Rows, 10),
         ]);
         assert!(take(&mut egress, 1, &who("app", 1), rows(10), NOW).is_ok());
         assert!(take(&mut egress, 2, &who("app", 1), rows(1), NOW).is_err());
@@ -650,7 +619,7 @@ mod tests {
 
     #[test]
     fn meters_are_bounded_and_who_finds_none_shares_one() {
-        let mut egress = Egress::new(vec![budget(Scope::Session, Window::Day, Measure::Rows, 3)]);
+        let mut egress = Egress::new(vec![budget(Scope::Session, Span::Day, Measure::Rows, 3)]);
         let app = who("app", 0);
         for session in 0..METERS as u64 {
             take(&mut egress, session, &app, rows(1), NOW).unwrap();
@@ -670,7 +639,7 @@ mod tests {
             take(&mut egress, 1, &app, rows(10 + step % 7), NOW + step * 5).unwrap();
         }
         let proposals = egress.proposals();
-        let minute = proposals.iter().find(|one| (one.window, one.measure) == (Window::Minute, Measure::Rows)).unwrap();
+        let minute = proposals.iter().find(|one| (one.window, one.measure) == (Span::Minute, Measure::Rows)).unwrap();
         assert!((150..=260).contains(&minute.usual), "{minute:?}");
         assert!(minute.usual <= minute.greatest && minute.windows > 1000);
         assert!(proposals.iter().all(|one| one.measure != Measure::Values), "none was recognised");

@@ -19,10 +19,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use portcullis_config::Beyond;
-use portcullis_config::policy::{self, BudgetPer, BudgetWithin, DatabaseTls};
+use portcullis_config::policy::{self, BudgetPer, DatabaseTls};
 use portcullis_dataguard::{Canaries, Detector, Kind};
 use portcullis_pgguard::description;
-use portcullis_pgguard::egress::{Budget, Measure, Scope, Window};
+use portcullis_pgguard::egress::{Budget, Measure, Scope};
 use portcullis_pgguard::policy::Rules;
 use portcullis_pgguard::session::Terms;
 use portcullis_types::{Limits, Mode};
@@ -172,11 +172,7 @@ fn budgets(declared: &policy::DatabaseBudget) -> impl Iterator<Item = Budget> + 
         BudgetPer::Client => Scope::Client,
         BudgetPer::Relation(name) => Scope::Relation(name.as_str().into()),
     };
-    let window = match declared.within {
-        BudgetWithin::Minute => Window::Minute,
-        BudgetWithin::Hour => Window::Hour,
-        BudgetWithin::Day => Window::Day,
-    };
+    let window = declared.within;
     let role: Box<str> = declared.role.as_str().into();
     let bounds = [(Measure::Rows, declared.rows), (Measure::Bytes, declared.bytes), (Measure::Values, declared.values)];
     bounds.into_iter().filter_map(move |(measure, most)| {
