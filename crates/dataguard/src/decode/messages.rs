@@ -5,6 +5,7 @@
 use smallvec::SmallVec;
 
 use super::coding::{Decoder, Deflate};
+use super::escape::Escapes;
 use super::{Bounds, Codings, Meter, Sink, Unread};
 
 /// What a server sends over a WebSocket.
@@ -18,6 +19,7 @@ pub struct WebSocket {
     /// The frame that is under way is a ping, a pong or a close, which may stand between the frames of a message.
     control: bool,
     inflate: Option<Box<Deflate>>,
+    escapes: Escapes,
     meter: Meter,
 }
 
@@ -46,6 +48,7 @@ impl WebSocket {
             last: true,
             control: false,
             inflate: None,
+            escapes: Escapes::new([0; 4]),
             meter: Meter { bounds, came: 0, text: 0, depth: 0 },
         }
     }
@@ -82,11 +85,12 @@ impl WebSocket {
                     &unmasked
                 }
             };
-            match (self.kind, &mut self.inflate) {
+            let Self { inflate, escapes, meter, .. } = self;
+            match (self.kind, inflate) {
                 _ if self.control => {}
                 (Kind::Packed, Some(inflate)) => {
-                    inflate.push(data, &mut self.meter, &mut |plain, _| {
-                        sink.text(plain);
+                    inflate.push(data, meter, &mut |plain, _| {
+                        escapes.push(plain, sink);
                         Ok(())
                     })?;
                     if inflate.over {
@@ -94,8 +98,8 @@ impl WebSocket {
                     }
                 }
                 _ => {
-                    self.meter.unpacked(data.len())?;
-                    sink.text(data);
+                    meter.unpacked(data.len())?;
+                    escapes.push(data, sink);
                 }
             }
             if self.left == 0 {
@@ -148,21 +152,22 @@ impl WebSocket {
         if self.control || !self.last {
             return Ok(());
         }
-        if let (Kind::Packed, Some(inflate)) = (self.kind, &mut self.inflate) {
+        let Self { inflate, escapes, meter, .. } = self;
+        if let (Kind::Packed, Some(inflate)) = (self.kind, inflate) {
             // What a sender leaves out at the end of a message (RFC 7692 section 7.2.2).
-            inflate.push(&[0, 0, 0xff, 0xff], &mut self.meter, &mut |plain, _| {
-                sink.text(plain);
+            inflate.push(&[0, 0, 0xff, 0xff], meter, &mut |plain, _| {
+                escapes.push(plain, sink);
                 Ok(())
             })?;
         }
+        escapes.finish(sink);
         sink.end();
         Ok(())
     }
 
-    /// Begins to count anew: a connection that stays open for days is bounded by the hour, not for ever.
-    pub fn renew(&mut self) {
-        self.meter.text = 0;
-        self.meter.came = 0;
+    /// Begins to count anew: a connection that stays open for days has its bounds again and again, not once.
+    pub const fn renew(&mut self) {
+        self.meter.renew();
     }
 }
 
@@ -173,6 +178,7 @@ pub struct Grpc {
     head: SmallVec<[u8; 5]>,
     left: u64,
     packed: Option<Decoder>,
+    escapes: Escapes,
     meter: Meter,
 }
 
@@ -185,6 +191,7 @@ impl Grpc {
             head: SmallVec::new(),
             left: 0,
             packed: None,
+            escapes: Escapes::new([0; 4]),
             meter: Meter { bounds, came: 0, text: 0, depth: 0 },
         }
     }
@@ -215,21 +222,28 @@ impl Grpc {
             let (data, after) = rest.split_at(take);
             self.left -= take as u64;
             rest = after;
-            match &mut self.packed {
-                Some(decoder) => decoder.push(data, &mut self.meter, &mut |plain, _| {
-                    sink.text(plain);
+            let Self { packed, escapes, meter, .. } = self;
+            match packed {
+                Some(decoder) => decoder.push(data, meter, &mut |plain, _| {
+                    escapes.push(plain, sink);
                     Ok(())
                 })?,
                 None => {
-                    self.meter.unpacked(data.len())?;
-                    sink.text(data);
+                    meter.unpacked(data.len())?;
+                    escapes.push(data, sink);
                 }
             }
             if self.left == 0 {
+                escapes.finish(sink);
                 sink.end();
             }
         }
         Ok(())
+    }
+
+    /// Begins to count anew, as [`WebSocket::renew`] does.
+    pub const fn renew(&mut self) {
+        self.meter.renew();
     }
 }
 

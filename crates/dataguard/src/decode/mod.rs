@@ -119,6 +119,12 @@ impl Meter {
         if self.text > self.bounds.text { Err(Unread::Size) } else { Ok(()) }
     }
 
+    /// What was used is given back.
+    const fn renew(&mut self) {
+        self.text = 0;
+        self.came = 0;
+    }
+
     fn deeper(&mut self) -> Result<(), Unread> {
         if self.depth >= self.bounds.nesting {
             return Err(Unread::Nesting);
@@ -134,6 +140,8 @@ pub struct Reader {
     codings: Codings,
     content: Content,
     meter: Meter,
+    /// What came out before the bounds were renewed.
+    text_before: u64,
     stopped: Option<Unread>,
 }
 
@@ -143,7 +151,13 @@ impl Reader {
     pub fn new(codings: Codings, bounds: Bounds) -> Self {
         let depth = u32::try_from(codings.len()).unwrap_or(u32::MAX);
         let stopped = (depth > bounds.nesting).then_some(Unread::Nesting);
-        Self { codings, content: Content::new(), meter: Meter { bounds, came: 0, text: 0, depth }, stopped }
+        Self {
+            codings,
+            content: Content::new(),
+            meter: Meter { bounds, came: 0, text: 0, depth },
+            text_before: 0,
+            stopped,
+        }
     }
 
     /// More bytes of the body, as they travel.
@@ -177,10 +191,20 @@ impl Reader {
         if self.meter.came > 0 && !self.codings.is_over() { Err(Unread::Broken) } else { Ok(()) }
     }
 
+    /// Begins to count anew, for a body that has no end. Where it had come to its bounds and is plain text, it is read on from
+    /// here.
+    pub fn renew(&mut self) {
+        self.text_before += self.meter.text;
+        self.meter.renew();
+        if self.codings.is_plain() && matches!(self.stopped, Some(Unread::Size | Unread::Ratio)) {
+            self.stopped = None;
+        }
+    }
+
     /// Bytes of text that came out.
     #[must_use]
     pub const fn text(&self) -> u64 {
-        self.meter.text
+        self.text_before + self.meter.text
     }
 }
 

@@ -4,6 +4,7 @@
 //! split; and each byte costs the same, whatever stands before it.
 
 mod bank;
+mod columns;
 mod health;
 mod literals;
 mod marks;
@@ -16,6 +17,7 @@ use std::fmt;
 
 use siphasher::sip::SipHasher13;
 
+use self::columns::Columns;
 use self::literals::Literals;
 use self::marks::Marks;
 use crate::canary::{Canaries, CanaryId, Matcher};
@@ -151,6 +153,14 @@ impl Detector {
         scanner.run(self, text.len(), findings);
     }
 
+    /// The value of a field that stands in a column of its name.
+    fn cell(&self, field: usize, value: &[u8], end: u64, findings: &mut dyn Findings) {
+        if let Some(name) = self.fields.get(field) {
+            let at = (end.saturating_sub(value.len() as u64), end);
+            findings.found(&Found { kind: Kind::Field, value, at, name });
+        }
+    }
+
     /// What it looks for.
     #[must_use]
     pub const fn kinds(&self) -> Kinds {
@@ -172,6 +182,8 @@ pub struct Scanner {
     context: Option<u64>,
     /// The message is a table, where a column's meaning stands in its first row.
     rows: bool,
+    /// Columns of a table, where fields are looked for by name.
+    columns: Option<Box<Columns>>,
 }
 
 /// A scanner that tells somebody: what a [`crate::Reader`] pours text into.
@@ -196,9 +208,10 @@ impl Sink for Scan<'_> {
 
 impl Scanner {
     /// Begins with a new message. `rows` where it is a table.
-    pub fn begin(&mut self, _detector: &Detector, rows: bool) {
+    pub fn begin(&mut self, detector: &Detector, rows: bool) {
         self.window.clear();
-        *self = Self { window: std::mem::take(&mut self.window), rows, ..Self::default() };
+        let columns = (rows && !detector.fields.is_empty()).then(Box::default);
+        *self = Self { window: std::mem::take(&mut self.window), rows, columns, ..Self::default() };
     }
 
     /// More text.
@@ -222,6 +235,9 @@ impl Scanner {
     /// The document is over.
     pub fn end(&mut self, detector: &Detector, findings: &mut dyn Findings) {
         self.run(detector, self.window.len(), findings);
+        if let Some(columns) = &mut self.columns {
+            columns.finish(&mut |field, value, end| detector.cell(field, value, end, findings));
+        }
         let rows = self.rows;
         self.begin(detector, rows);
     }
@@ -239,6 +255,12 @@ impl Scanner {
             let base = self.base;
             canaries.within(&self.window, (from, to), base, &mut |id, start, end| {
                 findings.canary(id, (base + start as u64, base + end as u64));
+            });
+        }
+        if let Some(columns) = &mut self.columns {
+            let (base, bytes) = (self.base + from as u64, self.window.get(from..to).unwrap_or_default());
+            columns.push(&detector.fields, bytes, base, &mut |field, value, end| {
+                detector.cell(field, value, end, findings);
             });
         }
         self.literals(detector, from, to, findings);
