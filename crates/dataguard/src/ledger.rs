@@ -146,8 +146,20 @@ pub struct Learned {
     most: u64,
     /// Hours under way: principal to hour and records.
     open: BTreeMap<u64, (u64, Distinct<SMALL>)>,
-    /// Since when.
+    /// Since when, and how long before that.
     since: Option<Tick>,
+    before: Duration,
+}
+
+/// What was learned, as it outlives a restart. Hours that are under way do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lesson {
+    /// Principals' hours by the most records that they had in them: 1, 2, 3 to 4, 5 to 8, …
+    pub hours: [u32; 24],
+    /// The most records that a principal had in an hour.
+    pub most: u64,
+    /// How long was learned.
+    pub span: Duration,
 }
 
 /// Principals of one route whose hour is under way.
@@ -171,13 +183,36 @@ pub struct Proposal {
 }
 
 impl Learned {
-    /// A record left, while nothing out of the ordinary was going on.
-    pub fn note(&mut self, principal: u64, record: u64, now: Tick) {
+    /// What was learned before.
+    #[must_use]
+    pub fn of(lesson: &Lesson) -> Self {
+        Self { hours: lesson.hours, most: lesson.most, before: lesson.span, ..Self::default() }
+    }
+
+    /// What is to be kept.
+    pub fn lesson(&mut self, now: Tick) -> Lesson {
+        self.close(now.0 / Span::Hour.nanos());
+        Lesson { hours: self.hours, most: self.most, span: self.span(now) }
+    }
+
+    fn span(&self, now: Tick) -> Duration {
+        self.before + self.since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Principals whose hour is under way.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// A record left, while nothing out of the ordinary was going on. `full` where nobody's hour may begin that is not under
+    /// way already.
+    pub fn note(&mut self, principal: u64, record: u64, full: bool, now: Tick) {
         self.since.get_or_insert(now);
         let hour = now.0 / Span::Hour.nanos();
-        if self.open.len() >= OPEN && !self.open.contains_key(&principal) {
+        if (full || self.open.len() >= OPEN) && !self.open.contains_key(&principal) {
             self.close(hour);
-            if self.open.len() >= OPEN {
+            if full || self.open.len() >= OPEN {
                 return;
             }
         }
@@ -227,8 +262,7 @@ impl Learned {
             }
         }
         let usual = usual.min(self.most);
-        let span = now.since(self.since.unwrap_or(now));
-        Some(Proposal { records: (usual * 2).max(10), usual, most: self.most, hours, span })
+        Some(Proposal { records: (usual * 2).max(10), usual, most: self.most, hours, span: self.span(now) })
     }
 }
 
@@ -288,6 +322,7 @@ mod tests {
                 learned.note(
                     principal,
                     ((principal << 32) | (record + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                    false,
                     Tick(hour),
                 );
             }
@@ -295,5 +330,8 @@ mod tests {
         assert_eq!(learned.proposal(Tick(hour)), None, "the hour is not over");
         let proposal = learned.proposal(Tick(3 * hour)).expect("enough");
         assert_eq!((proposal.hours, proposal.most, proposal.usual, proposal.records), (500, 12, 12, 24));
+        let lesson = learned.lesson(Tick(3 * hour));
+        let again = Learned::of(&lesson).proposal(Tick(0)).expect("enough");
+        assert_eq!(again, proposal, "it outlives a restart");
     }
 }

@@ -464,7 +464,7 @@ fn random() -> io::Result<[u8; SECRET_BYTES]> {
 }
 
 /// Replaces a file of the directory at once or not at all, readable by nobody else.
-fn replace_file(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace_file(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     if !directory.exists() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     }
@@ -475,7 +475,7 @@ fn replace_file(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&fresh, directory.join(name))
 }
 
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     if fs::metadata(path)?.len() > STATE_BYTES {
         return Err(io::Error::other(format!("it is larger than {STATE_BYTES} bytes")));
     }

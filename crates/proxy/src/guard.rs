@@ -5,13 +5,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use portcullis_config::policy::{Mode, Platform, Route};
 use portcullis_config::{Beyond, InspectionMode, Leaving, LeavingAction, Policy};
 use portcullis_dataguard::canary::{CanaryId, CanaryKey, Matcher, Registry};
 use portcullis_dataguard::decode::Bounds;
 use portcullis_dataguard::detect::{HashKey, Kinds};
-use portcullis_dataguard::ledger::{Budget, Learned, Ledger, Noted, Proposal, Span, Who};
+use portcullis_dataguard::ledger::{Budget, Learned, Ledger, Lesson, Noted, Proposal, Span, Who};
 use portcullis_dataguard::sequence::{self, Enumeration, Id, Sequences};
 use portcullis_dataguard::tally::{Alarm, Measure};
 use portcullis_dataguard::{Canaries, Detector, Kind, Unread};
@@ -20,6 +21,10 @@ use serde_json::{Value, json};
 
 /// Routes whose principals' hours are learned.
 const LEARNED: usize = 1024;
+/// Principals of all routes whose hour is under way; each holds two KiB at most.
+const OPEN: usize = 32_768;
+/// How what was learned is written down.
+const FORM: u64 = 1;
 /// Alarms about canaries that are kept to be shown.
 const SHOWN: usize = 32;
 
@@ -54,6 +59,8 @@ pub(crate) struct Guard {
     /// `platform`, with which a place of a canary begins.
     pub(crate) platform: String,
     pub(crate) path: String,
+    /// Both, as a number.
+    place: u64,
 }
 
 impl Guards {
@@ -128,6 +135,7 @@ impl Guard {
             canary_blocks,
             platform: platform.name.clone(),
             path: route.path.to_string(),
+            place: place(&platform.name, &route.path.to_string()),
             leaving,
         }
     }
@@ -135,7 +143,7 @@ impl Guard {
     /// Whether anything may be done about an answer, so that some of it is held back while it is looked at.
     pub(crate) fn acts(&self) -> bool {
         self.leaving.action.acts()
-            || (self.canary_blocks && !self.canaries.is_empty())
+            || self.stops_canaries()
             || self.leaving.secrets == InspectionMode::Enforce
             || self.leaving.faults == InspectionMode::Enforce
             || self.leaving.unread == Beyond::Refuse
@@ -143,7 +151,11 @@ impl Guard {
 
     /// Whether the platform is asked for what can be read, and for the whole of it.
     pub(crate) fn narrows(&self) -> bool {
-        self.leaving.action.acts() || self.leaving.unread == Beyond::Refuse
+        self.leaving.action.acts() || self.leaving.unread == Beyond::Refuse || self.stops_canaries()
+    }
+
+    fn stops_canaries(&self) -> bool {
+        self.canary_blocks && !self.canaries.is_empty()
     }
 
     /// Whether the platform is asked for plain text, in which values can be overwritten.
@@ -186,8 +198,24 @@ pub(crate) struct Books {
 struct Pages {
     ledger: Ledger,
     sequences: Sequences,
-    learned: BTreeMap<(String, String), Learned>,
+    learned: BTreeMap<u64, Known>,
+    /// Hours in it that are under way.
+    hours: usize,
     alarms: VecDeque<Value>,
+}
+
+impl Pages {
+    /// Hours that were over have been closed.
+    fn count(&mut self) {
+        self.hours = self.learned.values().map(|known| known.learned.open()).sum();
+    }
+}
+
+/// What was learned of a route.
+struct Known {
+    platform: String,
+    path: String,
+    learned: Learned,
 }
 
 /// What was looked at, and what was not.
@@ -260,20 +288,16 @@ impl Books {
         guard: &Guard,
         principals: &Principals,
         (kind, record): (Kind, u64),
-        allowance: Allowance,
+        taking: Taking,
         now: Tick,
     ) -> Option<Alarm> {
+        let Taking { allowance, calm } = taking;
         let mut pages = self.open();
-        let Pages { ledger, learned, .. } = &mut *pages;
+        let Pages { ledger, learned, hours, .. } = &mut *pages;
         let mut alarm = None;
         for budget in &guard.budgets {
             let Budget { who, span, records, mode } = *budget;
-            let key = self.name(&[
-                guard.platform.as_bytes(),
-                guard.path.as_bytes(),
-                &[who as u8, span as u8, kind as u8],
-                &principals.of(who).to_le_bytes(),
-            ]);
+            let key = self.budget(guard.place, [who as u8, span as u8, kind as u8], principals.of(who));
             let most = records.saturating_mul(if allowance == Allowance::Twice { 2 } else { 1 });
             let observed = mode == Mode::Observe || allowance == Allowance::Export || !guard.leaving.action.acts();
             // Where nothing is stopped, what goes beyond leaves, and is noted as having left.
@@ -286,11 +310,71 @@ impl Books {
                 alarm = Some(Alarm::Budget { who, span, most: records, observed });
             }
         }
-        let route = (guard.platform.as_str(), guard.path.as_str());
-        if alarm.is_none() && allowance == Allowance::Once {
-            learn(learned, route, principals.of(Who::Session), record ^ kind as u64, now);
+        if calm && alarm.is_none() && allowance == Allowance::Once {
+            learn((learned, hours), guard, principals.of(Who::Session), record ^ kind as u64, now);
         }
         alarm
+    }
+
+    /// The key of a budget's window.
+    fn budget(&self, place: u64, [who, span, kind]: [u8; 3], principal: u64) -> u64 {
+        let mut text = [0; 19];
+        let parts = place.to_le_bytes().into_iter().chain(principal.to_le_bytes()).chain([who, span, kind]);
+        text.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
+        self.key.of(Kind::Field, &text)
+    }
+
+    /// What was learned, to be kept over a restart, if anything.
+    pub(crate) fn lessons(&self, now: Tick) -> Option<Vec<u8>> {
+        let mut pages = self.open();
+        if pages.learned.is_empty() {
+            return None;
+        }
+        let routes: Vec<Value> = pages
+            .learned
+            .values_mut()
+            .map(|known| {
+                let Lesson { hours, most, span } = known.learned.lesson(now);
+                json!({
+                    "platform": known.platform,
+                    "route": known.path,
+                    "hours": hours,
+                    "most": most,
+                    "seconds": span.as_secs(),
+                })
+            })
+            .collect();
+        pages.count();
+        Some(json!({ "form": FORM, "routes": routes }).to_string().into_bytes())
+    }
+
+    /// Takes back what was learned before.
+    ///
+    /// # Errors
+    /// Why it cannot be read; then nothing is taken back.
+    pub(crate) fn restore(&self, bytes: &[u8]) -> Result<(), String> {
+        let value: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if value["form"].as_u64() != Some(FORM) {
+            return Err(format!("it is not of form {FORM}"));
+        }
+        let routes = value["routes"].as_array().ok_or("it has no routes")?;
+        let known = |route: &Value| {
+            let (platform, path) = (route["platform"].as_str()?.to_owned(), route["route"].as_str()?.to_owned());
+            let mut hours = [0; 24];
+            let counts = route["hours"].as_array()?.iter().map(|count| u32::try_from(count.as_u64()?).ok());
+            for (hour, count) in hours.iter_mut().zip(counts) {
+                *hour = count?;
+            }
+            let span = Duration::from_secs(route["seconds"].as_u64()?);
+            let lesson = Lesson { hours, most: route["most"].as_u64()?, span };
+            Some((place(&platform, &path), Known { platform, path, learned: Learned::of(&lesson) }))
+        };
+        let learned: Option<BTreeMap<u64, Known>> = routes.iter().take(LEARNED).map(known).collect();
+        let learned = learned.ok_or("a route of it cannot be read")?;
+        let mut pages = self.open();
+        pages.learned = learned;
+        pages.count();
+        Ok(())
     }
 
     /// Somebody asked for an id: whether they ask for one after the other.
@@ -368,9 +452,10 @@ impl Books {
         let (entries, displaced) = pages.ledger.size();
         let proposals: Vec<Value> = pages
             .learned
-            .iter_mut()
-            .filter_map(|((platform, route), learned)| Some(proposal(platform, route, learned.proposal(now)?)))
+            .values_mut()
+            .filter_map(|known| Some(proposal(&known.platform, &known.path, known.learned.proposal(now)?)))
             .collect();
+        pages.count();
         json!({
             "answers": read(&counts.answers),
             "text_bytes": read(&counts.text),
@@ -386,6 +471,14 @@ impl Books {
             "proposals": proposals,
         })
     }
+}
+
+/// Under what something is taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taking {
+    pub(crate) allowance: Allowance,
+    /// Nothing out of the ordinary is going on: what is usual can be learned.
+    pub(crate) calm: bool,
 }
 
 /// What somebody's budgets are worth.
@@ -404,16 +497,28 @@ fn is_milder(alarm: Alarm, observed: bool) -> bool {
 }
 
 fn learn(
-    learned: &mut BTreeMap<(String, String), Learned>,
-    (platform, route): (&str, &str),
+    (routes, hours): (&mut BTreeMap<u64, Known>, &mut usize),
+    guard: &Guard,
     principal: u64,
     record: u64,
     now: Tick,
 ) {
-    let key = (platform.to_owned(), route.to_owned());
-    if learned.len() < LEARNED || learned.contains_key(&key) {
-        learned.entry(key).or_default().note(principal, record, now);
+    if routes.len() >= LEARNED && !routes.contains_key(&guard.place) {
+        return;
     }
+    let known = routes.entry(guard.place).or_insert_with(|| Known {
+        platform: guard.platform.clone(),
+        path: guard.path.clone(),
+        learned: Learned::default(),
+    });
+    let before = known.learned.open();
+    known.learned.note(principal, record, *hours >= OPEN, now);
+    *hours = (*hours + known.learned.open()).saturating_sub(before);
+}
+
+/// A route as a number. Who declares routes is no enemy: no key is needed.
+fn place(platform: &str, path: &str) -> u64 {
+    HashKey([0; 2]).of(Kind::Field, format!("{platform}\0{path}").as_bytes())
 }
 
 fn proposal(platform: &str, route: &str, proposal: Proposal) -> Value {
@@ -427,4 +532,46 @@ fn proposal(platform: &str, route: &str, proposal: Proposal) -> Value {
         "hours": proposal.hours,
         "seconds": proposal.span.as_secs(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard() -> Guard {
+        let canaries = Arc::new(Canaries::default());
+        Guard {
+            detector: Arc::new(Detector::new(Kinds::default(), &[], &canaries)),
+            measure: Measure { record: [Kind::Email].into_iter().collect(), records: None },
+            bounds: Bounds::default(),
+            budgets: vec![Budget { who: Who::Session, span: Span::Hour, records: 3, mode: Mode::Enforce }],
+            leaving: Leaving { action: LeavingAction::Block, ..Leaving::default() },
+            canaries,
+            canary_blocks: true,
+            platform: "members".to_owned(),
+            path: "/list".to_owned(),
+            place: place("members", "/list"),
+        }
+    }
+
+    #[test]
+    fn what_is_usual_is_learned_in_calm_only_and_never_of_what_is_too_much() {
+        let (books, guard, hour) = (Books::new([1, 2]), guard(), Span::Hour.nanos());
+        let take = |who: u64, record: u64, calm: bool, allowance: Allowance| {
+            let principals = Principals([who; Who::ALL.len()]);
+            books.record(&guard, &principals, (Kind::Email, record << 32 | 1), Taking { allowance, calm }, Tick(hour))
+        };
+        // While something is going on, and by a declared export, nothing is learned.
+        (0..3).for_each(|record| assert!(take(1, record, false, Allowance::Once).is_none()));
+        assert!(take(2, 0, true, Allowance::Export).is_none());
+        let most = |books: &Books| {
+            let lessons: Value = serde_json::from_slice(&books.lessons(Tick(3 * hour))?).ok()?;
+            lessons["routes"][0]["most"].as_u64()
+        };
+        assert_eq!(most(&books), None);
+        // What is beyond the budget is an alarm and nothing that is usual.
+        let alarms: Vec<bool> = (0..9).map(|record| take(3, record, true, Allowance::Once).is_some()).collect();
+        assert_eq!(alarms, [false, false, false, true, true, true, true, true, true]);
+        assert_eq!(most(&books), Some(3));
+    }
 }

@@ -12,6 +12,7 @@ pub mod guard;
 mod http;
 pub mod inspectors;
 pub mod journal;
+mod lessons;
 pub mod metrics;
 pub mod pages;
 mod panics;
@@ -51,6 +52,7 @@ use crate::admin::{AdminThread, Report};
 use crate::control::{Claim, ControlSocket, Operator, Reloaded, TakeoverHandle};
 use crate::coordinator::{Beginning, Coordinator};
 use crate::journal::{Change, Journal};
+use crate::lessons::Lessons;
 use crate::metrics::Registry;
 use crate::probe::Probes;
 use crate::sockets::{Inherited, Named};
@@ -124,6 +126,7 @@ pub(crate) struct Process {
     pub(crate) probes: Probes,
     /// What left, to whom.
     pub(crate) books: guard::Books,
+    lessons: Lessons,
     secret: [u64; 2],
     upstream_tls: UpstreamSide,
     reload: Box<dyn Fn() -> Result<Policy, String> + Send + Sync>,
@@ -210,16 +213,20 @@ impl Gate {
             seed: secret[1].rotate_left(23),
             epoch,
             journal: Arc::clone(&journal),
-            state,
+            state: state.clone(),
         })
         .map_err(other("the brain's thread"))?;
         registry.watch_brain(Arc::clone(&coordinator));
         let probes = Probes::new().map_err(other("the mark of the gate's own probes"))?;
+        let books = guard::Books::new(secret);
+        let lessons = Lessons::new(state);
+        lessons.take_back(&books);
         let process = Arc::new(Process {
             epoch,
             coordinator,
             probes,
-            books: guard::Books::new(secret),
+            books,
+            lessons,
             node,
             registry,
             journal,
@@ -231,6 +238,7 @@ impl Gate {
             beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
             handed_over: Notify::new(),
         });
+        lessons::keep(Arc::downgrade(&process)).map_err(other("a thread for what is learned"))?;
 
         let (started, starts) = std_mpsc::channel();
         let mut workers = Vec::with_capacity(count);
@@ -302,6 +310,7 @@ impl Gate {
             }
         }
         self.process.coordinator.stop();
+        self.process.lessons.save(&self.process.books, self.process.now());
         self.process.journal.close();
         self.admin.stop();
     }
@@ -599,6 +608,7 @@ impl Operator for Process {
         }
         // The new process reads what was learned when it has the sockets.
         self.coordinator.save();
+        self.lessons.save(&self.books, self.now());
         let databases = self.lock().snapshot.databases.clone();
         for database in databases {
             if let Err(error) = database.statements.save() {
@@ -617,6 +627,7 @@ impl Operator for Process {
 
     fn handed_over(&self, successor: Option<u32>) {
         self.coordinator.retire();
+        self.lessons.retire();
         self.lock().snapshot.databases.iter().for_each(|database| database.statements.retire());
         if let Some(successor) = successor {
             systemd::main_process(successor);

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use portcullis_engine::{Admitted, Ask, Claim, ConnectionPermit, Outcome, Ruling, Seen, Shard, Tokens, Waiting};
+use portcullis_engine::{
+    Admitted, Ask, Claim, ConnectionPermit, Outcome, Posture, Ruling, Seen, Shard, Tokens, Waiting,
+};
 use portcullis_types::{ClientAddr, Limits, Reason, Reference, Tick};
 use portcullis_wire::http::RequestHead;
 use portcullis_wire::proxy_protocol;
@@ -226,6 +228,13 @@ impl Worker {
             });
             self.obey(now);
         }
+    }
+
+    /// Whether nothing out of the ordinary is going on at a platform, as the brain has it.
+    pub(crate) fn is_calm(&self, platform: usize) -> bool {
+        let edict = self.edict.borrow();
+        let orders = edict.as_ref().and_then(|edict| edict.orders.platforms.get(platform));
+        orders.is_none_or(|orders| orders.posture == Posture::Normal)
     }
 
     /// Holds to the brain's last word, if it speaks of the policy in force.

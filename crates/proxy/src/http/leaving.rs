@@ -31,19 +31,19 @@ use super::identity::{Client, Connection};
 use super::pace::Pace;
 use super::sight;
 use crate::Process;
-use crate::guard::{Allowance, Books, Counts, Guard, Guards, Principals, Sight};
+use crate::guard::{Allowance, Books, Counts, Guard, Guards, Principals, Sight, Taking};
 use crate::watch::Watch;
 use crate::worker::unix_millis;
 
-/// How often what a conversation may use of its bounds begins anew.
-const RENEWAL: Duration = Duration::from_secs(3600);
+/// How often what a conversation may use of its bounds begins anew: it goes on for days, and nobody says so much in a minute.
+const RENEWAL: Duration = Duration::from_secs(60);
 
 /// What is known of a request whose answer is looked at.
 pub(crate) struct Asked<'a> {
     pub(crate) process: &'a Arc<Process>,
     pub(crate) guard: &'a Arc<Guard>,
     pub(crate) principals: Principals,
-    pub(crate) allowance: Allowance,
+    pub(crate) taking: Taking,
     pub(crate) client: ClientAddr,
     pub(crate) reference: String,
     /// Without the query.
@@ -200,12 +200,16 @@ pub(crate) struct Eye {
     process: Arc<Process>,
     guard: Arc<Guard>,
     principals: Principals,
-    allowance: Allowance,
+    taking: Taking,
     client: ClientAddr,
     reference: String,
     path: String,
+    /// It goes on for as long as both sides like: events, gRPC, WebSocket.
+    conversation: bool,
     /// When a conversation was last counted anew.
     renewed: Tick,
+    /// What came to its bounds is read again.
+    read_on: bool,
     reading: Reading,
     scanner: Scanner,
     tally: Tally,
@@ -264,7 +268,7 @@ impl Eye {
         let mut scanner = Scanner::default();
         scanner.begin(&guard.detector, rows);
         let told = Rc::new(RefCell::new(Told {
-            exported: asked.allowance == Allowance::Export,
+            exported: asked.taking.allowance == Allowance::Export,
             accounted: guard.is_accounted(),
             ..Told::default()
         }));
@@ -272,11 +276,13 @@ impl Eye {
             process: Arc::clone(asked.process),
             guard: Arc::clone(guard),
             principals: asked.principals,
-            allowance: asked.allowance,
+            taking: asked.taking,
             client: asked.client,
             reference: asked.reference,
             path: asked.path,
+            conversation: upgraded || is_conversation(&kind),
             renewed: asked.process.now(),
+            read_on: false,
             reading,
             scanner,
             tally: Tally::default(),
@@ -291,11 +297,13 @@ impl Eye {
 
     /// Looks at more bytes, and says whether they must not go on.
     pub(crate) fn see(&mut self, bytes: &[u8]) -> Option<Stop> {
-        if let Some((_, count)) = &mut self.unread {
+        self.renew();
+        if let Some((_, count)) = &mut self.unread
+            && !self.read_on
+        {
             *count += bytes.len() as u64;
             return self.unread_stops();
         }
-        self.renew();
         let outcome = self.read(|reading, scan| match reading {
             Reading::Body(reader) => {
                 let outcome = reader.push(bytes, scan);
@@ -306,18 +314,28 @@ impl Eye {
             Reading::Not => (Ok(()), 0),
         });
         if let Err(unread) = outcome {
-            self.unread = Some((unread, bytes.len() as u64));
+            let before = self.unread.map_or(0, |(_, count)| count);
+            self.unread = Some((unread, before + bytes.len() as u64));
+            self.read_on = false;
         }
         self.judge().or_else(|| self.unread_stops())
     }
 
-    /// Bounds are for an answer; a conversation that goes on for days has them once an hour.
+    /// Bounds are for an answer; a conversation that goes on for days has them again and again.
     fn renew(&mut self) {
-        if let Reading::Socket(socket) = &mut self.reading
-            && self.process.now().since(self.renewed) > RENEWAL
-        {
-            socket.renew();
-            self.renewed = self.process.now();
+        if !self.conversation || self.process.now().since(self.renewed) <= RENEWAL {
+            return;
+        }
+        self.renewed = self.process.now();
+        match &mut self.reading {
+            Reading::Socket(socket) => socket.renew(),
+            Reading::Grpc(grpc) => grpc.renew(),
+            Reading::Body(reader) => {
+                reader.renew();
+                // Plain text can be read on from anywhere; what was not looked at stays counted.
+                self.read_on = true;
+            }
+            Reading::Not => {}
         }
     }
 
@@ -351,8 +369,8 @@ impl Eye {
         &mut self,
         step: impl FnOnce(&mut Reading, &mut Scan<'_>) -> (Result<(), Unread>, u64),
     ) -> Result<(), Unread> {
-        let Self { process, guard, principals, allowance, reading, scanner, tally, text, path, .. } = self;
-        let mut books = Noting { process, guard, principals, allowance: *allowance, now: process.now(), path };
+        let Self { process, guard, principals, taking, reading, scanner, tally, text, path, .. } = self;
+        let mut books = Noting { process, guard, principals, taking: *taking, now: process.now(), path };
         let mut counting = Counting { tally, measure: &guard.measure, key: process.books.key(), books: &mut books };
         let mut scan = Scan { detector: &guard.detector, scanner, findings: &mut counting };
         let (outcome, read) = step(reading, &mut scan);
@@ -363,9 +381,9 @@ impl Eye {
     /// Whether a value of plain text is to be overwritten: it is a record beyond what may leave, or comes after one.
     fn overwrites(&mut self, over: &mut bool, kind: Kind, hash: u64) -> bool {
         let counts = self.guard.measure.record.has(kind);
-        if counts && self.allowance != Allowance::Export {
+        if counts && self.taking.allowance != Allowance::Export {
             let now = self.process.now();
-            let beyond = self.process.books.record(&self.guard, &self.principals, (kind, hash), self.allowance, now);
+            let beyond = self.process.books.record(&self.guard, &self.principals, (kind, hash), self.taking, now);
             if let Some(alarm @ Alarm::Budget { observed: false, .. }) = beyond {
                 if !*over {
                     let (reason, _) = self.acts_on(&alarm);
@@ -428,7 +446,7 @@ impl Eye {
                     truncate,
                     step_up: own
                         && self.guard.leaving.action == LeavingAction::StepUp
-                        && self.allowance == Allowance::Once,
+                        && self.taking.allowance == Allowance::Once,
                 });
             }
         }
@@ -438,7 +456,7 @@ impl Eye {
     /// The reason that an alarm is told with, and whether something is done about it.
     fn acts_on(&self, alarm: &Alarm) -> (Reason, bool) {
         let leaving = &self.guard.leaving;
-        let free = self.allowance == Allowance::Export;
+        let free = self.taking.allowance == Allowance::Export;
         match alarm {
             Alarm::Canary(_) => (Reason::CanarySeen, self.guard.canary_blocks),
             Alarm::Response { .. } => (Reason::DataBudget, leaving.action.acts() && !free),
@@ -491,19 +509,35 @@ struct Noting<'a> {
     process: &'a Process,
     guard: &'a Guard,
     principals: &'a Principals,
-    allowance: Allowance,
+    taking: Taking,
     now: Tick,
     path: &'a str,
 }
 
 impl tally::Books for Noting<'_> {
     fn record(&mut self, kind: Kind, record: u64) -> Option<Alarm> {
-        self.process.books.record(self.guard, self.principals, (kind, record), self.allowance, self.now)
+        self.process.books.record(self.guard, self.principals, (kind, record), self.taking, self.now)
     }
 
     fn is_home(&self, canary: CanaryId) -> bool {
         self.guard.canaries.is_at_home(canary, &format!("{}:{}", self.guard.platform, self.path))
     }
+}
+
+/// Whether a path is that of pictures, sound or film, of which browsers ask for parts as they play. What comes is looked at by
+/// what it is, not by this.
+pub(crate) fn is_media_path(path: &[u8]) -> bool {
+    const MEDIA: [&[u8]; 14] = [
+        b"mp4", b"m4v", b"m4a", b"mov", b"webm", b"mkv", b"mp3", b"ogg", b"ogv", b"wav", b"flac", b"aac", b"avif",
+        b"heic",
+    ];
+    let name = path.split(|byte| *byte == b'.').next_back().unwrap_or_default();
+    MEDIA.iter().any(|media| name.eq_ignore_ascii_case(media))
+}
+
+/// Given in small letters.
+fn is_conversation(kind: &[u8]) -> bool {
+    kind.starts_with(b"text/event-stream") || kind.starts_with(b"application/grpc")
 }
 
 fn is_media(kind: &[u8]) -> bool {
@@ -535,9 +569,7 @@ pub(crate) struct Guarded {
 impl Guarded {
     fn new(inner: Body, mut eye: Eye, head: &ResponseHead) -> Self {
         eye.left = Some(Counted::default());
-        let kind = head.fields.get(Name::ContentType).unwrap_or_default();
-        let starts = |name: &[u8]| kind.get(..name.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(name));
-        let conversation = starts(b"text/event-stream") || starts(b"application/grpc");
+        let conversation = eye.conversation;
         let acts = eye.guard.acts();
         let hold =
             if acts && !conversation { usize::try_from(eye.guard.leaving.hold).unwrap_or(usize::MAX) } else { 0 };
@@ -621,8 +653,9 @@ impl Guarded {
         self.stop = self.stop.take().or_else(|| self.eye.finish());
         // What only the end made whole left with the last piece.
         let counted = self.eye.counted();
-        if let Some((_, last)) = self.held.back_mut() {
-            *last = counted;
+        match self.held.back_mut() {
+            Some((_, last)) => *last = counted,
+            None => self.eye.left = Some(counted),
         }
     }
 

@@ -28,7 +28,7 @@ use super::response::{self, Interim};
 use super::rules;
 use super::sight;
 use super::upstream::{self, Failure, Surroundings};
-use crate::guard::{Allowance, Guard, Principals, Sight};
+use crate::guard::{Allowance, Guard, Principals, Sight, Taking};
 use crate::panics;
 use crate::state::{Local, Snapshot};
 use crate::watch::Watch;
@@ -129,6 +129,7 @@ async fn phases(
         reference: &reference,
         interim,
         narrow: guard.is_some_and(|guard| guard.narrows()),
+        whole: guard.is_some_and(|guard| guard.narrows()) && !leaving::is_media_path(head.path()),
         plain: guard.is_some_and(|guard| guard.wants_plain()),
         uploaded: Cell::new(None),
     };
@@ -165,7 +166,7 @@ async fn phases(
                 process: worker.process(),
                 guard,
                 principals: taking.principals,
-                allowance: taking.allowance,
+                taking: taking.how,
                 client: client.address,
                 reference: String::from_utf8_lossy(&reference).into_owned(),
                 path: String::from_utf8_lossy(&normal_path(head.path())).into_owned(),
@@ -237,13 +238,13 @@ async fn probed(
 }
 
 /// What is known of a request before its answer, for what may leave with that.
-struct Taking {
+struct Asking {
     principals: Principals,
-    allowance: Allowance,
+    how: Taking,
     id: Option<Id>,
 }
 
-fn taking(visit: &Visit<'_>, snapshot: &Snapshot, client: &Client, place: (usize, usize), guard: &Guard) -> Taking {
+fn taking(visit: &Visit<'_>, snapshot: &Snapshot, client: &Client, place: (usize, usize), guard: &Guard) -> Asking {
     let Visit { worker, connection, head, h2, .. } = *visit;
     let platform = &snapshot.policy.platforms[place.0];
     let books = worker.books();
@@ -255,9 +256,9 @@ fn taking(visit: &Visit<'_>, snapshot: &Snapshot, client: &Client, place: (usize
     } else {
         Allowance::Once
     };
-    Taking {
+    Asking {
         principals: leaving::principals(books, platform, connection, head, h2, client),
-        allowance,
+        how: Taking { allowance, calm: worker.is_calm(place.0) },
         id: leaving::id(books, head),
     }
 }
@@ -267,7 +268,7 @@ fn refuse_seeker(
     visit: &Visit<'_>,
     snapshot: &Snapshot,
     guard: &Guard,
-    taking: &Taking,
+    taking: &Asking,
     client: &Client,
     account: &mut Account,
 ) -> Result<(), Refusal> {
@@ -275,7 +276,7 @@ fn refuse_seeker(
     let books = worker.books();
     if taking.id.is_some()
         && guard.leaving.enumeration == InspectionMode::Enforce
-        && taking.allowance != Allowance::Export
+        && taking.how.allowance != Allowance::Export
         && let Some(told) = books.enumerates(guard, &taking.principals, watch.now())
     {
         return Err(leaving::enumeration(&told));

@@ -82,6 +82,8 @@ pub(crate) struct Surroundings<'a, 'b> {
     pub(crate) interim: &'a mut Interim<'b>,
     /// The platform is asked for codings that can be read, and for the whole of what there is.
     pub(crate) narrow: bool,
+    /// Nor for parts of anything.
+    pub(crate) whole: bool,
     /// The platform is asked for plain text.
     pub(crate) plain: bool,
     /// How long the body of the request took, once all of it has gone.
@@ -216,7 +218,7 @@ pub(super) fn for_each_field(
                 Some(left) => put(field.spelling, &left),
             },
             // A part of something packed cannot be read.
-            Name::Other if around.narrow && is_range(field.spelling) => {}
+            Name::Other if around.whole && is_range(field.spelling) => {}
             Name::Other if around.narrow && field.spelling.eq_ignore_ascii_case(b"accept-encoding") => {
                 if !around.plain {
                     put(field.spelling, &readable(field.value));
