@@ -14,9 +14,13 @@ use serde_json::json;
 pub struct H2Origin {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<String>>>,
+    said: Arc<Mutex<Option<Said>>>,
     // Dropping the sender ends the thread.
     _stop: tokio::sync::oneshot::Sender<()>,
 }
+
+/// What is answered in place of an echo: fields, and the body.
+type Said = (Vec<(&'static str, &'static str)>, Vec<u8>);
 
 impl H2Origin {
     /// Starts it on a port of its own. The response repeats the body with the trailer `x-length`; request trailers are
@@ -30,25 +34,31 @@ impl H2Origin {
         let address = listener.local_addr().expect("a bound socket has an address");
         listener.set_nonblocking(true).expect("a socket can be made non-blocking");
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let seeing = Arc::clone(&seen);
+        let said = Arc::new(Mutex::new(None));
+        let (seeing, saying) = (Arc::clone(&seen), Arc::clone(&said));
         let (stop, stopped) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
             runtime.block_on(async move {
                 tokio::select! {
-                    () = accept(listener, seeing) => {}
+                    () = accept(listener, seeing, saying) => {}
                     _ = stopped => {}
                 }
             });
         });
-        Self { address, seen, _stop: stop }
+        Self { address, seen, said, _stop: stop }
     }
 
     /// `h2c://ADDRESS`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("h2c://{}", self.address)
+    }
+
+    /// From now on it answers so, with the trailer `grpc-status: 0`.
+    pub fn say(&self, fields: &[(&'static str, &'static str)], body: Vec<u8>) {
+        *self.said.lock().unwrap_or_else(PoisonError::into_inner) = Some((fields.to_vec(), body));
     }
 
     /// Methods and paths received since the last call.
@@ -58,20 +68,38 @@ impl H2Origin {
     }
 }
 
-async fn accept(listener: std::net::TcpListener, seen: Arc<Mutex<Vec<String>>>) {
+async fn accept(listener: std::net::TcpListener, seen: Arc<Mutex<Vec<String>>>, said: Arc<Mutex<Option<Said>>>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     while let Ok((socket, _)) = listener.accept().await {
-        tokio::spawn(connection(socket, Arc::clone(&seen)));
+        tokio::spawn(connection(socket, Arc::clone(&seen), Arc::clone(&said)));
     }
 }
 
-async fn connection(socket: tokio::net::TcpStream, seen: Arc<Mutex<Vec<String>>>) {
+async fn connection(socket: tokio::net::TcpStream, seen: Arc<Mutex<Vec<String>>>, said: Arc<Mutex<Option<Said>>>) {
     let Ok(mut connection) = h2::server::handshake(socket).await else { return };
     while let Some(Ok((request, respond))) = connection.accept().await {
         let line = format!("{} {}", request.method(), request.uri().path());
         seen.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-        tokio::spawn(echo(request, respond));
+        let said = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        tokio::spawn(async move {
+            match said {
+                Some(said) => answer(said, respond),
+                None => echo(request, respond).await,
+            }
+        });
     }
+}
+
+fn answer((fields, body): Said, mut respond: h2::server::SendResponse<Bytes>) -> Result<(), h2::Error> {
+    let mut response = Response::new(());
+    for (name, value) in fields {
+        response.headers_mut().insert(name, http::HeaderValue::from_static(value));
+    }
+    let mut stream = respond.send_response(response, false)?;
+    stream.send_data(Bytes::from(body), false)?;
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", 0.into());
+    stream.send_trailers(trailers)
 }
 
 async fn echo(

@@ -20,6 +20,7 @@ mod misbehaving;
 mod netns;
 mod nginx;
 mod origin;
+pub mod packing;
 mod place;
 pub mod postgres;
 mod process;

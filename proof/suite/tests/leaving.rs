@@ -1,44 +1,14 @@
 //! What leaves: a list pulled page by page ends at its budget, a canary leaves in no coding, and what is ordinary leaves whole.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use portcullis_suite::packing::{CODINGS, packed};
 use portcullis_suite::{Gate, HOST, Next, Origin, Plan, Response, Seen, Wire, digest, eventually, respond, run};
 use portcullis_types::Reason;
 use serde_json::Value;
-
-/// Codings in which the origin answers, by the first part of the path.
-const CODINGS: [&str; 5] = ["plain", "gzip", "deflate", "br", "zstd"];
-
-fn packed(coding: &str, plain: &[u8]) -> Vec<u8> {
-    match coding {
-        "gzip" => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-            encoder.write_all(plain).expect("to memory");
-            encoder.finish().expect("to memory")
-        }
-        "deflate" => {
-            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
-            encoder.write_all(plain).expect("to memory");
-            encoder.finish().expect("to memory")
-        }
-        "br" => {
-            let mut packed = Vec::new();
-            let mut encoder = brotli::CompressorWriter::new(&mut packed, 4096, 5, 22);
-            encoder.write_all(plain).expect("to memory");
-            drop(encoder);
-            packed
-        }
-        "zstd" => {
-            let mut packed = Vec::with_capacity(zstd_safe::compress_bound(plain.len()));
-            zstd_safe::compress(&mut packed, plain, 3).expect("room for it");
-            packed
-        }
-        _ => plain.to_vec(),
-    }
-}
 
 /// A page of 25 members.
 fn members(page: u64) -> String {
