@@ -69,6 +69,9 @@ pub(crate) fn run(flags: &Demo) -> Done {
         Ok(cluster) => Store::Database(Arc::new(Pool::new(cluster.password().to_owned()))),
         Err(_) => Store::Memory(Arc::new(members.clone())),
     };
+    if let Ok(cluster) = &cluster {
+        folder.entrust(cluster.password()).map_err(cannot("write the database's password"))?;
+    }
     let opening = async {
         if let Ok(cluster) = &cluster {
             cluster.fill(&members).await.map_err(io::Error::other)?;

@@ -23,6 +23,8 @@ use super::platforms::members::Member;
 pub(crate) const APPLICATION: &str = "members_app";
 /// The role of somebody's reports, with a tool of their own.
 pub(crate) const REPORTING: &str = "reporting";
+/// The role that the gate asks as, to see what came past it.
+pub(crate) const WATCHER: &str = "portcullis";
 /// The database inside the server.
 pub(crate) const INSIDE: &str = "postgres";
 
@@ -40,6 +42,8 @@ pub(crate) struct Cluster {
     /// Where it listens.
     pub(crate) at: SocketAddr,
     password: String,
+    /// Whether the server counts what each statement came to.
+    books: bool,
     programs: PathBuf,
     user: Option<(u32, u32)>,
     server: Child,
@@ -69,8 +73,10 @@ impl Cluster {
         if !made.status.success() {
             return Err(format!("initdb: {}", last_line(&made.stderr)));
         }
-        let (server, at) = serve(programs, folder.path(), &data, user)?;
-        Ok(Self { at, password, programs: programs.to_owned(), user, server, folder })
+        fs::write(data.join("pg_hba.conf"), "host all all 127.0.0.1/32 scram-sha-256\n").map_err(in_words)?;
+        let books = programs.parent().is_some_and(|place| place.join("lib/pg_stat_statements.so").is_file());
+        let (server, at) = serve(programs, folder.path(), &data, user, books)?;
+        Ok(Self { at, books, password, programs: programs.to_owned(), user, server, folder })
     }
 
     /// Gives the cluster its roles and its members.
@@ -85,7 +91,13 @@ impl Cluster {
         });
         let tables = "create table members (id text primary key, name text not null, email text not null, \
                       branch text not null, since text not null, status text not null, found_by text not null);";
-        client.batch_execute(&format!("{tables}{}", roles.concat())).await.map_err(in_words)?;
+        let watcher = format!(
+            "create role {WATCHER} login password '{}' in role pg_monitor; \
+             grant execute on function pg_hba_file_rules() to {WATCHER}; grant select on pg_hba_file_rules to {WATCHER};{}",
+            self.password,
+            if self.books { "create extension pg_stat_statements;" } else { "" }
+        );
+        client.batch_execute(&format!("{tables}{}{watcher}", roles.concat())).await.map_err(in_words)?;
         let column = |of: fn(&Member) -> &str| members.iter().map(of).collect::<Vec<&str>>();
         let insert = "insert into members select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], \
                       $5::text[], $6::text[], $7::text[])";
@@ -159,7 +171,13 @@ pub(crate) fn find() -> Option<PathBuf> {
     found.into_iter().max_by_key(|(version, _)| *version).map(|(_, directory)| directory)
 }
 
-fn serve(programs: &Path, folder: &Path, data: &Path, user: Option<(u32, u32)>) -> Result<(Child, SocketAddr), String> {
+fn serve(
+    programs: &Path,
+    folder: &Path,
+    data: &Path,
+    user: Option<(u32, u32)>,
+    books: bool,
+) -> Result<(Child, SocketAddr), String> {
     let mut said = String::new();
     // Between the choice of a free port and its use another program may take it.
     for _ in 0..4 {
@@ -170,6 +188,9 @@ fn serve(programs: &Path, folder: &Path, data: &Path, user: Option<(u32, u32)>) 
         server.arg("-D").arg(data).args(["-h", "127.0.0.1", "-k", "", "-p", &at.port().to_string()]);
         // What is in it is made anew each time: it need not outlast a power cut.
         server.args(["-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=64"]);
+        if books {
+            server.args(["-c", "shared_preload_libraries=pg_stat_statements"]);
+        }
         server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         // Ctrl-C is for the demo, which ends it when nobody asks it any more.
         let mut server = server.process_group(0).spawn().map_err(in_words)?;

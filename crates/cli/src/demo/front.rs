@@ -3,9 +3,10 @@
 //!
 //! It takes no short cut: the configuration is read and checked like any other.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use rustls_pki_types::CertificateDer;
 use tempfile::TempDir;
 
 use super::chance::secret;
-use super::database::REPORTING;
+use super::database::{INSIDE, REPORTING, WATCHER};
 use super::platforms::members::Member;
 use super::platforms::{forms, members};
 use super::supporters::NEWSLETTER;
@@ -86,6 +87,12 @@ impl Folder {
     /// The configuration's file.
     pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("portcullis.toml")
+    }
+
+    /// Puts the password of the database where the gate looks for it.
+    pub(crate) fn entrust(&self, password: &str) -> io::Result<()> {
+        let path = self.folder.path().join("database.password");
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(password.as_bytes())
     }
 
     /// The decision log's file.
@@ -348,6 +355,13 @@ sensitive = ["members"]
 role = "{REPORTING}"
 within = "hour"
 rows = 1000
+
+# What came past the gate.
+[database.reconcile]
+role = "{WATCHER}"
+password_file = "database.password"
+inside = "{INSIDE}"
+interval = "5s"
 "#
     )
 }
