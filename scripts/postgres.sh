@@ -8,6 +8,7 @@
 #   python    an interpreter with psycopg
 #   sqlmap    which attacks the application of a drill on loopback
 #   pgbouncer Debian's; only when asked for: scripts/postgres.sh pgbouncer
+#   jdbc      PostgreSQL's driver for Java, and with it `java`; only when asked for: scripts/postgres.sh jdbc
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PATH:/usr/sbin:/sbin"
@@ -44,6 +45,16 @@ debian() { find /usr/lib/postgresql -path '*/bin/initdb' -print 2>/dev/null | so
 if [ "${1:-}" = pgbouncer ]; then
     command -v pgbouncer >/dev/null || from_debian pgbouncer || exit 0
     echo "pgbouncer $(command -v pgbouncer)"
+    exit 0
+fi
+
+if [ "${1:-}" = jdbc ]; then
+    jar=/usr/share/java/postgresql.jar
+    [ -e "$jar" ] || from_debian libpostgresql-jdbc-java || exit 0
+    [ ! -e "$jar" ] || echo "jdbc $jar"
+    # A source file is run by who has the compiler, too.
+    command -v javac >/dev/null || { say "skipped: Java needs apt-get install default-jdk-headless"; exit 0; }
+    echo "java $(command -v java)"
     exit 0
 fi
 

@@ -62,6 +62,18 @@ pub fn programs(test: &str) -> Option<Programs> {
     Some(Programs { servers, python: path("python"), sqlmap: path("sqlmap") })
 }
 
+/// Java that runs a source file, and where PostgreSQL's driver for it is; `None` where one of them is not here, which has been said.
+#[must_use]
+pub fn jdbc(test: &str) -> Option<(PathBuf, PathBuf)> {
+    let said = run(root().join("scripts/postgres.sh"), &["jdbc"], Duration::from_secs(300)).stdout;
+    let path = |word: &str| said.lines().find_map(|line| line.strip_prefix(word)?.strip_prefix(' ')).map(PathBuf::from);
+    let both = path("java").zip(path("jdbc"));
+    if both.is_none() {
+        tools::missing(test, "Java and its driver", "apt-get install default-jdk-headless libpostgresql-jdbc-java");
+    }
+    both
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Postgres {
