@@ -62,6 +62,9 @@ pub(crate) fn run(flags: &Demo) -> Done {
         let database = database::find().map(|_| SocketAddr::from((Ipv4Addr::LOCALHOST, 5432)));
         return talk::answer(&front::config(flags, &Behind { public, forms, members, database }));
     }
+    // From here on Ctrl-C ends it in order: what it has started, PostgreSQL above all, must not stay behind.
+    let waiting = Builder::new_current_thread().enable_all().build().map_err(cannot("wait for signals"))?;
+    let mut ending = waiting.block_on(async { Ending::listen() }).map_err(cannot("wait for signals"))?;
     let mut members = invent(flags.seed);
     members.extend(folder.canaries());
     let cluster = cluster();
@@ -119,9 +122,6 @@ pub(crate) fn run(flags: &Demo) -> Done {
             });
         }
     }
-    // Whoever is told how to end it can end it: it listens before it says so.
-    let waiting = Builder::new_current_thread().enable_all().build().map_err(cannot("wait for signals"))?;
-    let ending = waiting.block_on(async { Ending::listen() }).map_err(cannot("wait for signals"))?;
     let guarded = cluster.as_ref().map(|cluster| (address("members").unwrap_or(flags.database), cluster.password()));
     let members = match &guarded {
         Ok((at, _)) => format!("in PostgreSQL, through the gate at {at}"),
@@ -141,10 +141,20 @@ pub(crate) fn run(flags: &Demo) -> Done {
             };
             let canaries = folder.canaries().into_iter().map(|member| member.email).collect();
             let drill = leak::Drill { front: Arc::new(way), database: guarded.ok(), log: &folder.log(), canaries };
-            let (report, held) = waiting.block_on(drill.run());
-            escaped = !held;
-            talk::answer(&report)?;
-            "The drill is over.".to_owned()
+            let played = waiting.block_on(async {
+                tokio::select! {
+                    played = drill.run() => Some(played),
+                    () = ending.told() => None,
+                }
+            });
+            match played {
+                Some((report, held)) => {
+                    escaped = !held;
+                    talk::answer(&report)?;
+                    "The drill is over.".to_owned()
+                }
+                None => "Ending before the drill is over.".to_owned(),
+            }
         }
         Some(Wanted::Attack(attack)) => {
             let (hands, ()) = Crew::begin("attack", async {})?;
@@ -318,6 +328,14 @@ struct Ending {
 impl Ending {
     fn listen() -> io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Comes back once somebody has told it to end.
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
