@@ -89,12 +89,17 @@ impl WebSocket {
             match (self.kind, inflate) {
                 _ if self.control => {}
                 (Kind::Packed, Some(inflate)) => {
-                    inflate.push(data, meter, &mut |plain, _| {
-                        escapes.push(plain, sink);
-                        Ok(())
-                    })?;
-                    if inflate.over {
-                        inflate.restart();
+                    let mut packed = data;
+                    while !packed.is_empty() {
+                        let took = inflate.push(packed, meter, &mut |plain, _| {
+                            escapes.push(plain, sink);
+                            Ok(())
+                        })?;
+                        packed = packed.get(took.max(1)..).unwrap_or_default();
+                        // Whoever ends a stream within a message begins another (RFC 7692 section 7.2.3.4).
+                        if inflate.over {
+                            inflate.restart();
+                        }
                     }
                 }
                 _ => {

@@ -227,8 +227,8 @@ fn messages_are_read_whatever_their_frames() {
     frames.extend_from_slice(&[0x80, 126, 0, 11]);
     frames.extend_from_slice(b"example.org");
     frames.extend_from_slice(&[0x81, 0x83, 1, 2, 3, 4, b'a' ^ 1, b'b' ^ 2, b'c' ^ 3]);
-    let mut packed = deflate(b"packed", false);
-    // A sender flushes where deflate() here ends: both are whole streams to the reader.
+    // A sender flushes where deflate() here ends: both are whole streams to the reader, and a message may hold two.
+    let mut packed = [deflate(b"pac", false), deflate(b"ked", false)].concat();
     frames.extend_from_slice(&[0xc1, u8::try_from(packed.len()).expect("short")]);
     frames.append(&mut packed);
     frames.extend_from_slice(&[0x81, 4]);
