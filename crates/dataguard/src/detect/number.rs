@@ -82,6 +82,25 @@ impl Groups {
             })
     }
 
+    /// Whether the first `count` digits are written as people write one number: in groups of two and more behind a first one of
+    /// `first` and more, with dots or slashes between all of them or none. Coordinates and measures are not.
+    pub(super) fn is_one_number(&self, count: usize, first: usize) -> bool {
+        let mut before = 0;
+        let mut separators = [false; 2];
+        for (to, _, behind) in self.ends.iter().take(self.groups) {
+            let to = usize::from(*to);
+            if to - before < if before == 0 { first } else { 2 } {
+                return false;
+            }
+            if to >= count {
+                break;
+            }
+            separators[usize::from(matches!(behind, b'.' | b'/'))] = true;
+            before = to;
+        }
+        separators != [true; 2]
+    }
+
     /// The first digit, as a number.
     pub(super) const fn first_digit(&self) -> u8 {
         self.digits[0]

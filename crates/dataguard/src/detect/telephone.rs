@@ -26,6 +26,11 @@ pub(super) fn phone(window: &[u8], groups: &Groups, at: usize, plain: &mut Plain
         if (needs_plus && !plus) || !is_subscriber(national) {
             continue;
         }
+        // `+44 (0)20` has groups of its own; what begins with a zero by itself has an area code of three digits at least.
+        let (least, whole) = if prefix == [0] { (3, true) } else { (2, !needs_plus) };
+        if whole && !groups.is_one_number(count, least) {
+            continue;
+        }
         // Ten digits in a row without a gap are more often something else.
         if national.len() == 9 && groups.first_group() >= 9 {
             continue;
