@@ -245,3 +245,37 @@ fn an_export_as_declared_is_counted_and_not_stopped() {
         .as_u64()
         .is_some_and(|count| count > 4000)));
 }
+
+#[test]
+fn many_addresses_that_look_alike_share_a_budget_and_their_walk_is_told() {
+    let origin = Origin::start(answer);
+    let rest = BUDGET.replace("who = \"session\"", "who = \"cluster\"")
+        + "[[platform.route]]\npath = \"/plain/page/**\"\n[platform.route.data]\nenumeration = \"observe\"\n";
+    let gate = Plan::new("leaving-slow").upstream(&[origin.url()], &rest).start();
+    let from = |last: u64, target: &str, agent: &str| {
+        let address = format!("127.0.9.{}", last % 250 + 1).parse().expect("an address");
+        let mut wire = Wire::plain_from(address, gate.http()).expect("connected");
+        let answer = wire.ask(format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\n{agent}\r\n")).expect("an answer");
+        (answer.status, answer.text().matches("@example.org").count())
+    };
+    // Each address takes one page and is never seen again; all of them together have the budget of one.
+    let taken: Vec<(u16, usize)> = (0..40).map(|page| from(page, &format!("/plain/list?page={page}"), "")).collect();
+    let left: usize = taken.iter().filter(|(status, _)| *status == 200).map(|(_, members)| members).sum();
+    assert_eq!((left, taken.iter().filter(|(status, _)| *status == 403).count()), (100, 36), "{taken:?}");
+    // Somebody who looks different is not held to it.
+    let other = from(7, "/plain/list?page=0", "Accept: text/html\r\nAccept-Language: en\r\n");
+    assert_eq!(other, (200, 25));
+    let known = eventually(Duration::from_secs(10), || {
+        let records = gate.journal().records();
+        let served = records.iter().filter(|record| record["verdict"] == "served");
+        served.filter_map(|record| record["left"]["records"].as_u64()).sum::<u64>() == 125
+    });
+    assert!(known, "what left is in the log");
+    // One id each, in no order of time but close together: told, and nobody is refused for the others.
+    let statuses: Vec<u16> =
+        (0..900).map(|at| from(at, &format!("/plain/page/{}", 7000 + at * 7 % 900), "").0).collect();
+    assert!(statuses.iter().all(|status| *status == 200));
+    assert!(status(&gate)["enumerations"].as_u64().is_some_and(|told| told > 0), "{}", status(&gate));
+    let told = gate.journal().find(|record| record["observed"].to_string().contains("by many that look alike"));
+    assert!(told.is_some(), "it is in the log");
+}
