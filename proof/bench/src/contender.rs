@@ -36,6 +36,8 @@ pub(crate) enum Kind {
     Portcullis,
     /// The gate, writing its decision log.
     PortcullisLogged,
+    /// The gate, told to read nothing of what leaves.
+    PortcullisBlind,
     /// Debian's nginx.
     Nginx,
     /// Debian's nginx with a buffered access log.
@@ -60,6 +62,7 @@ impl Kind {
         match self {
             Self::Portcullis => "portcullis",
             Self::PortcullisLogged => "portcullis+log",
+            Self::PortcullisBlind => "portcullis, reading nothing",
             Self::Nginx => "nginx",
             Self::NginxLogged => "nginx+log",
             Self::Haproxy => "haproxy",
@@ -164,6 +167,9 @@ impl Server {
                 let log = format!("[log]\npath = \"{}\"\nsample = 0", place.path("decisions.jsonl"));
                 portcullis(gate, place, machine, [http, https, admin], upstream, &log)?
             }
+            Kind::PortcullisBlind => {
+                portcullis(gate, place, machine, [http, https, admin], upstream, "[data]\naction = \"off\"")?
+            }
             Kind::Rules | Kind::BuiltIn | Kind::ModSecurityDebian | Kind::ModSecurityWheel | Kind::Pgbouncer => {
                 return Err(format!("{} is no server of HTTP", kind.name()).into());
             }
@@ -204,6 +210,17 @@ impl Server {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, http));
         let server = Self { child: spawn(command, machine.proxy_core, &log)?, http: address, https: address };
         server.ready(200, &format!("portcullis (its output: {})", log.display()))
+    }
+
+    /// A server of its own making on a core, once it answers.
+    pub(crate) fn started(
+        command: Command,
+        core: usize,
+        log: &Path,
+        address: SocketAddr,
+        name: &str,
+    ) -> Fallible<Self> {
+        Self { child: spawn(command, core, log)?, http: address, https: address }.ready(200, name)
     }
 
     /// CPU time used so far.
@@ -300,7 +317,7 @@ pub(crate) fn free_ports<const N: usize>() -> Fallible<[u16; N]> {
     Ok(ports)
 }
 
-fn nginx_head(directory: &str, log: &str, machine: &Machine) -> String {
+pub(crate) fn nginx_head(directory: &str, log: &str, machine: &Machine) -> String {
     let (files, connections) = (machine.descriptors, machine.descriptors - 100);
     format!(
         "daemon off;

@@ -11,6 +11,7 @@ use crate::Fallible;
 use crate::contender::{Kind, LIMITED, Place, REFUSED, Server};
 use crate::database::Carried;
 use crate::inspection::Inspect;
+use crate::leaving::{Answer, Leaving};
 use crate::load::{self, Attempt, Held, Tally};
 use crate::machine::Machine;
 use portcullis_peers::Ordinary;
@@ -43,6 +44,8 @@ pub(crate) enum Work {
     Inspect(Inspect),
     /// Sessions of PostgreSQL.
     Database(Carried),
+    /// Answers that are read as they leave.
+    Leaving(Leaving),
 }
 
 /// What a value is compared with.
@@ -239,7 +242,32 @@ pub(crate) const ALL: &[Figure] = &[
     queries("database-prepared", "the same, prepared once", "prepared"),
     in_bulk("database-rows", "PostgreSQL: 400,000 rows of 110 bytes as one result", Carried::Rows),
     in_bulk("database-copy", "the same by COPY", Carried::Copy),
+    carried("leaving-page", "a page of 50 kB, read for what leaves, 1,000 canaries", Answer::Page),
+    carried("leaving-page-packed", "the same, packed by gzip", Answer::Packed),
+    carried("leaving-members", "50 kB of members as JSON, read, under a budget", Answer::Members),
+    read("leaving-read", "what reading a byte of the page adds", Answer::Page),
+    read("leaving-read-packed", "the same, unpacked first", Answer::Packed),
+    read("leaving-read-members", "what reading a byte of the members adds", Answer::Members),
+    Figure {
+        name: "leaving-latency",
+        what: "what reading a page of 50 kB adds to the 99th percentile of latency",
+        unit: "ms",
+        work: Work::Leaving(Leaving::Added(Answer::Page)),
+        contenders: &[Kind::Portcullis],
+        goal: Goal::Value(1.0),
+    },
 ];
+
+const fn carried(name: &'static str, what: &'static str, answer: Answer) -> Figure {
+    let contenders = &[Kind::Portcullis, Kind::PortcullisBlind, Kind::Nginx];
+    Figure { name, what, unit: CPU, work: Work::Leaving(Leaving::Carried(answer)), contenders, goal: Goal::None }
+}
+
+/// 250 MB/s are 4 ns a byte.
+const fn read(name: &'static str, what: &'static str, answer: Answer) -> Figure {
+    let contenders = &[Kind::Portcullis];
+    Figure { name, what, unit: BYTE, work: Work::Leaving(Leaving::Read(answer)), contenders, goal: Goal::Value(4.0) }
+}
 
 /// At most 1.3 times pgbouncer's.
 const fn queries(name: &'static str, what: &'static str, mode: &'static str) -> Figure {
@@ -312,6 +340,9 @@ impl Figure {
         }
         if let Work::Database(carried) = self.work {
             return carried.measure(self, plan);
+        }
+        if let Work::Leaving(leaving) = self.work {
+            return leaving.measure(self, plan);
         }
         let place = Place::new(self.name)?;
         let upstream = Server::upstream(&place, &plan.machine)?;
@@ -417,7 +448,7 @@ impl Figure {
                 let to = if attempt == Attempt::Handshake { server.https } else { server.http };
                 load::connections(attempt, to, concurrency, seconds)
             }
-            Work::Idle { .. } | Work::Held { .. } | Work::Inspect(_) | Work::Database(_) => {
+            Work::Idle { .. } | Work::Held { .. } | Work::Inspect(_) | Work::Database(_) | Work::Leaving(_) => {
                 Err("measured in another way".into())
             }
         }

@@ -9,6 +9,7 @@ mod contender;
 mod database;
 mod figure;
 mod inspection;
+mod leaving;
 mod load;
 mod machine;
 mod report;
