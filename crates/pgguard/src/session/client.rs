@@ -343,7 +343,8 @@ impl Session {
         if body.len() < 4 && header.body >= 4 {
             return Fate::More;
         }
-        let Some(function) = frontend::function(body) else {
+        // Of a body that is too short for one, nothing is made up from what is behind it.
+        let Some(function) = frontend::function(body).filter(|_| header.body >= 4) else {
             return self.over(first, Reason::DatabaseProtocol, "a call of no function", desk);
         };
         if self.terms.functions.contains(&function) {

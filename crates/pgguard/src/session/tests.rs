@@ -454,6 +454,11 @@ fn functions_by_object_pass_only_where_granted() {
     let mut play = Play::with(Terms { functions: Arc::from([9]), ..terms() }, Fake::default());
     play.client(&call);
     assert_eq!(play.to_server, call);
+    // A body that is too short for a number: what is behind it makes none.
+    let mut play = Play::with(Terms { functions: Arc::from([9]), ..terms() }, Fake::default());
+    play.show(&[frame(b'F', b"\0\0"), vec![0, 9, 0, 0]].concat(), true);
+    assert_eq!(play.ended.expect("an end").denial.reason, Reason::DatabaseProtocol);
+    assert!(play.to_server.is_empty());
 }
 
 #[test]
