@@ -103,8 +103,13 @@ impl Statements {
 
     /// Puts another declaration in force.
     pub(crate) fn set(&self, rules: Rules, budgets: Vec<Budget>) {
+        let before = self.relations();
         self.lock().set_rules(rules);
         self.egress().set_budgets(budgets);
+        if self.relations() != before {
+            // What was asked of the catalogue was asked about others.
+            self.set_lineage(Lineage::default());
+        }
     }
 
     pub(crate) fn judge(&self, text: &[u8], context: &Context) -> Option<Arc<Verdict>> {
@@ -156,6 +161,12 @@ impl Statements {
     /// What the server's catalogue says now.
     pub(crate) fn lineage(&self) -> arc_swap::Guard<Arc<Lineage>> {
         self.lineage.load()
+    }
+
+    /// The server's catalogue could not be read again.
+    pub(crate) fn doubt_lineage(&self) {
+        let doubted = self.lineage.load().doubted();
+        self.set_lineage(doubted);
     }
 
     /// The server's catalogue was read again.
@@ -576,6 +587,19 @@ mod tests {
         for (databases, args, words) in refused {
             assert!(asked(databases, &args).unwrap_err().contains(words), "{args}");
         }
+    }
+
+    #[test]
+    fn another_declaration_forgets_what_was_asked_about_the_one_before() {
+        let sensitive = |name: &str| Rules { sensitive: vec![name.into()], ..rules() };
+        let statements = Statements::open(None, sensitive("members"), Vec::new()).unwrap();
+        let read = Lineage::new("live", [7, 8], Vec::new(), Vec::new(), &["members".into()]);
+        statements.set_lineage(read);
+        assert_eq!(statements.lineage().is_sensitive("live", 8), Some(false));
+        statements.set(sensitive("members"), Vec::new());
+        assert_eq!(statements.lineage().is_sensitive("live", 8), Some(false), "nothing has changed");
+        statements.set(sensitive("donations"), Vec::new());
+        assert_eq!(statements.lineage().is_sensitive("live", 8), None, "8 may be donations");
     }
 
     #[test]

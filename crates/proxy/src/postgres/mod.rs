@@ -84,6 +84,7 @@ impl Database {
             }
             DatabaseTls::Own { upstream: None, .. } => None,
         };
+        before.iter().for_each(|before| before.coverage.look_soon());
         let server_tls = declared.tls.certificate().map(tls::database_server).transpose()?;
         let size = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
         let terms = Terms {

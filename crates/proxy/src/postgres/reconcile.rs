@@ -150,6 +150,7 @@ async fn go(look: Arc<Look>) {
     let coverage = &look.database.coverage;
     let mut standing = lock(&coverage.standing);
     if let Some(why) = &failed {
+        look.database.statements.doubt_lineage();
         if standing.failed.as_ref() != Some(why) {
             tracing::warn!(database = look.database.name(), why, "the server's own books could not be read");
         }
@@ -175,7 +176,11 @@ impl Look {
         self.made(Check::Sessions, self.sessions(&catalogue, &known).await);
         self.made(Check::Access, self.access(&catalogue, &known).await);
         self.made(Check::Rows, self.rows(&catalogue).await);
-        self.made(Check::Views, self.views(&catalogue).await);
+        let views = self.views(&catalogue).await;
+        if views.is_err() {
+            self.database.statements.doubt_lineage();
+        }
+        self.made(Check::Views, views);
         Ok(())
     }
 
@@ -391,6 +396,11 @@ fn read(counter: &AtomicU64) -> u64 {
 }
 
 impl Coverage {
+    /// Another policy is in force: what it declares is looked at now.
+    pub(super) fn look_soon(&self) {
+        lock(&self.standing).due = None;
+    }
+
     /// For `portcullis status`. Without a declaration nothing is checked, and that is what it says.
     pub(super) fn value(&self, declared: Option<&Reconcile>) -> Value {
         let Some(declared) = declared else { return json!({ "declared": false }) };
