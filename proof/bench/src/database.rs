@@ -31,6 +31,8 @@ pub(crate) enum Carried {
     Rows,
     /// The same by `COPY … TO STDOUT`.
     Copy,
+    /// As many rows of members, each with an address, a telephone number and a postcode that are looked for.
+    Values,
 }
 
 impl Carried {
@@ -76,9 +78,10 @@ impl Carried {
                 let line = said.lines().find_map(|line| line.split_once("actually processed: "));
                 Ok(line.and_then(|(_, count)| count.parse().ok()).ok_or("pgbench says nothing")?)
             }
-            Self::Rows | Self::Copy => {
+            Self::Rows | Self::Copy | Self::Values => {
                 let times = ROWS / 100_000;
-                let rows = format!("select a.* from pgbench_accounts a, generate_series(1, {times})");
+                let table = if matches!(self, Self::Values) { "members" } else { "pgbench_accounts" };
+                let rows = format!("select a.* from {table} a, generate_series(1, {times})");
                 let sql = if matches!(self, Self::Copy) { format!("copy ({rows}) to stdout") } else { rows };
                 server.client("psql", port, &["-X", "-q", "-A", "-t", "-o", "/dev/null", "-c", &sql])?;
                 Ok(ROWS)
@@ -144,6 +147,11 @@ impl Server {
             sleep(Duration::from_millis(100));
         }
         server.client("pgbench", port, &["-i", "-q", "-s", "1"])?;
+        let members = "create table members as select n as id, 'Member Number ' || n as name, \
+                       'member.number' || n || '@post.example.org' as email, \
+                       '07700 9' || lpad((n % 100000)::text, 5, '0') as telephone, 'SW1A ' || n % 10 || 'AA' as postcode, \
+                       'branch ' || n % 600 as branch from generate_series(1, 100000) n";
+        server.client("psql", port, &["-q", "-c", members])?;
         Ok(server)
     }
 
@@ -206,7 +214,8 @@ impl Drop for Relay {
     }
 }
 
-/// Every check on: statements judged and enforced, rows counted and charged to two budgets, a thousand canaries looked for.
+/// Every check on: statements judged and enforced, rows counted and charged to three budgets, values of members
+/// recognised, a thousand canaries looked for.
 fn gate(gate: &Path, place: &Place, port: u16, admin: u16, upstream: u16) -> Fallible<Command> {
     let text = format!(
         "[server]
@@ -227,6 +236,7 @@ sensitive = [\"members\"]
 [[database.budget]]
 per = \"session\"
 rows = 1000000000000
+values = 1000000000000
 
 [[database.budget]]
 per = \"role\"

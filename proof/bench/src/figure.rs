@@ -256,6 +256,7 @@ pub(crate) const ALL: &[Figure] = &[
         contenders: &[Kind::Portcullis],
         goal: Goal::Value(1.0),
     },
+    in_bulk("database-values", "400,000 rows of members, in which their values are recognised", Carried::Values),
 ];
 
 const fn carried(name: &'static str, what: &'static str, answer: Answer) -> Figure {
