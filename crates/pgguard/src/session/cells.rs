@@ -9,6 +9,8 @@ pub enum Piece<'a> {
     Bytes(&'a [u8]),
     /// The value is over.
     End,
+    /// The row or message is over.
+    Row,
 }
 
 /// Where in its messages a stream of rows stands. What is fed must be rows and nothing else: `DataRow`, `CopyData`.
@@ -47,6 +49,11 @@ impl Cells {
     pub fn feed(&mut self, bytes: &[u8], tell: &mut dyn FnMut(Piece<'_>)) {
         let mut rest = bytes;
         while !rest.is_empty() {
+            let begins = self.at == At::Tag;
+            if begins && let Some(length) = whole_row(rest, tell) {
+                rest = rest.get(length..).unwrap_or_default();
+                continue;
+            }
             let run = match self.at {
                 At::Value { left } => left.min(self.left),
                 At::Raw | At::Rest => self.left,
@@ -60,6 +67,9 @@ impl Cells {
             } else if let Some((byte, behind)) = rest.split_first() {
                 rest = behind;
                 self.byte(*byte, tell);
+            }
+            if !begins && self.at == At::Tag {
+                tell(Piece::Row);
             }
         }
     }
@@ -160,22 +170,62 @@ impl Cells {
     }
 }
 
+/// The row that `bytes` begin with, where all of it is there and is as it says: its length. Nearly all are; the others are read byte by
+/// byte.
+fn whole_row(bytes: &[u8], tell: &mut dyn FnMut(Piece<'_>)) -> Option<usize> {
+    let (head, rest) = bytes.split_first_chunk::<7>()?;
+    let [b'D', a, b, c, d, many, few] = *head else { return None };
+    let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
+    let body = rest.get(..length.checked_sub(6)?)?;
+    let count = u16::from_be_bytes([many, few]);
+    let mut left = body;
+    for _ in 0..count {
+        left = value(left)?.1;
+    }
+    if !left.is_empty() {
+        return None;
+    }
+    left = body;
+    while let Some((value, behind)) = value(left) {
+        if let Some(value) = value {
+            if !value.is_empty() {
+                tell(Piece::Bytes(value));
+            }
+            tell(Piece::End);
+        }
+        left = behind;
+    }
+    tell(Piece::Row);
+    Some(length + 1)
+}
+
+/// A value, or `None` for null, and what is behind it.
+fn value(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+    let (size, rest) = bytes.split_first_chunk::<4>()?;
+    match u32::from_be_bytes(*size) {
+        u32::MAX => Some((None, rest)),
+        size => rest.split_at_checked(usize::try_from(size).ok()?).map(|(value, behind)| (Some(value), behind)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn read(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
-        let (mut cells, mut all, mut open) = (Cells::default(), Vec::new(), Vec::new());
+    /// The values, and how many rows there were.
+    fn read(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, usize) {
+        let (mut cells, mut all, mut open, mut ends) = (Cells::default(), Vec::new(), Vec::new(), 0);
         for piece in pieces {
             cells.feed(piece, &mut |piece| match piece {
                 Piece::Bytes(bytes) => open.extend_from_slice(bytes),
                 Piece::End => all.push(std::mem::take(&mut open)),
+                Piece::Row => ends += 1,
             });
         }
         assert!(open.is_empty(), "{open:?} has no end");
-        all
+        (all, ends)
     }
 
     fn row(values: &[Option<&[u8]>]) -> Vec<u8> {
@@ -204,7 +254,9 @@ mod tests {
             message(b'd', b"a\tb\n"),
             message(b'd', b""),
         ];
-        assert_eq!(read(&[&rows.concat()]), [&b"anna"[..], b"", b"x@y", b"a\tb\n"]);
+        let (values, ends) = read(&[&rows.concat()]);
+        assert_eq!(values, [&b"anna"[..], b"", b"x@y", b"a\tb\n"]);
+        assert_eq!(ends, 4);
     }
 
     #[test]
@@ -215,7 +267,9 @@ mod tests {
         let behind = message(b'D', b"\0\x01\0\0\0\x01abehind");
         let good = row(&[Some(b"good")]);
         let all = [long, good.clone(), short, good.clone(), cut, good.clone(), behind, good].concat();
-        assert_eq!(read(&[&all]), [&b"good"[..], b"a", b"good", b"good", b"a", b"good"]);
+        let (values, ends) = read(&[&all]);
+        assert_eq!(values, [&b"good"[..], b"a", b"good", b"good", b"a", b"good"]);
+        assert_eq!(ends, 8);
     }
 
     proptest! {
@@ -227,6 +281,7 @@ mod tests {
             let stream: Vec<u8> = rows.iter().flat_map(|values| {
                 row(&values.iter().map(|value| value.as_deref()).collect::<Vec<_>>())
             }).collect();
+            let count = rows.len();
             let expected: Vec<Vec<u8>> = rows.into_iter().flatten().flatten().collect();
             let mut ends: Vec<usize> = cuts.iter().map(|cut| cut % (stream.len() + 1)).collect();
             ends.sort_unstable();
@@ -237,7 +292,7 @@ mod tests {
                 from = end;
             }
             pieces.push(&stream[from..]);
-            prop_assert_eq!(read(&pieces), expected);
+            prop_assert_eq!(read(&pieces), (expected, count));
         }
 
         #[test]

@@ -13,6 +13,9 @@ use portcullis_pgguard::session::cells::{Cells, Piece};
 
 use crate::state::Snapshot;
 
+/// What values of a row are told apart by.
+const BETWEEN: &[u8] = b"\0";
+
 /// One session's look at what leaves.
 pub(super) struct Leaving {
     /// The canaries are those of the policy under which the session began.
@@ -79,8 +82,10 @@ impl Values {
         let mut findings = Hashes { key, distinct };
         cells.feed(messages, &mut |piece| match piece {
             Piece::Bytes(bytes) => scanner.text(detector, bytes, &mut findings),
-            // Two values are two documents: nothing is recognised across them, and what is behind is looked at now.
-            Piece::End => scanner.end(detector, &mut findings),
+            // Nothing is recognised across what stands in no value.
+            Piece::End => scanner.text(detector, BETWEEN, &mut findings),
+            // A row is a document: what is behind is looked at now, before it leaves.
+            Piece::Row => scanner.end(detector, &mut findings),
         });
         self.distinct.count().saturating_sub(before)
     }
@@ -117,9 +122,22 @@ mod tests {
     }
 
     fn row(value: &str) -> Vec<u8> {
-        let length = u32::try_from(value.len()).expect("short");
-        let message = length + 10;
-        [b"D", &message.to_be_bytes()[..], &[0, 1], &length.to_be_bytes(), value.as_bytes()].concat()
+        row_of(&[value])
+    }
+
+    fn row_of(values: &[&str]) -> Vec<u8> {
+        let number = |number: usize| u32::try_from(number).expect("short").to_be_bytes();
+        let body: Vec<u8> =
+            values.iter().flat_map(|value| [&number(value.len())[..], value.as_bytes()].concat()).collect();
+        [b"D", &number(body.len() + 6)[..], &[0, u8::try_from(values.len()).expect("few")], &body].concat()
+    }
+
+    #[test]
+    fn nothing_is_recognised_across_two_values() {
+        let key = HashKey([1, 2]);
+        assert_eq!(values().look(&row_of(&["anna.berg@", "example.org"]), &key), 0);
+        assert_eq!(values().look(&row_of(&["anna", "berg@example.org", "x"]), &key), 1);
+        assert_eq!(values().look(&row_of(&["a@example.org", "b@example.org", "", "c@example.org"]), &key), 3);
     }
 
     #[test]
