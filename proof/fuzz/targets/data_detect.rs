@@ -43,6 +43,8 @@ fuzz_target!(|data: &[u8]| {
 
 fn read(detector: &Detector, text: &[u8], most: usize, seed: &[u8]) -> List {
     let (mut scanner, mut list) = (Scanner::default(), List::default());
+    // A table of columns, or any other text.
+    scanner.begin(detector, seed.first().is_some_and(|first| *first == b'"' || first.is_ascii_lowercase()));
     let (mut cuts, mut rest) = (Cuts::of(seed), text);
     while !rest.is_empty() {
         let length = if most > 0 { most } else { cuts.next(rest.len()) };
