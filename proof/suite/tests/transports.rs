@@ -5,14 +5,14 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portcullis_suite::frames::Frames;
 use portcullis_suite::packing::{CODINGS, deflated_message, grpc_message, packed, socket_frame, zipped};
 use portcullis_suite::{
-    Authority, Browser, Gate, H2Origin, HOST, Next, Origin, Plan, Seen, Wire, eventually, figure, respond, run,
+    Authority, Browser, Gate, H2Origin, HOST, Next, Origin, Plan, Python, Seen, Wire, eventually, figure, respond, run,
 };
 use portcullis_types::Reason;
 use serde_json::Value;
@@ -95,17 +95,10 @@ impl World {
         let live = format!(
             "session_cookie = \"session\"\n[[platform.route]]\npath = \"/live\"\nclass = \"api\"\nupgrade = true\n{rest}"
         );
-        let mut plan =
+        let plan =
             Plan::new(name).upstream(&[origin.url()], &live).platform("calls", &["calls.test"], &[grpc.url()], "");
-        let config = plan.write().display().to_string();
-        let count = canaries.to_string();
-        let new = ["canary", "new", "--config", &config, "--count", &count, "--domain", "post.example.org"];
-        let made = run(Gate::binary(), &new, Duration::from_secs(30));
-        assert!(made.success, "{}", made.stderr);
-        let emails = made.stdout.lines().skip(1).filter_map(|line| line.split(',').nth(3)).map(str::to_owned).collect();
-        let place = plan.place().display().to_string();
-        let table = format!("[data]\ncanaries = \"{place}/canaries.txt\"\ncanary_key = \"{place}/canary.key\"\n");
-        Self { gate: plan.table(&table).start(), _origin: origin, said, grpc, emails }
+        let (plan, emails) = planted(plan, canaries);
+        Self { gate: plan.start(), _origin: origin, said, grpc, emails }
     }
 
     fn say(&self, fields: &str, frame: Frame, pieces: Vec<Vec<u8>>) {
@@ -148,6 +141,19 @@ impl World {
         let reply = frames.reply(stream);
         (reply.reset.is_some() || reply.end.is_some() || reply.status != 200, reply.body)
     }
+}
+
+/// A plan with so many members that do not exist, and their mail.
+fn planted(mut plan: Plan, canaries: usize) -> (Plan, Vec<String>) {
+    let config = plan.write().display().to_string();
+    let count = canaries.to_string();
+    let new = ["canary", "new", "--config", &config, "--count", &count, "--domain", "post.example.org"];
+    let made = run(Gate::binary(), &new, Duration::from_secs(30));
+    assert!(made.success, "{}", made.stderr);
+    let emails = made.stdout.lines().skip(1).filter_map(|line| line.split(',').nth(3)).map(str::to_owned).collect();
+    let place = plan.place().display().to_string();
+    let table = format!("[data]\ncanaries = \"{place}/canaries.txt\"\ncanary_key = \"{place}/canary.key\"\n");
+    (plan.table(&table), emails)
 }
 
 fn each(value: &str, write: fn(u8) -> String) -> String {
@@ -269,6 +275,28 @@ fn a_canary_leaves_in_no_way_and_what_is_ordinary_in_all() {
     let alarms = world.leaving()["canary_alarms"].as_u64().unwrap_or_default();
     assert!(alarms >= u64::from(taken), "each sight is told: {alarms} of {taken}");
     figure("canaries stopped through the running gate", f64::from(stopped), "of as many");
+}
+
+#[test]
+fn a_conversation_packed_by_a_real_library_is_read() {
+    let Some(python) = Python::new("WebSocket") else { return };
+    let mut plan = Plan::new("transports-library");
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("loopback has a free port")
+        .port();
+    let server = python.serve("ws_server.py", &[&port.to_string()], &plan.place().join("ws-server.log"));
+    let up = eventually(Duration::from_secs(20), || server.output().contains("ready"));
+    assert!(up, "the WebSocket server did not come up: {}", server.output());
+    let live = "[[platform.route]]\npath = \"/live\"\nclass = \"api\"\nupgrade = true\n";
+    plan = plan.upstream(&[format!("http://127.0.0.1:{port}")], live);
+    let (plan, emails) = planted(plan, 1);
+    let gate = plan.start();
+    for (value, outcome) in [("member99@post.example.org", "came"), (emails[0].as_str(), "stopped")] {
+        let arguments = [&gate.http().to_string(), HOST, value];
+        let output = python.run("ws_canary.py", &arguments, Duration::from_secs(60));
+        assert_eq!(output.stdout.trim(), outcome, "{value}: {}", output.stderr);
+    }
 }
 
 #[test]
