@@ -343,12 +343,13 @@ fn stopwatch(to: SocketAddr, most: usize) -> (SocketAddr, Arc<Mutex<Moments>>) {
                 std::thread::spawn(move || {
                     let (mut piece, mut total) = (vec![0; 16 * 1024], 0);
                     while let Ok(count @ 1..) = from.read(&mut piece) {
-                        if into.write_all(&piece[..count]).is_err() {
-                            break;
-                        }
                         total += count;
+                        // Noted before it goes on: the gate may have acted before this thread runs again.
                         if back && total >= most {
                             kept.lock().expect("whole").crossed.get_or_insert_with(Instant::now);
+                        }
+                        if into.write_all(&piece[..count]).is_err() {
+                            break;
                         }
                     }
                     if !back && kept.lock().expect("whole").crossed.is_some() {
