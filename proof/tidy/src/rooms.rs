@@ -35,6 +35,7 @@ pub const ROOMS: &[(&str, Room)] = &[
     ("portcullis-config", Room::Pure),
     ("portcullis-pgguard", Room::Pure),
     ("portcullis-dataguard", Room::Pure),
+    ("portcullis-ledger", Room::Pure),
     ("portcullis-grammar", Room::Shell),
     ("portcullis-proxy", Room::Shell),
     ("portcullis-simulator", Room::Shell),

@@ -1,0 +1,11 @@
+//! The evidence: what happened, in records that can be erased and in a tree that cannot be rewritten.
+//!
+//! Never reads a clock, a file or a socket, and draws no randomness: bytes, times, salts and keys are handed in.
+
+mod event;
+
+pub use self::event::{
+    Act, Alarm, Assurance, Beat, Canary, Change, Closed, Copies, Copy, Custody, Decision, Deploy, Disclosure, Drill,
+    Egress, Event, Finding, Login, Lost, Measure, Note, Opened, Path, Probe, Record, Recorder, Report, Request,
+    Retention, Sensor, Start, State, Statements, Stop, Told, Traffic, Verdict, Wave, Witnessed,
+};
