@@ -18,6 +18,10 @@ pub trait Recorder: Send + Sync {
     /// Keeps a record. What there is no room for is counted, and told by the next record of this sensor.
     fn record(&self, sensor: &Sensor, event: Event);
 
+    /// Takes note of how a sensor stands, which its owner says each second; the recorder counts `seq`. Whoever has said
+    /// nothing for three seconds is told to be down.
+    fn pulse(&self, beat: Beat);
+
     /// Keeps one decision about one request. It costs its caller less than a microsecond.
     fn request(&self, request: &Request<'_>);
 }
