@@ -36,6 +36,8 @@ pub struct Shard {
     desk: Desk,
     /// Of the desk, as the node was told.
     bytes: usize,
+    /// What was known of whoever asked last.
+    perceived: Trust,
 }
 
 /// One request that asks to pass.
@@ -65,7 +67,7 @@ impl Shard {
     pub fn new(node: Arc<Node>, declared: Arc<Declared>, seed: u64) -> Self {
         let desk = Desk::new(&node, &declared, seed);
         let bytes = node.desk(0, desk.bytes());
-        Self { node, declared, desk, bytes }
+        Self { node, declared, desk, bytes, perceived: Trust::Fresh }
     }
 
     /// Holds to other orders from now on.
@@ -114,6 +116,7 @@ impl Shard {
     /// a place. What is refused is charged to no rate and holds no place.
     pub fn admit(&mut self, ask: &Ask<'_>, now: Tick) -> Ruling {
         let refused = |refusal| Ruling::Refused(refusal, false);
+        self.perceived = Trust::Fresh;
         let mut observed = Observed::new();
         let verdict = self.declared.lists.verdict(ask.client.ip());
         let allowed = verdict.is_some_and(|verdict| verdict.allowed);
@@ -123,6 +126,7 @@ impl Shard {
             return refused(refusal);
         }
         let mut visit = self.desk.perceive(&self.node, &self.declared, ask, allowed, now);
+        self.perceived = visit.seen.trust;
 
         let rates = if allowed { &[] } else { self.declared.rates(ask.platform, ask.route) };
         let mut charges = SmallVec::<[(u64, &CompiledRate); RATES_INLINE]>::new();
@@ -171,6 +175,12 @@ impl Shard {
             }
             Standing::Give(ruling) => ruling,
         }
+    }
+
+    /// What was known of whoever asked last, also where the answer was no.
+    #[must_use]
+    pub const fn perceived(&self) -> Trust {
+        self.perceived
     }
 
     /// Decides by what the operator declared and by nothing else: for a shell that met a fault in the rest, because a fault

@@ -365,6 +365,9 @@ pub struct Disclosure {
     pub left: u64,
     /// `observe`, `mask`, `truncate`, `block`, `step-up`, `cut`.
     pub action: String,
+    /// It stands for so many that were not told one by one; `left` is of all of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: u64,
     /// The reference of the request or session.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reference: String,

@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use portcullis_engine::{Act, Brain, Command, Harvest, Node, Orders, Settings, Site, Status as DefenceStatus};
 use portcullis_types::Tick;
 
+use crate::chronicle::Chronicle;
 use crate::journal::{Journal, lock};
 use crate::panics;
 use crate::worker::unix_millis;
@@ -90,6 +91,7 @@ pub(crate) struct Beginning {
     pub(crate) seed: u64,
     pub(crate) epoch: Instant,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) chronicle: Arc<Chronicle>,
     /// The directory for what outlives a restart.
     pub(crate) state: Option<PathBuf>,
 }
@@ -149,7 +151,7 @@ impl Coordinator {
         expired
     }
 
-    fn is_silent(&self, now: Tick) -> bool {
+    pub(crate) fn is_silent(&self, now: Tick) -> bool {
         now.since(Tick(self.beat.load(Ordering::Relaxed))) > SILENT
     }
 
@@ -367,6 +369,7 @@ impl Life {
         for act in acts {
             tracing::info!(kind = act.kind, platform = act.platform, "{}", act.words);
             self.beginning.journal.record_act(act, unix_millis());
+            self.beginning.chronicle.act(act);
             *lock(&self.coordinator.told).acts.entry(act.kind.clone()).or_default() += 1;
         }
     }

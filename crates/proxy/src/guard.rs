@@ -3,6 +3,7 @@
 //! It never keeps a value: keys, principals and records are keyed hashes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,8 +17,11 @@ use portcullis_dataguard::ledger::{Budget, Learned, Ledger, Lesson, Noted, Propo
 use portcullis_dataguard::sequence::{self, Enumeration, Id, Sequences};
 use portcullis_dataguard::tally::{Alarm, Measure};
 use portcullis_dataguard::{Canaries, Detector, Kind, Unread};
+use portcullis_ledger::Canary;
 use portcullis_types::Tick;
 use serde_json::{Value, json};
+
+use crate::chronicle::Chronicle;
 
 /// Routes whose principals' hours are learned.
 const LEARNED: usize = 1024;
@@ -191,6 +195,7 @@ pub(crate) struct Books {
     key: HashKey,
     pages: Mutex<Pages>,
     pub(crate) counts: Counts,
+    chronicle: Arc<Chronicle>,
 }
 
 /// Books that one worker at a time has open.
@@ -250,8 +255,13 @@ impl Counts {
 pub(crate) struct Sight<'a> {
     pub(crate) canary: CanaryId,
     pub(crate) platform: &'a str,
+    /// A path of the register of copies: `http/public`, `database/members`.
+    pub(crate) place: &'a str,
     pub(crate) path: &'a str,
-    pub(crate) client: String,
+    /// How it was seen, and whether it left.
+    pub(crate) way: &'static str,
+    pub(crate) left: bool,
+    pub(crate) client: IpAddr,
     pub(crate) reference: &'a str,
     /// It came in a request.
     pub(crate) asked: bool,
@@ -259,9 +269,9 @@ pub(crate) struct Sight<'a> {
 }
 
 impl Books {
-    pub(crate) fn new(secret: [u64; 2]) -> Self {
+    pub(crate) fn new(secret: [u64; 2], chronicle: Arc<Chronicle>) -> Self {
         let key = HashKey([secret[0].rotate_left(29) ^ 0x6c65_6176_696e_6721, secret[1].rotate_left(11)]);
-        Self { key, pages: Mutex::default(), counts: Counts::default() }
+        Self { key, pages: Mutex::default(), counts: Counts::default(), chronicle }
     }
 
     pub(crate) const fn key(&self) -> &HashKey {
@@ -415,11 +425,21 @@ impl Books {
             canary = %sight.canary,
             platform = sight.platform,
             path = sight.path,
-            client = sight.client,
+            client = %sight.client,
             reference = sight.reference,
             asked = sight.asked,
             "a canary was seen: somebody reads what nobody should",
         );
+        self.chronicle.canary(Canary {
+            canary: sight.canary.to_string(),
+            path: sight.place.to_owned(),
+            through: sight.path.to_owned(),
+            left: sight.left,
+            way: sight.way.to_owned(),
+            reference: sight.reference.to_owned(),
+            client: Some(sight.client),
+            drill: String::new(),
+        });
         let mut pages = self.open();
         if pages.alarms.len() >= SHOWN {
             pages.alarms.pop_front();
@@ -428,7 +448,7 @@ impl Books {
             "canary": sight.canary.to_string(),
             "platform": sight.platform,
             "path": sight.path,
-            "client": sight.client,
+            "client": sight.client.to_string(),
             "reference": sight.reference,
             "asked": sight.asked,
             "unix_millis": sight.unix_millis,
@@ -556,7 +576,7 @@ mod tests {
 
     #[test]
     fn what_is_usual_is_learned_in_calm_only_and_never_of_what_is_too_much() {
-        let (books, guard, hour) = (Books::new([1, 2]), guard(), Span::Hour.nanos());
+        let (books, guard, hour) = (Books::new([1, 2], Arc::new(Chronicle::new(None))), guard(), Span::Hour.nanos());
         let take = |who: u64, record: u64, calm: bool, allowance: Allowance| {
             let principals = Principals([who; Who::ALL.len()]);
             books.record(&guard, &principals, (Kind::Email, record << 32 | 1), Taking { allowance, calm }, Tick(hour))

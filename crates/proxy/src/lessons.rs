@@ -78,13 +78,16 @@ pub(crate) fn keep(process: Weak<Process>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::chronicle::Chronicle;
     use std::fs;
 
     #[test]
     fn what_cannot_be_read_begins_anew_and_what_is_retired_is_not_written() {
         let place = tempfile::tempdir().expect("a directory");
-        let books = Books::new([1, 2]);
+        let books = Books::new([1, 2], Arc::new(Chronicle::new(None)));
         for broken in ["", "{}", "{\"form\":1}", "{\"form\":1,\"routes\":[{}]}", "{\"form\":2,\"routes\":[]}"] {
             assert!(books.restore(broken.as_bytes()).is_err(), "{broken}");
         }
@@ -94,7 +97,7 @@ mod tests {
         let lessons = Lessons::new(Some(place.path().to_owned()));
         lessons.take_back(&books);
         let kept = books.lessons(Tick(0)).expect("something is known");
-        let again = Books::new([3, 4]);
+        let again = Books::new([3, 4], Arc::new(Chronicle::new(None)));
         again.restore(&kept).expect("readable");
         assert_eq!(again.lessons(Tick(0)).expect("something is known"), kept);
         assert!(String::from_utf8_lossy(&kept).contains("\"most\":4"));

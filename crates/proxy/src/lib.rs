@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod challenge;
+mod chronicle;
 pub mod control;
 mod coordinator;
 pub mod guard;
@@ -42,6 +43,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_config::Policy;
 use portcullis_config::policy::Listener;
+use portcullis_ledger::Recorder;
 use portcullis_types::Tick;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
@@ -49,6 +51,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use crate::admin::{AdminThread, Report};
+use crate::chronicle::Chronicle;
 use crate::control::{Claim, ControlSocket, Operator, Reloaded, TakeoverHandle};
 use crate::coordinator::{Beginning, Coordinator};
 use crate::journal::{Change, Journal};
@@ -84,6 +87,8 @@ pub struct Setup {
     pub version: &'static str,
     /// Whether a running gate hands its sockets over.
     pub takeover: bool,
+    /// Who keeps the evidence, if anybody.
+    pub recorder: Option<Arc<dyn Recorder>>,
 }
 
 /// Why a gate did not start.
@@ -122,6 +127,7 @@ pub(crate) struct Process {
     pub(crate) node: Arc<portcullis_engine::Node>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) chronicle: Arc<Chronicle>,
     pub(crate) coordinator: Arc<Coordinator>,
     pub(crate) probes: Probes,
     /// What left, to whom.
@@ -161,7 +167,7 @@ impl Gate {
     /// # Errors
     /// With the first thing that cannot be had; nothing is left running.
     pub fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { policy, reload, mut inherited, version, takeover } = setup;
+        let Setup { policy, reload, mut inherited, version, takeover, recorder } = setup;
         let mut predecessor: Option<TakeoverHandle> = None;
         if takeover {
             let (sockets, handle) =
@@ -192,7 +198,9 @@ impl Gate {
         registry.watch(Arc::clone(&node), journal.counters());
         registry.process.generation.set(1);
         let upstream_tls = UpstreamSide::new();
-        let snapshot = Snapshot::compile(policy, None, &registry, &node, &upstream_tls).map_err(StartError::Other)?;
+        let chronicle = Arc::new(Chronicle::new(recorder));
+        let snapshot = Snapshot::compile(policy, None, &registry, &node, (&upstream_tls, &chronicle))
+            .map_err(StartError::Other)?;
 
         let addresses = opened.iter().map(|open| (listener_name(&snapshot, open.listener), open.local)).collect();
         let mut doors: Vec<Vec<(usize, Vec<std::net::TcpListener>)>> = (0..count).map(|_| Vec::new()).collect();
@@ -213,12 +221,13 @@ impl Gate {
             seed: secret[1].rotate_left(23),
             epoch,
             journal: Arc::clone(&journal),
+            chronicle: Arc::clone(&chronicle),
             state: state.clone(),
         })
         .map_err(other("the brain's thread"))?;
         registry.watch_brain(Arc::clone(&coordinator));
         let probes = Probes::new().map_err(other("the mark of the gate's own probes"))?;
-        let books = guard::Books::new(secret);
+        let books = guard::Books::new(secret, Arc::clone(&chronicle));
         let lessons = Lessons::new(state);
         lessons.take_back(&books);
         let process = Arc::new(Process {
@@ -230,6 +239,7 @@ impl Gate {
             node,
             registry,
             journal,
+            chronicle,
             secret,
             upstream_tls,
             reload,
@@ -269,6 +279,8 @@ impl Gate {
             process.probes.rest(PREDECESSOR);
         }
         admin.runtime().spawn(probe::run(Arc::clone(&process)));
+        admin.runtime().spawn(probe::visit(Arc::clone(&process)));
+        admin.runtime().spawn(chronicle::run(Arc::clone(&process)));
         let waits = if predecessor.is_some() { drain } else { Duration::ZERO };
         admin.runtime().spawn(postgres::reconcile::run(Arc::clone(&process), waits));
         if let Some(predecessor) = predecessor {
@@ -311,6 +323,7 @@ impl Gate {
         }
         self.process.coordinator.stop();
         self.process.lessons.save(&self.process.books, self.process.now());
+        self.process.chronicle.flush();
         self.process.journal.close();
         self.admin.stop();
     }
@@ -425,7 +438,9 @@ impl Process {
         let outcome = self.replace_policy();
         systemd::ready();
         let counters = &self.registry.process;
-        if outcome.is_ok() {
+        if let Ok(reloaded) = &outcome {
+            let by = "gate".to_owned();
+            self.chronicle.change("policy", &Change { by, uid: None, words: reloaded.message.clone() });
             counters.reloads_ok.add()
         } else {
             counters.reloads_failed.add()
@@ -439,8 +454,13 @@ impl Process {
         }
         let policy = (self.reload)()?;
         let mut current = self.lock();
-        let snapshot =
-            Snapshot::compile(policy, Some(&current.snapshot), &self.registry, &self.node, &self.upstream_tls)?;
+        let snapshot = Snapshot::compile(
+            policy,
+            Some(&current.snapshot),
+            &self.registry,
+            &self.node,
+            (&self.upstream_tls, &self.chronicle),
+        )?;
         let changes = sockets::diff(&current.snapshot.policy, &snapshot.policy);
         let count = current.workers.len();
         let mut doors: Vec<Vec<(usize, Vec<std::net::TcpListener>)>> = (0..count).map(|_| Vec::new()).collect();
@@ -495,6 +515,11 @@ impl Process {
     /// The policy in force.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.lock().snapshot)
+    }
+
+    /// Answers that were read along.
+    fn answers(&self) -> u64 {
+        self.books.counts.answers.load(Ordering::Relaxed)
     }
 
     /// The address that a listener has in truth.
@@ -562,6 +587,7 @@ impl Operator for Process {
     fn changed(&self, change: &Change) -> Result<Reloaded, String> {
         let reloaded = Self::reload(self)?;
         self.journal.record_change(change, unix_millis());
+        self.chronicle.change("configuration", change);
         Ok(reloaded)
     }
 
@@ -575,7 +601,9 @@ impl Operator for Process {
         let (said, shown, written) = statements::asked(&known, args)?;
         if let Some(words) = written {
             let by = args.get("by").and_then(serde_json::Value::as_str).unwrap_or("an operator").to_owned();
-            self.journal.record_change(&Change { by, uid: Some(uid), words }, unix_millis());
+            let change = Change { by, uid: Some(uid), words };
+            self.journal.record_change(&change, unix_millis());
+            self.chronicle.change("statements", &change);
         }
         Ok((said, shown))
     }

@@ -221,6 +221,11 @@ impl Registry {
         Arc::clone(&self.parser)
     }
 
+    /// Requests that have ended.
+    pub(crate) fn requests(&self) -> u64 {
+        self.sum(|worker| worker.ended.get())
+    }
+
     /// Everything in Prometheus' text format (0.0.4).
     #[must_use]
     pub fn render(&self) -> String {

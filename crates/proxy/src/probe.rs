@@ -7,6 +7,7 @@
 
 mod attacks;
 mod round;
+mod service;
 mod standing;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use portcullis_wire::http::{Fields, RequestHead, ResponseHead};
 use tokio::sync::Notify;
 
 pub(crate) use self::round::run;
+pub(crate) use self::service::visit;
 pub(crate) use self::standing::{Alarm, Line, Standing, State};
 use crate::http::body::Body;
 use crate::http::inspect::Sighting;
@@ -53,11 +55,20 @@ impl By {
     }
 }
 
+/// What a connection of the gate's own is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// An inert attack, which goes no further than inspection.
+    Attack,
+    /// To see what a visitor gets: it goes all the way, and is held to what holds for visitors.
+    Visit,
+}
+
 /// What the workers and the prober tell each other.
 pub(crate) struct Probes {
     token: String,
     /// Our ends of the connections that we have made to ourselves.
-    ends: Mutex<Vec<SocketAddr>>,
+    ends: Mutex<Vec<(SocketAddr, Errand)>>,
     /// How many: nearly always none, and then nobody looks.
     open: AtomicUsize,
     next: AtomicU64,
@@ -126,9 +137,12 @@ impl Probes {
         })
     }
 
-    /// Whether the gate itself made the connection whose other end is this.
-    pub(crate) fn made(&self, peer: SocketAddr) -> bool {
-        self.open.load(Ordering::Acquire) > 0 && lock(&self.ends).contains(&peer)
+    /// What the connection whose other end is this is for, where the gate itself made it.
+    pub(crate) fn made(&self, peer: SocketAddr) -> Option<Errand> {
+        if self.open.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        lock(&self.ends).iter().find(|(end, _)| *end == peer).map(|(_, errand)| *errand)
     }
 
     /// Rests for a while: somebody else may accept on our sockets, who could not know our probes for what they are. False while
@@ -187,8 +201,8 @@ impl Probes {
     }
 
     /// Knows our end of a connection until what is returned is dropped.
-    fn know(&self, end: SocketAddr) -> Known<'_> {
-        lock(&self.ends).push(end);
+    fn know(&self, end: SocketAddr, errand: Errand) -> Known<'_> {
+        lock(&self.ends).push((end, errand));
         self.open.fetch_add(1, Ordering::Release);
         Known { probes: self, end }
     }
@@ -201,7 +215,7 @@ struct Known<'a> {
 
 impl Drop for Known<'_> {
     fn drop(&mut self) {
-        lock(&self.probes.ends).retain(|end| *end != self.end);
+        lock(&self.probes.ends).retain(|(end, _)| *end != self.end);
         self.probes.open.fetch_sub(1, Ordering::Release);
     }
 }
@@ -232,10 +246,11 @@ mod tests {
             assert!(probes.marked(&head(&forged)).is_none(), "{forged}");
         }
         let end = "127.0.0.1:9".parse().expect("an address");
-        let known = probes.know(end);
-        assert!(probes.made(end) && !probes.made("127.0.0.1:10".parse().expect("an address")));
+        let known = probes.know(end, Errand::Attack);
+        assert_eq!(probes.made(end), Some(Errand::Attack));
+        assert_eq!(probes.made("127.0.0.1:10".parse().expect("an address")), None);
         drop(known);
-        assert!(!probes.made(end));
+        assert_eq!(probes.made(end), None);
         probes.end(number);
         assert!(probes.marked(&head(&value)).is_none(), "each is good once");
     }

@@ -8,6 +8,7 @@ use portcullis_config::policy::{AddressList, ChallengeMode, Mode, Platform, Upst
 use portcullis_config::{Policy, Router};
 use portcullis_engine::{self as engine, Declaration, Declared};
 
+use crate::chronicle::{self, Chronicle, Flow};
 use crate::guard::Guards;
 use crate::http::upstream::{self, Server, Shared};
 use crate::inspectors::Inspectors;
@@ -23,6 +24,10 @@ pub(crate) struct Snapshot {
     pub(crate) declared: Arc<Declared>,
     pub(crate) inspectors: Inspectors,
     pub(crate) guards: Guards,
+    /// For each platform and route, where what leaves is counted.
+    flows: Vec<Vec<Arc<Flow>>>,
+    /// For each platform its routes, as they are called.
+    pub(crate) route_names: Vec<Vec<Box<str>>>,
     /// For each platform its servers, as the node sees them.
     pub(crate) servers: Vec<Vec<Arc<Shared>>>,
     /// The databases, as the node sees them.
@@ -39,7 +44,7 @@ impl Snapshot {
         before: Option<&Self>,
         registry: &Registry,
         node: &engine::Node,
-        upstream_tls: &UpstreamSide,
+        (upstream_tls, chronicle): (&UpstreamSide, &Chronicle),
     ) -> Result<Arc<Self>, String> {
         let tls = match before {
             Some(before) => before.tls.reload(&policy)?,
@@ -82,6 +87,8 @@ impl Snapshot {
         Ok(Arc::new(Self {
             inspectors,
             guards: Guards::compile(&policy)?,
+            route_names: policy.platforms.iter().map(route_names).collect(),
+            flows: policy.platforms.iter().map(|platform| flows(platform, chronicle)).collect(),
             router: Router::new(&policy),
             tls,
             declared: Arc::new(Declared::compile(&declaration(&policy), node)),
@@ -94,6 +101,11 @@ impl Snapshot {
         }))
     }
 
+    /// Where what leaves by a route is counted.
+    pub(crate) fn flow(&self, (platform, route): (usize, usize)) -> Option<&Flow> {
+        self.flows.get(platform)?.get(route).map(AsRef::as_ref)
+    }
+
     /// The server that the policy before had, if it is declared just the same.
     fn server(&self, platform: &Platform, declared: &Upstream) -> Option<Arc<Shared>> {
         let index = self.policy.platforms.iter().position(|known| known.name == platform.name)?;
@@ -103,6 +115,15 @@ impl Snapshot {
             && known.health == platform.health;
         self.servers.get(index)?.iter().find(|server| same && server.upstream() == declared).cloned()
     }
+}
+
+fn route_names(platform: &Platform) -> Vec<Box<str>> {
+    platform.routes.iter().map(|route| route.path.to_string().into()).collect()
+}
+
+fn flows(platform: &Platform, chronicle: &Chronicle) -> Vec<Arc<Flow>> {
+    let path = chronicle::http(&platform.name);
+    platform.routes.iter().map(|route| chronicle.flow(&path, &route.path.to_string())).collect()
 }
 
 /// A policy as one worker holds it: with pools of its own.

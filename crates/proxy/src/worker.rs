@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use portcullis_engine::{
-    Admitted, Ask, Claim, ConnectionPermit, Outcome, Posture, Ruling, Seen, Shard, Tokens, Waiting,
+    Admitted, Ask, Claim, ConnectionPermit, Outcome, Posture, Ruling, Seen, Shard, Tokens, Trust, Waiting,
 };
 use portcullis_types::{ClientAddr, Limits, Reason, Reference, Tick};
 use portcullis_wire::http::RequestHead;
@@ -33,7 +33,7 @@ use crate::http::{http1, http2, upstream};
 use crate::journal::{Journal, Record, Source, Verdict};
 use crate::metrics;
 use crate::parser::Parser;
-use crate::probe::Probes;
+use crate::probe::{Errand, Probes};
 use crate::sockets::reset;
 use crate::state::{Local, Snapshot};
 use crate::stream::{Stream, Wire};
@@ -388,6 +388,11 @@ impl Worker {
         self.guarded(|shard| shard.admit(ask, now)).unwrap_or_else(|| self.admit_declared(ask, now))
     }
 
+    /// What was known of whoever was decided about last.
+    pub(crate) fn perceived(&self) -> Trust {
+        self.shard.borrow().perceived()
+    }
+
     /// What the operator declared decides.
     pub(crate) fn admit_declared(&self, ask: &Ask<'_>, now: Tick) -> Ruling {
         self.shard.borrow_mut().admit_declared(ask, now)
@@ -560,11 +565,27 @@ impl Worker {
 
     /// A connection was refused: counted, and recorded unless a flood of them is.
     pub(crate) fn refuse_connection(&self, connection: &Connection, reason: Reason, detail: impl Display) {
-        if connection.own {
+        if connection.errand.is_some() {
             return;
         }
         self.counters.connection_refused(reason);
         self.note_abuse(reason, None, ClientAddr::new(connection.source.ip()));
+        self.process.chronicle.request(&portcullis_ledger::Request {
+            unix_millis: unix_millis(),
+            platform: "",
+            route: "",
+            class: "",
+            audience: Trust::Fresh.name(),
+            client: connection.source.ip(),
+            ja4: connection.tls.as_ref().and_then(|tls| tls.ja4.as_ref()).map_or("", AsRef::as_ref),
+            verdict: portcullis_ledger::Verdict::Refused,
+            reason: reason.code(),
+            status: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            micros: 0,
+            waited_micros: 0,
+        });
         let now = self.watchers.now();
         let (since, written) = self.records.get();
         let (since, written) = if now.since(since) >= Duration::from_secs(1) { (now, 0) } else { (since, written) };
@@ -660,7 +681,8 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: OwnedFd, peer: SocketAddr) {
     let local = worker.local();
     let trusted = &local.snapshot.policy.trusted;
-    let own = worker.process.probes.made(peer);
+    let errand = worker.process.probes.made(peer);
+    let own = errand.is_some();
     // What holds for visitors does not hold for the gate itself.
     let is_proxy = own || !trusted.networks.is_empty() && identity::is_trusted(trusted, peer.ip());
     let permit = worker.shard.borrow().handle_connection(ClientAddr::new(peer.ip()), is_proxy);
@@ -675,7 +697,7 @@ fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: OwnedFd, peer: So
             slot.into_iter().for_each(|slot| worker.counters.connection_opened(slot));
             worker.open.set(worker.open.get() + 1);
             let guard = OpenConnection { worker: Rc::clone(worker), slot };
-            let from = From { listener, peer, is_proxy, own };
+            let from = From { listener, peer, is_proxy, errand };
             // Boxed, because spawning moves what it is given, and a wrapper would hold room for it twice.
             let database = listener.checked_sub(local.snapshot.policy.listeners.len());
             let database = database.and_then(|index| local.snapshot.databases.get(index)).cloned();
@@ -696,7 +718,7 @@ fn admit_connection(worker: &Rc<Worker>, listener: usize, tcp: OwnedFd, peer: So
             // A reset: the same price as a close, and nothing of it lingers on either side.
             let _ = rustix::net::sockopt::set_socket_linger(&tcp, Some(Duration::ZERO));
             drop(tcp);
-            let connection = Connection { listener, peer, source: peer, proxied: false, tls: None, own };
+            let connection = Connection { listener, peer, source: peer, proxied: false, tls: None, errand };
             worker.refuse_connection(&connection, refusal.reason, &refusal.detail);
         }
     }
@@ -747,7 +769,7 @@ struct From {
     listener: usize,
     peer: SocketAddr,
     is_proxy: bool,
-    own: bool,
+    errand: Option<Errand>,
 }
 
 /// A door that is not closed yet.
@@ -804,11 +826,11 @@ type Opened = (Connection, Option<ConnectionPermit>, Protocol);
 
 /// PROXY header, TLS, and which protocol is spoken; all of it within one deadline.
 async fn open_connection(worker: &Rc<Worker>, mut tcp: TcpStream, from: From, watch: &Watch) -> Option<Opened> {
-    let From { listener, peer, is_proxy, own } = from;
+    let From { listener, peer, is_proxy, errand } = from;
     let snapshot = Arc::clone(&worker.local().snapshot);
     let declared = snapshot.policy.listeners.get(listener)?;
     let deadline = watch.now().after(Limits::duration(snapshot.policy.limits.handshake_deadline));
-    let mut connection = Connection { listener, peer, source: peer, proxied: false, tls: None, own };
+    let mut connection = Connection { listener, peer, source: peer, proxied: false, tls: None, errand };
     let mut ahead = Vec::new();
     let mut second_permit = None;
 

@@ -284,8 +284,10 @@ impl Platform {
         let strain = self.controller.strain();
         let Strain { slowdown, failing, no_load_ms, shed, drain_ms, .. } = strain;
         let name = &self.site.name;
+        let bounds = strain.limited && switches.admission;
         let mut tell = |kind: &str, words: String| {
             let facts = [
+                ("limited", bounds.to_string()),
                 ("whole", bound_words(orders.whole)),
                 ("slowdown", format!("{slowdown:.1}")),
                 ("failing", format!("{failing:.3}")),
@@ -304,7 +306,7 @@ impl Platform {
                 undo: String::new(),
             });
         };
-        match (limited, strain.limited && switches.admission) {
+        match (limited, bounds) {
             (false, true) => {
                 let failing = failing * 100.0;
                 let words = format!(

@@ -369,6 +369,7 @@ fn facts(rule: &Rule, gallery: &Gallery, situation: &Situation<'_>) -> Vec<(Stri
         fact("pattern", gallery.pattern(&rule.pattern)),
         fact("action", rule.action.name().to_owned()),
         fact("share", rule.share().to_string()),
+        fact("business", rule.business.to_string()),
         fact("times_expected", format!("{:.1}", rule.times)),
         fact("queue_ms", format!("{:.0}", situation.queue_ms)),
         fact("explains", format!("{:.2}", rule.explains)),

@@ -6,9 +6,12 @@ use std::cell::RefCell;
 use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_config::policy::TlsVersion;
-use portcullis_engine::{Admitted, Business, Outcome, Refusal, Seen};
+use portcullis_dataguard::Unread;
+use portcullis_engine::{Admitted, Business, Outcome, Refusal, Seen, Trust};
+use portcullis_ledger as ledger;
 use portcullis_types::{Blame, Reason, Reference, RouteClass, Tick};
 use portcullis_wire::h2::SettingsPrint;
 use portcullis_wire::http::{RequestHead, Version};
@@ -42,6 +45,8 @@ pub(crate) struct Account {
     verdict: Option<(Reason, String)>,
     status: u16,
     carried: u64,
+    trust: Trust,
+    waited: Duration,
     h2_print: Option<SettingsPrint>,
     evidence: Evidence,
     /// What is seen in the rest of its body on its way.
@@ -74,6 +79,8 @@ impl Account {
             verdict: None,
             status: 0,
             carried: 0,
+            trust: Trust::Fresh,
+            waited: Duration::ZERO,
             h2_print: None,
             evidence: Evidence::default(),
             passing: None,
@@ -98,6 +105,16 @@ impl Account {
     /// Who asked.
     pub(crate) fn identified(&mut self, client: Client) {
         self.client = Some(client);
+    }
+
+    /// What was known of whoever asked.
+    pub(crate) const fn perceived(&mut self, trust: Trust) {
+        self.trust = trust;
+    }
+
+    /// It stood in the queue of admission.
+    pub(crate) const fn waited(&mut self, waited: Duration) {
+        self.waited = waited;
     }
 
     /// Which platform and which route it is for.
@@ -197,6 +214,7 @@ impl Account {
         worker.counters().request_ended();
         self.tell_engine();
         worker.counters().request(self.slot, self.class, self.status, nanos, bytes_in, bytes_out);
+        self.tell_evidence(connection, left.as_deref(), took, (bytes_in, bytes_out));
         let served = self.verdict.is_none();
         let number = if served { worker.next_served() } else { 0 };
         let quiet = self.observed.is_empty() && !left.as_ref().is_some_and(|told| told.matters());
@@ -233,13 +251,7 @@ impl Account {
             ja4: connection.tls.as_ref().and_then(|tls| tls.ja4.as_ref()).map(AsRef::as_ref),
             h2: self.h2_print.as_ref().map(AsRef::as_ref),
             order: order.as_deref(),
-            verdict: match reason {
-                None => Verdict::Served,
-                // Before an upstream was asked it is a refusal, and so is what was found on the way; otherwise something broke.
-                Some(Reason::AttackDetected) => Verdict::Refused,
-                Some(_) if self.trace.attempts == 0 && reason != Some(Reason::InternalFault) => Verdict::Refused,
-                Some(_) => Verdict::Failed,
-            },
+            verdict: self.came_to(),
             reason,
             detail,
             observed: &self.observed,
@@ -253,6 +265,77 @@ impl Account {
             attempts: self.trace.attempts,
             took,
             upstream_took: (self.trace.attempts > 0).then_some(self.trace.took),
+        });
+    }
+
+    fn came_to(&self) -> Verdict {
+        match self.verdict.as_ref().map(|(reason, _)| *reason) {
+            None => Verdict::Served,
+            // Before an upstream was asked it is a refusal, and so is what was found on the way; otherwise something broke.
+            Some(Reason::AttackDetected | Reason::DataBudget | Reason::CanarySeen | Reason::SecretSeen) => {
+                Verdict::Refused
+            }
+            Some(reason) if self.trace.attempts == 0 && reason != Reason::InternalFault => Verdict::Refused,
+            Some(_) => Verdict::Failed,
+        }
+    }
+
+    /// What the evidence keeps of every request, and what left with its answer.
+    fn tell_evidence(&self, connection: &Connection, left: Option<&Told>, took: Duration, bytes: (u64, u64)) {
+        let chronicle = &self.worker.process().chronicle;
+        if !chronicle.listens() {
+            return;
+        }
+        let snapshot = self.snapshot.as_ref();
+        if let Some(flow) = snapshot.zip(self.place).and_then(|(snapshot, place)| snapshot.flow(place))
+            && self.trace.attempts > 0
+        {
+            flow.answered(bytes.1);
+            match left {
+                Some(told) => {
+                    told.unread.iter().for_each(|(why, bytes)| flow.unread(*why, *bytes));
+                    flow.found(&told.values, told.records, told.exported);
+                }
+                // A script or a picture is no list of members, but nobody has looked.
+                None if self.carried > 0 => flow.unread(Unread::Declared, self.carried),
+                None => {}
+            }
+        }
+        let (platform, route) = match snapshot.zip(self.place) {
+            Some((snapshot, (platform, route))) => match snapshot.policy.platforms.get(platform) {
+                Some(declared) => (
+                    declared.name.as_str(),
+                    snapshot.route_names.get(platform).and_then(|names| names.get(route)).map_or("", |name| &**name),
+                ),
+                None => ("", ""),
+            },
+            None => ("", ""),
+        };
+        let reason = self.verdict.as_ref().map(|(reason, _)| *reason);
+        let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        chronicle.request(&ledger::Request {
+            unix_millis: unix_millis(),
+            platform,
+            route,
+            class: self.class.name(),
+            audience: self.seen.as_ref().map_or(self.trust, |seen| seen.trust).name(),
+            client: self.client.map_or(connection.source.ip(), |client| client.address.ip()),
+            ja4: connection.tls.as_ref().and_then(|tls| tls.ja4.as_ref()).map_or("", AsRef::as_ref),
+            verdict: match reason {
+                Some(Reason::WaitingRoom) => ledger::Verdict::Roomed,
+                Some(Reason::Challenge) => ledger::Verdict::Challenged,
+                _ => match self.came_to() {
+                    Verdict::Served => ledger::Verdict::Served,
+                    Verdict::Refused => ledger::Verdict::Refused,
+                    Verdict::Failed => ledger::Verdict::Failed,
+                },
+            },
+            reason: reason.map_or("", Reason::code),
+            status: self.status,
+            bytes_in: bytes.0,
+            bytes_out: bytes.1,
+            micros: micros(took),
+            waited_micros: micros(self.waited),
         });
     }
 

@@ -101,7 +101,7 @@ async fn one_request(
     served: u64,
     from: (u64, u64),
 ) -> After {
-    let mut account = Account::begin(worker, watch.now(), Version::Http11, connection.own);
+    let mut account = Account::begin(worker, watch.now(), Version::Http11, connection.errand.is_some());
     let mut head = worker.spare_head();
     let message = match read_head(worker, wire, watch, &mut head).await {
         Ok(message) => message,

@@ -239,7 +239,7 @@ async fn one_stream(worker: &Rc<Worker>, link: &Link, request: Request<RecvStrea
     }
     let watch = worker.watchers().watch();
     let connection = &link.connection;
-    let mut account = Account::begin(worker, watch.now(), Version::Http2, connection.own);
+    let mut account = Account::begin(worker, watch.now(), Version::Http2, connection.errand.is_some());
     let print = link.meter.print();
     account.set_h2_print(print);
     let limits = worker.limits();

@@ -10,6 +10,7 @@ use portcullis_wire::http::{Name, RequestHead};
 use portcullis_wire::tls::Ja4;
 
 use crate::journal::Source;
+use crate::probe::Errand;
 
 /// What is known of a connection before its first request.
 pub(crate) struct Connection {
@@ -23,8 +24,8 @@ pub(crate) struct Connection {
     pub(crate) proxied: bool,
     /// What the handshake told, where there was one.
     pub(crate) tls: Option<TlsFacts>,
-    /// The gate itself made it, to probe what it inspects.
-    pub(crate) own: bool,
+    /// The gate itself made it, to probe what it inspects or to see what visitors get.
+    pub(crate) errand: Option<Errand>,
 }
 
 /// What a handshake told about the client.
@@ -122,7 +123,7 @@ mod tests {
             header: ForwardedHeader::XForwardedFor,
         };
         let source: SocketAddr = source.parse().expect("an address");
-        let connection = Connection { listener: 0, peer: source, source, proxied, tls: None, own: false };
+        let connection = Connection { listener: 0, peer: source, source, proxied, tls: None, errand: None };
         let mut head = RequestHead::default();
         for (name, value) in fields {
             head.fields.push(name.as_bytes(), value.as_bytes());

@@ -23,6 +23,7 @@ use portcullis_dataguard::sequence::{Enumeration, Id};
 use portcullis_dataguard::tally::{self, Alarm, Counting, Tally};
 use portcullis_dataguard::{Kind, Scanner, Unread};
 use portcullis_engine::Refusal;
+use portcullis_ledger::Sensor;
 use portcullis_types::{ClientAddr, Limits, Reason, Tick};
 use portcullis_wire::http::{Fields, Name, RequestHead, ResponseHead};
 
@@ -31,6 +32,7 @@ use super::identity::{Client, Connection};
 use super::pace::Pace;
 use super::sight;
 use crate::Process;
+use crate::chronicle::{self, Leak};
 use crate::guard::{Allowance, Books, Counts, Guard, Guards, Principals, Sight, Taking};
 use crate::watch::Watch;
 use crate::worker::unix_millis;
@@ -219,6 +221,8 @@ pub(crate) struct Eye {
     text: u64,
     /// What was counted when the last piece that left had been looked at; all of it where nothing is held back.
     left: Option<Counted>,
+    /// What was too much, and whether something is done about it.
+    leaks: Vec<(Alarm, bool)>,
     told: Rc<RefCell<Told>>,
 }
 
@@ -290,6 +294,7 @@ impl Eye {
             unread,
             text: 0,
             left: None,
+            leaks: Vec::new(),
             told: Rc::clone(&told),
         };
         (eye, told)
@@ -386,7 +391,8 @@ impl Eye {
             let beyond = self.process.books.record(&self.guard, &self.principals, (kind, hash), self.taking, now);
             if let Some(alarm @ Alarm::Budget { observed: false, .. }) = beyond {
                 if !*over {
-                    let (reason, _) = self.acts_on(&alarm);
+                    let (reason, acts) = self.acts_on(&alarm);
+                    self.leaks.push((alarm, acts));
                     let words = format!("masked: {alarm}");
                     let refusal = Refusal::new(reason, portcullis_engine::Detail::Measure(Arc::from(words)));
                     self.told.borrow_mut().observed.push(refusal);
@@ -422,8 +428,11 @@ impl Eye {
                 self.process.books.alarm(&Sight {
                     canary,
                     platform: &self.guard.platform,
+                    place: &chronicle::http(&self.guard.platform),
                     path: &self.path,
-                    client: self.client.to_string(),
+                    way: "answer",
+                    left: !self.guard.canary_blocks,
+                    client: self.client.ip(),
                     reference: &self.reference,
                     asked: false,
                     unix_millis: unix_millis(),
@@ -431,6 +440,7 @@ impl Eye {
             }
             let (reason, acts) = self.acts_on(&alarm);
             let detail = alarm.to_string();
+            self.leaks.push((alarm, acts));
             let own = matches!(alarm, Alarm::Budget { .. } | Alarm::Response { .. });
             let truncate = own && self.guard.leaving.action == LeavingAction::Truncate;
             // An answer that is cut short is no failure: that it was is told like what is only observed.
@@ -492,6 +502,25 @@ impl Drop for Eye {
         told.unread = self.unread;
         let left = self.left.take().unwrap_or_else(|| self.counted());
         told.records = left.records;
+        let path = if self.leaks.is_empty() { Sensor::default() } else { chronicle::http(&self.guard.platform) };
+        for (alarm, acts) in self.leaks.drain(..) {
+            let Some((what, whose, allowed)) = chronicle::named(&alarm) else { continue };
+            // An export is declared: it is counted among what left, and is no leak.
+            if told.exported {
+                continue;
+            }
+            self.process.chronicle.leaked(&Leak {
+                path: &path,
+                through: &self.guard.path,
+                what,
+                whose,
+                allowed,
+                left: left.records,
+                action: if acts { self.guard.leaving.action.name() } else { "observe" },
+                reference: &self.reference,
+                client: Some(self.client.ip()),
+            });
+        }
         Counts::add(&counts.records, told.records);
         Counts::add(&counts.exported, if told.exported { told.records } else { 0 });
         for kind in Kind::ALL {

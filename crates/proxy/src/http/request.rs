@@ -28,8 +28,10 @@ use super::response::{self, Interim};
 use super::rules;
 use super::sight;
 use super::upstream::{self, Failure, Surroundings};
+use crate::chronicle;
 use crate::guard::{Allowance, Guard, Principals, Sight, Taking};
 use crate::panics;
+use crate::probe::Errand;
 use crate::state::{Local, Snapshot};
 use crate::watch::Watch;
 use crate::worker::{Worker, unix_millis};
@@ -82,7 +84,7 @@ async fn phases(
     account.identified(client);
     let place = find(snapshot, head)?;
     account.placed(snapshot, place);
-    if connection.own {
+    if connection.errand == Some(Errand::Attack) {
         return probed(visit, snapshot, body, client, place, account).await;
     }
     if let Some(port) = redirect_port(snapshot, connection) {
@@ -159,7 +161,10 @@ async fn phases(
             && guard.leaving.enumeration != InspectionMode::Off
             && let Some(told) = books.asked(guard, &taking.principals, id, cleared.head.status, watch.now())
         {
-            account.observed(&[leaving::enumeration(&told)]);
+            let told = leaving::enumeration(&told);
+            let (platform, path) = (&guard.platform, &guard.path);
+            worker.process().chronicle.alarm("enumeration", platform, path, told.detail.to_string());
+            account.observed(&[told]);
         }
         if upgrade.is_some() || !(cleared.body.is_empty() || cleared.head.is_bodiless(head.method())) {
             let asked = leaving::Asked {
@@ -292,7 +297,11 @@ fn refuse_seeker(
         canary,
         platform: &guard.platform,
         path: &path,
-        client: client.address.to_string(),
+        place: &chronicle::http(&guard.platform),
+        way: "brought-back",
+        // Whoever brings it back has read it somewhere.
+        left: true,
+        client: client.address.ip(),
         reference: &String::from_utf8_lossy(&reference),
         asked: true,
         unix_millis: unix_millis(),
@@ -349,11 +358,14 @@ async fn admit(
     account: &mut Account,
 ) -> Result<Admitted, Box<Answer>> {
     let mut ruling = rule(visit, snapshot, client, place, account.began);
+    account.perceived(visit.worker.perceived());
     if let Ruling::Waiting(waiting) = ruling {
+        let since = visit.watch.now();
         ruling = match visit.worker.wait(waiting).await {
             Some(ruling) => ruling,
             None => visit.worker.admit_declared(&ask(visit, snapshot, client, place), visit.watch.now()),
         };
+        account.waited(visit.watch.now().since(since));
     }
     match ruling {
         Ruling::Admitted(admitted) => match declared_step(visit, snapshot, client, place, admitted.seen()) {

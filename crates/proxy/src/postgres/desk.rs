@@ -21,6 +21,7 @@ use super::Database;
 use super::counters::Block;
 use super::leaving::{Leaving, Seen};
 use super::traffic::Held;
+use crate::chronicle::{Flow, Leak};
 use crate::guard::Sight;
 use crate::journal::DatabaseRecord;
 use crate::worker::{Worker, unix_millis};
@@ -59,6 +60,8 @@ pub(super) struct Desk {
     deaf: bool,
     /// Where the rows of its role are counted, once the server knows who it is.
     processed: Option<Arc<AtomicU64>>,
+    /// Where what its role takes is told.
+    flow: Option<Arc<Flow>>,
 }
 
 impl Drop for Desk {
@@ -89,6 +92,7 @@ impl Desk {
             held: None,
             deaf: false,
             processed: None,
+            flow: None,
         }
     }
 
@@ -152,6 +156,10 @@ impl Desk {
     pub(super) fn cut(&mut self, reference: Option<Reference>, reason: Reason, detail: &str) {
         self.block().cut.add(1);
         self.worker.counters().refused(reason);
+        self.flow.iter().for_each(|flow| flow.cut());
+        if reason == Reason::EgressBudget {
+            self.leaked("cut", reference);
+        }
         let reference = reference.unwrap_or_else(|| self.worker.next_reference());
         self.record(DatabaseRecord {
             event: "cut",
@@ -159,6 +167,22 @@ impl Desk {
             reason: Some(reason),
             detail: Some(&detail),
             ..DatabaseRecord::default()
+        });
+    }
+
+    /// More left, or was about to, than the role may have.
+    fn leaked(&self, action: &'static str, reference: Option<Reference>) {
+        let role = self.context.as_ref().map_or("", |context| &context.role);
+        self.worker.process().chronicle.leaked(&Leak {
+            path: &format!("database/{}", self.database.name()),
+            through: role,
+            what: "rows",
+            whose: "role",
+            allowed: 0,
+            left: self.totals.rows,
+            action,
+            reference: &reference.map(|reference| reference.to_string()).unwrap_or_default(),
+            client: Some(self.client),
         });
     }
 
@@ -170,8 +194,11 @@ impl Desk {
             self.worker.books().alarm(&Sight {
                 canary,
                 platform: self.database.name(),
+                place: &format!("database/{}", self.database.name()),
                 path: &context.role,
-                client: self.client.to_string(),
+                way: "sql",
+                left: self.database.declared.mode != Mode::Enforce,
+                client: self.client,
                 reference: &reference.to_string(),
                 asked: false,
                 unix_millis: unix_millis(),
@@ -237,6 +264,7 @@ impl Desk {
         block.bytes.add(ran.bytes);
         block.rows_in.add(ran.rows_in);
         block.bytes_in.add(ran.bytes_in);
+        self.flow.iter().for_each(|flow| flow.ran(ran.rows, ran.bytes));
         self.totals.rows += ran.rows;
         self.totals.bytes += ran.bytes;
         self.totals.rows_in += ran.rows_in;
@@ -313,6 +341,7 @@ impl session::Desk for Desk {
             let reference = self.worker.next_reference();
             self.block().observed.add(1);
             self.worker.counters().observed(denial.reason);
+            self.leaked("observe", Some(reference));
             self.told("observed", reference, &denial, None);
         }
         Ok(())
@@ -332,16 +361,22 @@ impl session::Desk for Desk {
             Event::Authenticated(how) => {
                 self.authentication = Some(how.method.to_string());
                 self.processed = Some(self.database.traffic.role(&context.role));
+                let chronicle = &self.worker.process().chronicle;
+                if chronicle.listens() {
+                    self.flow = Some(chronicle.flow(&format!("database/{}", self.database.name()), &context.role));
+                }
             }
             Event::Process(process) => self.held.iter().for_each(|held| held.serves(process)),
             Event::Refused { reference, denial, text } => {
                 self.block().refused.add(1);
                 self.worker.counters().refused(denial.reason);
+                self.flow.iter().for_each(|flow| flow.refused(denial.reason, false));
                 self.told("refused", reference, denial, text);
             }
             Event::Observed { reference, denial, text } => {
                 self.block().observed.add(1);
                 self.worker.counters().observed(denial.reason);
+                self.flow.iter().for_each(|flow| flow.refused(denial.reason, true));
                 self.told("observed", reference, denial, text);
             }
             Event::Ran(ran) => self.ran(ran),

@@ -133,6 +133,16 @@ impl Database {
         })
     }
 
+    /// What hides part of what happens from the gate, if anything does.
+    pub(crate) fn blind(&self) -> Option<String> {
+        self.coverage.blind()
+    }
+
+    /// Statements that it has seen.
+    pub(crate) fn seen(&self) -> u64 {
+        self.counters.sum(|block| &block.statements)
+    }
+
     /// A place for one more session, if there is one.
     fn place(self: &Arc<Self>) -> Option<Place> {
         let most = self.declared.sessions;

@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::Database;
 use super::catalogue::{Catalogue, Failure};
 use crate::Process;
+use crate::chronicle::Chronicle;
 use crate::journal::{DatabaseRecord, Journal, lock};
 use crate::worker::unix_millis;
 
@@ -58,6 +59,16 @@ impl Check {
             Self::Access => "access",
             Self::Rows => "rows",
             Self::Views => "views",
+        }
+    }
+
+    /// What the evidence calls what it finds.
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Sessions => "session-bypass",
+            Self::Access => "access-bypass",
+            Self::Rows => "rows-unseen",
+            Self::Views => "view-unseen",
         }
     }
 }
@@ -122,6 +133,7 @@ pub(crate) async fn run(process: Arc<Process>, waits: Duration) {
                 database: Arc::clone(database),
                 declared: declared.clone(),
                 journal: Arc::clone(&process.journal),
+                chronicle: Arc::clone(&process.chronicle),
                 references: Arc::clone(&references),
             });
             tokio::spawn(go(look));
@@ -134,6 +146,7 @@ struct Look {
     database: Arc<Database>,
     declared: Reconcile,
     journal: Arc<Journal>,
+    chronicle: Arc<Chronicle>,
     references: Arc<AtomicU64>,
 }
 
@@ -334,6 +347,7 @@ impl Look {
         coverage.findings.fetch_add(findings.len() as u64, Ordering::Relaxed);
         for Finding { check, reference, words, since } in findings.iter().take(TOLD) {
             tracing::warn!(database = self.database.name(), %reference, check = check.name(), "{words}");
+            self.chronicle.finding(self.database.name(), check.told(), words);
             self.journal.record_database(&DatabaseRecord {
                 unix_millis: *since,
                 event: "finding",
@@ -399,6 +413,15 @@ impl Coverage {
     /// Another policy is in force: what it declares is looked at now.
     pub(super) fn look_soon(&self) {
         lock(&self.standing).due = None;
+    }
+
+    /// What hides part of what happens from the gate, if anything does.
+    pub(super) fn blind(&self) -> Option<String> {
+        let standing = lock(&self.standing);
+        if let Some(why) = &standing.failed {
+            return Some(format!("the server's own books could not be read: {why}"));
+        }
+        standing.open.values().find(|finding| finding.check != Check::Access).map(|finding| finding.words.clone())
     }
 
     /// For `portcullis status`. Without a declaration nothing is checked, and that is what it says.

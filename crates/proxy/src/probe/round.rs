@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_config::Policy;
 use portcullis_config::policy::{Listener, PathPattern, Platform, Route};
@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use super::attacks::{self, Attack};
 use super::standing::{Expected, judge};
-use super::{Alarm, By, EVERY, Line, State};
+use super::{Alarm, By, EVERY, Errand, Line, State};
 use crate::inspectors::Inspector;
 use crate::journal::lock;
 use crate::state::Snapshot;
@@ -72,6 +72,7 @@ struct Task {
 }
 
 async fn round(process: &Process, snapshot: &Snapshot, plan: &[Task], why: &'static str) {
+    let began = Instant::now();
     let doors = doors(&snapshot.policy);
     let client = tls::own_client(&snapshot.policy);
     let mut changed = Vec::new();
@@ -100,6 +101,7 @@ async fn round(process: &Process, snapshot: &Snapshot, plan: &[Task], why: &'sta
     drop(standing);
     tell(&changed);
     process.journal.record_probes(why, asked, &alarms, unix_millis());
+    process.chronicle.probed(why, asked, &alarms, u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
 }
 
 fn tell(changed: &[Alarm]) {
@@ -243,7 +245,7 @@ fn method(route: &Route, attack: &Attack) -> Option<&'static str> {
 }
 
 /// The listeners that lead to platforms.
-fn doors(policy: &Policy) -> Vec<Listener> {
+pub(super) fn doors(policy: &Policy) -> Vec<Listener> {
     policy.listeners.iter().filter(|listener| listener.redirect_to_https.is_none()).cloned().collect()
 }
 
@@ -256,7 +258,7 @@ async fn ask(
 ) -> (State, String) {
     let (number, mark) = process.probes.begin(attack.answer);
     let request = request(task, attack, &mark);
-    let exchange = timeout(DEADLINE, exchange(process, door, client, &task.host, &request)).await;
+    let exchange = timeout(DEADLINE, exchange(process, (door, Errand::Attack), client, &task.host, &request)).await;
     let answer = match exchange {
         Ok(Ok(bytes)) => status(&bytes).ok_or_else(|| format!("listener `{}` gave no answer", door.name)),
         Ok(Err(error)) => Err(format!("listener `{}`: {error}", door.name)),
@@ -282,9 +284,9 @@ fn request(task: &Task, attack: &Attack, mark: &str) -> Vec<u8> {
 }
 
 /// Sends a request through a listener, as a visitor would.
-async fn exchange(
+pub(super) async fn exchange(
     process: &Process,
-    door: &Listener,
+    (door, errand): (&Listener, Errand),
     client: &Result<Arc<ClientConfig>, String>,
     host: &str,
     request: &[u8],
@@ -298,7 +300,7 @@ async fn exchange(
     let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.bind(SocketAddr::new(to, 0))?;
     let end = socket.local_addr()?;
-    let known = process.probes.know(end);
+    let known = process.probes.know(end, errand);
     let mut tcp = socket.connect(SocketAddr::new(to, address.port())).await?;
     if door.proxy_protocol {
         tcp.write_all(LOCAL).await?;
@@ -323,6 +325,6 @@ async fn speak(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8]) 
     if answer.is_empty() { read.map(|_| answer) } else { Ok(answer) }
 }
 
-fn status(answer: &[u8]) -> Option<u16> {
+pub(super) fn status(answer: &[u8]) -> Option<u16> {
     std::str::from_utf8(answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?).ok()?.parse().ok()
 }
