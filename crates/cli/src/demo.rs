@@ -91,7 +91,15 @@ pub(crate) fn run(flags: &Demo) -> Done {
     let control = policy.server.control.clone();
     let reload = Box::new(move || Read::file(&path)?.settle_quietly());
     let version = env!("CARGO_PKG_VERSION");
-    let setup = Setup { policy, reload, inherited: Inherited::none(), version, takeover: false, recorder: None };
+    let setup = Setup {
+        policy,
+        reload,
+        inherited: Inherited::none(),
+        version,
+        takeover: false,
+        recorder: None,
+        approves: None,
+    };
     let gate = Gate::start(setup).map_err(|error| taken(&error))?;
 
     let address = |name: &str| gate.addresses().into_iter().find(|(known, _)| known == name).map(|(_, at)| at);

@@ -29,6 +29,7 @@ pub(crate) fn run(flags: &Run) -> Done {
         version: env!("CARGO_PKG_VERSION"),
         takeover: flags.takeover,
         recorder: None,
+        approves: None,
     };
     let unheard = |error: io::Error| Failure::because(format!("cannot wait for signals: {error}"));
     let signals = Signals::listen().map_err(unheard)?;

@@ -440,11 +440,22 @@ fn pulses(process: &Process) {
             None => None,
         };
         chronicle.pulse(http(&platform.name), blind, (process.answers(), 0));
+        let (seen, varies) = process.scripts.standing(&platform.name);
+        let blind = match guarded {
+            true => stuck.clone().or_else(|| varies.map(|why| (State::Blind, why))),
+            false => Some((State::Blind, "nothing that leaves is looked at".to_owned())),
+        };
+        chronicle.pulse(scripts(&platform.name), blind, (seen, 0));
     }
     for database in &snapshot.databases {
         let blind = stuck.clone().or_else(|| database.blind().map(|why| (State::Blind, why)));
         chronicle.pulse(path_sensor(&format!("database/{}", database.name())), blind, (database.seen(), 0));
     }
+}
+
+/// The sensor of the scripts that a platform's visitors are given.
+pub(crate) fn scripts(platform: &str) -> Sensor {
+    Sensor::Owned(format!("scripts/{platform}"))
 }
 
 /// The sensor of a platform.

@@ -89,7 +89,12 @@ pub struct Setup {
     pub takeover: bool,
     /// Who keeps the evidence, if anybody.
     pub recorder: Option<Arc<dyn Recorder>>,
+    /// Which signed manifest names a content, by its SHA-256.
+    pub approves: Option<Approves>,
 }
+
+/// Tells which signed manifest names a content, by its SHA-256.
+pub type Approves = Arc<dyn Fn(&[u8; 32]) -> Option<String> + Send + Sync>;
 
 /// Why a gate did not start.
 #[derive(Debug)]
@@ -128,6 +133,7 @@ pub(crate) struct Process {
     pub(crate) registry: Arc<Registry>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) chronicle: Arc<Chronicle>,
+    pub(crate) scripts: http::scripts::Scripts,
     pub(crate) coordinator: Arc<Coordinator>,
     pub(crate) probes: Probes,
     /// What left, to whom.
@@ -167,7 +173,7 @@ impl Gate {
     /// # Errors
     /// With the first thing that cannot be had; nothing is left running.
     pub fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { policy, reload, mut inherited, version, takeover, recorder } = setup;
+        let Setup { policy, reload, mut inherited, version, takeover, recorder, approves } = setup;
         let mut predecessor: Option<TakeoverHandle> = None;
         if takeover {
             let (sockets, handle) =
@@ -240,6 +246,7 @@ impl Gate {
             registry,
             journal,
             chronicle,
+            scripts: http::scripts::Scripts::new(approves),
             secret,
             upstream_tls,
             reload,

@@ -30,6 +30,7 @@ use portcullis_wire::http::{Fields, Name, RequestHead, ResponseHead};
 use super::body::{Body, BodyError, Frame, Waiting};
 use super::identity::{Client, Connection};
 use super::pace::Pace;
+use super::scripts::{Both, Hashing};
 use super::sight;
 use crate::Process;
 use crate::chronicle::{self, Leak};
@@ -224,6 +225,8 @@ pub(crate) struct Eye {
     /// What was too much, and whether something is done about it.
     leaks: Vec<(Alarm, bool)>,
     told: Rc<RefCell<Told>>,
+    /// It is a script, and it is time to see whether it is what it was.
+    hashing: Option<Hashing>,
 }
 
 /// Records and different values by kind, up to some point of an answer.
@@ -269,6 +272,13 @@ impl Eye {
         };
         let rows = [&b"csv"[..], b"tab-separated", b"spreadsheet", b"excel", b"zip"];
         let rows = rows.iter().any(|word| memchr::memmem::find(&kind, word).is_some());
+        let scripts = &asked.process.scripts;
+        let hashing = match unread {
+            None if asked.process.chronicle.listens() => {
+                scripts.look(&guard.platform, &asked.path, head, asked.process.now())
+            }
+            _ => None,
+        };
         let mut scanner = Scanner::default();
         scanner.begin(&guard.detector, rows);
         let told = Rc::new(RefCell::new(Told {
@@ -295,6 +305,7 @@ impl Eye {
             text: 0,
             left: None,
             leaks: Vec::new(),
+            hashing,
             told: Rc::clone(&told),
         };
         (eye, told)
@@ -367,18 +378,22 @@ impl Eye {
         if let (Err(unread), None) = (outcome, self.unread) {
             self.unread = Some((unread, 0));
         }
+        // What was not read whole is not what it was, and says nothing.
+        if let Some(hashing) = self.hashing.take().filter(|_| self.unread.is_none()) {
+            self.process.scripts.passed(hashing, &self.process.chronicle, self.process.now());
+        }
         self.judge().or_else(|| self.unread_stops())
     }
 
     fn read(
         &mut self,
-        step: impl FnOnce(&mut Reading, &mut Scan<'_>) -> (Result<(), Unread>, u64),
+        step: impl FnOnce(&mut Reading, &mut Both<'_, '_>) -> (Result<(), Unread>, u64),
     ) -> Result<(), Unread> {
-        let Self { process, guard, principals, taking, reading, scanner, tally, text, path, .. } = self;
+        let Self { process, guard, principals, taking, reading, scanner, tally, text, path, hashing, .. } = self;
         let mut books = Noting { process, guard, principals, taking: *taking, now: process.now(), path };
         let mut counting = Counting { tally, measure: &guard.measure, key: process.books.key(), books: &mut books };
         let mut scan = Scan { detector: &guard.detector, scanner, findings: &mut counting };
-        let (outcome, read) = step(reading, &mut scan);
+        let (outcome, read) = step(reading, &mut Both { scan: &mut scan, hashing: hashing.as_mut() });
         *text = read.max(*text);
         outcome
     }

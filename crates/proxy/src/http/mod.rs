@@ -19,6 +19,7 @@ pub(crate) mod passing;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod rules;
+pub(crate) mod scripts;
 pub(crate) mod sight;
 pub(crate) mod splice;
 pub(crate) mod upstream;

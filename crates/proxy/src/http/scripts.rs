@@ -1,0 +1,273 @@
+//! Scripts as they leave: whether what visitors' browsers will run is what it was.
+//!
+//! A copy of a script is hashed as it passes, unpacked, once in a while for each path. What is new for a path is told, and is
+//! in order where a signed manifest names it. What differs from visitor to visitor cannot be watched this way, and is told so.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use portcullis_dataguard::Sink;
+use portcullis_dataguard::detect::Scan;
+use portcullis_ledger::{Event, Finding};
+use portcullis_types::Tick;
+use portcullis_wire::http::{Name, ResponseHead};
+use sha2::{Digest as _, Sha256};
+
+use crate::Approves;
+use crate::chronicle::{self, Chronicle};
+use crate::journal::lock;
+
+/// Paths that are known. What comes beyond is not watched, and the sensor says so.
+const PATHS: usize = 4096;
+/// Bytes of a path.
+const PATH_BYTES: usize = 512;
+/// How often one path is looked at.
+const EVERY: Duration = Duration::from_secs(10);
+/// A path that had so many contents within [`TURN`] has no content of its own.
+const VARIANTS: usize = 4;
+const TURN: Duration = Duration::from_secs(3600);
+
+/// What all workers know of scripts.
+pub(crate) struct Scripts {
+    known: Mutex<BTreeMap<(String, String), Known>>,
+    approves: Option<Approves>,
+}
+
+struct Known {
+    /// When it was last looked at.
+    looked: Tick,
+    /// What it was, and since when; the newest last.
+    contents: Vec<([u8; 32], Tick)>,
+    varies: bool,
+}
+
+/// One answer that is hashed as it passes.
+pub(crate) struct Hashing {
+    place: (String, String),
+    hash: Sha256,
+}
+
+impl Scripts {
+    pub(crate) fn new(approves: Option<Approves>) -> Self {
+        Self { known: Mutex::default(), approves }
+    }
+
+    /// Whether this answer is to be hashed. `path` is without the query.
+    pub(crate) fn look(&self, platform: &str, path: &str, head: &ResponseHead, now: Tick) -> Option<Hashing> {
+        if head.status != 200 || !is_script(head) || path.len() > PATH_BYTES {
+            return None;
+        }
+        let place = (platform.to_owned(), path.to_owned());
+        let mut known = lock(&self.known);
+        let room = known.len() < PATHS;
+        match known.get_mut(&place) {
+            Some(known) if known.varies || now.since(known.looked) < EVERY => return None,
+            Some(known) => known.looked = now,
+            None if room => {
+                known.insert(place.clone(), Known { looked: now, contents: Vec::new(), varies: false });
+            }
+            None => return None,
+        }
+        Some(Hashing { place, hash: Sha256::new() })
+    }
+
+    /// The answer has passed, whole.
+    pub(crate) fn passed(&self, hashing: Hashing, chronicle: &Chronicle, now: Tick) {
+        let Hashing { place, hash } = hashing;
+        let digest: [u8; 32] = hash.finalize().into();
+        let told = {
+            let mut known = lock(&self.known);
+            let Some(known) = known.get_mut(&place) else { return };
+            known.note(digest, now)
+        };
+        let Some((what, before)) = told else { return };
+        let (platform, path) = place;
+        let manifest = self.approves.as_ref().and_then(|approves| approves(&digest));
+        let (authorised, words) = match (what, manifest) {
+            ("script-new", _) => ("first seen".to_owned(), format!("{path} is seen for the first time")),
+            ("script-varies", _) => {
+                ("varies".to_owned(), format!("{path} is not the same twice: nobody can say whether it was changed"))
+            }
+            (_, Some(manifest)) => (manifest, format!("{path} has changed, to what a signed manifest names")),
+            (_, None) => (String::new(), format!("{path} is not what it was, and no signed manifest names what it is")),
+        };
+        if authorised.is_empty() {
+            tracing::error!(platform, path, "a script that visitors are given has changed");
+        }
+        let finding = Finding {
+            what: what.to_owned(),
+            platform: platform.clone(),
+            subject: path,
+            before: before.map(|before| hex(&before)).unwrap_or_default(),
+            after: hex(&digest),
+            authorised,
+            words,
+            ..Finding::default()
+        };
+        chronicle.tell(&chronicle::scripts(&platform), Event::Finding(finding));
+    }
+
+    /// Scripts that are known, and why not all of them are watched, if so.
+    pub(crate) fn standing(&self, platform: &str) -> (u64, Option<String>) {
+        let known = lock(&self.known);
+        let own = || known.iter().filter(|((of, _), _)| of == platform);
+        let varying = own().filter(|(_, known)| known.varies).count();
+        let blind = match varying {
+            _ if known.len() >= PATHS => Some(format!("there are more than {PATHS} scripts")),
+            0 => None,
+            varying => Some(format!("{varying} scripts are not the same twice")),
+        };
+        (own().count() as u64, blind)
+    }
+}
+
+impl Known {
+    /// What is to be told of that content, and what was there before.
+    fn note(&mut self, digest: [u8; 32], now: Tick) -> Option<(&'static str, Option<[u8; 32]>)> {
+        let before = self.contents.last().map(|(digest, _)| *digest);
+        if before == Some(digest) {
+            return None;
+        }
+        self.contents.push((digest, now));
+        let kept = self.contents.len().saturating_sub(VARIANTS);
+        self.contents.drain(..kept);
+        let turned = self.contents.first().is_some_and(|(_, since)| now.since(*since) < TURN);
+        if self.contents.len() == VARIANTS && turned {
+            self.varies = true;
+            return Some(("script-varies", before));
+        }
+        Some((if before.is_some() { "script-changed" } else { "script-new" }, before))
+    }
+}
+
+/// Reads an answer's text for two.
+pub(crate) struct Both<'a, 'b> {
+    pub(crate) scan: &'a mut Scan<'b>,
+    pub(crate) hashing: Option<&'a mut Hashing>,
+}
+
+impl Sink for Both<'_, '_> {
+    fn text(&mut self, bytes: &[u8]) {
+        if let Some(hashing) = &mut self.hashing {
+            hashing.hash.update(bytes);
+        }
+        self.scan.text(bytes);
+    }
+
+    fn end(&mut self) {
+        self.scan.end();
+    }
+}
+
+/// Whether browsers run it, or let it say how a page looks and where its forms go.
+fn is_script(head: &ResponseHead) -> bool {
+    let kind = head.fields.get(Name::ContentType).unwrap_or_default();
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    matches!(
+        &kind[..],
+        b"text/javascript"
+            | b"application/javascript"
+            | b"application/x-javascript"
+            | b"application/ecmascript"
+            | b"application/wasm"
+            | b"text/css"
+    )
+}
+
+fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portcullis_ledger::{Beat, Recorder, Request, Sensor};
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<Finding>>);
+
+    impl Recorder for Kept {
+        fn record(&self, _: &Sensor, event: Event) {
+            if let Event::Finding(finding) = event {
+                lock(&self.0).push(finding);
+            }
+        }
+
+        fn pulse(&self, _: Beat) {}
+
+        fn request(&self, _: &Request<'_>) {}
+    }
+
+    fn head(kind: &str, status: u16) -> ResponseHead {
+        let mut head = ResponseHead { status, ..ResponseHead::default() };
+        head.fields.push(b"content-type", kind.as_bytes());
+        head
+    }
+
+    /// What is told of one path after that many seconds each, by content.
+    fn told(scripts: &Scripts, contents: &[(u64, &str)]) -> Vec<(String, bool)> {
+        let kept = Arc::new(Kept::default());
+        let chronicle = Chronicle::new(Some(Arc::clone(&kept) as _));
+        for (second, content) in contents {
+            let now = Tick(second * 1_000_000_000);
+            let Some(mut hashing) =
+                scripts.look("public", "/app.js", &head("text/javascript; charset=utf-8", 200), now)
+            else {
+                continue;
+            };
+            hashing.hash.update(content.as_bytes());
+            scripts.passed(hashing, &chronicle, now);
+        }
+        let told = lock(&kept.0);
+        told.iter().map(|finding| (finding.what.clone(), finding.authorised.is_empty())).collect()
+    }
+
+    #[test]
+    fn a_change_is_told_and_what_stays_is_not() {
+        let one = |what: &str, alarms: bool| (what.to_owned(), alarms);
+        let scripts = Scripts::new(None);
+        assert_eq!(
+            told(&scripts, &[(100, "a"), (120, "a"), (140, "skimmer"), (141, "b")]),
+            [one("script-new", false), one("script-changed", true)],
+            "and what was looked at a second ago is not looked at again"
+        );
+        let digest: [u8; 32] = Sha256::digest("b").into();
+        let approves: Approves = Arc::new(move |asked| (*asked == digest).then(|| "manifest 7".to_owned()));
+        let scripts = Scripts::new(Some(approves));
+        assert_eq!(told(&scripts, &[(100, "a"), (120, "b")]), [one("script-new", false), one("script-changed", false)]);
+    }
+
+    #[test]
+    fn what_is_never_the_same_is_told_to_be_unwatched_once() {
+        let scripts = Scripts::new(None);
+        let contents: Vec<(u64, String)> = (0..20).map(|number| (100 + number * 20, number.to_string())).collect();
+        let contents: Vec<(u64, &str)> = contents.iter().map(|(second, text)| (*second, text.as_str())).collect();
+        let told = told(&scripts, &contents);
+        assert_eq!(told.last().map(|(what, _)| what.as_str()), Some("script-varies"));
+        assert_eq!(told.len(), VARIANTS);
+        assert!(scripts.standing("public").1.is_some(), "the sensor says that it does not see it");
+    }
+
+    #[test]
+    fn only_scripts_are_hashed_and_no_more_than_there_is_room_for() {
+        let scripts = Scripts::new(None);
+        for (kind, status, expected) in [
+            ("text/html", 200, false),
+            ("image/png", 200, false),
+            ("text/javascript", 404, false),
+            ("text/css", 200, true),
+        ] {
+            assert_eq!(
+                scripts.look("public", kind, &head(kind, status), Tick(1)).is_some(),
+                expected,
+                "{kind} {status}"
+            );
+        }
+        for number in 0..PATHS + 10 {
+            scripts.look("public", &format!("/{number}.js"), &head("text/javascript", 200), Tick(1));
+        }
+        assert_eq!(lock(&scripts.known).len(), PATHS);
+        assert!(scripts.standing("public").1.is_some_and(|why| why.contains("more than")));
+    }
+}
