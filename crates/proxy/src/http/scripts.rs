@@ -4,7 +4,7 @@
 //! in order where a signed manifest names it. What differs from visitor to visitor cannot be watched this way, and is told so.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use portcullis_dataguard::Sink;
@@ -181,6 +181,8 @@ fn hex(digest: &[u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use portcullis_ledger::{Beat, Recorder, Request, Sensor};
 
