@@ -2,7 +2,13 @@
 //!
 //! Never reads a clock, a file or a socket, and draws no randomness: bytes, times, salts and keys are handed in.
 
+pub mod checkpoint;
 mod event;
+pub mod frame;
+pub mod leaf;
+pub mod note;
+pub mod proof;
+pub mod tree;
 
 pub use self::event::{
     Act, Alarm, Assurance, Beat, Canary, Change, Closed, Copies, Copy, Custody, Decision, Deploy, Disclosure, Drill,

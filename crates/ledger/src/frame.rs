@@ -1,0 +1,123 @@
+//! How anything lies in a file that is appended to: its length and its CRC-32, each in 32 bits (little endian), and it.
+//!
+//! A file ends where a frame is not whole; what a crash left behind that is nobody's.
+
+use crate::leaf::Salt;
+
+/// What a frame holds at most, in bytes.
+pub const FRAME_BYTES: usize = 64 * 1024 * 1024;
+/// Length and checksum.
+pub const FRAME_HEAD: usize = 8;
+
+/// Puts a frame behind what is in `out`; its content is what `write` appends.
+pub fn frame(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let begin = out.len();
+    out.extend_from_slice(&[0; FRAME_HEAD]);
+    write(out);
+    let content = out.get(begin + FRAME_HEAD..).unwrap_or_default();
+    let (length, sum) = (content.len() as u32, crc32fast::hash(content));
+    if let Some(head) = out.get_mut(begin..begin + FRAME_HEAD) {
+        head[..4].copy_from_slice(&length.to_le_bytes());
+        head[4..].copy_from_slice(&sum.to_le_bytes());
+    }
+}
+
+/// The frames of a file from its beginning; ends where one is not whole.
+#[derive(Debug, Clone)]
+pub struct Frames<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Frames<'a> {
+    /// Of these bytes.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Where the frames that were whole end.
+    #[must_use]
+    pub const fn whole(&self) -> usize {
+        self.at
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.bytes.get(self.at..)?;
+        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let (sum, rest) = rest.split_first_chunk::<4>()?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let content = rest.get(..length).filter(|_| length <= FRAME_BYTES)?;
+        if crc32fast::hash(content) != u32::from_le_bytes(*sum) {
+            return None;
+        }
+        self.at += FRAME_HEAD + length;
+        Some(content)
+    }
+}
+
+/// An event as it lies in a frame: the leaf's index (little endian), the salt, the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept<'a> {
+    /// The leaf's place.
+    pub index: u64,
+    /// Drawn for it.
+    pub salt: Salt,
+    /// JSON.
+    pub event: &'a [u8],
+}
+
+impl<'a> Kept<'a> {
+    /// Appends the content of its frame.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.index.to_le_bytes());
+        out.extend_from_slice(&self.salt);
+        out.extend_from_slice(self.event);
+    }
+
+    /// Reads the content of a frame.
+    #[must_use]
+    pub fn parse(content: &'a [u8]) -> Option<Self> {
+        let (index, rest) = content.split_first_chunk::<8>()?;
+        let (salt, event) = rest.split_first_chunk::<16>()?;
+        Some(Self { index: u64::from_le_bytes(*index), salt: *salt, event })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_end_where_one_is_not_whole() {
+        let mut bytes = Vec::new();
+        for text in ["one", "", "three"] {
+            frame(&mut bytes, |out| out.extend_from_slice(text.as_bytes()));
+        }
+        let all: Vec<&[u8]> = Frames::new(&bytes).collect();
+        assert_eq!(all, [b"one".as_slice(), b"", b"three"]);
+        for length in 0..bytes.len() {
+            let mut frames = Frames::new(&bytes[..length]);
+            let whole = frames.by_ref().count();
+            assert_eq!(whole, [11, 19, 32].iter().filter(|end| **end <= length).count(), "{length}");
+        }
+        let mut spoilt = bytes.clone();
+        spoilt[9] ^= 1;
+        assert_eq!(Frames::new(&spoilt).count(), 0);
+        let mut frames = Frames::new(&[0xff; 64]);
+        assert_eq!((frames.next(), frames.whole()), (None, 0));
+    }
+
+    #[test]
+    fn what_is_kept_reads_back() {
+        let kept = Kept { index: 9, salt: [3; 16], event: b"{}" };
+        let mut bytes = Vec::new();
+        kept.write(&mut bytes);
+        assert_eq!(Kept::parse(&bytes), Some(kept));
+        assert_eq!(Kept::parse(&bytes[..23]), None);
+    }
+}

@@ -1,0 +1,20 @@
+//! The evidence on a disk: the ledger's tiles and checkpoints, the events that can be erased, and every request.
+//!
+//! It decides nothing about requests and never makes one wait for a disk: what it cannot keep is counted, and told by the next
+//! record that it can. One thread writes; what it signs is durable first.
+
+mod beats;
+pub mod disk;
+mod keys;
+mod lanes;
+mod log;
+mod reader;
+mod seal;
+mod writer;
+
+pub use self::beats::Pulse;
+pub use self::keys::{KEY, PUBLIC_KEY, key};
+pub use self::log::{Appended, Ledger, Opening, Retain, Salts};
+pub use self::reader::{Records, Snapshot, read};
+pub use self::seal::{seal, unseal};
+pub use self::writer::{CHECKPOINT_EVERY, COMMIT_EVERY, Counters, Settings, Store, erase, random};

@@ -1,0 +1,270 @@
+//! The ledger as it is read: as of its latest checkpoint, while another process goes on writing it.
+//!
+//! It believes nothing and checks nothing but that it can be read; `verify.rs` does.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+
+use portcullis_ledger::checkpoint::Checkpoint;
+use portcullis_ledger::frame::{FRAME_HEAD, Frames, Kept};
+use portcullis_ledger::leaf::{self, Leaf, Salt};
+use portcullis_ledger::note::Note;
+use portcullis_ledger::tree::{Hash, TILE, Tile, bundle_path};
+use portcullis_ledger::{Event, Record, Retention};
+
+use crate::disk::{Directory, Disk};
+use crate::seal;
+
+/// How often a file that is just being replaced is asked for again.
+const TRIES: u32 = 5;
+
+/// All records of a directory, from its first leaf to its latest checkpoint.
+///
+/// # Errors
+/// When there is no checkpoint, or it cannot be read.
+pub fn read(directory: &Path) -> io::Result<Records<Directory>> {
+    Ok(Records::new(Snapshot::open(Directory::at(directory))?, 0))
+}
+
+/// A directory as of one checkpoint.
+#[derive(Debug, Clone)]
+pub struct Snapshot<D> {
+    disk: D,
+    /// The checkpoint as it lies there.
+    pub note: String,
+    /// What it says.
+    pub checkpoint: Checkpoint,
+}
+
+impl<D: Disk> Snapshot<D> {
+    /// As of now.
+    ///
+    /// # Errors
+    /// When there is no checkpoint, or it cannot be read.
+    pub fn open(disk: D) -> io::Result<Self> {
+        let bytes = disk.read("checkpoint")?;
+        let parsed = Note::parse(&bytes).ok().and_then(|note| Checkpoint::parse(note.text));
+        let checkpoint = parsed.ok_or_else(|| broken("the checkpoint is none"))?;
+        Ok(Self { note: String::from_utf8_lossy(&bytes).into_owned(), checkpoint, disk })
+    }
+
+    /// Where it is read from.
+    pub const fn disk(&self) -> &D {
+        &self.disk
+    }
+
+    /// The bundle of entries of this tile of leaves, as it lies there.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn bundle(&self, index: u64) -> io::Result<Vec<u8>> {
+        let tile = Tile::of(0, index, self.checkpoint.size).ok_or_else(|| broken("the tree does not reach so far"))?;
+        self.partial(|width| bundle_path(index, width), tile.width)
+    }
+
+    /// Hashes of a tile; as many as it has in this tree at least.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn tile(&self, tile: Tile) -> io::Result<Vec<Hash>> {
+        let bytes = self.partial(|width| Tile { width, ..tile }.path(), tile.width)?;
+        Ok(bytes.as_chunks::<32>().0.to_vec())
+    }
+
+    /// One that is not full may be there as a longer one, once others have grown past this checkpoint.
+    fn partial(&self, path: impl Fn(u16) -> String, width: u16) -> io::Result<Vec<u8>> {
+        let full = path(TILE as u16);
+        for attempt in 0.. {
+            let error = match self.disk.read(&path(width)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && u64::from(width) < TILE => error,
+                read => return read,
+            };
+            match self.disk.read(&full) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                read => return read,
+            }
+            let longer = self.disk.list(&format!("{full}.p"))?;
+            let longest = longer.iter().filter_map(|name| name.parse().ok()).filter(|other| *other > width).max();
+            match longest.map(|width| self.disk.read(&path(width))) {
+                Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Some(read) => return read,
+                None => {}
+            }
+            if attempt == TRIES {
+                return Err(io::Error::new(error.kind(), format!("{}: {error}", path(width))));
+            }
+        }
+        Err(broken("never read"))
+    }
+}
+
+pub(crate) fn broken(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.into())
+}
+
+/// Records in the order of their leaves.
+#[derive(Debug)]
+pub struct Records<D> {
+    snapshot: Snapshot<D>,
+    events: Events,
+    next: u64,
+    leaves: VecDeque<(u64, Leaf)>,
+}
+
+impl<D: Disk> Records<D> {
+    /// From this leaf on.
+    #[must_use]
+    pub fn new(snapshot: Snapshot<D>, from: u64) -> Self {
+        Self { snapshot, events: Events::default(), next: from, leaves: VecDeque::new() }
+    }
+
+    /// The checkpoint that they end at.
+    #[must_use]
+    pub const fn checkpoint(&self) -> &Checkpoint {
+        &self.snapshot.checkpoint
+    }
+
+    fn following(&mut self) -> io::Result<Option<Record>> {
+        if self.leaves.is_empty() {
+            if self.next >= self.snapshot.checkpoint.size {
+                return Ok(None);
+            }
+            let bundle = self.snapshot.bundle(self.next / TILE)?;
+            let first = self.next / TILE * TILE;
+            let entries = leaf::unbundle(&bundle).ok_or_else(|| broken(format!("the bundle of leaf {first}")))?;
+            for (index, entry) in (first..self.snapshot.checkpoint.size).zip(entries) {
+                if index >= self.next {
+                    let leaf = Leaf::parse(entry).ok_or_else(|| broken(format!("leaf {index} is none")))?;
+                    self.leaves.push_back((index, leaf));
+                }
+            }
+            self.next = first + TILE;
+        }
+        let Some((index, leaf)) = self.leaves.pop_front() else {
+            return Err(broken(format!("the bundle before leaf {} is too short", self.next)));
+        };
+        let event = match self.events.find(&self.snapshot.disk, leaf.class, index)? {
+            Some((_, bytes)) => Some(
+                serde_json::from_slice::<Event>(&bytes)
+                    .map_err(|error| broken(format!("the event of leaf {index}: {error}")))?,
+            ),
+            None => None,
+        };
+        let sensor = Cow::Owned(leaf.sensor.into_owned());
+        Ok(Some(Record { index, sensor, seq: leaf.seq, unix_millis: leaf.unix_millis, event }))
+    }
+}
+
+impl<D: Disk> Iterator for Records<D> {
+    type Item = io::Result<Record>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.following() {
+            Err(error) => {
+                // Nothing behind what cannot be read would be in order.
+                self.leaves.clear();
+                self.next = u64::MAX;
+                Some(Err(error))
+            }
+            found => found.transpose(),
+        }
+    }
+}
+
+/// The events of all classes, each in the order of their leaves.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    classes: [Class; 4],
+}
+
+#[derive(Debug, Default)]
+struct Class {
+    listed: bool,
+    /// Segments that were not looked at yet, by their first leaf.
+    segments: VecDeque<(u64, String)>,
+    /// The frames of the one that is, and where the next of them begins.
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Events {
+    /// The salt and event of a leaf, which is behind all that were asked for before. None where it was erased.
+    pub(crate) fn find(
+        &mut self,
+        disk: &impl Disk,
+        class: Retention,
+        index: u64,
+    ) -> io::Result<Option<(Salt, Vec<u8>)>> {
+        match self.classes.get_mut(usize::from(class.code())) {
+            Some(of_class) => of_class.find(disk, class, index),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Class {
+    fn find(&mut self, disk: &impl Disk, class: Retention, index: u64) -> io::Result<Option<(Salt, Vec<u8>)>> {
+        if !std::mem::replace(&mut self.listed, true) {
+            self.segments = segments(disk, class)?;
+        }
+        loop {
+            let mut frames = Frames::new(self.bytes.get(self.at..).unwrap_or_default());
+            while let Some(kept) = frames.next().and_then(Kept::parse) {
+                if kept.index == index {
+                    self.at += frames.whole();
+                    return Ok(Some((kept.salt, kept.event.to_vec())));
+                }
+                if kept.index > index {
+                    return Ok(None);
+                }
+                self.at += frames.whole();
+                frames = Frames::new(self.bytes.get(self.at..).unwrap_or_default());
+            }
+            // Those behind the next one's first leaf are not in this one.
+            while self.segments.get(1).is_some_and(|(first, _)| *first <= index) {
+                self.segments.pop_front();
+            }
+            if self.segments.front().is_none_or(|(first, _)| *first > index) {
+                return Ok(None);
+            }
+            let Some((_, path)) = self.segments.pop_front() else { return Ok(None) };
+            self.bytes = match read_segment(disk, &path) {
+                // It was erased since it was listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+                read => read?,
+            };
+            self.at = 0;
+        }
+    }
+}
+
+/// The segments of a class by their first leaf. One that is just being sealed is there twice, and taken once.
+pub(crate) fn segments(disk: &impl Disk, class: Retention) -> io::Result<VecDeque<(u64, String)>> {
+    let directory = format!("events/{}", class.name());
+    let mut found = Vec::new();
+    for day in disk.list(&directory)? {
+        for name in disk.list(&format!("{directory}/{day}"))? {
+            let Some((first, "open" | "seg")) = name.split_once('.') else { continue };
+            if let Ok(first) = first.parse::<u64>() {
+                found.push((first, format!("{directory}/{day}/{name}")));
+            }
+        }
+    }
+    found.sort();
+    found.dedup_by_key(|(first, _)| *first);
+    Ok(found.into())
+}
+
+/// The frames of a segment. Of one that was sealed while it was looked for, those of the sealed one.
+fn read_segment(disk: &impl Disk, path: &str) -> io::Result<Vec<u8>> {
+    let Some(stem) = path.strip_suffix(".open") else { return seal::unseal(&disk.read(path)?) };
+    match disk.read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => seal::unseal(&disk.read(&format!("{stem}.seg"))?),
+        read => read,
+    }
+}
+
+/// A frame's length at least.
+const _: () = assert!(FRAME_HEAD == 8);

@@ -1,0 +1,357 @@
+//! The running store: takes records from every thread, and writes them with one of its own.
+//!
+//! The disk may fail for as long as it likes: records wait in memory, then are counted, and the first that can be written
+//! again says how many and why. Whoever records never learns of it and never waits.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use portcullis_ledger::note::SignerKey;
+use portcullis_ledger::{Event, Lost, Recorder, Request, Sensor};
+
+use crate::beats::{Beats, Pulse};
+use crate::disk::{Directory, Disk};
+use crate::lanes::{Lanes, lock};
+use crate::log::{Appended, DAY_MILLIS, Ledger, Opening, Retain};
+use crate::seal::seal;
+
+/// How often records are appended and synced: what is on record is safe from `kill -9` after this time.
+pub const COMMIT_EVERY: Duration = Duration::from_millis(50);
+/// How often a checkpoint is signed, and sensors beat.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// How often events that are kept long enough are looked for.
+const ERASE_EVERY: Duration = Duration::from_secs(600);
+/// Records that are appended at once at most.
+const BATCH: usize = 8_192;
+/// Whose the store's own records are.
+const GATE: Sensor = Sensor::Borrowed("gate");
+
+/// What a store needs.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where it lies.
+    pub directory: Directory,
+    /// By which it signs; its name is the log's origin.
+    pub key: SignerKey,
+    /// How long events are kept.
+    pub retain: Retain,
+    /// Whether to wait for another process that writes there now, as a new gate does that takes over.
+    pub wait: bool,
+}
+
+/// The open store.
+pub struct Store {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    writer: Thread,
+}
+
+pub(crate) struct Shared {
+    pub(crate) lanes: Lanes,
+    pub(crate) beats: Beats,
+    pub(crate) counters: Counters,
+    pub(crate) closing: AtomicBool,
+}
+
+/// What became of what was recorded.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Records in the ledger.
+    pub written: AtomicU64,
+    /// Faults of the disk.
+    pub faults: AtomicU64,
+    /// Leaves under the latest checkpoint.
+    pub published: AtomicU64,
+}
+
+impl Store {
+    /// Opens the directory and starts to write.
+    ///
+    /// # Errors
+    /// When the directory cannot be opened, or holds a log that this key did not sign, or contradicts itself; or another
+    /// process writes it and there is no waiting.
+    pub fn open(settings: Settings) -> Result<Arc<Self>, Opening> {
+        let Settings { directory, key, retain, wait } = settings;
+        let lock = match directory.lock() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && wait => None,
+            lock => Some(lock?),
+        };
+        let ledger = match &lock {
+            Some(_) => Some(Ledger::open(directory.clone(), key.clone(), random)?),
+            None => None,
+        };
+        let shared = Arc::new(Shared {
+            lanes: Lanes::default(),
+            beats: Beats::default(),
+            counters: Counters::default(),
+            closing: AtomicBool::new(false),
+        });
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            directory,
+            key,
+            retain,
+            lock,
+            ledger,
+            batch: Vec::new(),
+            expected: None,
+            sick: false,
+            erased: Instant::now(),
+        };
+        let handle = thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run())?;
+        let writer = handle.thread().clone();
+        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![handle]), writer }))
+    }
+
+    /// A sensor that beats each second from now on, and is down when nothing is heard of it for so long. None where there are
+    /// too many.
+    #[must_use]
+    pub fn sensor(&self, name: impl Into<Sensor>, within: Duration) -> Option<Pulse> {
+        self.shared.beats.add(name.into(), within)
+    }
+
+    /// What became of what was recorded.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    /// Writes what waits, signs a last checkpoint, and ends. What is recorded afterwards is lost.
+    pub fn close(&self) {
+        self.shared.closing.store(true, Ordering::Release);
+        self.writer.unpark();
+        for thread in lock(&self.threads).drain(..) {
+            // One that panicked has nothing more to say; the gap in its beats does.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Recorder for Store {
+    fn record(&self, sensor: &Sensor, event: Event) {
+        self.shared.lanes.put(sensor, &event, now());
+    }
+
+    fn request(&self, _request: &Request<'_>) {}
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("counters", &self.shared.counters).finish_non_exhaustive()
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// The operating system's randomness.
+///
+/// # Errors
+/// When it has none.
+pub fn random(bytes: &mut [u8]) -> io::Result<()> {
+    use std::io::Read;
+    File::open("/dev/urandom")?.read_exact(bytes)
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    directory: Directory,
+    key: SignerKey,
+    retain: Retain,
+    lock: Option<File>,
+    ledger: Option<Ledger<Directory>>,
+    /// What was taken from the lanes and is not durable yet.
+    batch: Vec<Appended>,
+    /// The size that the ledger has if a batch that failed is in it after all, and the length of that.
+    expected: Option<(u64, usize)>,
+    sick: bool,
+    erased: Instant,
+}
+
+impl Writer {
+    fn run(mut self) {
+        let (mut second, mut begun) = (Instant::now(), false);
+        loop {
+            let closing = self.shared.closing.load(Ordering::Acquire);
+            if !begun && (!self.shared.lanes.failing.load(Ordering::Relaxed) || second.elapsed() >= CHECKPOINT_EVERY) {
+                begun = self.begin();
+            }
+            if second.elapsed() >= CHECKPOINT_EVERY || closing {
+                second = Instant::now();
+                let beats = self.shared.beats.all();
+                if !beats.is_empty() && !closing {
+                    self.shared.lanes.put(&GATE, &Event::Beats { beats }, now());
+                }
+                self.heal();
+                self.commit(closing);
+                self.checkpoint();
+                self.tidy();
+            } else {
+                self.commit(false);
+            }
+            if closing {
+                return;
+            }
+            thread::park_timeout(COMMIT_EVERY);
+        }
+    }
+
+    /// Whether the ledger is open; a directory that another process holds is waited for.
+    fn begin(&mut self) -> bool {
+        if self.lock.is_none() {
+            match self.directory.lock() {
+                Ok(lock) => self.lock = Some(lock),
+                Err(_) => return false,
+            }
+        }
+        if self.ledger.is_none() {
+            match Ledger::open(self.directory.clone(), self.key.clone(), random) {
+                Ok(ledger) => self.ledger = Some(ledger),
+                Err(error) => {
+                    tracing::error!("the ledger cannot be opened: {error}");
+                    self.fail(&io::Error::other(error.to_string()));
+                    return false;
+                }
+            }
+        }
+        let Some(ledger) = &self.ledger else { return false };
+        self.shared.lanes.failing.store(false, Ordering::Relaxed);
+        self.shared.counters.published.store(ledger.published().unwrap_or(0), Ordering::Relaxed);
+        // Whoever ended without a word may have had something in hand: at most what one commit takes.
+        let (from, until) = (ledger.last_millis(), now());
+        if ledger.size() > 0 && !ledger.stopped() {
+            let lost = Lost { from, until, why: "killed".to_owned(), ..Lost::default() };
+            self.shared.lanes.put(&GATE, &Event::Lost(lost), until);
+        }
+        true
+    }
+
+    fn commit(&mut self, closing: bool) {
+        if self.ledger.is_none() || self.sick {
+            return;
+        }
+        loop {
+            if self.batch.is_empty() {
+                self.shared.lanes.take(now(), closing, &mut self.batch);
+            }
+            if self.batch.is_empty() {
+                return;
+            }
+            let count = self.batch.len().min(BATCH);
+            let Some(ledger) = &mut self.ledger else { return };
+            let before = ledger.size();
+            match self.batch.get(..count).map_or(Ok(()), |some| ledger.append(some)) {
+                Ok(()) => {
+                    self.batch.drain(..count);
+                    self.shared.counters.written.fetch_add(count as u64, Ordering::Relaxed);
+                }
+                Err(error) => {
+                    self.expected = Some((before, count));
+                    return self.fail(&error);
+                }
+            }
+            if self.batch.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        if self.sick {
+            return;
+        }
+        let Some(ledger) = &mut self.ledger else { return };
+        match ledger.checkpoint() {
+            Ok(size) => self.shared.counters.published.store(size, Ordering::Relaxed),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        self.shared.lanes.full.store(full, Ordering::Relaxed);
+        self.shared.lanes.failing.store(true, Ordering::Relaxed);
+        self.shared.counters.faults.fetch_add(1, Ordering::Relaxed);
+        if !std::mem::replace(&mut self.sick, self.ledger.is_some()) {
+            tracing::error!("the ledger's disk does not take records, the gate goes on: {error}");
+        }
+    }
+
+    /// After a fault, the directory is read anew: it says what the disk has of the batch that failed.
+    fn heal(&mut self) {
+        if !self.sick {
+            return;
+        }
+        let Some(ledger) = &mut self.ledger else { return };
+        match ledger.reopen() {
+            Ok(()) => {
+                self.sick = false;
+                self.shared.lanes.failing.store(false, Ordering::Relaxed);
+                tracing::info!("the ledger's disk takes records again");
+                if let Some((before, count)) = self.expected.take()
+                    && ledger.size() >= before + count as u64
+                {
+                    self.batch.drain(..count.min(self.batch.len()));
+                    self.shared.counters.written.fetch_add(count as u64, Ordering::Relaxed);
+                }
+            }
+            Err(error) => {
+                self.shared.counters.faults.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!("the ledger cannot be opened again: {error}");
+            }
+        }
+    }
+
+    /// Compresses segments that grow no more, and removes what was kept long enough.
+    fn tidy(&mut self) {
+        let Some(ledger) = &mut self.ledger else { return };
+        for path in ledger.take_sealable() {
+            if let Err(error) = seal(ledger.disk(), &path) {
+                tracing::warn!("{path} stays as it is: {error}");
+            }
+        }
+        if self.erased.elapsed() >= ERASE_EVERY {
+            self.erased = Instant::now();
+            match erase(ledger.disk(), &self.retain, now()) {
+                Ok(0) => {}
+                Ok(days) => tracing::info!("events of {days} days were kept long enough and are erased"),
+                Err(error) => tracing::warn!("events that were kept long enough are still there: {error}"),
+            }
+        }
+    }
+}
+
+/// Removes the partitions of which every event was kept long enough; says how many. The tree stays as it is.
+///
+/// # Errors
+/// When the disk fails.
+pub fn erase(disk: &impl Disk, retain: &Retain, unix_millis: u64) -> io::Result<usize> {
+    let mut erased = 0;
+    for class in portcullis_ledger::Retention::ALL {
+        let Some(Some(keep)) = retain.millis.get(usize::from(class.code())) else { continue };
+        let Some(until) = unix_millis.checked_sub(*keep) else { continue };
+        let last = crate::log::date(until / DAY_MILLIS);
+        let directory = format!("events/{}", class.name());
+        for day in disk.list(&directory)? {
+            // ISO dates sort as the days do. The day that the limit falls in is not over.
+            if day < last {
+                disk.remove(&format!("{directory}/{day}"))?;
+                erased += 1;
+            }
+        }
+    }
+    Ok(erased)
+}

@@ -1,0 +1,113 @@
+//! A store as the gate runs it: several threads record, it is closed and opened again, and all of it reads back in order.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use portcullis_ledger::note::Algorithm;
+use portcullis_ledger::{Act, Event, Record, Recorder, Start, State, Stop};
+use portcullis_store::disk::Directory;
+use portcullis_store::{Retain, Settings, Store, key, read};
+
+fn open(path: &Path) -> std::sync::Arc<Store> {
+    let directory = Directory::create(path).expect("a directory");
+    let key = key(path, "gate.example/evidence", Algorithm::Ed25519).expect("a key");
+    Store::open(Settings { directory, key, retain: Retain::default(), wait: false }).expect("a store")
+}
+
+fn act(words: String) -> Event {
+    Event::Act(Act { what: "test".to_owned(), words, ..Act::default() })
+}
+
+fn records(path: &Path) -> Vec<Record> {
+    read(path).expect("a checkpoint").map(|record| record.expect("a record")).collect()
+}
+
+#[test]
+fn what_many_threads_record_reads_back_in_order() {
+    let home = tempfile::tempdir().expect("a directory");
+    let store = open(home.path());
+    store.record(&"gate".into(), Event::Start(Start::default()));
+    let threads: Vec<_> = (0..4)
+        .map(|thread| {
+            let store = store.clone();
+            thread::spawn(move || {
+                for number in 0..500 {
+                    store.record(&format!("sensor/{thread}").into(), act(format!("{number}")));
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+    store.record(&"gate".into(), Event::Stop(Stop { why: "told".to_owned() }));
+    store.close();
+    let all = records(home.path());
+    assert_eq!(all.len(), 2002);
+    for thread in 0..4 {
+        let name = format!("sensor/{thread}");
+        let own: Vec<&Record> = all.iter().filter(|record| record.sensor == name).collect();
+        assert_eq!(own.len(), 500);
+        for (number, record) in own.iter().enumerate() {
+            assert_eq!(record.seq, number as u64);
+            assert_eq!(record.event, Some(act(format!("{number}"))));
+        }
+    }
+    // A second life goes on where the first ended.
+    let store = open(home.path());
+    store.record(&"sensor/1".into(), act("again".to_owned()));
+    drop(store);
+    let all = records(home.path());
+    let last = all.last().expect("one");
+    assert_eq!((last.index, last.seq, &last.event), (2002, 500, &Some(act("again".to_owned()))));
+    assert!(!all.iter().any(|record| matches!(record.event, Some(Event::Lost(_)))), "it was told to stop");
+}
+
+#[test]
+fn sensors_beat_and_are_down_when_nothing_is_heard_of_them() {
+    let home = tempfile::tempdir().expect("a directory");
+    let store = open(home.path());
+    let lively = store.sensor("http/public", Duration::from_secs(60)).expect("a pulse");
+    let silent = store.sensor("files/public", Duration::ZERO).expect("a pulse");
+    lively.saw(7);
+    lively.dropped(1);
+    thread::sleep(Duration::from_millis(2500));
+    drop(silent);
+    drop(store);
+    let beats: Vec<_> = records(home.path())
+        .into_iter()
+        .filter_map(|record| match record.event {
+            Some(Event::Beats { beats }) => Some(beats),
+            _ => None,
+        })
+        .collect();
+    assert!(beats.len() >= 2, "{}", beats.len());
+    for (number, beats) in beats.iter().enumerate() {
+        let [one, two] = beats.as_slice() else { panic!("{beats:?}") };
+        assert_eq!((one.sensor.as_ref(), one.seq, one.state), ("http/public", number as u64, State::Up));
+        assert_eq!((one.seen, one.dropped), (7, 1));
+        assert_eq!(two.state, State::Down, "{}", two.why);
+    }
+}
+
+#[test]
+fn one_process_writes_a_directory() {
+    let home = tempfile::tempdir().expect("a directory");
+    let store = open(home.path());
+    let directory = Directory::at(home.path());
+    let key = key(home.path(), "", Algorithm::Ed25519).expect("it is there");
+    let second = Settings { directory, key, retain: Retain::default(), wait: true };
+    assert!(Store::open(Settings { wait: false, ..settings(&second) }).is_err());
+    // One that waits keeps what it is given until the first is done.
+    let second = Store::open(second).expect("it waits");
+    second.record(&"gate".into(), act("of the second".to_owned()));
+    store.record(&"gate".into(), act("of the first".to_owned()));
+    drop(store);
+    drop(second);
+    let words: Vec<_> = records(home.path()).into_iter().map(|record| record.event).collect();
+    let acts = words.iter().filter(|event| matches!(event, Some(Event::Act(_)))).count();
+    assert_eq!(acts, 2, "{words:?}");
+}
+
+fn settings(of: &Settings) -> Settings {
+    Settings { directory: of.directory.clone(), key: of.key.clone(), retain: of.retain, wait: of.wait }
+}
