@@ -12,7 +12,6 @@ mod reader;
 mod seal;
 mod writer;
 
-pub use self::beats::Pulse;
 pub use self::keys::{KEY, PUBLIC_KEY, key};
 pub use self::log::{Appended, Ledger, Opening, Retain, Salts};
 pub use self::reader::{Records, Snapshot, read};

@@ -12,9 +12,9 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portcullis_ledger::note::SignerKey;
-use portcullis_ledger::{Event, Lost, Recorder, Request, Sensor};
+use portcullis_ledger::{Beat, Event, Lost, Recorder, Request, Sensor};
 
-use crate::beats::{Beats, Pulse};
+use crate::beats::Beats;
 use crate::disk::{Directory, Disk};
 use crate::lanes::{Lanes, lock};
 use crate::log::{Appended, DAY_MILLIS, Ledger, Opening, Retain};
@@ -108,13 +108,6 @@ impl Store {
         Ok(Arc::new(Self { shared, threads: Mutex::new(vec![handle]), writer }))
     }
 
-    /// A sensor that beats each second from now on, and is down when nothing is heard of it for so long. None where there are
-    /// too many.
-    #[must_use]
-    pub fn sensor(&self, name: impl Into<Sensor>, within: Duration) -> Option<Pulse> {
-        self.shared.beats.add(name.into(), within)
-    }
-
     /// What became of what was recorded.
     #[must_use]
     pub fn counters(&self) -> &Counters {
@@ -135,6 +128,10 @@ impl Store {
 impl Recorder for Store {
     fn record(&self, sensor: &Sensor, event: Event) {
         self.shared.lanes.put(sensor, &event, now());
+    }
+
+    fn pulse(&self, beat: Beat) {
+        self.shared.beats.hear(beat);
     }
 
     fn request(&self, _request: &Request<'_>) {}

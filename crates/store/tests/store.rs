@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use portcullis_ledger::note::Algorithm;
-use portcullis_ledger::{Act, Event, Record, Recorder, Start, State, Stop};
+use portcullis_ledger::{Act, Beat, Event, Record, Recorder, Start, State, Stop};
 use portcullis_store::disk::Directory;
 use portcullis_store::{Retain, Settings, Store, key, read};
 
@@ -66,12 +66,12 @@ fn what_many_threads_record_reads_back_in_order() {
 fn sensors_beat_and_are_down_when_nothing_is_heard_of_them() {
     let home = tempfile::tempdir().expect("a directory");
     let store = open(home.path());
-    let lively = store.sensor("http/public", Duration::from_secs(60)).expect("a pulse");
-    let silent = store.sensor("files/public", Duration::ZERO).expect("a pulse");
-    lively.saw(7);
-    lively.dropped(1);
-    thread::sleep(Duration::from_millis(2500));
-    drop(silent);
+    let lively = || Beat { sensor: "http/public".into(), seen: 7, dropped: 1, ..Beat::default() };
+    store.pulse(Beat { sensor: "files/public".into(), ..Beat::default() });
+    for _ in 0..10 {
+        store.pulse(lively());
+        thread::sleep(Duration::from_millis(500));
+    }
     drop(store);
     let beats: Vec<_> = records(home.path())
         .into_iter()
@@ -82,11 +82,13 @@ fn sensors_beat_and_are_down_when_nothing_is_heard_of_them() {
         .collect();
     assert!(beats.len() >= 2, "{}", beats.len());
     for (number, beats) in beats.iter().enumerate() {
-        let [one, two] = beats.as_slice() else { panic!("{beats:?}") };
+        let [two, one] = beats.as_slice() else { panic!("{beats:?}") };
         assert_eq!((one.sensor.as_ref(), one.seq, one.state), ("http/public", number as u64, State::Up));
         assert_eq!((one.seen, one.dropped), (7, 1));
-        assert_eq!(two.state, State::Down, "{}", two.why);
+        assert_eq!((two.sensor.as_ref(), two.seq), ("files/public", number as u64));
     }
+    assert_eq!(beats.first().map(|beats| beats[0].state), Some(State::Up));
+    assert_eq!(beats.last().map(|beats| beats[0].state), Some(State::Down), "nothing was heard of it");
 }
 
 #[test]
