@@ -8,6 +8,7 @@ mod configuration;
 mod data;
 mod demo;
 mod diagnose;
+mod evidence;
 mod inspect;
 mod install;
 mod manual;

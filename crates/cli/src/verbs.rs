@@ -5,7 +5,9 @@
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use portcullis_ledger::Recorder;
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Gate, Setup, Signals, control, journal};
 use portcullis_types::{Blame, Reason, Reference};
@@ -13,7 +15,7 @@ use portcullis_types::{Blame, Reason, Reference};
 use crate::args::{Explain, Records, Reload, Run};
 use crate::configuration::{self, Read};
 use crate::world::plain;
-use crate::{Done, Failure, talk, waf};
+use crate::{Done, Failure, evidence, talk, waf};
 
 /// Stands in front of the platforms until told to stop.
 pub(crate) fn run(flags: &Run) -> Done {
@@ -22,13 +24,15 @@ pub(crate) fn run(flags: &Run) -> Done {
     let inherited =
         Inherited::from_systemd().map_err(|error| Failure::because(format!("sockets from systemd: {error}")))?;
     let path = flags.file.config.clone();
+    let policy = configuration::policy(&path)?;
+    let store = evidence::begin(&policy, flags.takeover);
     let setup = Setup {
-        policy: configuration::policy(&path)?,
+        policy,
         reload: Box::new(move || Read::file(&path)?.settle_quietly()),
         inherited,
         version: env!("CARGO_PKG_VERSION"),
         takeover: flags.takeover,
-        recorder: None,
+        recorder: store.clone().map(|store| store as Arc<dyn Recorder>),
         approves: None,
     };
     let unheard = |error: io::Error| Failure::because(format!("cannot wait for signals: {error}"));
@@ -38,7 +42,9 @@ pub(crate) fn run(flags: &Run) -> Done {
         tracing::info!(%address, "listener `{name}` accepts");
     }
     tracing::info!(address = %gate.admin(), "the operator's listener accepts");
-    gate.serve_until_signal(signals).map_err(unheard)
+    let served = gate.serve_until_signal(signals).map_err(unheard);
+    store.iter().for_each(|store| evidence::end(store));
+    served
 }
 
 /// Says whether a configuration is in order.

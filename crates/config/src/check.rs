@@ -32,13 +32,15 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
     let waf = check.waf(root);
     let databases = check.databases(root, &listeners, &admin);
     let data = check.data(root);
+    let defence = check.defence(root.table("defence"));
     Policy {
         server: check.server(root.table("server")),
         admin,
         trusted,
         limits: check.limits(root.table("limits")),
         log: check.log(root.table("log")),
-        defence: check.defence(root.table("defence")),
+        evidence: check.evidence(root.table("evidence"), defence.state.as_deref()),
+        defence,
         lists: check.lists(root),
         vouched: check.vouched(root),
         platforms: check.platforms(root, &listeners, &waf.inspection, &data.leaving),

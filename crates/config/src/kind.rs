@@ -9,6 +9,7 @@ use portcullis_types::Prefix;
 use toml::de::DeValue;
 
 use crate::database::known_session;
+use crate::evidence::looks_like_a_key;
 use crate::inspection::Exclusion;
 use crate::leaving::record_part;
 use crate::path::normal_path;
@@ -60,6 +61,8 @@ pub(crate) enum Kind {
     Exclusion,
     /// A kind of personal data, or a field by its name.
     RecordPart,
+    /// The key of a signed note.
+    NoteKey,
     List(&'static Kind),
 }
 
@@ -206,6 +209,11 @@ impl Kind {
                 Ok(()) => Ok(Value::Text(text.to_owned())),
                 Err(why) => fault("bad-record", why, Some("write \"email\" or \"field:member_id\"".to_owned())),
             },
+            Self::NoteKey if looks_like_a_key(text) => Ok(Value::Text(text.to_owned())),
+            Self::NoteKey => {
+                let hint = "`portcullis witness` prints its key when it starts".to_owned();
+                fault("bad-key", format!("`{text}` is no key of the form NAME+ID+KEY"), Some(hint))
+            }
         }
     }
 
@@ -260,6 +268,7 @@ impl Kind {
             Self::Route => "the path of a URL, perhaps with `/**` at its end".into(),
             Self::Exclusion => "rules or a family, perhaps with a variable".into(),
             Self::RecordPart => "a kind of personal data, or `field:` and a name".into(),
+            Self::NoteKey => "a key of the form NAME+ID+KEY".into(),
             Self::List(kind) => format!("a list; each entry {}", kind.describe()),
         }
     }

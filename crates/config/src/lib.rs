@@ -9,6 +9,7 @@
 mod check;
 mod database;
 mod draft;
+mod evidence;
 mod inspection;
 mod kind;
 mod leaving;
@@ -26,6 +27,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+pub use evidence::{Evidence, Witness};
 pub use inspection::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, RuleFault, RuleFiles, Sensitivity, Waf};
 pub use leaving::{CanaryFiles, Data, Leaving, LeavingAction};
 pub use path::normal_path;

@@ -9,6 +9,7 @@ pub use portcullis_types::{Budget, Span, Who};
 use portcullis_types::{Limits, Prefix, RouteClass};
 pub use portcullis_types::{ListAction, Mode, RateKey};
 
+use crate::evidence::Evidence;
 use crate::inspection::{Beyond, Inspection, Waf};
 use crate::leaving::{Data, Leaving};
 
@@ -31,6 +32,8 @@ pub struct Policy {
     pub log: DecisionLog,
     /// What the gate does by itself.
     pub defence: Defence,
+    /// What is kept of what happens.
+    pub evidence: Evidence,
     /// What messages are inspected for.
     pub waf: Waf,
     /// What may leave.

@@ -9,8 +9,8 @@ use portcullis_types::{Limits, RateKey, RouteClass, Unit};
 
 use crate::kind::Case::{Kept, Lower, Upper};
 use crate::kind::Kind::{
-    self, Choice, Count, Digest, File, Flag, Host, List, Name, Network, Quantity, Rate, Route, Server, ServerName,
-    Socket, Token, Upstream, UrlPath, Whence,
+    self, Choice, Count, Digest, File, Flag, Host, List, Name, Network, NoteKey, Quantity, Rate, Route, Server,
+    ServerName, Socket, Token, Upstream, UrlPath, Whence,
 };
 use crate::policy::ChallengeMode;
 use crate::units::Dimension::{Duration, Percent, Size, Throughput};
@@ -98,7 +98,7 @@ macro_rules! section {
 
 section! {
     /// Everything lies in one file. Quantities are strings with a unit; paths are relative to the file's directory.
-    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE WAF DATA LIST VOUCHED PLATFORM DATABASE] {}
+    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE EVIDENCE WAF DATA LIST VOUCHED PLATFORM DATABASE] {}
 }
 
 section! {
@@ -194,6 +194,42 @@ section! {
         waiting_room: Flag, is("true"), "false";
         /// A directory for what outlives a restart: the secret of the tokens that visitors hold, and what was learned.
         state: File, Or("a restart begins anew"), "\"/var/lib/portcullis\"";
+    }
+}
+
+section! {
+    /// What happened, kept so that others can check it: a ledger of records, and every request. Another process must not write
+    /// there. What is kept for so many days is erased by the day; the ledger shows that it was there.
+    EVIDENCE = "evidence", many: false, holds: [WITNESS] {
+        /// Whether it is kept.
+        keep: Flag, is("true"), "false";
+        /// Where.
+        directory: File, Or("`evidence` in `defence.state`; without that, none is kept"), "\"/var/lib/portcullis/evidence\"";
+        /// Days that figures and heartbeats are kept, which name nobody; 0 is for ever.
+        figures: Count(0, 36_500), is("400"), "800";
+        /// Days that acts of the gate, its sensors and its operators are kept.
+        acts: Count(0, 36_500), is("800"), "400";
+        /// Days that records are kept which name a person or an address.
+        personal: Count(0, 36_500), is("90"), "30";
+        /// Days that what an incident rests on is kept.
+        incident: Count(0, 36_500), is("0"), "3650";
+        /// Days that single requests are kept, with the address that asked.
+        requests: Count(0, 36_500), is("30"), "7";
+        /// What they take on disk at most; beyond it the oldest go first.
+        requests_size: Quantity(Size, 64 << 20, 16_384 * GIB), is("16GiB"), "\"4GiB\"";
+        /// How many witnesses must have cosigned before a checkpoint counts as witnessed.
+        quorum: Count(0, 16), is("0"), "1";
+    }
+}
+
+section! {
+    /// Another host that is shown the ledger's size and root each second, and signs only what continues what it signed before
+    /// (`portcullis witness`).
+    WITNESS = "evidence.witness", many: true, holds: [] {
+        /// Its key, as it prints it.
+        key: NoteKey, Must, "\"witness-1+44faccf1+BBtPDIY+H54sslKb/rwqpwoUpeEMsv7v4VT0UJk6Xylw\"";
+        /// Where it listens.
+        url: Upstream, Must, "\"http://192.0.2.9:9190\"";
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use portcullis_types::{Limits, Prefix};
 
+use crate::evidence::CLASSES;
 use crate::inspection::{Beyond, Inspection, shown};
 use crate::kind::{Url, Value};
 use crate::leaving::{self, Leaving};
@@ -33,6 +34,7 @@ pub fn show(policy: &Policy) -> String {
         limits,
         log,
         defence,
+        evidence,
         waf,
         data,
         lists,
@@ -73,6 +75,17 @@ pub fn show(policy: &Policy) -> String {
         "waiting_room" => flag(defence.waiting_room),
         _ => defence.state.as_deref().and_then(path),
     });
+    table(&mut out, &schema::EVIDENCE, |key| match key {
+        "keep" => flag(evidence.directory.is_some() || !evidence.declared),
+        "directory" => evidence.directory.as_deref().filter(|_| evidence.declared).and_then(path),
+        "requests" => number(evidence.request_days),
+        "requests_size" => number(evidence.request_bytes),
+        "quorum" => number(evidence.quorum),
+        class => CLASSES.iter().zip(evidence.days).find(|(name, _)| **name == class).and_then(|(_, days)| number(days)),
+    });
+    for witness in &evidence.witnesses {
+        table(&mut out, &schema::WITNESS, |key| text(if key == "key" { &witness.key } else { &witness.url }));
+    }
     table(&mut out, &schema::WAF, |key| match key {
         "rules" => list(&waf.patterns, |pattern| Value::Text(pattern.to_string_lossy().into_owned())),
         "steps" => number(waf.steps),

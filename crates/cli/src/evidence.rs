@@ -1,0 +1,64 @@
+//! The evidence of a running gate: opens the store, says which program and configuration began, and ends it last.
+//!
+//! Where it cannot be kept the gate runs without and says so: service comes first.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use portcullis_config::{Evidence, Policy};
+use portcullis_ledger::note::{Algorithm, SignerKey, VerifierKey};
+use portcullis_ledger::{Event, Recorder, Sensor, Start, Stop};
+use portcullis_store::disk::Directory;
+use portcullis_store::{Retain, Settings, Store};
+use sha2::{Digest, Sha256};
+
+/// Whose the records of the process are.
+pub(crate) const GATE: Sensor = Sensor::Borrowed("gate");
+
+/// The store that the configuration asks for, begun; none where it asks for none, or it cannot be had.
+pub(crate) fn begin(policy: &Policy, takeover: bool) -> Option<Arc<Store>> {
+    let directory = policy.evidence.directory.as_deref()?;
+    let store = match open(directory, &policy.evidence, &policy.server.name, takeover) {
+        Ok(store) => store,
+        Err(why) => {
+            tracing::error!("no evidence is kept in {}: {why}", directory.display());
+            return None;
+        }
+    };
+    let start = Start {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        binary: fs::read("/proc/self/exe").map(|binary| digest(&binary)).unwrap_or_default(),
+        configuration: digest(portcullis_config::show(policy).as_bytes()),
+        node: policy.server.name.clone(),
+    };
+    store.record(&GATE, Event::Start(start));
+    tracing::info!("evidence is kept in {}", directory.display());
+    Some(store)
+}
+
+/// Says that it ended as it was told to, and writes what waits.
+pub(crate) fn end(store: &Store) {
+    store.record(&GATE, Event::Stop(Stop { why: "told".to_owned() }));
+    store.close();
+}
+
+/// Opens a directory to write to; `wait` for whoever writes there now.
+pub(crate) fn open(directory: &Path, evidence: &Evidence, node: &str, wait: bool) -> Result<Arc<Store>, String> {
+    let home = Directory::create(directory).map_err(|error| error.to_string())?;
+    let key = key(directory, node)?;
+    for witness in &evidence.witnesses {
+        VerifierKey::parse(&witness.key).map_err(|why| format!("the witness's key `{}`: {why}", witness.key))?;
+    }
+    let millis = evidence.days.map(|days| (days > 0).then(|| days * 86_400_000));
+    let settings = Settings { directory: home, key, retain: Retain { millis }, wait };
+    Store::open(settings).map_err(|error| error.to_string())
+}
+
+fn key(directory: &Path, node: &str) -> Result<SignerKey, String> {
+    portcullis_store::key(directory, &format!("{node}/evidence"), Algorithm::Ed25519).map_err(|error| error.to_string())
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
