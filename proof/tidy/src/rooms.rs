@@ -36,6 +36,7 @@ pub const ROOMS: &[(&str, Room)] = &[
     ("portcullis-pgguard", Room::Pure),
     ("portcullis-dataguard", Room::Pure),
     ("portcullis-ledger", Room::Pure),
+    ("portcullis-incident", Room::Pure),
     ("portcullis-grammar", Room::Shell),
     ("portcullis-store", Room::Shell),
     ("portcullis-proxy", Room::Shell),
@@ -54,6 +55,8 @@ pub const UPON: &[(&str, &str)] = &[
     ("portcullis-pgguard", "portcullis-wire"),
     // What is personal, how much of it may leave and which rows are bait is one set of words over HTTP and SQL.
     ("portcullis-pgguard", "portcullis-dataguard"),
+    // An incident is what the ledger's records come to; there is one vocabulary of them.
+    ("portcullis-incident", "portcullis-ledger"),
 ];
 
 /// Libraries that a pure crate may name: they compute and do nothing else.
@@ -71,6 +74,7 @@ pub const PURE_LIBRARIES: &[&str] = &[
     "libm",
     "md-5",
     "memchr",
+    "minijinja",
     "postcard",
     "regex-automata",
     "regex-syntax",

@@ -1,0 +1,25 @@
+//! What happened, what was harmed, what was not, and how we know: records of the ledger to incidents, judgements and reports.
+//!
+//! Never reads a clock, a file or a socket: records, times and templates are handed in, and documents come out as bytes.
+//!
+//! A [`Docket`] says which incidents there are; a [`Gathering`] makes the [`Case`] of one; an [`Assessment`] judges it by rules that
+//! refuse what the evidence does not carry; a [`Report`] is what every document is written from.
+
+#![forbid(unsafe_code)]
+
+mod assessment;
+mod case;
+mod coverage;
+mod docket;
+mod effect;
+mod evidence;
+mod moment;
+mod timeline;
+mod words;
+
+pub use self::assessment::{Assessment, Asset, Claim, Ledger, Outcome, PathState, Reason, Verdict, percent};
+pub use self::case::{Case, Gathering};
+pub use self::docket::{Docket, Ended, Incident, Surge, Thresholds};
+pub use self::evidence::{Evidence, plain};
+pub use self::moment::{rfc3339, speak};
+pub use self::words::{Confidence, Likelihood};

@@ -1,0 +1,153 @@
+//! What happened, in order, in sentences.
+//!
+//! Never longer than a person can read: each weight has its own room, and what did not fit is counted by its kind.
+
+use std::collections::BTreeMap;
+
+use portcullis_ledger::Event;
+use serde::Serialize;
+
+use crate::evidence::{Evidence, plain};
+use crate::moment;
+
+/// How much an entry matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Weight {
+    /// What people did, and what harmed.
+    First,
+    /// What the gate did.
+    Second,
+    /// What it says besides.
+    Third,
+}
+
+/// Entries of each weight.
+const ROOM: [usize; 3] = [2_000, 1_000, 500];
+
+/// The entries, in the order of the ledger.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Timeline {
+    /// Those there was room for.
+    pub entries: Vec<Entry>,
+    /// How many more there were, by kind.
+    pub omitted: BTreeMap<String, u64>,
+    #[serde(skip)]
+    used: [usize; 3],
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// The same for a person.
+    pub time: String,
+    /// `posture`, `canary`, `note`, …
+    pub kind: String,
+    /// What it concerns, if anything.
+    pub platform: String,
+    /// What happened.
+    pub words: String,
+    pub weight: Weight,
+    pub evidence: Evidence,
+}
+
+impl Timeline {
+    /// One more.
+    pub(crate) fn add(&mut self, weight: Weight, at: u64, index: u64, kind: &str, platform: &str, words: &str) {
+        let used = &mut self.used[weight as usize];
+        if *used >= ROOM[weight as usize] {
+            *self.omitted.entry(kind.to_owned()).or_default() += 1;
+            return;
+        }
+        *used += 1;
+        self.entries.push(Entry {
+            at,
+            time: moment::speak(at),
+            kind: kind.to_owned(),
+            platform: plain(platform),
+            words: plain(words),
+            weight,
+            evidence: Evidence::of(index),
+        });
+    }
+
+    /// What a record has to say in a timeline: weight, kind, platform, words. Figures have nothing.
+    pub(crate) fn entry(event: &Event) -> Option<(Weight, &'static str, String, String)> {
+        use Weight::{First, Second, Third};
+        let entry = |weight, kind, platform: &str, words: String| Some((weight, kind, platform.to_owned(), words));
+        match event {
+            Event::Start(it) => entry(Second, "start", "", format!("The gate began ({}).", it.version)),
+            Event::Stop(it) => entry(Second, "stop", "", format!("The gate ended ({}).", it.why)),
+            Event::Lost(it) => entry(
+                First,
+                "lost",
+                "",
+                format!(
+                    "{} records and details of {} requests could not be kept between {} and {} ({}).",
+                    it.records,
+                    it.requests,
+                    moment::speak(it.from),
+                    moment::speak(it.until),
+                    it.why
+                ),
+            ),
+            Event::Act(it) if it.what == "posture" => entry(First, "posture", &it.platform, it.words.clone()),
+            Event::Act(it) => entry(Second, "act", &it.platform, it.words.clone()),
+            Event::Measure(it) => {
+                let what = if it.on { "began" } else { "ended" };
+                let words = format!("The measure {} ({}, {}) {what}, by {}.", it.id, it.what, it.action, it.by);
+                entry(Second, "measure", &it.platform, words)
+            }
+            Event::Disclosure(it) => entry(
+                First,
+                "budget",
+                &it.path,
+                format!(
+                    "The budget of {} {} for one {} was reached by {} through {}: {} were asked for, {} left ({}).",
+                    it.allowed, it.what, it.whose, it.path, it.through, it.reached, it.left, it.action
+                ),
+            ),
+            Event::Canary(it) => {
+                let what = if it.left { "left" } else { "was stopped" };
+                let drill =
+                    if it.drill.is_empty() { String::new() } else { format!(" This was our drill {}.", it.drill) };
+                let words =
+                    format!("Canary {} {what} ({}) by {} through {}.{drill}", it.canary, it.way, it.path, it.through);
+                entry(if it.drill.is_empty() { First } else { Third }, "canary", &it.path, words)
+            }
+            Event::Finding(it) => {
+                let right = match (it.authorised.is_empty(), it.drill.is_empty()) {
+                    (_, false) => format!(" This was our drill {}.", it.drill),
+                    (false, true) => format!(" Authorised by {}.", it.authorised),
+                    (true, true) => " Nothing authorised it.".to_owned(),
+                };
+                let weight = if it.drill.is_empty() { First } else { Third };
+                entry(weight, "finding", &it.platform, format!("{}{right}", it.words))
+            }
+            Event::Alarm(it) => entry(First, "alarm", &it.platform, format!("{} ({} times)", it.words, it.count)),
+            Event::Drill(it) => {
+                let seen = if it.seen && it.missed == 0 { "seen" } else { "MISSED" };
+                let words = format!(
+                    "Drill {} on {}: {seen}, {} of {} missed. {}",
+                    it.what, it.path, it.missed, it.tried, it.words
+                );
+                entry(if it.seen && it.missed == 0 { Third } else { First }, "drill", &it.path, words)
+            }
+            Event::Change(it) => entry(First, "change", "", format!("{} changed {}: {}", it.by, it.what, it.words)),
+            Event::Deploy(it) => {
+                let words = format!("{} signed a manifest of {} files: {}", it.signer, it.files, it.words);
+                entry(First, "deploy", &it.platform, words)
+            }
+            Event::Login(it) => {
+                let how = if it.good { "signed in to" } else { "failed to sign in to" };
+                entry(if it.good { Second } else { Third }, "login", "", format!("{} {how} the {}.", it.who, it.place))
+            }
+            Event::Witnessed(it) if !it.good => {
+                entry(Third, "witness", "", format!("The witness {} did not sign: {}", it.witness, it.words))
+            }
+            _ => None,
+        }
+    }
+}
