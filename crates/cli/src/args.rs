@@ -3,6 +3,8 @@
 //!
 //! Nothing is decided here beyond what a flag may look like.
 
+pub(crate) mod integrity;
+
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,6 +48,10 @@ Examples:
   portcullis data report                  What left, and which budgets to set
   portcullis pg learn app                 Write down what a role runs
   portcullis pg diff                      What waits to be approved
+  portcullis manifest sign build --platform public --key alice.key
+                                          A release, signed where it is built
+  portcullis diff                         What differs from what was signed
+  portcullis drill                        Whether a planted file is seen
   portcullis explain 5Z7Q0C2M4N8KT        Why this request was refused
   portcullis explain r-81                 What a rule is, and why it came
   portcullis explain ambiguous-framing    What a reason means
@@ -135,6 +141,18 @@ pub(crate) enum Verb {
     Data(Data),
     /// Learn what applications run on a guarded database, look at it, approve it, and refuse everything else.
     Pg(Pg),
+    /// Sign what a release is made of, and hand it to the running gate: these files may be so from now on.
+    Manifest(integrity::Manifest),
+    /// Take what is in the watched directories as what should be there, in somebody's name.
+    Baseline(integrity::Baseline),
+    /// Print what differs from manifest or baseline; exit 1 if anything does.
+    ///
+    /// It reads the directories itself and asks no gate.
+    Diff(integrity::Diff),
+    /// Say how the sensors of the running gate stand: what sees, what is blind, what none can see.
+    Sensors(Gate),
+    /// Try the sensors of the running gate with something inert, through their real path; exit 1 if anything was missed.
+    Drill(integrity::Drill),
     /// Say why a request was refused, from its reference; what a rule is; or what a reason means.
     Explain(Explain),
     /// Run a gate, three sample platforms and their visitors on loopback.

@@ -11,6 +11,7 @@ mod diagnose;
 mod evidence;
 mod inspect;
 mod install;
+mod integrity;
 mod manual;
 mod moment;
 mod operate;
@@ -74,6 +75,11 @@ fn main() -> ExitCode {
         Verb::Canary(flags) => canary::run(&flags.ask),
         Verb::Data(flags) => data::run(&flags.ask),
         Verb::Pg(flags) => pg::run(&flags.ask),
+        Verb::Manifest(flags) => integrity::manifest(&flags.ask),
+        Verb::Baseline(flags) => integrity::baseline(&flags),
+        Verb::Diff(flags) => integrity::diff(&flags),
+        Verb::Sensors(gate) => integrity::sensors(&gate),
+        Verb::Drill(flags) => integrity::drill(&flags),
         Verb::Explain(flags) => verbs::explain(&flags),
         Verb::Demo(flags) => flags.distinct().map_or_else(|error| error.exit(), |()| demo::run(&flags)),
         Verb::Version => verbs::version(),

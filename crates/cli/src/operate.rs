@@ -139,7 +139,7 @@ fn shown(gate: &Gate, value: &Value, text: impl FnOnce() -> String) -> Done {
     talk::answer(&if gate.json { json() } else { text() })
 }
 
-fn socket(gate: &Gate) -> Result<PathBuf, Failure> {
+pub(crate) fn socket(gate: &Gate) -> Result<PathBuf, Failure> {
     match &gate.control {
         Some(socket) => Ok(socket.clone()),
         None => Ok(configuration::policy(&gate.config)?.server.control),

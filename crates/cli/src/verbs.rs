@@ -5,11 +5,12 @@
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use portcullis_ledger::Recorder;
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Gate, Setup, Signals, control, journal};
+use portcullis_sensors::Sensors;
 use portcullis_types::{Blame, Reason, Reference};
 
 use crate::args::{Explain, Records, Reload, Run};
@@ -26,14 +27,20 @@ pub(crate) fn run(flags: &Run) -> Done {
     let path = flags.file.config.clone();
     let policy = configuration::policy(&path)?;
     let store = evidence::begin(&policy, flags.takeover);
+    let watching = Arc::new(OnceLock::<Sensors>::new());
+    let (reloaded, approving) = (Arc::clone(&watching), Arc::clone(&watching));
     let setup = Setup {
-        policy,
-        reload: Box::new(move || Read::file(&path)?.settle_quietly()),
+        policy: policy.clone(),
+        reload: Box::new(move || {
+            let policy = Read::file(&path)?.settle_quietly()?;
+            reloaded.get().map_or(Ok(()), |sensors: &Sensors| sensors.adopt(&policy))?;
+            Ok(policy)
+        }),
         inherited,
         version: env!("CARGO_PKG_VERSION"),
         takeover: flags.takeover,
         recorder: store.clone().map(|store| store as Arc<dyn Recorder>),
-        approves: None,
+        approves: Some(Arc::new(move |content: &[u8; 32]| approving.get()?.approves(content))),
     };
     let unheard = |error: io::Error| Failure::because(format!("cannot wait for signals: {error}"));
     let signals = Signals::listen().map_err(unheard)?;
@@ -42,6 +49,11 @@ pub(crate) fn run(flags: &Run) -> Done {
         tracing::info!(%address, "listener `{name}` accepts");
     }
     tracing::info!(address = %gate.admin(), "the operator's listener accepts");
+    // A gate that cannot watch files still serves, and says so.
+    match Sensors::start(&policy, store.clone().map(|store| store as Arc<dyn Recorder>)) {
+        Ok(sensors) => drop(watching.set(sensors)),
+        Err(why) => tracing::error!(why, "nothing is watched beside traffic"),
+    }
     let served = gate.serve_until_signal(signals).map_err(unheard);
     store.iter().for_each(|store| evidence::end(store));
     served

@@ -33,6 +33,7 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
     let databases = check.databases(root, &listeners, &admin);
     let data = check.data(root);
     let defence = check.defence(root.table("defence"));
+    let integrity = check.integrity(root);
     Policy {
         server: check.server(root.table("server")),
         admin,
@@ -47,6 +48,7 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
         databases,
         waf,
         data,
+        integrity,
         certificates,
         listeners,
     }

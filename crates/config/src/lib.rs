@@ -11,6 +11,7 @@ mod database;
 mod draft;
 mod evidence;
 mod inspection;
+pub mod integrity;
 mod kind;
 mod leaving;
 mod path;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 pub use evidence::{Evidence, Witness};
 pub use inspection::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, RuleFault, RuleFiles, Sensitivity, Waf};
+pub use integrity::Integrity;
 pub use leaving::{CanaryFiles, Data, Leaving, LeavingAction};
 pub use path::normal_path;
 pub use policy::Policy;

@@ -11,6 +11,7 @@ pub use portcullis_types::{ListAction, Mode, RateKey};
 
 use crate::evidence::Evidence;
 use crate::inspection::{Beyond, Inspection, Waf};
+use crate::integrity::Integrity;
 use crate::leaving::{Data, Leaving};
 
 /// One immutable snapshot of everything that the operator declared. A reload replaces it whole.
@@ -38,6 +39,8 @@ pub struct Policy {
     pub waf: Waf,
     /// What may leave.
     pub data: Data,
+    /// What is watched beside traffic.
+    pub integrity: Integrity,
     /// Addresses that are let through or refused before anything else.
     pub lists: Vec<AddressList>,
     /// Those whom the organisation vouches for.

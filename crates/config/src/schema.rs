@@ -98,7 +98,7 @@ macro_rules! section {
 
 section! {
     /// Everything lies in one file. Quantities are strings with a unit; paths are relative to the file's directory.
-    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE EVIDENCE WAF DATA LIST VOUCHED PLATFORM DATABASE] {}
+    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE EVIDENCE WAF DATA INTEGRITY LIST VOUCHED PLATFORM DATABASE] {}
 }
 
 section! {
@@ -230,6 +230,47 @@ section! {
         key: NoteKey, Must, "\"witness-1+44faccf1+BBtPDIY+H54sslKb/rwqpwoUpeEMsv7v4VT0UJk6Xylw\"";
         /// Where it listens.
         url: Upstream, Must, "\"http://192.0.2.9:9190\"";
+    }
+}
+
+section! {
+    /// What is watched beside traffic, and who may authorise a change. What changes and nobody authorised is told; what cannot
+    /// be seen is told too. A file, a page or a certificate that is not as it was signed refuses no visitor.
+    INTEGRITY = "integrity", many: false, holds: [INTEGRITY_FILES] {
+        /// A directory for what is in force: manifests, baselines, what pages were like.
+        state: File, Or("`integrity` below `defence.state`; without either, a restart begins anew"),
+            "\"/var/lib/portcullis/integrity\"";
+        /// A directory in which a release is announced by its signed manifest, `NAME.manifest`. It is looked at each second.
+        deploys: File, Or("manifests are handed over by `portcullis manifest deploy`"), "\"/var/lib/portcullis/deploys\"";
+        /// Who may sign a manifest, as `portcullis manifest key NAME` prints it.
+        keys: List(&NoteKey), is("[]"), "[\"alice+fa02fe54+AZ39gzfLeSnQP/xlx2YWtXsCrP24/pXXw6sNfvf5I/Bt\"]";
+        /// How many of them must sign.
+        signatures: Count(1, 8), is("1"), "2";
+        /// How long a deploy may take: until then the release before may still be seen.
+        window: Quantity(Duration, 10_000 * MS, 24 * HOUR), is("15m"), "\"5m\"";
+        /// Between two drills by schedule, in which each sensor and each path is tried.
+        drill: Quantity(Duration, MINUTE, 168 * HOUR), is("12h"), "\"6h\"";
+    }
+}
+
+section! {
+    /// A directory that is compared with its manifest or its baseline. Where the kernel can tell, a change is found within
+    /// five seconds; else by the next sweep.
+    INTEGRITY_FILES = "integrity.files", many: true, holds: [] {
+        /// Unique; manifests name it.
+        name: Name, Must, "\"public\"";
+        /// The platform that it belongs to.
+        platform: Name, Or("the name"), "\"public\"";
+        /// The directory.
+        directory: File, Must, "\"/srv/www/public\"";
+        /// What is left out: a name anywhere (`*.log`), or a path from the directory with what is below it (`cache/**`).
+        ignore: List(&File), is("[]"), "[\"cache/**\", \"*.log\"]";
+        /// How long after the end of a sweep the next one begins.
+        sweep: Quantity(Duration, 1000 * MS, 168 * HOUR), is("1h"), "\"15m\"";
+        /// How much a sweep reads.
+        rate: Quantity(Throughput, 64 * KIB, 16 * GIB), is("16MiB/s"), "\"64MiB/s\"";
+        /// Where in the directory a drill may plant a file, which goes again at once. The gate must be allowed to write there.
+        probe: File, Or("this directory cannot be tried"), "\".portcullis\"";
     }
 }
 

@@ -11,6 +11,7 @@ use portcullis_types::{Limits, Prefix};
 
 use crate::evidence::CLASSES;
 use crate::inspection::{Beyond, Inspection, shown};
+use crate::integrity::Integrity;
 use crate::kind::{Url, Value};
 use crate::leaving::{self, Leaving};
 use crate::platform::per_second;
@@ -37,6 +38,7 @@ pub fn show(policy: &Policy) -> String {
         evidence,
         waf,
         data,
+        integrity,
         lists,
         vouched,
         platforms,
@@ -98,6 +100,7 @@ pub fn show(policy: &Policy) -> String {
         ("canary_action", Some(canaries)) => text(if canaries.observed { "observe" } else { "block" }),
         _ => leaving::shown(key, &data.leaving),
     });
+    show_integrity(&mut out, integrity);
     for list in lists {
         table(&mut out, &schema::LIST, |key| match key {
             "name" => text(&list.name),
@@ -123,6 +126,30 @@ pub fn show(policy: &Policy) -> String {
     platforms.iter().for_each(|platform| show_platform(&mut out, platform, &waf.inspection, &data.leaving));
     databases.iter().for_each(|database| show_database(&mut out, database));
     out
+}
+
+fn show_integrity(out: &mut String, integrity: &Integrity) {
+    let texts = |texts: &[String]| list(texts, |text| Value::Text(text.clone()));
+    table(out, &schema::INTEGRITY, |key| match key {
+        "state" => integrity.state.as_deref().and_then(path),
+        "deploys" => integrity.deploys.as_deref().and_then(path),
+        "keys" => texts(&integrity.keys),
+        // More than there are keys would be an error.
+        "signatures" => number(integrity.signatures).filter(|_| !integrity.keys.is_empty()),
+        "window" => duration(integrity.window),
+        _ => duration(integrity.drill),
+    });
+    for files in &integrity.files {
+        table(out, &schema::INTEGRITY_FILES, |key| match key {
+            "name" => text(&files.name),
+            "platform" => text(&files.platform),
+            "directory" => path(&files.directory),
+            "ignore" => texts(&files.ignore),
+            "sweep" => duration(files.sweep),
+            "rate" => number(files.rate),
+            _ => files.probe.as_deref().and_then(text),
+        });
+    }
 }
 
 fn show_database(out: &mut String, database: &Database) {

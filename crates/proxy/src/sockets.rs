@@ -445,6 +445,7 @@ pub(crate) mod tests {
             defence: portcullis_config::policy::Defence::default(),
             waf: portcullis_config::Waf::default(),
             data: portcullis_config::Data::default(),
+            integrity: portcullis_config::Integrity::default(),
             lists: Vec::new(),
             vouched: Vec::new(),
             platforms: Vec::new(),

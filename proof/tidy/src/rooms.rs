@@ -40,6 +40,7 @@ pub const ROOMS: &[(&str, Room)] = &[
     ("portcullis-grammar", Room::Shell),
     ("portcullis-store", Room::Shell),
     ("portcullis-proxy", Room::Shell),
+    ("portcullis-sensors", Room::Shell),
     ("portcullis-simulator", Room::Shell),
     ("portcullis", Room::Binary),
     ("portcullis-suite", Room::Proof),

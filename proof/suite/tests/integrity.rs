@@ -1,0 +1,269 @@
+//! Integrity with real files, a real kernel and a running gate: what changes and nobody authorised is told, what was authorised is
+//! silent, what cannot be seen is said, and each sensor can be tried.
+
+use std::fs;
+use std::io::{Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use portcullis_suite::{Gate, Origin, Output, Plan, eventually, place, run};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A gate that watches a directory, with a key that may sign.
+struct Watched {
+    gate: Gate,
+    _origin: Origin,
+    place: PathBuf,
+    tree: PathBuf,
+}
+
+impl Watched {
+    fn start(name: &str, files: &str) -> Self {
+        let place = place(&format!("{name}-files"));
+        let tree = place.join("www");
+        fs::create_dir_all(tree.join("assets")).expect("a tree");
+        fs::create_dir_all(tree.join(".portcullis")).expect("where drills plant");
+        fs::create_dir_all(place.join("deploys")).expect("where manifests are dropped");
+        fs::write(tree.join("index.html"), "<h1>Vote</h1>").expect("a file");
+        fs::write(tree.join("assets/app.js"), "vote()").expect("a file");
+        let mut keys = Vec::new();
+        for signer in ["alice", "bob"] {
+            let out = place.join(format!("{signer}.key"));
+            let made = cli(&["manifest", "key", signer, "--out", text(&out)]);
+            assert!(made.success, "{}", made.stderr);
+            keys.push(made.stdout.trim().to_owned());
+        }
+        let origin = Origin::echo();
+        let table = format!(
+            "[integrity]\nstate = \"{0}/state\"\ndeploys = \"{0}/deploys\"\nkeys = {keys:?}\nwindow = \"10s\"\n{1}\n\
+             [[integrity.files]]\nname = \"www\"\ndirectory = \"{0}/www\"\nignore = [\"cache/**\"]\nprobe = \".portcullis\"\n{2}\n",
+            place.display(),
+            if files.contains("two people") { "signatures = 2" } else { "" },
+            files.replace("two people", ""),
+        );
+        let gate = Plan::new(name).upstream(&[origin.url()], "").table(&table).start();
+        Self { gate, _origin: origin, place, tree }
+    }
+
+    fn ask(&self, words: &[&str]) -> Output {
+        let config = self.gate.config().to_owned();
+        cli(&[words, &["--config", text(&config)]].concat())
+    }
+
+    fn baseline(&self) {
+        let taken = self.ask(&["baseline", "--by", "somebody"]);
+        assert!(taken.success, "{}", taken.stderr);
+        self.until("it sees", |sensor| sensor["state"] == "up");
+    }
+
+    fn sensor(&self) -> Value {
+        let said = self.ask(&["sensors", "--json"]);
+        assert!(said.success, "{}", said.stderr);
+        let all: Value = serde_json::from_str(&said.stdout).expect("JSON");
+        all.as_array().and_then(|all| all.iter().find(|it| it["sensor"] == "files/www")).cloned().expect("the sensor")
+    }
+
+    fn until(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let sensor = self.sensor();
+            if fits(&sensor) {
+                return sensor;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{what}: {sensor:#}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits for a finding about `subject`.
+    fn told(&self, what: &str, subject: &str) -> Value {
+        let is =
+            |told: &&Value| told["what"] == what && told["words"].as_str().is_some_and(|words| words.contains(subject));
+        let sensor = self.until(&format!("{what} {subject}"), |sensor| {
+            sensor["latest"].as_array().is_some_and(|all| all.iter().any(|it| is(&it)))
+        });
+        sensor["latest"].as_array().and_then(|all| all.iter().rfind(|it| is(it))).cloned().expect("it was there")
+    }
+
+    fn findings(&self) -> u64 {
+        self.sensor()["findings"].as_u64().expect("a number")
+    }
+
+    /// Waits until a sweep that begins now has ended, by way of a change that only shows that the sensor came round.
+    fn settle(&self) {
+        std::thread::sleep(Duration::from_secs(4));
+    }
+}
+
+fn cli(words: &[&str]) -> Output {
+    run(Gate::binary(), words, PATIENCE)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+#[test]
+fn every_kind_of_change_is_told_within_five_seconds_and_what_is_left_out_is_not() {
+    let watched = Watched::start("integrity-changes", "sweep = \"1h\"");
+    assert_eq!(watched.sensor()["state"], "blind", "nothing to compare with yet");
+    watched.baseline();
+    let at = |name: &str| watched.tree.join(name);
+    let outside = watched.place.join("outside");
+    fs::write(&outside, "from outside").expect("a file");
+    fs::create_dir(at("cache")).expect("what is left out");
+    fs::write(at("cache/page"), "1").expect("what is left out");
+
+    let begun = Instant::now();
+    fs::write(at("index.html"), "<h1>Donate here</h1>").expect("a change");
+    watched.told("file-changed", "index.html");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    fs::write(at("new.php"), "<?php").expect("an addition");
+    watched.told("file-added", "new.php");
+    fs::rename(at("assets/app.js"), at("assets/app.old")).expect("a rename");
+    watched.told("file-removed", "assets/app.js");
+    watched.told("file-added", "assets/app.old");
+    fs::hard_link(&outside, at("linked")).expect("a hard link");
+    watched.told("file-added", "linked");
+    fs::set_permissions(at("index.html"), fs::Permissions::from_mode(0o777)).expect("its mode");
+    fs::create_dir_all(at("deep/er")).expect("directories");
+    fs::write(at("deep/er/shell.php"), "<?php").expect("a file in a directory that has just come");
+    watched.told("file-added", "deep/er/shell.php");
+    std::os::unix::fs::symlink("/etc/passwd", at("link")).expect("a link");
+    watched.told("file-added", "/link");
+    fs::remove_dir_all(at("assets")).expect("all of it goes");
+    watched.told("file-removed", "/assets ");
+    let said = watched.ask(&["sensors"]).stdout;
+    assert!(!said.contains("cache"), "{said}");
+
+    // The same, by whoever looks without the gate.
+    let differs = watched.ask(&["diff"]);
+    assert!(!differs.success);
+    for line in ["M index.html", "+ new.php", "- assets/app.js", "+ deep/er/shell.php", "+ link"] {
+        assert!(differs.stdout.contains(line), "{line}: {}", differs.stdout);
+    }
+}
+
+#[test]
+fn an_authorised_deploy_is_silent_and_everything_beside_it_is_not() {
+    let watched = Watched::start("integrity-deploy", "sweep = \"1h\"\n");
+    watched.baseline();
+    assert_eq!(watched.findings(), 0);
+    // The release, built elsewhere.
+    let release = watched.place.join("release");
+    fs::create_dir_all(release.join("assets")).expect("a release");
+    fs::create_dir_all(release.join(".portcullis")).expect("a release");
+    fs::write(release.join("index.html"), "<h1>Vote on Thursday</h1>").expect("a file");
+    fs::write(release.join("assets/app.2.js"), "vote(2)").expect("a file");
+    let manifest = watched.place.join("4.2.manifest");
+    let key = watched.place.join("alice.key");
+    // Manifests are told apart by the second.
+    std::thread::sleep(Duration::from_millis(1100));
+    let signed = cli(&[
+        "manifest",
+        "sign",
+        text(&release),
+        "--platform",
+        "www",
+        "--key",
+        text(&key),
+        "--says",
+        "Release 4.2",
+        "--out",
+        text(&manifest),
+    ]);
+    assert!(signed.success, "{}", signed.stderr);
+    let verified = watched.ask(&["manifest", "verify", text(&manifest)]);
+    assert!(verified.success && verified.stdout.contains("Signed by  alice"), "{}{}", verified.stdout, verified.stderr);
+    fs::copy(&manifest, watched.place.join("deploys/4.2.manifest")).expect("it is dropped");
+    watched.until("the deploy is under way", |_| {
+        watched.ask(&["manifest", "deploy", text(&manifest)]).stdout.contains("in force already")
+    });
+    fs::copy(release.join("index.html"), watched.tree.join("index.html")).expect("deployed");
+    fs::copy(release.join("assets/app.2.js"), watched.tree.join("assets/app.2.js")).expect("deployed");
+    fs::remove_file(watched.tree.join("assets/app.js")).expect("it goes");
+    watched.settle();
+    assert_eq!(watched.findings(), 0, "{:#}", watched.sensor());
+    // Its canary: something rides along.
+    fs::write(watched.tree.join("assets/ride.js"), "steal()").expect("a file");
+    watched.told("file-added", "assets/ride.js");
+    fs::remove_file(watched.tree.join("assets/ride.js")).expect("it goes again");
+    std::thread::sleep(Duration::from_secs(7));
+    let told = watched.findings();
+    let differs = watched.ask(&["diff"]);
+    assert!(differs.success, "{}", differs.stdout);
+    assert_eq!(told, 1, "when the window has closed nothing is left over");
+
+    // The release before cannot be put back by whoever kept its manifest, nor a manifest that nobody known signed.
+    let older = fs::read_to_string(&manifest).expect("a manifest").replace("made 1", "made 0");
+    fs::write(watched.place.join("deploys/old.manifest"), older).expect("it is dropped");
+    let forged = watched.place.join("mallory.key");
+    assert!(cli(&["manifest", "key", "alice", "--out", text(&forged)]).success);
+    let by_mallory = watched.place.join("deploys/mallory.manifest");
+    let flags =
+        ["manifest", "sign", text(&release), "--platform", "www", "--key", text(&forged), "--out", text(&by_mallory)];
+    assert!(cli(&flags).success);
+    for name in ["mallory", "old"] {
+        let words = format!("{name}.manifest was dropped and is not put in force");
+        assert!(eventually(PATIENCE, || watched.gate.said().contains(&words)), "{}", watched.gate.said());
+    }
+}
+
+#[test]
+fn where_two_must_sign_one_is_not_enough() {
+    let watched = Watched::start("integrity-two", "two people");
+    watched.baseline();
+    std::thread::sleep(Duration::from_millis(1100));
+    let manifest = watched.place.join("release.manifest");
+    let sign = |path: &Path, signer: &str| {
+        let key = watched.place.join(format!("{signer}.key"));
+        cli(&["manifest", "sign", text(path), "--platform", "www", "--key", text(&key), "--out", text(&manifest)])
+    };
+    assert!(sign(&watched.tree, "alice").success);
+    let alone = watched.ask(&["manifest", "deploy", text(&manifest)]);
+    assert!(!alone.success && alone.stderr.contains("2 signatures are asked for"), "{}", alone.stderr);
+    assert!(sign(&manifest, "alice").success, "the same person twice");
+    assert!(!watched.ask(&["manifest", "deploy", text(&manifest)]).success);
+    assert!(sign(&manifest, "bob").success);
+    let both = watched.ask(&["manifest", "deploy", text(&manifest)]);
+    assert!(both.success && both.stdout.contains("signed by alice, bob"), "{}{}", both.stdout, both.stderr);
+}
+
+#[test]
+fn what_the_kernel_does_not_tell_is_found_by_the_sweep() {
+    let watched = Watched::start("integrity-sweep", "sweep = \"3s\"");
+    // Another name for the same file, outside: the kernel tells of no change at the name inside.
+    let twin = watched.place.join("twin");
+    fs::hard_link(watched.tree.join("index.html"), &twin).expect("a hard link");
+    watched.baseline();
+    let mut file = fs::OpenOptions::new().write(true).open(&twin).expect("it opens");
+    file.rewind().expect("to its beginning");
+    file.write_all(b"<h1>Gone").expect("a change");
+    let told = watched.told("file-changed", "index.html");
+    assert!(told["words"].as_str().is_some_and(|words| words.contains("found by the sweep")), "{told}");
+}
+
+#[test]
+fn a_drill_plants_a_file_and_it_is_seen() {
+    let watched = Watched::start("integrity-drill", "sweep = \"1h\"");
+    watched.baseline();
+    let drilled = watched.ask(&["drill", "--only", "files", "--by", "somebody"]);
+    assert!(
+        drilled.success && drilled.stdout.contains("files/www saw the drill"),
+        "{}{}",
+        drilled.stdout,
+        drilled.stderr
+    );
+    let told = watched.told("file-added", ".portcullis/d-");
+    assert!(told["drill"].as_str().is_some_and(|drill| drill.starts_with("d-")), "{told}");
+    watched.settle();
+    assert_eq!(watched.findings(), 1, "it went again, and nothing was told of that");
+    // Its canary: where nothing can be planted, nothing is seen.
+    fs::remove_dir(watched.tree.join(".portcullis")).expect("it goes");
+    fs::write(watched.tree.join(".portcullis"), "").expect("a file in its place");
+    let missed = watched.ask(&["drill", "--only", "files"]);
+    assert!(!missed.success && missed.stdout.contains("MISSED"), "{}{}", missed.stdout, missed.stderr);
+}
