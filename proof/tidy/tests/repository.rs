@@ -7,7 +7,7 @@ use std::process::Command;
 
 use portcullis_tidy::{files, promises, rooms};
 
-const PURE: [&str; 7] = ["types", "wire", "engine", "waf", "config", "dataguard", "pgguard"];
+const PURE: [&str; 9] = ["types", "wire", "engine", "waf", "config", "dataguard", "pgguard", "ledger", "incident"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the root of the repository")
