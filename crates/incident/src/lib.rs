@@ -9,11 +9,15 @@
 
 mod assessment;
 mod case;
+mod chart;
 mod coverage;
 mod docket;
 mod effect;
 mod evidence;
 mod moment;
+mod page;
+mod report;
+mod statement;
 mod timeline;
 mod words;
 
@@ -22,4 +26,7 @@ pub use self::case::{Case, Gathering};
 pub use self::docket::{Docket, Ended, Incident, Surge, Thresholds};
 pub use self::evidence::{Evidence, plain};
 pub use self::moment::{rfc3339, speak};
+pub use self::page::html;
+pub use self::report::{Contact, Figure, Organisation, Report};
+pub use self::statement::{Sentence, Statement};
 pub use self::words::{Confidence, Likelihood};
