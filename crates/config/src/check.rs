@@ -40,6 +40,8 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
         trusted,
         limits: check.limits(root.table("limits")),
         log: check.log(root.table("log")),
+        organisation: check.organisation(root.table("organisation")),
+        copies: check.copies(root),
         evidence: check.evidence(root.table("evidence"), defence.state.as_deref()),
         defence,
         lists: check.lists(root),

@@ -19,6 +19,9 @@ use crate::units::{Dimension, Wrong};
 
 type Spanned<'a> = toml::Spanned<DeValue<'a>>;
 
+/// Bytes of a line that a person writes.
+const WORDS: usize = 400;
+
 /// The kind of a key's value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
@@ -33,6 +36,8 @@ pub(crate) enum Kind {
     Choice(&'static [&'static str]),
     /// Lower-case letters, digits, hyphens.
     Name,
+    /// A line of anything that a person writes.
+    Words,
     /// An RFC 9110 token: a method, the name of a header or a cookie, a pseudonym in `Via`.
     Token(Case),
     /// A role of a database and from where it comes: `backup@10.0.0.9`.
@@ -187,6 +192,11 @@ impl Kind {
                 fault("unknown-choice", format!("`{text}` is not one of the choices"), Some(format!("write {hint}")))
             }
             Self::Name => name(text),
+            Self::Words if text.trim().is_empty() => fault("bad-words", "nothing is written there", None),
+            Self::Words if text.len() > WORDS || text.contains(char::is_control) => {
+                fault("bad-words", format!("one line of at most {WORDS} bytes is meant here"), None)
+            }
+            Self::Words => Ok(Value::Text(text.to_owned())),
             Self::Token(case) => token(text, case),
             Self::Whence => match known_session(text) {
                 Ok(_) => Ok(Value::Text(text.to_owned())),
@@ -253,6 +263,7 @@ impl Kind {
             }
             Self::Rate => "a rate from 1 to 10000000 a second, minute or hour".into(),
             Self::Choice(words) => either(&quoted(words)),
+            Self::Words => "a line of text".into(),
             Self::Name => "a name of lower-case letters, digits and hyphens".into(),
             Self::Token(_) => "a name as HTTP has them, without spaces".into(),
             Self::Whence => "a role, `@`, and `local`, an address or a network".into(),

@@ -13,6 +13,7 @@ use crate::evidence::Evidence;
 use crate::inspection::{Beyond, Inspection, Waf};
 use crate::integrity::Integrity;
 use crate::leaving::{Data, Leaving};
+use crate::register::{Copy, Organisation};
 
 /// One immutable snapshot of everything that the operator declared. A reload replaces it whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +36,10 @@ pub struct Policy {
     pub defence: Defence,
     /// What is kept of what happens.
     pub evidence: Evidence,
+    /// Whose gate it is.
+    pub organisation: Organisation,
+    /// Every copy of personal data, and every path to it.
+    pub copies: Vec<Copy>,
     /// What messages are inspected for.
     pub waf: Waf,
     /// What may leave.

@@ -10,9 +10,10 @@ use portcullis_types::{Limits, RateKey, RouteClass, Unit};
 use crate::kind::Case::{Kept, Lower, Upper};
 use crate::kind::Kind::{
     self, Choice, Count, Digest, File, Flag, Host, List, Name, Network, NoteKey, Quantity, Rate, Route, Server,
-    ServerName, Socket, Token, Upstream, UrlPath, Whence,
+    ServerName, Socket, Token, Upstream, UrlPath, Whence, Words,
 };
 use crate::policy::ChallengeMode;
+use crate::register::{CATEGORIES, COPIES as COPY_KINDS, CUSTODY, ROLES};
 use crate::units::Dimension::{Duration, Percent, Size, Throughput};
 use crate::{inspection, leaving};
 
@@ -98,7 +99,7 @@ macro_rules! section {
 
 section! {
     /// Everything lies in one file. Quantities are strings with a unit; paths are relative to the file's directory.
-    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE EVIDENCE WAF DATA INTEGRITY LIST VOUCHED PLATFORM DATABASE] {}
+    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE EVIDENCE ORGANISATION COPIES WAF DATA INTEGRITY LIST VOUCHED PLATFORM DATABASE] {}
 }
 
 section! {
@@ -271,6 +272,66 @@ section! {
         rate: Quantity(Throughput, 64 * KIB, 16 * GIB), is("16MiB/s"), "\"64MiB/s\"";
         /// Where in the directory a drill may plant a file, which goes again at once. The gate must be allowed to write there.
         probe: File, Or("this directory cannot be tried"), "\".portcullis\"";
+    }
+}
+
+section! {
+    /// Whose gate it is, as reports of an incident name them.
+    ORGANISATION = "organisation", many: false, holds: [CONTACT] {
+        /// Its name.
+        name: Words, Or("reports say that it is not known"), "\"The Party\"";
+        /// What it is.
+        sector: Words, Or("nothing is said"), "\"political party\"";
+        /// The language of the notice to members that comes first: English or Danish.
+        language: Choice(&["en", "da"]), is("en"), "\"da\"";
+        /// Where members can ask.
+        page: Words, Or("the notice names the contacts"), "\"https://status.example.org/incident\"";
+    }
+}
+
+section! {
+    /// Somebody whom members and authorities can ask.
+    CONTACT = "organisation.contact", many: true, holds: [] {
+        /// Their name.
+        name: Words, Must, "\"Ada Lind\"";
+        /// What they do.
+        role: Choice(ROLES), is("lead"), "\"data-protection-officer\"";
+        /// An address on a system that is not behind this gate.
+        email: Words, Or("none"), "\"ada@example.net\"";
+        /// A number.
+        phone: Words, Or("none"), "\"+44 20 7946 0000\"";
+    }
+}
+
+section! {
+    /// A copy of personal data: a platform, a database, a backup, a processor, what opens any of them. Of a copy that is not named
+    /// here, nothing is claimed after an incident.
+    COPIES = "copies", many: true, holds: [COPY_PATH] {
+        /// Unique.
+        name: Name, Must, "\"members\"";
+        /// What it is.
+        what: Choice(COPY_KINDS), Must, "\"database\"";
+        /// Who holds it.
+        holder: Words, Or("the organisation"), "\"Example Mail Ltd\"";
+        /// What is in it, in the words of the ICO's form.
+        categories: List(&Choice(CATEGORIES)), is("[]"), "[\"basic-identifiers\", \"political-opinions\"]";
+        /// How many people it is about.
+        people: Count(0, 10_000_000_000), is("0"), "500000";
+    }
+}
+
+section! {
+    /// A path to the copy above: each that there is, guarded or not.
+    COPY_PATH = "copies.path", many: true, holds: [] {
+        /// `http/` and a platform's name, `database/` and a database's, or a name of its own.
+        name: Words, Must, "\"database/members\"";
+        /// What it is, in a few words.
+        words: Words, Or("nothing is said"), "\"the application's connections\"";
+        /// `guarded`: sensors measure it. `attested`: a person states how it stood (`portcullis incident attest`). `unguarded`: nobody
+        /// watches, and every sentence after an incident says so.
+        custody: Choice(CUSTODY), Must, "\"guarded\"";
+        /// Sensors that must all be up for it to be covered.
+        sensors: List(&Words), Or("of a guarded path, the one of its own name"), "[\"database/members\", \"schema/members\"]";
     }
 }
 

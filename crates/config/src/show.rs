@@ -36,6 +36,8 @@ pub fn show(policy: &Policy) -> String {
         log,
         defence,
         evidence,
+        organisation,
+        copies,
         waf,
         data,
         integrity,
@@ -87,6 +89,38 @@ pub fn show(policy: &Policy) -> String {
     });
     for witness in &evidence.witnesses {
         table(&mut out, &schema::WITNESS, |key| text(if key == "key" { &witness.key } else { &witness.url }));
+    }
+    let said = |words: &str| if words.is_empty() { None } else { text(words) };
+    table(&mut out, &schema::ORGANISATION, |key| match key {
+        "name" => said(&organisation.name),
+        "sector" => said(&organisation.sector),
+        "language" => text(&organisation.language),
+        _ => said(&organisation.page),
+    });
+    for contact in &organisation.contacts {
+        table(&mut out, &schema::CONTACT, |key| match key {
+            "name" => text(&contact.name),
+            "role" => text(&contact.role),
+            "email" => said(&contact.email),
+            _ => said(&contact.phone),
+        });
+    }
+    for copy in copies {
+        table(&mut out, &schema::COPIES, |key| match key {
+            "name" => text(&copy.name),
+            "what" => text(&copy.what),
+            "holder" => said(&copy.holder),
+            "categories" => list(&copy.categories, |category| Value::Text(category.clone())),
+            _ => number(copy.people),
+        });
+        for path in &copy.paths {
+            table(&mut out, &schema::COPY_PATH, |key| match key {
+                "name" => text(&path.name),
+                "words" => said(&path.words),
+                "custody" => text(&path.custody),
+                _ => list(&path.sensors, |sensor| Value::Text(sensor.clone())),
+            });
+        }
     }
     table(&mut out, &schema::WAF, |key| match key {
         "rules" => list(&waf.patterns, |pattern| Value::Text(pattern.to_string_lossy().into_owned())),
