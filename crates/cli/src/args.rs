@@ -3,6 +3,7 @@
 //!
 //! Nothing is decided here beyond what a flag may look like.
 
+pub(crate) mod incident;
 pub(crate) mod integrity;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -52,6 +53,8 @@ Examples:
                                           A release, signed where it is built
   portcullis diff                         What differs from what was signed
   portcullis drill                        Whether a planted file is seen
+  portcullis incident show                What happened, and what can be said
+  portcullis incident export last report  Report, forms and proofs
   portcullis explain 5Z7Q0C2M4N8KT        Why this request was refused
   portcullis explain r-81                 What a rule is, and why it came
   portcullis explain ambiguous-framing    What a reason means
@@ -153,6 +156,8 @@ pub(crate) enum Verb {
     Sensors(Gate),
     /// Try the sensors of the running gate with something inert, through their real path; exit 1 if anything was missed.
     Drill(integrity::Drill),
+    /// Say what happened in an incident and what can be said of it; write its reports; note what people did.
+    Incident(incident::Incident),
     /// Say why a request was refused, from its reference; what a rule is; or what a reason means.
     Explain(Explain),
     /// Run a gate, three sample platforms and their visitors on loopback.

@@ -9,6 +9,7 @@ mod data;
 mod demo;
 mod diagnose;
 mod evidence;
+mod incident;
 mod inspect;
 mod install;
 mod integrity;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         Verb::Diff(flags) => integrity::diff(&flags),
         Verb::Sensors(gate) => integrity::sensors(&gate),
         Verb::Drill(flags) => integrity::drill(&flags),
+        Verb::Incident(flags) => incident::run(&flags.ask),
         Verb::Explain(flags) => verbs::explain(&flags),
         Verb::Demo(flags) => flags.distinct().map_or_else(|error| error.exit(), |()| demo::run(&flags)),
         Verb::Version => verbs::version(),

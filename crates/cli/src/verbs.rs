@@ -15,6 +15,7 @@ use portcullis_types::{Blame, Reason, Reference};
 
 use crate::args::{Explain, Records, Reload, Run};
 use crate::configuration::{self, Read};
+use crate::incident::live::Keeper;
 use crate::world::plain;
 use crate::{Done, Failure, evidence, talk, waf};
 
@@ -29,17 +30,20 @@ pub(crate) fn run(flags: &Run) -> Done {
     let store = evidence::begin(&policy, flags.takeover);
     let watching = Arc::new(OnceLock::<Sensors>::new());
     let (reloaded, approving) = (Arc::clone(&watching), Arc::clone(&watching));
+    let keeper = store.clone().map(|store| Keeper::begin(store, &policy));
+    let register = keeper.clone();
     let setup = Setup {
         policy: policy.clone(),
         reload: Box::new(move || {
             let policy = Read::file(&path)?.settle_quietly()?;
+            register.iter().for_each(|keeper| keeper.register(&policy));
             reloaded.get().map_or(Ok(()), |sensors: &Sensors| sensors.adopt(&policy))?;
             Ok(policy)
         }),
         inherited,
         version: env!("CARGO_PKG_VERSION"),
         takeover: flags.takeover,
-        recorder: store.clone().map(|store| store as Arc<dyn Recorder>),
+        recorder: keeper.clone().map(|keeper| keeper as Arc<dyn Recorder>),
         approves: Some(Arc::new(move |content: &[u8; 32]| approving.get()?.approves(content))),
     };
     let unheard = |error: io::Error| Failure::because(format!("cannot wait for signals: {error}"));
@@ -50,7 +54,7 @@ pub(crate) fn run(flags: &Run) -> Done {
     }
     tracing::info!(address = %gate.admin(), "the operator's listener accepts");
     // A gate that cannot watch files still serves, and says so.
-    match Sensors::start(&policy, store.clone().map(|store| store as Arc<dyn Recorder>)) {
+    match Sensors::start(&policy, keeper.map(|keeper| keeper as Arc<dyn Recorder>)) {
         Ok(sensors) => drop(watching.set(sensors)),
         Err(why) => tracing::error!(why, "nothing is watched beside traffic"),
     }

@@ -41,10 +41,15 @@ pub(crate) fn requests(name: &str, number: usize, flow: &Flow) -> String {
     let ends = flow.series.rows(points.len().max(1));
     for (at, anchor, row) in [(LEFT, "start", ends.first()), (WIDTH, "end", ends.last())] {
         if let Some((time, _)) = row {
-            let _ = write!(svg, "<text x=\"{at}\" y=\"{:.1}\" text-anchor=\"{anchor}\" font-size=\"12\">{time}</text>", HEIGHT - 8.0);
+            let _ = write!(
+                svg,
+                "<text x=\"{at}\" y=\"{:.1}\" text-anchor=\"{anchor}\" font-size=\"12\">{time}</text>",
+                HEIGHT - 8.0
+            );
         }
     }
-    let lines: [(fn(&Point) -> u64, &str, &str); 3] = [
+    type Line = (fn(&Point) -> u64, &'static str, &'static str);
+    let lines: [Line; 3] = [
         (|point| point.requests, "#222", ""),
         (|point| point.served, "#00609c", "8 3"),
         (|point| point.held, "#a33a00", "2 3"),
@@ -56,7 +61,10 @@ pub(crate) fn requests(name: &str, number: usize, flow: &Flow) -> String {
             let y = TOP + (HEIGHT - TOP - BOTTOM) * (1.0 - value(point) as f64 / most as f64);
             let _ = write!(path, "{}{x:.1} {y:.1}", if place == 0 { "M" } else { "L" });
         }
-        let _ = write!(svg, "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dashes}\"/>");
+        let _ = write!(
+            svg,
+            "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dashes}\"/>"
+        );
     }
     svg.push_str("</svg>");
     svg

@@ -25,7 +25,11 @@ pub(crate) fn value(report: &Report) -> Value {
 /// # Errors
 /// When the template does not fit the report, which a test of it would have shown.
 pub fn html(report: &Report) -> Result<String, Error> {
-    environment().render_named_str("report.html", include_str!("../templates/report.html"), context! { r => value(report) })
+    environment().render_named_str(
+        "report.html",
+        include_str!("../templates/report.html"),
+        context! { r => value(report) },
+    )
 }
 
 /// A text of Markdown from a template over the report, as `r`.

@@ -68,19 +68,19 @@ pub struct Figure {
 
 /// One route and audience.
 #[derive(Debug, Clone, Serialize)]
-pub struct RouteHarm {
-    pub platform: String,
-    pub route: String,
-    pub audience: String,
-    pub requests: u64,
-    pub served: u64,
-    pub failed: u64,
-    pub refused: u64,
-    pub challenged: u64,
-    pub roomed: u64,
-    pub delayed: u64,
-    pub visitors: String,
-    pub evidence: Evidence,
+pub(crate) struct RouteHarm {
+    pub(crate) platform: String,
+    pub(crate) route: String,
+    pub(crate) audience: String,
+    pub(crate) requests: u64,
+    pub(crate) served: u64,
+    pub(crate) failed: u64,
+    pub(crate) refused: u64,
+    pub(crate) challenged: u64,
+    pub(crate) roomed: u64,
+    pub(crate) delayed: u64,
+    pub(crate) visitors: String,
+    pub(crate) evidence: Evidence,
 }
 
 /// One platform.
@@ -106,12 +106,12 @@ pub struct PlatformReport {
 
 /// A line of the table of evidence against hypotheses.
 #[derive(Debug, Clone, Serialize)]
-pub struct Weighed {
+pub(crate) struct Weighed {
     /// What was seen.
-    pub words: String,
+    pub(crate) words: String,
     /// Of each hypothesis: `for`, `against`, `says nothing`.
-    pub says: [&'static str; 6],
-    pub evidence: Evidence,
+    pub(crate) says: [&'static str; 6],
+    pub(crate) evidence: Evidence,
 }
 
 /// A wave, for a person.
@@ -128,51 +128,60 @@ pub struct WaveReport {
 /// Everything.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    pub organisation: Organisation,
+    pub(crate) organisation: Organisation,
+    /// Which.
     pub incident: Incident,
     /// When it was written.
     pub written: String,
-    pub written_millis: u64,
+    pub(crate) written_millis: u64,
+    /// Its beginning, for a person.
     pub since: String,
-    pub until: String,
-    pub until_millis: u64,
-    pub lasted: String,
+    pub(crate) until: String,
+    pub(crate) until_millis: u64,
+    pub(crate) lasted: String,
+    /// No person has ended it.
     pub open: bool,
+    /// Its waves.
     pub waves: Vec<WaveReport>,
+    /// Everything that is counted.
     pub figures: Vec<Figure>,
     /// Figures by their key.
-    pub figure: BTreeMap<String, Figure>,
+    pub(crate) figure: BTreeMap<String, Figure>,
+    /// Platforms, with charts.
     pub platforms: Vec<PlatformReport>,
-    pub routes: Vec<RouteHarm>,
-    pub more_routes: usize,
-    pub measures: Vec<InForce>,
-    pub more_measures: u64,
-    pub first_act: Option<Said>,
-    pub statements: Vec<(String, String, Ran)>,
-    pub left: BTreeMap<String, Left>,
-    pub canaries: Listed<Hit>,
-    pub breaches: Listed<Breach>,
-    pub findings: Listed<Found>,
-    pub authorised: Listed<Found>,
-    pub alarms: Vec<(String, String, Tally)>,
-    pub rules: Listed<Said>,
+    pub(crate) routes: Vec<RouteHarm>,
+    pub(crate) more_routes: usize,
+    pub(crate) measures: Vec<InForce>,
+    pub(crate) more_measures: u64,
+    pub(crate) first_act: Option<Said>,
+    pub(crate) statements: Vec<(String, String, Ran)>,
+    pub(crate) left: BTreeMap<String, Left>,
+    pub(crate) canaries: Listed<Hit>,
+    pub(crate) breaches: Listed<Breach>,
+    pub(crate) findings: Listed<Found>,
+    pub(crate) authorised: Listed<Found>,
+    pub(crate) alarms: Vec<(String, String, Tally)>,
+    pub(crate) rules: Listed<Said>,
+    /// What can be said.
     pub assessment: Assessment,
-    pub hypotheses: [&'static str; 6],
-    pub weighed: Vec<Weighed>,
-    pub attribution: Attribution,
-    pub papers: Listed<Paper>,
-    pub notes: Vec<Paper>,
-    pub decisions: Vec<Paper>,
-    pub told: Vec<Paper>,
-    pub reports: Vec<Paper>,
-    pub copies: Vec<CopyReport>,
-    pub people: Option<u64>,
-    pub categories: Vec<String>,
-    pub answers: BTreeMap<String, String>,
-    pub answer_evidence: BTreeMap<String, Evidence>,
+    pub(crate) hypotheses: [&'static str; 6],
+    pub(crate) weighed: Vec<Weighed>,
+    pub(crate) attribution: Attribution,
+    pub(crate) papers: Listed<Paper>,
+    pub(crate) notes: Vec<Paper>,
+    pub(crate) decisions: Vec<Paper>,
+    pub(crate) told: Vec<Paper>,
+    pub(crate) reports: Vec<Paper>,
+    pub(crate) copies: Vec<CopyReport>,
+    pub(crate) people: Option<u64>,
+    pub(crate) categories: Vec<String>,
+    pub(crate) answers: BTreeMap<String, String>,
+    pub(crate) answer_evidence: BTreeMap<String, Evidence>,
+    /// The ledger.
     pub ledger: Ledger,
-    pub books: crate::case::Books,
-    pub timeline: Timeline,
+    pub(crate) books: crate::case::Books,
+    pub(crate) timeline: Timeline,
+    /// What may be said in public.
     pub statement: Statement,
     /// What is not known yet, or wants an answer.
     pub open_questions: Vec<String>,
@@ -180,23 +189,23 @@ pub struct Report {
 
 /// What is known of who did it.
 #[derive(Debug, Clone, Serialize)]
-pub struct Attribution {
+pub(crate) struct Attribution {
     /// Always `unknown`: the gate sees addresses and software, never people.
-    pub finding: &'static str,
+    pub(crate) finding: &'static str,
     /// What is known, which is no attribution.
-    pub known: Vec<Reason>,
+    pub(crate) known: Vec<Reason>,
     /// What would change this.
-    pub would_change: Vec<&'static str>,
+    pub(crate) would_change: Vec<&'static str>,
 }
 
 /// A copy of the register.
 #[derive(Debug, Clone, Serialize)]
-pub struct CopyReport {
-    pub name: String,
-    pub what: String,
-    pub holder: String,
-    pub categories: Vec<String>,
-    pub people: Option<u64>,
+pub(crate) struct CopyReport {
+    pub(crate) name: String,
+    pub(crate) what: String,
+    pub(crate) holder: String,
+    pub(crate) categories: Vec<String>,
+    pub(crate) people: Option<u64>,
 }
 
 impl Report {
@@ -229,13 +238,21 @@ impl Report {
             measures: case.effect.measures.iter().take(MEASURES).cloned().collect(),
             more_measures: case.effect.more_measures + case.effect.measures.len().saturating_sub(MEASURES) as u64,
             first_act: first_act(case),
-            statements: case.statements.iter().map(|((database, role), ran)| (database.clone(), role.clone(), ran.clone())).collect(),
+            statements: case
+                .statements
+                .iter()
+                .map(|((database, role), ran)| (database.clone(), role.clone(), ran.clone()))
+                .collect(),
             left: case.left.clone(),
             canaries: case.canaries.clone(),
             breaches: case.breaches.clone(),
             findings: case.findings.clone(),
             authorised: case.authorised.clone(),
-            alarms: case.alarms.iter().map(|((what, platform), tally)| (what.clone(), platform.clone(), tally.clone())).collect(),
+            alarms: case
+                .alarms
+                .iter()
+                .map(|((what, platform), tally)| (what.clone(), platform.clone(), tally.clone()))
+                .collect(),
             rules: case.rules.clone(),
             hypotheses: HYPOTHESES,
             weighed: weighed(case, &assessment),
@@ -254,7 +271,11 @@ impl Report {
             },
             copies,
             answers: case.answers.iter().map(|(field, (answer, _))| (field.clone(), answer.clone())).collect(),
-            answer_evidence: case.answers.iter().map(|(field, (_, evidence))| (field.clone(), evidence.clone())).collect(),
+            answer_evidence: case
+                .answers
+                .iter()
+                .map(|(field, (_, evidence))| (field.clone(), evidence.clone()))
+                .collect(),
             ledger: ledger.clone(),
             books: case.books.clone(),
             timeline: case.timeline.clone(),
@@ -306,14 +327,26 @@ fn figures(case: &Case, assessment: &Assessment) -> Vec<Figure> {
     };
     let held = whole.refused + whole.challenged + whole.roomed;
     add("requests", "requests that came while a wave or a measure lasted", whole.requests, "", &whole.evidence);
-    add("busiest", "requests in the busiest ten seconds of one platform", whole.busiest.count, "", &whole.busiest.evidence);
+    add(
+        "busiest",
+        "requests in the busiest ten seconds of one platform",
+        whole.busiest.count,
+        "",
+        &whole.busiest.evidence,
+    );
     add("served", "requests that were served", whole.served, "", &whole.evidence);
     add("held", "requests that were refused, challenged or sent to the waiting room", held, "", &whole.evidence);
     add("failed", "requests that the platforms or the gate failed", whole.failed, "", &whole.evidence);
     add("bytes_in", "bytes that came in", whole.bytes_in, "bytes", &whole.evidence);
     add("suspect", "requests that matched what the attack had in common", suspect.requests, "", &suspect.evidence);
     add("people", "requests of people who were known as such, or vouched for", people.requests, "", &people.evidence);
-    add("people_touched", "of these, refused, challenged or delayed by our own measures", people.touched(), "", &people.evidence);
+    add(
+        "people_touched",
+        "of these, refused, challenged or delayed by our own measures",
+        people.touched(),
+        "",
+        &people.evidence,
+    );
     add("people_refused", "of these, refused", people.refused.values().sum(), "", &people.evidence);
     add("probes", "probes of our own", whole.probes[0], "", &whole.probe_evidence);
     add("probes_good", "of these, answered whole and right", whole.probes[1], "", &whole.probe_evidence);
@@ -341,14 +374,32 @@ fn figures(case: &Case, assessment: &Assessment) -> Vec<Figure> {
     add("budgets", "budgets that were reached", case.breaches.count, "", &case.breaches.evidence);
     add("findings", "changes that nothing authorised", case.findings.count, "", &case.findings.evidence);
     add("authorised", "changes that were authorised", case.authorised.count, "", &case.authorised.evidence);
-    add("logins_failed", "logins to what administers the gate that failed", case.logins[0].count, "", &case.logins[0].evidence);
+    add(
+        "logins_failed",
+        "logins to what administers the gate that failed",
+        case.logins[0].count,
+        "",
+        &case.logins[0].evidence,
+    );
     for ((what, platform), tally) in case.alarms.iter().take(50) {
-        add(&format!("alarm_{what}_{platform}"), &format!("alarms: {what} on {platform}"), tally.count, "", &tally.evidence);
+        add(
+            &format!("alarm_{what}_{platform}"),
+            &format!("alarms: {what} on {platform}"),
+            tally.count,
+            "",
+            &tally.evidence,
+        );
     }
     if let Some(share) = assessment.coverage {
         let mut evidence = Evidence::default();
         assessment.paths.iter().for_each(|path| evidence.merge(&path.stretch.evidence));
-        add("coverage", "path time that was covered, in hundredths of a per cent of all that is registered", (share * 10_000.0).floor() as u64, "1/10,000", &evidence);
+        add(
+            "coverage",
+            "path time that was covered, in hundredths of a per cent of all that is registered",
+            (share * 10_000.0).floor() as u64,
+            "1/10,000",
+            &evidence,
+        );
     }
     list
 }
@@ -413,10 +464,12 @@ fn wave_report(wave: &Surge, until: u64) -> WaveReport {
 
 /// The first measure of ours after the first sign.
 fn first_act(case: &Case) -> Option<Said> {
-    let measure = case.effect.measures.iter().filter(|measure| measure.from >= case.from).min_by_key(|measure| measure.from)?;
+    let measure =
+        case.effect.measures.iter().filter(|measure| measure.from >= case.from).min_by_key(|measure| measure.from)?;
     let after = moment::span(measure.from - case.from);
     let by = if measure.by == "gate" { "by itself".to_owned() } else { format!("by {}", measure.by) };
-    let words = format!("{} ({}) on {}, {by}, {after} after the first sign", measure.what, measure.action, measure.platform);
+    let words =
+        format!("{} ({}) on {}, {by}, {after} after the first sign", measure.what, measure.action, measure.platform);
     Some(Said { at: measure.from, words, evidence: measure.evidence.clone() })
 }
 
@@ -447,11 +500,13 @@ fn weighed(case: &Case, assessment: &Assessment) -> Vec<Weighed> {
     const A: &str = "against";
     const N: &str = "says nothing";
     let mut table = Vec::new();
-    let mut add = |words: String, says, evidence: &Evidence| table.push(Weighed { words, says, evidence: evidence.clone() });
+    let mut add =
+        |words: String, says, evidence: &Evidence| table.push(Weighed { words, says, evidence: evidence.clone() });
     let whole = case.effect.whole();
     let suspect = case.effect.of(|audience| audience == "suspect");
     if suspect.requests > 0 {
-        let words = format!("{} of {} requests matched what no ordinary traffic shows.", suspect.requests, whole.requests);
+        let words =
+            format!("{} of {} requests matched what no ordinary traffic shows.", suspect.requests, whole.requests);
         add(words, [N, N, N, N, N, A], &suspect.evidence);
     }
     let over = case.breaches.list.iter().filter(|breach| breach.left > breach.allowed).count();
@@ -462,7 +517,11 @@ fn weighed(case: &Case, assessment: &Assessment) -> Vec<Weighed> {
     } else {
         let mut evidence = case.canaries.evidence.clone();
         evidence.merge(&case.breaches.evidence);
-        add(format!("{} canaries were seen, {over} budgets passed.", case.canaries.count), [A, F, F, F, N, N], &evidence);
+        add(
+            format!("{} canaries were seen, {over} budgets passed.", case.canaries.count),
+            [A, F, F, F, N, N],
+            &evidence,
+        );
     }
     let refused: u64 = case.statements.values().flat_map(|ran| ran.refused.values()).sum();
     if refused > 0 {
@@ -472,10 +531,18 @@ fn weighed(case: &Case, assessment: &Assessment) -> Vec<Weighed> {
     }
     match assessment.headline(Claim::Integrity).map(|verdict| verdict.outcome) {
         Some(Outcome::Refused) => {
-            add(format!("{} changes were found that nothing authorised.", case.findings.count), [A, N, N, N, F, A], &case.findings.evidence);
+            add(
+                format!("{} changes were found that nothing authorised.", case.findings.count),
+                [A, N, N, N, F, A],
+                &case.findings.evidence,
+            );
         }
         Some(Outcome::Bounded | Outcome::NoSign | Outcome::Attested) => {
-            add("Every change that was found was authorised.".to_owned(), [F, N, N, N, A, N], &case.authorised.evidence);
+            add(
+                "Every change that was found was authorised.".to_owned(),
+                [F, N, N, N, A, N],
+                &case.authorised.evidence,
+            );
         }
         _ => {}
     }
@@ -484,13 +551,22 @@ fn weighed(case: &Case, assessment: &Assessment) -> Vec<Weighed> {
     }
     let monitored = assessment.paths.iter().all(|path| path.custody == portcullis_ledger::Custody::Guarded);
     if !monitored {
-        add("Some paths of the register are not measured.".to_owned(), [N, N, N, N, N, N], &case.copies.as_ref().map(|(_, it)| it.clone()).unwrap_or_default());
+        add(
+            "Some paths of the register are not measured.".to_owned(),
+            [N, N, N, N, N, N],
+            &case.copies.as_ref().map(|(_, it)| it.clone()).unwrap_or_default(),
+        );
     }
     table
 }
 
 fn attribution(case: &Case) -> Attribution {
-    let known = case.rules.list.iter().take(20).map(|said| Reason { words: said.words.clone(), evidence: said.evidence.clone() });
+    let known = case
+        .rules
+        .list
+        .iter()
+        .take(20)
+        .map(|said| Reason { words: said.words.clone(), evidence: said.evidence.clone() });
     Attribution {
         finding: "unknown",
         known: known.collect(),

@@ -40,7 +40,12 @@ impl Statement {
             let mut all = Evidence::default();
             evidence.iter().for_each(|evidence| all.merge(evidence));
             figures.clone().for_each(|figure| all.merge(&figure.evidence));
-            sentences.push(Sentence { words, grade, figures: figures.map(|figure| figure.id.clone()).collect(), evidence: all });
+            sentences.push(Sentence {
+                words,
+                grade,
+                figures: figures.map(|figure| figure.id.clone()).collect(),
+                evidence: all,
+            });
         };
         let name = if report.organisation.name.is_empty() { "We" } else { report.organisation.name.as_str() };
         let platforms: Vec<&str> = report.incident.platforms.iter().map(String::as_str).collect();
@@ -51,14 +56,18 @@ impl Statement {
         let state = if report.open { "has been dealing with" } else { "dealt with" };
         let have = if report.organisation.name.is_empty() { state.replace("has", "have") } else { state.to_owned() };
         say(
-            format!("Since {} {name} {have} an incident on {}{waves}.", report.since, platforms.join(", ")).replace("We", "we"),
+            format!("Since {} {name} {have} an incident on {}{waves}.", report.since, platforms.join(", "))
+                .replace("We", "we"),
             "measured",
             &[],
             &[&report.incident.evidence],
         );
         if report.value("busiest") > 0 {
             say(
-                format!("In the busiest ten seconds {} requests arrived at one platform.", spaced(report.value("busiest"))),
+                format!(
+                    "In the busiest ten seconds {} requests arrived at one platform.",
+                    spaced(report.value("busiest"))
+                ),
                 "measured",
                 &["busiest"],
                 &[],
@@ -82,7 +91,10 @@ impl Statement {
         }
         if report.value("statements_refused") > 0 {
             say(
-                format!("{} statements that were sent towards a database were refused before they reached it.", spaced(report.value("statements_refused"))),
+                format!(
+                    "{} statements that were sent towards a database were refused before they reached it.",
+                    spaced(report.value("statements_refused"))
+                ),
                 "measured",
                 &["statements_refused"],
                 &[],
@@ -95,7 +107,12 @@ impl Statement {
                 Outcome::Refused => {
                     let mut all = Evidence::default();
                     evidence.iter().for_each(|evidence| all.merge(evidence));
-                    never.push(Sentence { words: verdict.sentence.clone(), grade: "refused", figures: Vec::new(), evidence: all });
+                    never.push(Sentence {
+                        words: verdict.sentence.clone(),
+                        grade: "refused",
+                        figures: Vec::new(),
+                        evidence: all,
+                    });
                     say(instead(claim), "judged", &[], &evidence);
                 }
                 outcome => {
@@ -113,14 +130,22 @@ impl Statement {
         }
         if report.value("people_touched") > 0 {
             say(
-                format!("Our own measures refused, challenged or delayed {} requests of people.", spaced(report.value("people_touched"))),
+                format!(
+                    "Our own measures refused, challenged or delayed {} requests of people.",
+                    spaced(report.value("people_touched"))
+                ),
                 "measured",
                 &["people_touched"],
                 &[],
             );
         }
         for paper in &report.reports {
-            say(format!("We reported it to {} on {}.", paper.to, moment::speak(paper.at)), "stated", &[], &[&paper.evidence]);
+            say(
+                format!("We reported it to {} on {}.", paper.to, moment::speak(paper.at)),
+                "stated",
+                &[],
+                &[&paper.evidence],
+            );
         }
         say("Who is behind it is unknown.".to_owned(), "judged", &[], &[&report.incident.evidence]);
         Self { sentences, never }

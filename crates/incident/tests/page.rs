@@ -3,11 +3,16 @@
 mod scene;
 
 use portcullis_incident::{Contact, Organisation, Report, html};
-use portcullis_ledger::{Alarm, Event, Note, Traffic};
+use portcullis_ledger::{Alarm, Event, Note, Told, Traffic};
 use scene::{MINUTE, SECOND, case, records, sound};
 
 fn organisation() -> Organisation {
-    let contact = Contact { name: "Ada Lind".into(), role: "lead".into(), email: "ada@example.net".into(), phone: "+44 20 7946 0000".into() };
+    let contact = Contact {
+        name: "Ada Lind".into(),
+        role: "lead".into(),
+        email: "ada@example.net".into(),
+        phone: "+44 20 7946 0000".into(),
+    };
     Organisation { name: "The Party".into(), contacts: vec![contact], ..Organisation::default() }
 }
 
@@ -62,14 +67,104 @@ fn the_page_has_headings_a_language_and_a_table_beside_each_chart() {
 #[test]
 fn hostile_names_stay_names() {
     let evil = "</td><script>alert(1)</script><img src=x onerror=alert(2)>\u{202e}\u{1b}[2J\"'{{ r }}";
-    let traffic = Traffic { platform: evil.into(), route: evil.into(), audience: "human".into(), from: SECOND, until: SECOND + 10_000, requests: 9, refused: [(evil.to_owned(), 9)].into(), ..Traffic::default() };
+    let traffic = Traffic {
+        platform: evil.into(),
+        route: evil.into(),
+        audience: "human".into(),
+        from: SECOND,
+        until: SECOND + 10_000,
+        requests: 9,
+        refused: [(evil.to_owned(), 9)].into(),
+        ..Traffic::default()
+    };
     let alarm = Alarm { what: evil.into(), platform: evil.into(), through: evil.into(), words: evil.into(), count: 3 };
-    let note = Note { incident: "2019-11-11-1".into(), by: evil.into(), words: evil.into(), answers: [(evil.to_owned(), evil.to_owned())].into() };
-    let report = report(vec![(SECOND + MINUTE, Event::Traffic(traffic)), (SECOND + MINUTE, Event::Alarm(alarm)), (SECOND + MINUTE, Event::Note(note))]);
+    let note = Note {
+        incident: "2019-11-11-1".into(),
+        by: evil.into(),
+        words: evil.into(),
+        answers: [(evil.to_owned(), evil.to_owned())].into(),
+    };
+    let report = report(vec![
+        (SECOND + MINUTE, Event::Traffic(traffic)),
+        (SECOND + MINUTE, Event::Alarm(alarm)),
+        (SECOND + MINUTE, Event::Note(note)),
+    ]);
     let page = html(&report).expect("a page");
     assert!(page.contains("&lt;script&gt;"), "it is told, escaped");
-    assert!(!page.contains("<script") && !page.contains("<img") && !page.contains('\u{202e}') && !page.contains('\u{1b}'));
+    assert!(
+        !page.contains("<script") && !page.contains("<img") && !page.contains('\u{202e}') && !page.contains('\u{1b}')
+    );
     assert!(page.contains("{{ r }}"), "a value is no template");
     let json = serde_json::to_string(&report).expect("JSON");
     assert!(!json.contains('\u{202e}') && !json.contains("\\u001b"));
+}
+
+#[test]
+fn every_form_that_is_built_in_is_filled_in_and_says_what_is_missing() {
+    let evil = "``` \n# heading <script> [a](javascript:x)";
+    let answers =
+        [("uk-ncsc.next".to_owned(), evil.to_owned()), ("uk-ico.who".to_owned(), "members".to_owned())].into();
+    let note = Note { incident: "2019-11-11-1".into(), by: "duty".into(), answers, ..Note::default() };
+    let told = Told {
+        incident: "2019-11-11-1".into(),
+        by: "duty".into(),
+        whom: "the board".into(),
+        words: "by telephone".into(),
+    };
+    let report = report(vec![(SECOND + MINUTE, Event::Note(note)), (SECOND + MINUTE, Event::Told(told))]);
+    let forms = portcullis_incident::forms::Form::built_in().expect("forms");
+    for form in &forms {
+        let draft = form.fill(&report, &forms).expect("filled in");
+        match form.id.as_str() {
+            "uk-ncsc" => {
+                assert!(draft.missing.is_empty(), "{:?}", draft.missing);
+                assert!(draft.markdown.contains("Ada Lind"), "{}", draft.markdown);
+                assert!(draft.markdown.contains("\n````text\n"), "an answer cannot end its fence: {}", draft.markdown);
+                assert!(
+                    draft.markdown.contains("12,000,000") || draft.markdown.contains("requests came"),
+                    "{}",
+                    draft.markdown
+                );
+            }
+            "uk-ico" => {
+                assert_eq!(draft.due, Some(scene::NOON + 72 * scene::HOUR));
+                assert!(draft.missing.iter().any(|missing| missing.contains("uk-ico.records")));
+                assert!(!draft.missing.iter().any(|missing| missing.contains("uk-ico.who")));
+            }
+            "eu-nis2-final" => assert_eq!(draft.due, Some(scene::NOON + (72 + 720) * scene::HOUR)),
+            _ => {}
+        }
+    }
+    assert!(portcullis_incident::forms::Form::read("id = \"x\"\nunknown = 1").is_err());
+}
+
+#[test]
+fn texts_for_people_and_machines_say_the_same_and_are_harmless() {
+    let evil = "</script><b>x</b> [click](https://evil.example)";
+    let alarm =
+        Alarm { what: "injection".into(), platform: evil.into(), through: evil.into(), words: evil.into(), count: 3 };
+    let report = report(vec![(SECOND + MINUTE, Event::Alarm(alarm))]);
+    let statement = portcullis_incident::statement(&report).expect("a statement");
+    assert!(statement.contains("There is at most a remote chance that personal data was taken"), "{statement}");
+    assert!(statement.contains("Who is behind it is unknown."));
+    let english = portcullis_incident::notice(&report, "en").expect("a notice");
+    let danish = portcullis_incident::notice(&report, "da").expect("a notice");
+    assert!(english.contains("To our members") && danish.contains("højst en fjern mulighed"), "{danish}");
+    let handover = portcullis_incident::handover(&report).expect("a page");
+    for text in [&statement, &english, &danish, &handover] {
+        assert!(!text.contains("<b>") && !text.contains("](https://"), "{text}");
+        let lower = text.to_lowercase();
+        assert!(!lower.contains("sophisticated") && !lower.contains("impossible"));
+    }
+    let stix = portcullis_incident::machine::stix(&report);
+    let incident = stix["objects"].as_array().and_then(|all| all.last()).expect("an incident");
+    assert_eq!(
+        incident["extensions"]["extension-definition--ef765651-680c-498d-9894-99799f2fa126"]["determination"],
+        "blocked"
+    );
+    assert_eq!(stix, portcullis_incident::machine::stix(&report), "the same each time");
+    assert!(portcullis_incident::machine::timesketch(&report).lines().count() > 8);
+    assert!(portcullis_incident::machine::ocsf(&report).starts_with('{'));
+    assert_eq!(portcullis_incident::machine::misp(&report)["Event"]["date"], "2019-11-11");
+    assert_eq!(portcullis_incident::machine::cacao(&report)["spec_version"], "cacao-2.0");
 }

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portcullis_engine::{Command, Posture, RuleId};
+use portcullis_ledger::Event;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg, sockopt,
@@ -35,7 +36,7 @@ const REQUEST_BYTES: usize = 4096;
 /// Longest answer that the client side reads: all problems of a configuration, rendered.
 const ANSWER_BYTES: usize = 1024 * 1024;
 /// What is said to a verb that does not exist.
-const VERBS: &str = "the verbs are `reload`, `status`, `rules`, `posture`, `event`, `pg` and `takeover`";
+const VERBS: &str = "the verbs are `reload`, `status`, `rules`, `posture`, `event`, `pg`, `record` and `takeover`";
 /// To send a request, and to take its answer. What the gate does in between has no deadline.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long the client side waits for an answer: a reload reads files and resolves names.
@@ -83,6 +84,15 @@ pub trait Operator: Send + Sync + 'static {
     fn database(&self, args: &Value, uid: u32) -> Result<(String, Value), String> {
         let _ = (args, uid);
         Err("no database is guarded here".to_owned())
+    }
+
+    /// Records what a person did in an incident.
+    ///
+    /// # Errors
+    /// In words for the operator: no evidence is kept here.
+    fn told(&self, event: Event) -> Result<String, String> {
+        let _ = event;
+        Err("no evidence is kept here".to_owned())
     }
 
     /// What `portcullis status` and tests want to know, on a thread that may block.
@@ -363,6 +373,16 @@ async fn converse(
             let reply = reply.await.unwrap_or_else(|_| refusal("answering panicked; please report it"));
             answer(&mut stream, &reply).await
         }
+        "record" => {
+            let operator = Arc::clone(operator);
+            let reply =
+                tokio::task::spawn_blocking(move || match persons(args).and_then(|event| operator.told(event)) {
+                    Ok(words) => json!({"ok": true, "message": words}),
+                    Err(words) => refusal(&words),
+                });
+            let reply = reply.await.unwrap_or_else(|_| refusal("recording panicked; please report it"));
+            answer(&mut stream, &reply).await
+        }
         "status" | "rules" | "posture" | "event" => {
             let operator = Arc::clone(operator);
             let reply = tokio::task::spawn_blocking(move || operate(operator.as_ref(), &verb, &args));
@@ -386,6 +406,25 @@ async fn converse(
         }
         "ready" => answer(&mut stream, &refusal("nothing was taken over on this connection")).await,
         _ => answer(&mut stream, &refusal(VERBS)).await,
+    }
+}
+
+/// What a person may put on record; everything else is for those who saw it.
+fn persons(args: Value) -> Result<Event, String> {
+    match serde_json::from_value(args) {
+        Ok(
+            event @ (Event::Note(_)
+            | Event::Decision(_)
+            | Event::Told(_)
+            | Event::Report(_)
+            | Event::Closed(_)
+            | Event::Assurance(_)),
+        ) => Ok(event),
+        Ok(_) => {
+            Err("people record notes, decisions, who was told, reports, assurances and the end of an incident"
+                .to_owned())
+        }
+        Err(error) => Err(format!("that is no record: {error}")),
     }
 }
 

@@ -615,6 +615,14 @@ impl Operator for Process {
         Ok((said, shown))
     }
 
+    fn told(&self, event: portcullis_ledger::Event) -> Result<String, String> {
+        if !self.chronicle.listens() {
+            return Err("no evidence is kept here".to_owned());
+        }
+        self.chronicle.tell(&portcullis_ledger::Sensor::Borrowed("gate"), event);
+        Ok("It is on record.".to_owned())
+    }
+
     fn status(&self) -> serde_json::Value {
         let defence = match self.coordinator.status() {
             Ok(status) => serde_json::to_value(status).unwrap_or_default(),

@@ -1,0 +1,306 @@
+//! `portcullis incident`: what happened, what can be said of it, and everything that is handed to others.
+//!
+//! It reads the ledger as it lies there, whether a gate runs or not. What a person adds goes through the running gate, which
+//! writes the ledger; where none runs, straight into it.
+
+mod export;
+pub(crate) mod live;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use portcullis_config::Policy;
+use portcullis_incident::{Case, Contact, Docket, Gathering, Incident, Ledger, Organisation, Report, Thresholds};
+use portcullis_ledger::{Assurance, Closed, Decision, Event, Note, Record, Recorder as _, Told};
+use portcullis_proxy::control;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::args::incident::{AskIncident, Attest, Handed, Records, Shown};
+use crate::evidence;
+use crate::moment::{now, speak};
+use crate::verbs::unanswered;
+use crate::waf::promote::who;
+use crate::world::plain;
+use crate::{Done, Failure, configuration, talk};
+
+/// Bytes of what a person writes at once: a request of the control socket has 4,096.
+const WORDS: usize = 3_000;
+
+/// Lists, shows, exports, and writes down what people do.
+pub(crate) fn run(ask: &AskIncident) -> Done {
+    match ask {
+        AskIncident::List(of) => list(of),
+        AskIncident::Show(shown) => show(shown),
+        AskIncident::Statement(shown) => {
+            let report = Opened::open(&shown.of)?.report(&shown.incident)?;
+            talk::answer(&portcullis_incident::statement(&report).map_err(broken)?)
+        }
+        AskIncident::Export(flags) => export::run(flags),
+        AskIncident::Note(flags) => {
+            let answers = flags.answers.iter().map(|answer| match answer.split_once('=') {
+                Some((field, text)) => Ok((field.trim().to_owned(), text.trim().to_owned())),
+                None => Err(Failure::because(format!("`{answer}` is not FIELD=TEXT"))),
+            });
+            let answers = answers.collect::<Result<BTreeMap<_, _>, _>>()?;
+            if flags.words.is_empty() && answers.is_empty() {
+                return Err(Failure::because("a note has words, or answers"));
+            }
+            let words = flags.words.clone();
+            add(&flags.of, &flags.incident, |incident| Event::Note(Note { incident, by: who(), words, answers }))
+        }
+        AskIncident::Decide(flags) => {
+            let words = flags.words.clone();
+            add(&flags.of, &flags.incident, |incident| Event::Decision(Decision { incident, by: who(), words }))
+        }
+        AskIncident::Told(flags) => {
+            let (whom, words) = (flags.whom.clone(), flags.words.clone());
+            add(&flags.of, &flags.incident, |incident| Event::Told(Told { incident, by: who(), whom, words }))
+        }
+        AskIncident::Close(flags) => {
+            let words = flags.words.clone();
+            add(&flags.of, &flags.incident, |incident| Event::Closed(Closed { incident, by: who(), words }))
+        }
+        AskIncident::Report(flags) => handed(flags),
+        AskIncident::Attest(flags) => attest(flags),
+    }
+}
+
+/// A ledger that is read, and what the configuration says besides.
+pub(crate) struct Opened {
+    pub(crate) directory: PathBuf,
+    policy: Option<Policy>,
+    docket: Docket,
+}
+
+impl Opened {
+    /// Reads the incidents. A directory that was named needs no configuration.
+    pub(crate) fn open(of: &Records) -> Result<Self, Failure> {
+        let policy = match (&of.ledger, of.config.exists()) {
+            (Some(_), false) => None,
+            _ => Some(configuration::policy(&of.config)?),
+        };
+        let configured = policy.as_ref().and_then(|policy| policy.evidence.directory.clone());
+        let directory = of.ledger.clone().or(configured);
+        let directory = directory
+            .ok_or_else(|| Failure::because("no evidence is kept: neither `[evidence]` nor `--ledger` says where"))?;
+        let mut docket = Docket::new(Thresholds::default());
+        each(&directory, |record| drop(docket.record(record)))?;
+        Ok(Self { directory, policy, docket })
+    }
+
+    fn find(&self, name: &str) -> Result<&Incident, Failure> {
+        self.docket.find(name).ok_or_else(|| {
+            let all = self.docket.incidents().len();
+            Failure::because(format!("{} has no incident {name}; it has {all}", self.directory.display()))
+        })
+    }
+
+    fn case(&self, name: &str) -> Result<Case, Failure> {
+        let mut gathering = Gathering::new(self.find(name)?);
+        each(&self.directory, |record| gathering.record(record))?;
+        Ok(gathering.finish())
+    }
+
+    /// The whole report, after the ledger was verified.
+    pub(crate) fn report(&self, name: &str) -> Result<Report, Failure> {
+        let case = self.case(name)?;
+        Ok(Report::compose(&case, &self.ledger(), &self.organisation(), now()))
+    }
+
+    fn organisation(&self) -> Organisation {
+        let Some(policy) = &self.policy else { return Organisation::default() };
+        let of = &policy.organisation;
+        let contact = |contact: &portcullis_config::Contact| Contact {
+            name: contact.name.clone(),
+            role: contact.role.clone(),
+            email: contact.email.clone(),
+            phone: contact.phone.clone(),
+        };
+        Organisation {
+            name: of.name.clone(),
+            sector: of.sector.clone(),
+            contacts: of.contacts.iter().map(contact).collect(),
+            language: of.language.clone(),
+            page: of.page.clone(),
+        }
+    }
+
+    /// What its last checkpoint says.
+    fn ledger(&self) -> Ledger {
+        let quorum = self.policy.as_ref().map_or(0, |policy| u32::try_from(policy.evidence.quorum).unwrap_or(u32::MAX));
+        let mut ledger = Ledger { quorum, ..Ledger::default() };
+        if let Ok(records) = portcullis_store::read(&self.directory) {
+            ledger.size = records.checkpoint().size;
+        }
+        ledger
+    }
+}
+
+fn each(directory: &std::path::Path, mut take: impl FnMut(&Record)) -> Result<(), Failure> {
+    let unread = |error: io::Error| Failure::because(format!("cannot read {}: {}", directory.display(), plain(&error)));
+    for record in portcullis_store::read(directory).map_err(unread)? {
+        take(&record.map_err(unread)?);
+    }
+    Ok(())
+}
+
+fn list(of: &Records) -> Done {
+    let opened = Opened::open(of)?;
+    let incidents = opened.docket.incidents();
+    if of.json {
+        return talk::answer(&serde_json::to_string_pretty(&json!({ "incidents": incidents })).unwrap_or_default());
+    }
+    let mut page = String::new();
+    for incident in incidents {
+        let state = match &incident.closed {
+            Some(closed) => format!("closed {} by {}", speak(closed.at), closed.by),
+            None => "open".to_owned(),
+        };
+        let platforms: Vec<&str> = incident.platforms.iter().map(String::as_str).collect();
+        let _ = writeln!(
+            page,
+            "{}  {state}; since {}, waves: {}; {}",
+            incident.id,
+            speak(incident.since),
+            incident.waves.len(),
+            platforms.join(", ")
+        );
+        let _ = writeln!(page, "  {}", incident.words);
+    }
+    if page.is_empty() {
+        page.push_str("No incident is on record.\n");
+    }
+    talk::answer(&page)
+}
+
+fn show(shown: &Shown) -> Done {
+    let report = Opened::open(&shown.of)?.report(&shown.incident)?;
+    if shown.of.json {
+        return talk::answer(&serde_json::to_string_pretty(&report).unwrap_or_default());
+    }
+    let mut page = format!(
+        "Incident {}: since {}, {}\n",
+        report.incident.id,
+        report.since,
+        if report.open { "open" } else { "closed" }
+    );
+    let _ = writeln!(page, "{}", report.incident.words);
+    for wave in &report.waves {
+        let _ = writeln!(
+            page,
+            "Wave {}: {} to {} ({}), {}",
+            wave.number,
+            wave.from,
+            wave.until,
+            wave.lasted,
+            wave.platforms.join(", ")
+        );
+    }
+    for verdict in &report.assessment.headlines {
+        let _ = writeln!(page, "\n{}\n  {}", verdict.claim.word().to_uppercase(), verdict.sentence);
+        if !verdict.confidence_sentence.is_empty() {
+            let _ = writeln!(page, "  {}", verdict.confidence_sentence);
+        }
+        for reason in verdict.because.iter().take(12) {
+            let _ = writeln!(page, "  - {} ({})", reason.words, reason.evidence.words());
+        }
+    }
+    page.push_str("\nFIGURES\n");
+    for figure in report.figures.iter().filter(|figure| figure.value > 0) {
+        let _ = writeln!(page, "  {:>12} {} ({})", figure.value, figure.words, figure.evidence.words());
+    }
+    page.push_str("\nOPEN\n");
+    for question in &report.open_questions {
+        let _ = writeln!(page, "  - {question}");
+    }
+    talk::answer(&page)
+}
+
+/// Writes down what a person did, about an incident that there is.
+fn add(of: &Records, incident: &str, event: impl FnOnce(String) -> Event) -> Done {
+    let opened = Opened::open(of)?;
+    let incident = opened.find(incident)?.id.clone();
+    opened.write(event(incident))
+}
+
+fn handed(flags: &Handed) -> Done {
+    let unread =
+        |error: io::Error| Failure::because(format!("cannot read {}: {}", flags.file.display(), plain(&error)));
+    let bytes = fs::read(&flags.file).map_err(unread)?;
+    let at = flags.at.map_or_else(now, |at| at.resolve(now()));
+    add(&flags.of, &flags.incident, |incident| {
+        Event::Report(portcullis_ledger::Report {
+            incident,
+            form: flags.form.clone(),
+            to: flags.to.clone(),
+            by: who(),
+            at,
+            sha256: hex(&Sha256::digest(&bytes)),
+            receipt: flags.receipt.clone(),
+        })
+    })
+}
+
+fn attest(flags: &Attest) -> Done {
+    let opened = Opened::open(&flags.of)?;
+    if let Some(policy) = &opened.policy
+        && !policy.copies.iter().any(|copy| copy.name == flags.copy)
+    {
+        return Err(Failure::because(format!("the register has no copy `{}` ([[copies]])", flags.copy)));
+    }
+    let incident = flags.incident.as_deref().map(|name| opened.find(name)).transpose()?;
+    let until = flags.until.map_or_else(now, |until| until.resolve(now()));
+    let from = match (flags.from, incident) {
+        (Some(from), _) => from.resolve(now()),
+        (None, Some(incident)) => incident.since,
+        (None, None) => return Err(Failure::because("from when on does it hold? Say --from or --incident")),
+    };
+    let incident = incident.map(|incident| incident.id.clone()).unwrap_or_default();
+    let (copy, words) = (flags.copy.clone(), flags.words.clone());
+    opened.write(Event::Assurance(Assurance {
+        incident,
+        copy,
+        by: who(),
+        intact: !flags.not_intact,
+        words,
+        from,
+        until,
+    }))
+}
+
+impl Opened {
+    /// Through the gate that runs; where none does, straight into the ledger.
+    fn write(&self, event: Event) -> Done {
+        let said = serde_json::to_value(&event).map_err(|error| Failure::because(error.to_string()))?;
+        if said.to_string().len() > WORDS {
+            return Err(Failure::because(format!("that is more than {WORDS} bytes at once; write it in parts")));
+        }
+        let policy =
+            self.policy.as_ref().ok_or_else(|| Failure::because("to write needs the configuration: --config"))?;
+        let socket = &policy.server.control;
+        match control::ask_with(socket, "record", &said) {
+            Ok(answer) if answer.ok => return talk::answer(&answer.message),
+            Ok(answer) => return Err(Failure::Because(answer.message)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {}
+            Err(error) => return Err(unanswered(socket, &error)),
+        }
+        let store = evidence::open(&self.directory, &policy.evidence, &policy.server.name, false).map_err(|why| {
+            Failure::because(format!("no gate runs, and {} cannot be written: {why}", self.directory.display()))
+        })?;
+        store.record(&evidence::GATE, event);
+        store.close();
+        talk::answer("It is on record. No gate was running.")
+    }
+}
+
+pub(crate) fn broken(why: impl std::fmt::Display) -> Failure {
+    Failure::because(format!("the report cannot be written: {why}; please report it"))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

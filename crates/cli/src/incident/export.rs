@@ -1,0 +1,152 @@
+//! `portcullis incident export`: a directory that is handed to others, and that verifies without us.
+//!
+//! It writes into an empty directory only, and never half a file: what is listed in SHA256SUMS is what was written.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use portcullis_incident::forms::Form;
+use portcullis_incident::{Report, handover, html, machine, notice, statement};
+use sha2::{Digest, Sha256};
+
+use super::{Opened, broken, hex};
+use crate::args::incident::Export;
+use crate::world::plain;
+use crate::{Done, Failure, talk};
+
+/// Writes everything.
+pub(super) fn run(flags: &Export) -> Done {
+    let opened = Opened::open(&flags.of)?;
+    let report = opened.report(&flags.incident)?;
+    let forms = forms(flags.forms.as_deref())?;
+    let mut out = Out::begin(&flags.to)?;
+    write(&mut out, &report, &forms)?;
+    let unproven = report.quoted().len() as u64;
+    out.file("checkpoint", report.ledger.checkpoint.as_bytes())?;
+    out.file("ledger.pub", format!("{}\n", report.ledger.key).as_bytes())?;
+    out.file("README.md", readme(&report, unproven).as_bytes())?;
+    let (files, sums) = (out.sums.len(), out.end()?);
+    talk::answer(&format!("{files} files in {}; SHA-256 of their list {sums}", flags.to.display()))
+}
+
+/// Everything that is written from the report alone.
+fn write(out: &mut Out<'_>, report: &Report, forms: &[Form]) -> Done {
+    out.file("report.html", html(report).map_err(broken)?.as_bytes())?;
+    out.json("assessment.json", report)?;
+    out.file("timeline.jsonl", machine::timesketch(report).as_bytes())?;
+    out.json("stix.json", &machine::stix(report))?;
+    out.json("misp.json", &machine::misp(report))?;
+    out.file("ocsf.ndjson", machine::ocsf(report).as_bytes())?;
+    out.json("playbook.cacao.json", &machine::cacao(report))?;
+    out.file("statement.md", statement(report).map_err(broken)?.as_bytes())?;
+    for language in ["en", "da"] {
+        out.file(&format!("members-{language}.md"), notice(report, language).map_err(broken)?.as_bytes())?;
+    }
+    out.file("handover.md", handover(report).map_err(broken)?.as_bytes())?;
+    out.directory("forms")?;
+    for form in forms {
+        let draft = form.fill(report, forms).map_err(|why| Failure::because(format!("the form {}: {why}", form.id)))?;
+        out.file(&format!("forms/{}.md", draft.id), draft.markdown.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The forms of a directory, or those that are built in.
+fn forms(directory: Option<&Path>) -> Result<Vec<Form>, Failure> {
+    let Some(directory) = directory else { return Form::built_in().map_err(broken) };
+    let unread =
+        |path: &Path, error: &io::Error| Failure::because(format!("cannot read {}: {}", path.display(), plain(error)));
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory).map_err(|error| unread(directory, &error))? {
+        let path = entry.map_err(|error| unread(directory, &error))?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut forms = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).map_err(|error| unread(&path, &error))?;
+        let form = Form::read(&text).map_err(|why| Failure::because(format!("{}: {why}", path.display())))?;
+        if form.id.is_empty()
+            || !form.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        {
+            return Err(Failure::because(format!(
+                "{}: an id has lower-case letters, digits and hyphens",
+                path.display()
+            )));
+        }
+        forms.push(form);
+    }
+    if forms.is_empty() {
+        return Err(Failure::because(format!("{} has no form (*.toml)", directory.display())));
+    }
+    Ok(forms)
+}
+
+struct Out<'a> {
+    to: &'a Path,
+    sums: Vec<String>,
+}
+
+impl<'a> Out<'a> {
+    fn begin(to: &'a Path) -> Result<Self, Failure> {
+        match fs::read_dir(to).map(|mut entries| entries.next().is_some()) {
+            Ok(true) => Err(Failure::because(format!("{} is not empty; nothing was written", to.display()))),
+            Ok(false) => Ok(Self { to, sums: Vec::new() }),
+            Err(_) => {
+                fs::create_dir_all(to)
+                    .map_err(|error| Failure::because(format!("cannot make {}: {}", to.display(), plain(&error))))?;
+                Ok(Self { to, sums: Vec::new() })
+            }
+        }
+    }
+
+    fn directory(&self, name: &str) -> Done {
+        let path = self.to.join(name);
+        fs::create_dir_all(&path)
+            .map_err(|error| Failure::because(format!("cannot make {}: {}", path.display(), plain(&error))))
+    }
+
+    fn file(&mut self, name: &str, bytes: &[u8]) -> Done {
+        let path = self.to.join(name);
+        fs::write(&path, bytes)
+            .map_err(|error| Failure::because(format!("cannot write {}: {}", path.display(), plain(&error))))?;
+        self.sums.push(format!("{}  {name}\n", hex(&Sha256::digest(bytes))));
+        Ok(())
+    }
+
+    fn json(&mut self, name: &str, value: &impl serde::Serialize) -> Done {
+        let mut text = serde_json::to_vec_pretty(value).map_err(broken)?;
+        text.push(b'\n');
+        self.file(name, &text)
+    }
+
+    /// The list of them all, as `sha256sum --check` reads it; its own hash comes back.
+    fn end(mut self) -> Result<String, Failure> {
+        self.sums.sort();
+        let list = self.sums.concat();
+        self.file("SHA256SUMS", list.as_bytes())?;
+        Ok(hex(&Sha256::digest(list.as_bytes())))
+    }
+}
+
+fn readme(report: &Report, unproven: u64) -> String {
+    let mut text = format!(
+        "# Incident {}\n\n\
+         Written {}. Everything here can be checked without whoever wrote it:\n\n\
+         - `sha256sum --check SHA256SUMS`: no file was changed since.\n\
+         - `portcullis ledger check proofs/*.tlog-proof --key \"$(cat ledger.pub)\"`: each record that a figure rests on is in the \
+         ledger that `checkpoint` is of. Get the key from somewhere else than from here.\n\
+         - `report.html` is for people, `assessment.json` has all of it, `statement.md` is what may be said in public, \
+         `forms/` are drafts for authorities with their clocks, `handover.md` is for whoever comes next.\n\
+         - `stix.json` (STIX 2.1), `misp.json`, `ocsf.ndjson`, `timeline.jsonl` (Timesketch) and `playbook.cacao.json` (CACAO 2.0) \
+         are for machines.\n",
+        report.incident.id, report.written
+    );
+    if unproven > 0 {
+        text.push_str(&format!("\n{unproven} records that are quoted could not be proven when this was written.\n"));
+    }
+    text
+}

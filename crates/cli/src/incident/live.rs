@@ -1,0 +1,154 @@
+//! The running gate opens incidents by itself: what it records is folded as it comes, on a thread of its own.
+//!
+//! Whoever records never waits for it: where the fold is behind, records pass it by and are counted, and the next reading of the
+//! ledger finds what it missed.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use portcullis_config::Policy;
+use portcullis_incident::{Docket, Thresholds};
+use portcullis_ledger::{Beat, Copies, Copy, Custody, Event, Path as Way, Record, Recorder, Request, Sensor};
+use portcullis_store::Store;
+
+use crate::evidence::GATE;
+use crate::moment;
+
+/// Records that wait for the fold. Those that open an incident are told in batches by those who make them.
+const WAITING: usize = 4_096;
+
+/// Keeps records in a store, and watches what they come to.
+pub(crate) struct Keeper {
+    store: Arc<Store>,
+    fold: SyncSender<(u64, Event)>,
+    passed_by: AtomicU64,
+    register: Mutex<Option<Copies>>,
+}
+
+impl Keeper {
+    /// Begins: the register is recorded, and what the ledger had before is read on the thread.
+    pub(crate) fn begin(store: Arc<Store>, policy: &Policy) -> Arc<Self> {
+        let (fold, records) = sync_channel::<(u64, Event)>(WAITING);
+        let keeper = Arc::new(Self {
+            store: Arc::clone(&store),
+            fold,
+            passed_by: AtomicU64::new(0),
+            register: Mutex::default(),
+        });
+        keeper.register(policy);
+        let directory = policy.evidence.directory.clone();
+        let body = move || {
+            let mut docket = directory.map_or_else(|| Docket::new(Thresholds::default()), |it| before(&it));
+            loop {
+                let told = match records.recv_timeout(Duration::from_secs(1)) {
+                    Ok((at, event)) => {
+                        docket.record(&Record { index: 0, sensor: GATE, seq: 0, unix_millis: at, event: Some(event) })
+                    }
+                    Err(RecvTimeoutError::Timeout) => docket.tick(moment::now()),
+                    Err(RecvTimeoutError::Disconnected) => return,
+                };
+                for event in told {
+                    if let Event::Opened(opened) = &event {
+                        tracing::warn!(incident = opened.incident, "an incident began: {}", opened.words);
+                    }
+                    store.record(&GATE, event.clone());
+                    // The fold knows from now on that it is on record.
+                    docket.record(&Record {
+                        index: 0,
+                        sensor: GATE,
+                        seq: 0,
+                        unix_millis: moment::now(),
+                        event: Some(event),
+                    });
+                }
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("incidents".to_owned()).spawn(body) {
+            tracing::error!(%error, "no incident is opened by itself");
+        }
+        keeper
+    }
+
+    /// Records the register of copies where it is not the one before.
+    pub(crate) fn register(&self, policy: &Policy) {
+        let copies = Copies { copies: policy.copies.iter().map(copy).collect() };
+        let mut known = self.register.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if policy.copies.is_empty() && known.is_none() || known.as_ref() == Some(&copies) {
+            return;
+        }
+        self.store.record(&GATE, Event::Copies(copies.clone()));
+        *known = Some(copies);
+    }
+}
+
+/// What the ledger had before this process.
+fn before(directory: &Path) -> Docket {
+    let mut docket = Docket::new(Thresholds::default());
+    match portcullis_store::read(directory) {
+        Ok(records) => records.map_while(Result::ok).for_each(|record| drop(docket.record(&record))),
+        // A new ledger has no checkpoint yet.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::warn!(%error, "what was on record before cannot be read: an open incident may be opened again")
+        }
+    }
+    docket
+}
+
+fn copy(copy: &portcullis_config::Copy) -> Copy {
+    let way = |way: &portcullis_config::Way| Way {
+        name: way.name.clone(),
+        words: way.words.clone(),
+        custody: match way.custody.as_str() {
+            "guarded" => Custody::Guarded,
+            "attested" => Custody::Attested,
+            _ => Custody::Unguarded,
+        },
+        sensors: way.sensors.iter().map(|sensor| Sensor::Owned(sensor.clone())).collect(),
+    };
+    Copy {
+        name: copy.name.clone(),
+        what: copy.what.clone(),
+        holder: copy.holder.clone(),
+        categories: copy.categories.clone(),
+        people: (copy.people > 0).then_some(copy.people),
+        paths: copy.paths.iter().map(way).collect(),
+    }
+}
+
+/// Whether the fold looks at it at all; figures come each second and open nothing.
+const fn concerns(event: &Event) -> bool {
+    !matches!(
+        event,
+        Event::Beats { .. }
+            | Event::Traffic(_)
+            | Event::Probe(_)
+            | Event::Egress(_)
+            | Event::Statements(_)
+            | Event::Copies(_)
+    )
+}
+
+impl Recorder for Keeper {
+    fn record(&self, sensor: &Sensor, event: Event) {
+        if concerns(&event)
+            && let Err(TrySendError::Full(_)) = self.fold.try_send((moment::now(), event.clone()))
+            && self.passed_by.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            tracing::warn!("more happens than is folded into incidents; the ledger has all of it");
+        }
+        self.store.record(sensor, event);
+    }
+
+    fn pulse(&self, beat: Beat) {
+        self.store.pulse(beat);
+    }
+
+    fn request(&self, request: &Request<'_>) {
+        self.store.request(request);
+    }
+}
