@@ -5,6 +5,7 @@
 
 pub(crate) mod incident;
 pub(crate) mod integrity;
+mod ledger;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use self::ledger::{AskLedger, Believed, CheckProof, Ledger, Prove, ShowLedger, Verify, Witness};
 use crate::demo::attack::{self, Attack};
 use crate::moment::Moment;
 
@@ -55,6 +57,7 @@ Examples:
   portcullis drill                        Whether a planted file is seen
   portcullis incident show                What happened, and what can be said
   portcullis incident export last report  Report, forms and proofs
+  portcullis ledger verify DIR --key KEY  Whether what is on record is what it was
   portcullis explain 5Z7Q0C2M4N8KT        Why this request was refused
   portcullis explain r-81                 What a rule is, and why it came
   portcullis explain ambiguous-framing    What a reason means
@@ -158,6 +161,13 @@ pub(crate) enum Verb {
     Drill(integrity::Drill),
     /// Say what happened in an incident and what can be said of it; write its reports; note what people did.
     Incident(incident::Incident),
+    /// Verify the ledger of what happened, look at it, prove a record of it.
+    Ledger(Ledger),
+    /// Stand on another host and sign what a ledger shows, so that it cannot be rewritten unseen.
+    ///
+    /// It prints its key, which belongs into `[[evidence.witness]]` and into `portcullis ledger verify`. What does not continue
+    /// what it signed before it refuses.
+    Witness(Witness),
     /// Say why a request was refused, from its reference; what a rule is; or what a reason means.
     Explain(Explain),
     /// Run a gate, three sample platforms and their visitors on loopback.

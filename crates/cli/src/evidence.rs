@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use portcullis_config::{Evidence, Policy};
-use portcullis_ledger::note::{Algorithm, SignerKey, VerifierKey};
+use portcullis_ledger::note::{Algorithm, SignerKey};
 use portcullis_ledger::{Event, Recorder, Sensor, Start, Stop};
 use portcullis_store::disk::Directory;
+use portcullis_store::witness::Asked;
 use portcullis_store::{Retain, Settings, Store};
 use sha2::{Digest, Sha256};
 
@@ -47,11 +48,11 @@ pub(crate) fn end(store: &Store) {
 pub(crate) fn open(directory: &Path, evidence: &Evidence, node: &str, wait: bool) -> Result<Arc<Store>, String> {
     let home = Directory::create(directory).map_err(|error| error.to_string())?;
     let key = key(directory, node)?;
-    for witness in &evidence.witnesses {
-        VerifierKey::parse(&witness.key).map_err(|why| format!("the witness's key `{}`: {why}", witness.key))?;
-    }
+    let witnesses = evidence.witnesses.iter().map(|witness| Asked::new(&witness.key, &witness.url));
+    let witnesses = witnesses.collect::<Result<Vec<_>, _>>()?;
     let millis = evidence.days.map(|days| (days > 0).then(|| days * 86_400_000));
-    let settings = Settings { directory: home, key, retain: Retain { millis }, wait };
+    let settings =
+        Settings { directory: home, key, retain: Retain { millis }, witnesses, quorum: evidence.quorum, wait };
     Store::open(settings).map_err(|error| error.to_string())
 }
 

@@ -13,6 +13,7 @@ mod incident;
 mod inspect;
 mod install;
 mod integrity;
+mod ledger;
 mod manual;
 mod moment;
 mod operate;
@@ -23,6 +24,7 @@ mod rulebook;
 mod talk;
 mod verbs;
 mod waf;
+mod witness;
 mod world;
 
 use std::process::ExitCode;
@@ -82,6 +84,8 @@ fn main() -> ExitCode {
         Verb::Sensors(gate) => integrity::sensors(&gate),
         Verb::Drill(flags) => integrity::drill(&flags),
         Verb::Incident(flags) => incident::run(&flags.ask),
+        Verb::Ledger(flags) => ledger::run(&flags.ask),
+        Verb::Witness(flags) => witness::run(&flags),
         Verb::Explain(flags) => verbs::explain(&flags),
         Verb::Demo(flags) => flags.distinct().map_or_else(|error| error.exit(), |()| demo::run(&flags)),
         Verb::Version => verbs::version(),

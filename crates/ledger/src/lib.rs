@@ -9,6 +9,7 @@ pub mod leaf;
 pub mod note;
 pub mod proof;
 pub mod tree;
+pub mod witness;
 
 pub use self::event::{
     Act, Alarm, Assurance, Beat, Canary, Change, Closed, Copies, Copy, Custody, Decision, Deploy, Disclosure, Drill,

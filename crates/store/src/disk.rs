@@ -93,6 +93,14 @@ impl Directory {
         Ok(file)
     }
 
+    /// A file's length.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn length(&self, path: &str) -> io::Result<u64> {
+        fs::metadata(self.root.join(path)).map(|about| about.len())
+    }
+
     fn make_parent(path: &Path) -> io::Result<()> {
         path.parent().map_or(Ok(()), fs::create_dir_all)
     }

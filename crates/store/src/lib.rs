@@ -10,10 +10,12 @@ mod lanes;
 mod log;
 mod reader;
 mod seal;
+pub mod verify;
+pub mod witness;
 mod writer;
 
 pub use self::keys::{KEY, PUBLIC_KEY, key};
 pub use self::log::{Appended, Ledger, Opening, Retain, Salts};
-pub use self::reader::{Records, Snapshot, read};
+pub use self::reader::{Records, Snapshot, prove, read};
 pub use self::seal::{seal, unseal};
 pub use self::writer::{CHECKPOINT_EVERY, COMMIT_EVERY, Counters, Settings, Store, erase, random};

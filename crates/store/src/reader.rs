@@ -8,13 +8,15 @@ use std::io;
 use std::path::Path;
 
 use portcullis_ledger::checkpoint::Checkpoint;
-use portcullis_ledger::frame::{FRAME_HEAD, Frames, Kept};
+use portcullis_ledger::frame::{Frames, Kept};
 use portcullis_ledger::leaf::{self, Leaf, Salt};
 use portcullis_ledger::note::Note;
-use portcullis_ledger::tree::{Hash, TILE, Tile, bundle_path};
+use portcullis_ledger::proof::Proof;
+use portcullis_ledger::tree::{self, Hash, TILE, Tile, bundle_path};
 use portcullis_ledger::{Event, Record, Retention};
 
 use crate::disk::{Directory, Disk};
+use crate::log::{DAY_MILLIS, date};
 use crate::seal;
 
 /// How often a file that is just being replaced is asked for again.
@@ -26,6 +28,33 @@ const TRIES: u32 = 5;
 /// When there is no checkpoint, or it cannot be read.
 pub fn read(directory: &Path) -> io::Result<Records<Directory>> {
     Ok(Records::new(Snapshot::open(Directory::at(directory))?, 0))
+}
+
+/// The proof of one record: under the witnessed checkpoint where that has it, else under the latest.
+///
+/// # Errors
+/// When the ledger has no such leaf, or cannot be read.
+pub fn prove<D: Disk + Clone>(disk: &D, index: u64) -> io::Result<Proof> {
+    let mut snapshot = Snapshot::open(disk.clone())?;
+    if let Ok(bytes) = disk.read("checkpoint.witnessed")
+        && let Some(checkpoint) = Note::parse(&bytes).ok().and_then(|note| Checkpoint::parse(note.text))
+        && index < checkpoint.size
+    {
+        snapshot = Snapshot { note: String::from_utf8_lossy(&bytes).into_owned(), checkpoint, disk: disk.clone() };
+    }
+    let size = snapshot.checkpoint.size;
+    let hashes =
+        tree::inclusion(index, size, &mut |tile| snapshot.tile(tile)).map_err(|why| broken(why.to_string()))?;
+    let bundle = snapshot.bundle(index / TILE)?;
+    let entry = leaf::unbundle(&bundle).and_then(|entries| Some(entries.get((index % TILE) as usize)?.to_vec()));
+    let entry = entry.ok_or_else(|| broken(format!("leaf {index} is not in its bundle")))?;
+    let leaf = Leaf::parse(&entry).ok_or_else(|| broken(format!("leaf {index} is none")))?;
+    let event = match Events::default().look(disk, leaf.class, index, leaf.unix_millis / DAY_MILLIS) {
+        Found::Kept(salt, event) => Some((salt, event)),
+        Found::Erased | Found::Hole => None,
+        Found::Unread(error) => return Err(error),
+    };
+    Ok(Proof { index, hashes, entry, event, checkpoint: snapshot.note })
 }
 
 /// A directory as of one checkpoint.
@@ -145,12 +174,13 @@ impl<D: Disk> Records<D> {
         let Some((index, leaf)) = self.leaves.pop_front() else {
             return Err(broken(format!("the bundle before leaf {} is too short", self.next)));
         };
-        let event = match self.events.find(&self.snapshot.disk, leaf.class, index)? {
-            Some((_, bytes)) => Some(
+        let event = match self.events.look(&self.snapshot.disk, leaf.class, index, leaf.unix_millis / DAY_MILLIS) {
+            Found::Kept(_, bytes) => Some(
                 serde_json::from_slice::<Event>(&bytes)
                     .map_err(|error| broken(format!("the event of leaf {index}: {error}")))?,
             ),
-            None => None,
+            Found::Erased | Found::Hole => None,
+            Found::Unread(error) => return Err(error),
         };
         let sensor = Cow::Owned(leaf.sensor.into_owned());
         Ok(Some(Record { index, sensor, seq: leaf.seq, unix_millis: leaf.unix_millis, event }))
@@ -179,8 +209,23 @@ pub(crate) struct Events {
     classes: [Class; 4],
 }
 
+/// What became of an event.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// It is there.
+    Kept(Salt, Vec<u8>),
+    /// It is not, and nothing of its day.
+    Erased,
+    /// It is not, and others of its segment are.
+    Hole,
+    /// Its segment cannot be read.
+    Unread(io::Error),
+}
+
 #[derive(Debug, Default)]
 struct Class {
+    /// Of the segment that is looked at.
+    path: String,
     listed: bool,
     /// Segments that were not looked at yet, by their first leaf.
     segments: VecDeque<(u64, String)>,
@@ -190,16 +235,15 @@ struct Class {
 }
 
 impl Events {
-    /// The salt and event of a leaf, which is behind all that were asked for before. None where it was erased.
-    pub(crate) fn find(
-        &mut self,
-        disk: &impl Disk,
-        class: Retention,
-        index: u64,
-    ) -> io::Result<Option<(Salt, Vec<u8>)>> {
-        match self.classes.get_mut(usize::from(class.code())) {
-            Some(of_class) => of_class.find(disk, class, index),
-            None => Ok(None),
+    /// The salt and event of a leaf of this day, which is behind all that were asked for before.
+    pub(crate) fn look(&mut self, disk: &impl Disk, class: Retention, index: u64, day: u64) -> Found {
+        let Some(of_class) = self.classes.get_mut(usize::from(class.code())) else { return Found::Erased };
+        match of_class.find(disk, class, index) {
+            Ok(Some((salt, event))) => Found::Kept(salt, event),
+            // What is erased is erased by the day; a segment has events of one.
+            Ok(None) if of_class.path.contains(&date(day)) => Found::Hole,
+            Ok(None) => Found::Erased,
+            Err(error) => Found::Unread(error),
         }
     }
 }
@@ -230,12 +274,22 @@ impl Class {
                 return Ok(None);
             }
             let Some((_, path)) = self.segments.pop_front() else { return Ok(None) };
+            self.at = 0;
             self.bytes = match read_segment(disk, &path) {
                 // It was erased since it was listed.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-                read => read?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.path.clear();
+                    Vec::new()
+                }
+                Err(error) => {
+                    self.bytes.clear();
+                    return Err(error);
+                }
+                Ok(bytes) => {
+                    self.path = path;
+                    bytes
+                }
             };
-            self.at = 0;
         }
     }
 }
@@ -265,6 +319,3 @@ fn read_segment(disk: &impl Disk, path: &str) -> io::Result<Vec<u8>> {
         read => read,
     }
 }
-
-/// A frame's length at least.
-const _: () = assert!(FRAME_HEAD == 8);

@@ -12,13 +12,14 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portcullis_ledger::note::SignerKey;
-use portcullis_ledger::{Beat, Event, Lost, Recorder, Request, Sensor};
+use portcullis_ledger::{Beat, Event, Lost, Recorder, Request, Sensor, Witnessed};
 
 use crate::beats::Beats;
 use crate::disk::{Directory, Disk};
 use crate::lanes::{Lanes, lock};
 use crate::log::{Appended, DAY_MILLIS, Ledger, Opening, Retain};
 use crate::seal::seal;
+use crate::witness::Asked;
 
 /// How often records are appended and synced: what is on record is safe from `kill -9` after this time.
 pub const COMMIT_EVERY: Duration = Duration::from_millis(50);
@@ -26,6 +27,9 @@ pub const COMMIT_EVERY: Duration = Duration::from_millis(50);
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// How often events that are kept long enough are looked for.
 const ERASE_EVERY: Duration = Duration::from_secs(600);
+/// How often witnesses are shown the latest checkpoint, and how often it is recorded that they go on signing.
+const WITNESS_EVERY: Duration = Duration::from_millis(500);
+const WITNESSED_EVERY: Duration = Duration::from_secs(60);
 /// Records that are appended at once at most.
 const BATCH: usize = 8_192;
 /// Whose the store's own records are.
@@ -40,6 +44,10 @@ pub struct Settings {
     pub key: SignerKey,
     /// How long events are kept.
     pub retain: Retain,
+    /// Who is asked to cosign, each second.
+    pub witnesses: Vec<Asked>,
+    /// How many of them are enough.
+    pub quorum: usize,
     /// Whether to wait for another process that writes there now, as a new gate does that takes over.
     pub wait: bool,
 }
@@ -55,7 +63,10 @@ pub(crate) struct Shared {
     pub(crate) lanes: Lanes,
     pub(crate) beats: Beats,
     pub(crate) counters: Counters,
+    /// Nothing more is taken.
     pub(crate) closing: AtomicBool,
+    /// All but the ledger have ended.
+    pub(crate) ending: AtomicBool,
 }
 
 /// What became of what was recorded.
@@ -76,7 +87,7 @@ impl Store {
     /// When the directory cannot be opened, or holds a log that this key did not sign, or contradicts itself; or another
     /// process writes it and there is no waiting.
     pub fn open(settings: Settings) -> Result<Arc<Self>, Opening> {
-        let Settings { directory, key, retain, wait } = settings;
+        let Settings { directory, key, retain, witnesses, quorum, wait } = settings;
         let lock = match directory.lock() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && wait => None,
             lock => Some(lock?),
@@ -90,7 +101,15 @@ impl Store {
             beats: Beats::default(),
             counters: Counters::default(),
             closing: AtomicBool::new(false),
+            ending: AtomicBool::new(false),
         });
+        let witnessing = (!witnesses.is_empty())
+            .then(|| {
+                let (shared, directory) = (Arc::clone(&shared), directory.clone());
+                let run = move || witness_until_closed(&shared, &directory, witnesses, quorum);
+                thread::Builder::new().name("witnesses".to_owned()).spawn(run)
+            })
+            .transpose()?;
         let writer = Writer {
             shared: Arc::clone(&shared),
             directory,
@@ -105,7 +124,7 @@ impl Store {
         };
         let handle = thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run())?;
         let writer = handle.thread().clone();
-        Ok(Arc::new(Self { shared, threads: Mutex::new(vec![handle]), writer }))
+        Ok(Arc::new(Self { shared, threads: Mutex::new(witnessing.into_iter().chain([handle]).collect()), writer }))
     }
 
     /// What became of what was recorded.
@@ -117,8 +136,12 @@ impl Store {
     /// Writes what waits, signs a last checkpoint, and ends. What is recorded afterwards is lost.
     pub fn close(&self) {
         self.shared.closing.store(true, Ordering::Release);
-        self.writer.unpark();
+        // The ledger ends last: what the others say at their end is in it.
         for thread in lock(&self.threads).drain(..) {
+            if thread.thread().id() == self.writer.id() {
+                self.shared.ending.store(true, Ordering::Release);
+            }
+            thread.thread().unpark();
             // One that panicked has nothing more to say; the gap in its beats does.
             let _ = thread.join();
         }
@@ -182,7 +205,7 @@ impl Writer {
     fn run(mut self) {
         let (mut second, mut begun) = (Instant::now(), false);
         loop {
-            let closing = self.shared.closing.load(Ordering::Acquire);
+            let closing = self.shared.ending.load(Ordering::Acquire);
             if !begun && (!self.shared.lanes.failing.load(Ordering::Relaxed) || second.elapsed() >= CHECKPOINT_EVERY) {
                 begun = self.begin();
             }
@@ -328,6 +351,35 @@ impl Writer {
                 Err(error) => tracing::warn!("events that were kept long enough are still there: {error}"),
             }
         }
+    }
+}
+
+/// Shows each new checkpoint to the witnesses. What they say is recorded when it changes, and each minute.
+fn witness_until_closed(shared: &Shared, directory: &Directory, mut witnesses: Vec<Asked>, quorum: usize) {
+    let mut told: Vec<Option<(bool, Instant)>> = vec![None; witnesses.len()];
+    let mut asked = 0;
+    while !shared.closing.load(Ordering::Acquire) {
+        let begun = Instant::now();
+        let size = shared.counters.published.load(Ordering::Relaxed);
+        if size > asked {
+            match crate::witness::ask_all(directory, &mut witnesses, quorum) {
+                Ok((size, answers)) => {
+                    asked = size;
+                    for ((witness, told), answer) in witnesses.iter().zip(&mut told).zip(answers) {
+                        let good = answer.is_ok();
+                        if told.is_some_and(|(before, at)| before == good && at.elapsed() < WITNESSED_EVERY) {
+                            continue;
+                        }
+                        *told = Some((good, Instant::now()));
+                        let words = answer.err().unwrap_or_default();
+                        let witness = witness.key.name().to_owned();
+                        shared.lanes.put(&GATE, &Event::Witnessed(Witnessed { witness, size, good, words }), now());
+                    }
+                }
+                Err(error) => tracing::warn!("witnesses cannot be shown the ledger: {error}"),
+            }
+        }
+        thread::sleep(WITNESS_EVERY.saturating_sub(begun.elapsed()).max(COMMIT_EVERY));
     }
 }
 

@@ -12,7 +12,8 @@ use portcullis_store::{Retain, Settings, Store, key, read};
 fn open(path: &Path) -> std::sync::Arc<Store> {
     let directory = Directory::create(path).expect("a directory");
     let key = key(path, "gate.example/evidence", Algorithm::Ed25519).expect("a key");
-    Store::open(Settings { directory, key, retain: Retain::default(), wait: false }).expect("a store")
+    Store::open(Settings { directory, key, retain: Retain::default(), witnesses: Vec::new(), quorum: 0, wait: false })
+        .expect("a store")
 }
 
 fn act(words: String) -> Event {
@@ -97,7 +98,7 @@ fn one_process_writes_a_directory() {
     let store = open(home.path());
     let directory = Directory::at(home.path());
     let key = key(home.path(), "", Algorithm::Ed25519).expect("it is there");
-    let second = Settings { directory, key, retain: Retain::default(), wait: true };
+    let second = Settings { directory, key, retain: Retain::default(), witnesses: Vec::new(), quorum: 0, wait: true };
     assert!(Store::open(Settings { wait: false, ..settings(&second) }).is_err());
     // One that waits keeps what it is given until the first is done.
     let second = Store::open(second).expect("it waits");
@@ -111,5 +112,12 @@ fn one_process_writes_a_directory() {
 }
 
 fn settings(of: &Settings) -> Settings {
-    Settings { directory: of.directory.clone(), key: of.key.clone(), retain: of.retain, wait: of.wait }
+    Settings {
+        directory: of.directory.clone(),
+        key: of.key.clone(),
+        retain: of.retain,
+        witnesses: Vec::new(),
+        quorum: 0,
+        wait: of.wait,
+    }
 }

@@ -1,0 +1,229 @@
+//! `portcullis ledger`: what is on record, whether it is what it was, and proofs of single records.
+//!
+//! It reads a directory that another process may be writing, and changes nothing in it.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+use portcullis_ledger::checkpoint::Trust;
+use portcullis_ledger::note::VerifierKey;
+use portcullis_ledger::proof::Proof;
+use portcullis_ledger::{Record, Retention, leaf};
+use portcullis_store::disk::Directory;
+use portcullis_store::verify::{Report, verify};
+use portcullis_store::{PUBLIC_KEY, Records, Snapshot, prove};
+use serde_json::{Value, json};
+
+use crate::args::{AskLedger, Believed, CheckProof, Prove, ShowLedger, Verify};
+use crate::world::plain;
+use crate::{Done, Failure, moment, talk};
+
+/// Verifies, shows, proves.
+pub(crate) fn run(ask: &AskLedger) -> Done {
+    match ask {
+        AskLedger::Verify(flags) => verified(flags),
+        AskLedger::Show(flags) => show(flags),
+        AskLedger::Prove(flags) => print_proof(flags),
+        AskLedger::Check(flags) => check(flags),
+        AskLedger::Key(place) => {
+            let path = place.directory.join(PUBLIC_KEY);
+            talk::answer(&fs::read_to_string(&path).map_err(|error| unread(&path, &error))?)
+        }
+    }
+}
+
+fn unread(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::because(format!("cannot read {}: {}", path.display(), plain(error)))
+}
+
+fn trust(believed: &Believed) -> Result<Trust, Failure> {
+    let parse = |text: &String| {
+        VerifierKey::parse(text).map_err(|why| Failure::because(format!("`{text}` is not a key to believe: {why}")))
+    };
+    let witnesses = believed.witness.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+    let quorum = believed.quorum.unwrap_or(witnesses.len());
+    if quorum > witnesses.len() {
+        let count = witnesses.len();
+        return Err(Failure::because(format!("{quorum} witnesses are wanted, and the keys of {count} are given")));
+    }
+    if believed.key.is_none() && quorum == 0 {
+        return Err(Failure::because("without the ledger's key, at least one witness must be wanted"));
+    }
+    Ok(Trust { log: believed.key.as_ref().map(parse).transpose()?, witnesses, quorum })
+}
+
+fn verified(flags: &Verify) -> Done {
+    let trust = trust(&flags.believed)?;
+    let directory = &flags.place.directory;
+    let kept = flags.checkpoint.iter().map(|path| fs::read_to_string(path).map_err(|error| unread(path, &error)));
+    let kept = kept.collect::<Result<Vec<_>, _>>()?;
+    let begun = Instant::now();
+    let report = verify(Directory::at(directory), &trust, &kept)
+        .map_err(|error| Failure::because(format!("{}: {}", directory.display(), plain(&error))))?;
+    let rate = report.size as f64 / begun.elapsed().as_secs_f64().max(1e-6);
+    if flags.json {
+        talk::answer(&serde_json::to_string_pretty(&machine(&report, rate)).unwrap_or_default())?;
+    } else {
+        talk::answer(&words(&report, rate))?;
+    }
+    if report.holds() { Ok(()) } else { Err(Failure::because("the ledger is not what it was")) }
+}
+
+/// The report for a person.
+fn words(report: &Report, rate: f64) -> String {
+    let mut out = String::new();
+    let verdict = if report.holds() { "holds" } else { "DOES NOT HOLD" };
+    let _ = writeln!(out, "Ledger     {verdict}: {} leaves, {rate:.0} a second", report.size);
+    if let Some((from, until)) = report.span {
+        let _ = writeln!(out, "Span       {} to {}", moment::speak(from), moment::speak(until));
+    }
+    if let Some((size, by)) = report.witnessed {
+        let _ = writeln!(out, "Witnessed  {size} leaves, by {by}");
+    }
+    let mut some = |label: &str, count: u64, lines: Vec<String>| {
+        if count > 0 {
+            let _ = writeln!(out, "{label:<10} {count}");
+            lines.iter().for_each(|line| out.push_str(&format!("  {line}\n")));
+            if count > lines.len() as u64 {
+                out.push_str(&format!("  and {} more\n", count - lines.len() as u64));
+            }
+        }
+    };
+    let faults = report.faults.first.iter().map(|fault| match fault.leaf {
+        Some(leaf) => format!("leaf {leaf}: {}", fault.words),
+        None => fault.words.clone(),
+    });
+    some("Wrong", report.faults.count, faults.collect());
+    let missing = report.missing.first.iter().map(|gap| {
+        format!("{}: numbers {} to {} before leaf {}", gap.sensor, gap.from, gap.until.saturating_sub(1), gap.leaf)
+    });
+    some("Missing", report.missing.count, missing.collect());
+    let losses = report.losses.first.iter().map(|(leaf, sensor, lost)| {
+        let (records, requests, why) = (lost.records, lost.requests, &lost.why);
+        let (from, until) = (moment::speak(lost.from), moment::speak(lost.until));
+        format!("leaf {leaf}: {sensor} lost {records} records, {requests} requests from {from} to {until}: {why}")
+    });
+    some("Lost, told", report.losses.count, losses.collect());
+    let silences = report.silences.first.iter().map(|silence| {
+        let whose = silence.sensor.as_deref().unwrap_or("every sensor");
+        let told = if silence.told { "; it had said that it ended" } else { "" };
+        format!("{whose}: {} to {}{told}", moment::speak(silence.from), moment::speak(silence.until))
+    });
+    some("Unwatched", report.silences.count, silences.collect());
+    let erased = report.erased.iter().map(|((class, day), count)| {
+        let day = moment::speak(day * 86_400_000);
+        format!("{class} of {}: {count}", day.get(..10).unwrap_or_default())
+    });
+    some("Erased", report.erased.values().sum(), erased.collect());
+    if report.clock_went_back > 0 {
+        let _ = writeln!(out, "Clock      went back {} times", report.clock_went_back);
+    }
+    out
+}
+
+/// The report for a program.
+fn machine(report: &Report, rate: f64) -> Value {
+    json!({
+        "holds": report.holds(),
+        "size": report.size,
+        "leaves_per_second": rate.round(),
+        "span": report.span,
+        "witnessed": report.witnessed.map(|(size, by)| json!({"size": size, "by": by})),
+        "wrong": {
+            "count": report.faults.count,
+            "first": report.faults.first.iter().map(|fault| json!({"leaf": fault.leaf, "words": fault.words})).collect::<Vec<_>>(),
+        },
+        "missing": {
+            "count": report.missing.count,
+            "first": report.missing.first.iter().map(|gap| json!({
+                "sensor": gap.sensor, "from": gap.from, "until": gap.until, "leaf": gap.leaf,
+            })).collect::<Vec<_>>(),
+        },
+        "lost": {
+            "count": report.losses.count,
+            "first": report.losses.first.iter().map(|(leaf, sensor, lost)| json!({
+                "leaf": leaf, "sensor": sensor, "lost": lost,
+            })).collect::<Vec<_>>(),
+        },
+        "unwatched": {
+            "count": report.silences.count,
+            "first": report.silences.first.iter().map(|silence| json!({
+                "sensor": silence.sensor, "from": silence.from, "until": silence.until, "told": silence.told,
+            })).collect::<Vec<_>>(),
+        },
+        "erased": report.erased.iter().map(|((class, day), count)| json!({
+            "class": class, "day": moment::speak(day * 86_400_000).get(..10).unwrap_or_default(), "count": count,
+        })).collect::<Vec<_>>(),
+        "clock_went_back": report.clock_went_back,
+    })
+}
+
+fn show(flags: &ShowLedger) -> Done {
+    let directory = &flags.place.directory;
+    let cannot = |error: std::io::Error| Failure::because(format!("{}: {}", directory.display(), plain(&error)));
+    let now = moment::now();
+    let from = flags.from.map_or(0, |from| from.resolve(now));
+    let until = flags.until.map_or(u64::MAX, |until| until.resolve_end(from.max(1)));
+    let records = Records::new(Snapshot::open(Directory::at(directory)).map_err(cannot)?, 0);
+    let mut out = String::new();
+    for record in records {
+        let record = record.map_err(cannot)?;
+        if !(from..until).contains(&record.unix_millis)
+            || flags.sensor.as_ref().is_some_and(|sensor| *sensor != record.sensor)
+        {
+            continue;
+        }
+        let event = serde_json::to_value(&record.event).unwrap_or_default();
+        let kind = event.get("kind").and_then(Value::as_str).unwrap_or("erased");
+        if flags.kind.as_ref().is_some_and(|wanted| wanted != kind) {
+            continue;
+        }
+        out.push_str(&line(&record, &event, flags.json));
+        if out.len() > 1 << 16 {
+            talk::answer(&out)?;
+            out.clear();
+        }
+    }
+    if out.is_empty() { Ok(()) } else { talk::answer(&out) }
+}
+
+fn line(record: &Record, event: &Value, machine: bool) -> String {
+    let Record { index, sensor, seq, unix_millis, .. } = record;
+    if machine {
+        let whole = json!({"index": index, "sensor": sensor, "seq": seq, "unix_millis": unix_millis, "event": event});
+        return format!("{whole}\n");
+    }
+    let event = if event.is_null() { "erased".to_owned() } else { event.to_string() };
+    format!("{index:>8}  {}  {sensor} #{seq}  {event}\n", moment::speak(*unix_millis))
+}
+
+fn print_proof(flags: &Prove) -> Done {
+    let directory = &flags.place.directory;
+    let proof = prove(&Directory::at(directory), flags.index)
+        .map_err(|error| Failure::because(format!("{}: {}", directory.display(), plain(&error))))?;
+    talk::answer(&proof.text())
+}
+
+fn check(flags: &CheckProof) -> Done {
+    let trust = trust(&flags.believed)?;
+    let text = fs::read_to_string(&flags.proof).map_err(|error| unread(&flags.proof, &error))?;
+    let proof = Proof::parse(&text)
+        .ok_or_else(|| Failure::because(format!("{} is no proof of a record", flags.proof.display())))?;
+    let shown = proof.check(&trust).map_err(|why| Failure::because(format!("it shows nothing: {why}")))?;
+    let leaf::Leaf { sensor, seq, unix_millis, class, .. } = shown.leaf;
+    let event = match &proof.event {
+        Some((_, event)) => String::from_utf8_lossy(event).into_owned(),
+        None => "erased".to_owned(),
+    };
+    talk::answer(&format!(
+        "Record     {} of {} in {}, signed by {} witnesses\nWhose      {sensor} #{seq}, {}\nClass      {}\nEvent      {event}",
+        proof.index,
+        shown.checkpoint.size,
+        shown.checkpoint.origin,
+        shown.witnesses,
+        moment::speak(unix_millis),
+        Retention::name(class),
+    ))
+}

@@ -1,0 +1,438 @@
+//! Whether a directory is what it was: for somebody who trusts nobody, offline, with nothing but the keys that they were given.
+//!
+//! One thread reads, others hash, one folds. Nothing is believed because it lies there: the root is made from the leaves and
+//! held against signed checkpoints; tiles only help to name the place where it went wrong.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use portcullis_ledger::checkpoint::{Checkpoint, Trust};
+use portcullis_ledger::leaf::{self, Leaf, Salt};
+use portcullis_ledger::tree::{self, Hash, TILE, Tile, Tree};
+use portcullis_ledger::{Beat, Event, Lost, Retention, Sensor};
+
+use crate::disk::Disk;
+use crate::log::DAY_MILLIS;
+use crate::reader::{Events, Found, Snapshot};
+
+/// Faults, gaps and losses that are told one by one at most; the rest are counted.
+const TOLD: usize = 1_000;
+/// Bundles that wait for each thread.
+const AHEAD: usize = 8;
+/// Beats that are further apart than this leave a gap: one second, and what a slow machine takes.
+const BEAT_MILLIS: u64 = 3_000;
+
+/// What a directory turned out to be.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Leaves in the latest checkpoint.
+    pub size: u64,
+    /// Of how many leaves the tree was witnessed, and by how many.
+    pub witnessed: Option<(u64, usize)>,
+    /// When the first and the last record were made.
+    pub span: Option<(u64, u64)>,
+    /// What is wrong, in the order of the leaves.
+    pub faults: Told<Fault>,
+    /// Numbers that are missing between two records of a sensor.
+    pub missing: Told<MissingNumbers>,
+    /// Times without beats.
+    pub silences: Told<Silence>,
+    /// Losses that the log itself tells of.
+    pub losses: Told<(u64, Sensor, Lost)>,
+    /// Events that are not kept any more, by class and day.
+    pub erased: BTreeMap<(&'static str, u64), u64>,
+    /// How often a record is older than the one before it by more than a second.
+    pub clock_went_back: u64,
+    /// Records by sensor.
+    pub sensors: BTreeMap<Sensor, u64>,
+}
+
+/// As many as are told, and how many there are.
+#[derive(Debug, Clone)]
+pub struct Told<T> {
+    /// The first of them.
+    pub first: Vec<T>,
+    /// All of them.
+    pub count: u64,
+}
+
+impl<T> Default for Told<T> {
+    fn default() -> Self {
+        Self { first: Vec::new(), count: 0 }
+    }
+}
+
+impl<T> Told<T> {
+    fn push(&mut self, one: T) {
+        self.count += 1;
+        if self.first.len() < TOLD {
+            self.first.push(one);
+        }
+    }
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The leaf, where it is about one.
+    pub leaf: Option<u64>,
+    /// What is wrong.
+    pub words: String,
+}
+
+/// Numbers that nobody has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingNumbers {
+    /// Whose.
+    pub sensor: Sensor,
+    /// The first of them.
+    pub from: u64,
+    /// The first that is there again.
+    pub until: u64,
+    /// The leaf behind the gap.
+    pub leaf: u64,
+}
+
+/// A time in which nobody said that they were watching.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silence {
+    /// Whose; none where it was everybody's.
+    pub sensor: Option<Sensor>,
+    /// The last beat before.
+    pub from: u64,
+    /// The first behind.
+    pub until: u64,
+    /// The gate had said that it ended.
+    pub told: bool,
+}
+
+impl Report {
+    /// It is what it was: every leaf, every event that is kept, every number.
+    #[must_use]
+    pub const fn holds(&self) -> bool {
+        self.faults.count == 0 && self.missing.count == 0
+    }
+
+    fn fault(&mut self, leaf: impl Into<Option<u64>>, words: impl Into<String>) {
+        self.faults.push(Fault { leaf: leaf.into(), words: words.into() });
+    }
+}
+
+/// Verifies a directory against these keys, and against checkpoints that were kept elsewhere.
+///
+/// # Errors
+/// When there is no checkpoint that could be read; everything else is in the report.
+pub fn verify<D: Disk + Clone>(disk: D, trust: &Trust, kept: &[String]) -> io::Result<Report> {
+    let snapshot = Snapshot::open(disk)?;
+    let mut report = Report { size: snapshot.checkpoint.size, ..Report::default() };
+    let mut anchors = vec![("the checkpoint", snapshot.checkpoint.clone())];
+    let log = Trust { quorum: 0, ..trust.clone() };
+    if log.log.is_some()
+        && let Err(why) = log.check(snapshot.note.as_bytes())
+    {
+        report.fault(None, format!("the checkpoint: {why}"));
+    }
+    if trust.quorum > 0 {
+        match snapshot.disk().read("checkpoint.witnessed").map(|note| trust.check(&note)) {
+            Ok(Ok((checkpoint, witnesses))) => {
+                report.witnessed = Some((checkpoint.size, witnesses));
+                anchors.push(("the witnessed checkpoint", checkpoint));
+            }
+            Ok(Err(why)) => report.fault(None, format!("the witnessed checkpoint: {why}")),
+            Err(error) => report.fault(None, format!("the witnessed checkpoint: {error}")),
+        }
+    }
+    for note in kept {
+        // Without a key for it, it would be anybody's.
+        match trust.check(note.as_bytes()) {
+            Ok((checkpoint, _)) => anchors.push(("a checkpoint that was kept elsewhere", checkpoint)),
+            Err(why) => report.fault(None, format!("a checkpoint that was kept elsewhere: {why}")),
+        }
+    }
+    let mut fold = Fold { report, anchors, ..Fold::default() };
+    fold.anchors.sort_by_key(|(_, checkpoint)| checkpoint.size);
+    fold.anchor();
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let mut ends = Vec::new();
+        let mut jobs = Vec::new();
+        for _ in 0..workers {
+            let (job, taken): (SyncSender<Job>, Receiver<Job>) = sync_channel(AHEAD);
+            let (done, result) = sync_channel(AHEAD);
+            scope.spawn(move || taken.into_iter().map(Job::check).all(|checked| done.send(checked).is_ok()));
+            jobs.push(job);
+            ends.push(result);
+        }
+        let read = &snapshot;
+        scope.spawn(move || feed(read, &jobs));
+        // Bundles come back in the order in which they went out.
+        'all: loop {
+            for end in &ends {
+                let Ok(checked) = end.recv() else { break 'all };
+                fold.take(checked);
+            }
+        }
+    });
+    let Fold { mut report, tree, anchors, at, .. } = fold;
+    for (name, checkpoint) in anchors.get(at..).unwrap_or_default() {
+        let (has, size) = (tree.size(), checkpoint.size);
+        report.fault(has, format!("it ends at leaf {has}, and {name} is of {size}"));
+    }
+    blame(&snapshot, &mut report);
+    Ok(report)
+}
+
+/// One bundle on its way.
+struct Job {
+    first: u64,
+    wanted: usize,
+    bundle: io::Result<Vec<u8>>,
+    tile: io::Result<Vec<Hash>>,
+    events: Vec<Found>,
+}
+
+/// What came of it.
+struct Checked {
+    first: u64,
+    hashes: Vec<Hash>,
+    leaves: Vec<Leaf>,
+    faults: Vec<Fault>,
+    /// Beats and losses.
+    events: Vec<(u64, Event)>,
+    /// The tile says something else, from this leaf on.
+    differs: Option<u64>,
+    erased: Vec<(Retention, u64)>,
+}
+
+fn feed<D: Disk>(snapshot: &Snapshot<D>, workers: &[SyncSender<Job>]) {
+    let mut events = Events::default();
+    let size = snapshot.checkpoint.size;
+    for (number, worker) in (0..size.div_ceil(TILE)).zip(workers.iter().cycle()) {
+        let first = number * TILE;
+        let wanted = (size - first).min(TILE) as usize;
+        let bundle = snapshot.bundle(number);
+        let entries = bundle.as_ref().ok().and_then(|bundle| leaf::unbundle(bundle)).unwrap_or_default();
+        let found = entries.iter().take(wanted).zip(first..).map(|(entry, index)| {
+            // Where the entry is none, somebody else says so.
+            let Some(leaf) = brief(entry) else { return Found::Erased };
+            events.look(snapshot.disk(), leaf.0, index, leaf.1 / DAY_MILLIS)
+        });
+        let found: Vec<Found> = found.collect();
+        let tile = match Tile::of(0, number, size) {
+            Some(tile) => snapshot.tile(tile),
+            None => Ok(Vec::new()),
+        };
+        if worker.send(Job { first, wanted, bundle, tile, events: found }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Class and time of an entry.
+fn brief(entry: &[u8]) -> Option<(Retention, u64)> {
+    let [_, class, time @ ..] = entry else { return None };
+    Some((Retention::from_code(*class)?, u64::from_be_bytes(*time.first_chunk()?)))
+}
+
+impl Job {
+    fn check(self) -> Checked {
+        let Self { first, wanted, bundle, tile, events } = self;
+        let mut checked = Checked {
+            first,
+            hashes: Vec::with_capacity(wanted),
+            leaves: Vec::with_capacity(wanted),
+            faults: Vec::new(),
+            events: Vec::new(),
+            differs: None,
+            erased: Vec::new(),
+        };
+        let bundle = match bundle {
+            Ok(bundle) => bundle,
+            Err(error) => {
+                checked.fault(first, format!("its bundle cannot be read: {error}"));
+                return checked;
+            }
+        };
+        let Some(entries) = leaf::unbundle(&bundle) else {
+            checked.fault(first, "its bundle is not one of entries");
+            return checked;
+        };
+        if entries.len() < wanted {
+            checked.fault(first + entries.len() as u64, "it is missing from its bundle");
+        }
+        let tile = tile.unwrap_or_else(|error| {
+            checked.fault(first, format!("the hashes of its tile cannot be read: {error}"));
+            Vec::new()
+        });
+        for (index, (entry, found)) in (first..).zip(entries.into_iter().zip(events)) {
+            let hash = tree::leaf_hash(entry);
+            let kept = tile.get((index - first) as usize);
+            if checked.differs.is_none() && kept.is_some_and(|kept| *kept != hash) {
+                checked.differs = Some(index);
+            }
+            checked.hashes.push(hash);
+            let Some(leaf) = Leaf::parse(entry) else {
+                checked.fault(index, "it is no leaf");
+                return checked;
+            };
+            match found {
+                Found::Kept(salt, event) => checked.event(index, &leaf, &salt, &event),
+                Found::Erased => checked.erased.push((leaf.class, leaf.unix_millis / DAY_MILLIS)),
+                Found::Hole => checked.fault(index, "its event is missing from the segment that has its neighbours"),
+                Found::Unread(error) => checked.fault(index, format!("its event cannot be read: {error}")),
+            }
+            checked.leaves.push(leaf);
+        }
+        checked
+    }
+}
+
+impl Checked {
+    fn fault(&mut self, leaf: u64, words: impl Into<String>) {
+        self.faults.push(Fault { leaf: Some(leaf), words: words.into() });
+    }
+
+    fn event(&mut self, index: u64, leaf: &Leaf, salt: &Salt, event: &[u8]) {
+        if leaf::commit(salt, event) != leaf.digest {
+            return self.fault(index, "its event is not the one that it commits to");
+        }
+        let looked_at =
+            [br#"{"kind":"beats""#.as_slice(), br#"{"kind":"lost""#, br#"{"kind":"stop""#, br#"{"kind":"start""#];
+        if looked_at.iter().any(|kind| event.starts_with(kind)) {
+            match serde_json::from_slice(event) {
+                Ok(event) => self.events.push((index, event)),
+                Err(error) => self.fault(index, format!("its event cannot be understood: {error}")),
+            }
+        }
+    }
+}
+
+/// What is known of all leaves so far.
+#[derive(Default)]
+struct Fold {
+    report: Report,
+    tree: Tree,
+    anchors: Vec<(&'static str, Checkpoint)>,
+    at: usize,
+    next: BTreeMap<Sensor, u64>,
+    beaten: Option<u64>,
+    sensors: BTreeMap<Sensor, (u64, u64)>,
+    stopped: bool,
+    last: u64,
+    broken: bool,
+}
+
+impl Fold {
+    fn take(&mut self, checked: Checked) {
+        // Behind leaves that are not there, nothing has its place any more.
+        if self.broken || checked.first != self.tree.size() {
+            self.broken = true;
+            return;
+        }
+        for hash in checked.hashes {
+            self.tree.push(hash, |_, _| ());
+            self.anchor();
+        }
+        for fault in checked.faults {
+            self.report.faults.push(fault);
+        }
+        if let Some(leaf) = checked.differs {
+            self.report.fault(leaf, "it is not what its tile says");
+        }
+        for of in checked.erased {
+            *self.report.erased.entry((of.0.name(), of.1)).or_default() += 1;
+        }
+        let mut events = checked.events.into_iter().peekable();
+        for (index, leaf) in (checked.first..).zip(checked.leaves) {
+            let time = leaf.unix_millis;
+            self.report.span = Some((self.report.span.map_or(time, |(first, _)| first), time));
+            self.report.clock_went_back += u64::from(time + 1_000 < self.last);
+            self.last = time;
+            self.number(index, &leaf);
+            if let Some((_, event)) = events.next_if(|(at, _)| *at == index) {
+                self.event(index, leaf.sensor, time, event);
+            }
+        }
+    }
+
+    /// Holds the root against every signed one of this size.
+    fn anchor(&mut self) {
+        while let Some((name, checkpoint)) = self.anchors.get(self.at).filter(|(_, at)| at.size == self.tree.size()) {
+            if checkpoint.root != self.tree.root() {
+                let size = checkpoint.size;
+                self.report.fault(None, format!("the first {size} leaves do not have the root of {name}"));
+            }
+            self.at += 1;
+        }
+    }
+
+    fn number(&mut self, index: u64, leaf: &Leaf) {
+        *self.report.sensors.entry(leaf.sensor.clone()).or_default() += 1;
+        let next = self.next.entry(leaf.sensor.clone()).or_default();
+        if leaf.seq != *next {
+            let (sensor, from, until) = (leaf.sensor.clone(), *next, leaf.seq);
+            self.report.missing.push(MissingNumbers { sensor, from, until, leaf: index });
+        }
+        *next = leaf.seq + 1;
+    }
+
+    fn event(&mut self, index: u64, sensor: Sensor, time: u64, event: Event) {
+        match event {
+            Event::Lost(lost) => self.report.losses.push((index, sensor, lost)),
+            Event::Beats { beats } => self.beats(time, beats),
+            Event::Stop(_) => self.stopped = true,
+            // Until the first beat of a new life, the silence is that of the one before.
+            _ => {}
+        }
+    }
+
+    fn beats(&mut self, time: u64, beats: Vec<Beat>) {
+        let told = std::mem::take(&mut self.stopped);
+        if let Some(from) = self.beaten.filter(|from| time.abs_diff(*from) > BEAT_MILLIS) {
+            self.report.silences.push(Silence { sensor: None, from, until: time, told });
+        }
+        self.beaten = Some(time);
+        for beat in beats {
+            let before = self.sensors.insert(beat.sensor.clone(), (beat.seq, time));
+            if let Some((seq, from)) = before.filter(|(seq, _)| beat.seq != seq + 1 && !told) {
+                // One that began anew, in a process that went on.
+                let silence = Silence { sensor: Some(beat.sensor), from, until: time, told: false };
+                if beat.seq > seq || time.abs_diff(from) > BEAT_MILLIS {
+                    self.report.silences.push(silence);
+                }
+            }
+        }
+    }
+}
+
+/// Where leaves and tiles agree and the root does not: which tile of a higher level says something else.
+fn blame<D: Disk>(snapshot: &Snapshot<D>, report: &mut Report) {
+    let rootless = report.faults.first.iter().any(|fault| fault.words.contains("do not have the root"));
+    let placed = report.faults.first.iter().any(|fault| fault.leaf.is_some());
+    let size = snapshot.checkpoint.size;
+    if !rootless || placed {
+        return;
+    }
+    for level in 1_u8..8 {
+        let mut index = 0;
+        while let Some(tile) = Tile::of(level, index, size) {
+            let Ok(hashes) = snapshot.tile(tile) else { break };
+            for (hash, below) in hashes.iter().take(usize::from(tile.width)).zip(index * TILE..) {
+                let Some(child) = Tile::of(level - 1, below, size) else { break };
+                let made = snapshot.tile(child).ok().and_then(|hashes| tree::subtree(hashes.get(..TILE as usize)?));
+                if made != Some(*hash) {
+                    let first = below << (8 * u32::from(level));
+                    let words = format!(
+                        "it, or one of the {} behind it, is not what {} says",
+                        (1_u64 << (8 * u32::from(level))) - 1,
+                        tile.path()
+                    );
+                    return report.fault(first, words);
+                }
+            }
+            index += 1;
+        }
+    }
+}
