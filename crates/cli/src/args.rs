@@ -29,6 +29,7 @@ Examples:
   portcullis demo                         A gate and its visitors, on loopback
   portcullis demo --attack botnet         The same, and then an attack on it
   portcullis demo --drill                 Four ways in which members leak
+  portcullis demo --incident              Two waves, and the report of them
   portcullis check --config gate.toml     Everything wrong with a file, at once
   portcullis run --config gate.toml       Stand in front of the platforms
   portcullis reload --config gate.toml    Put the changed file in force
@@ -725,8 +726,8 @@ pub(crate) struct Demo {
     /// Where the gate takes sessions of the members' database, where PostgreSQL is installed.
     #[arg(long, value_name = "PORT", default_value = "6432", value_parser = loopback)]
     pub(crate) database: SocketAddr,
-    /// How many simulated supporters visit the platforms at once; with an attack, 150 unless said.
-    #[arg(long, value_name = "N", default_value_t = 40, default_value_if("attack", ArgPredicate::IsPresent, "150"), value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    /// How many simulated supporters visit the platforms at once; with an attack or an incident, 150 unless said.
+    #[arg(long, value_name = "N", default_value_t = 40, default_value_ifs([("attack", ArgPredicate::IsPresent, "150"), ("incident", ArgPredicate::Equals("true".into()), "150")]), value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub(crate) supporters: u32,
     /// The seed that decides who the supporters are and what they do.
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
@@ -740,6 +741,16 @@ pub(crate) struct Demo {
     /// Pull the member list page by page, through an injection, as staff and by COPY; show what stopped each, and end.
     #[arg(long, conflicts_with_all = ["attack", "duration"])]
     pub(crate) drill: bool,
+    /// Play an incident: two waves on the public site, a burst on the logins and an attempt on the database beneath the second.
+    /// Hold what visitors counted against the evidence, and end.
+    #[arg(long, conflicts_with_all = ["attack", "duration", "drill"])]
+    pub(crate) incident: bool,
+    /// Between the two waves of an incident.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, requires = "incident")]
+    pub(crate) apart: Duration,
+    /// Where the report of an incident goes: a directory that is not there yet.
+    #[arg(long, value_name = "DIRECTORY", default_value = "portcullis-incident", requires = "incident")]
+    pub(crate) report: PathBuf,
     /// Print the configuration that the gate of the demo runs with, and end.
     #[arg(long)]
     pub(crate) print_config: bool,

@@ -8,6 +8,7 @@ mod client;
 mod database;
 mod figures;
 mod front;
+mod incident;
 mod leak;
 mod platforms;
 mod supporters;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use portcullis_ledger::Recorder;
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Gate, Setup, StartError};
 use serde_json::json;
@@ -30,7 +32,7 @@ use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at, sleep};
 
 use crate::args::{Demo, Wanted};
 use crate::configuration::Read;
-use crate::{Done, Failure, talk};
+use crate::{Done, Failure, evidence, talk};
 use client::Front;
 use database::Cluster;
 use figures::{Figures, Snapshot, readable, thousands};
@@ -79,7 +81,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
         if let Ok(cluster) = &cluster {
             cluster.fill(&members).await.map_err(io::Error::other)?;
         }
-        open_platforms(store.clone(), flags.attack.is_some()).await
+        open_platforms(store.clone(), flags.attack.is_some() || flags.incident).await
     };
     let (platforms, behind) = Crew::begin("platforms", opening)?;
     let mut behind = behind.map_err(cannot("start the platforms"))?;
@@ -89,6 +91,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
     std::fs::write(&path, &config).map_err(cannot("write the demo's configuration"))?;
     let policy = Read::file(&path).and_then(Read::settle_quietly).map_err(Failure::Because)?;
     let control = policy.server.control.clone();
+    let kept = evidence::begin(&policy, false);
     let reload = Box::new(move || Read::file(&path)?.settle_quietly());
     let version = env!("CARGO_PKG_VERSION");
     let setup = Setup {
@@ -97,7 +100,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
         inherited: Inherited::none(),
         version,
         takeover: false,
-        recorder: None,
+        recorder: kept.clone().map(|store| store as Arc<dyn Recorder>),
         approves: None,
     };
     let gate = Gate::start(setup).map_err(|error| taken(&error))?;
@@ -115,11 +118,13 @@ pub(crate) fn run(flags: &Demo) -> Done {
         platforms.handle.block_on(teach(&control, &store))?;
     }
     let (supporters, ()) = Crew::begin("supporters", async {})?;
+    let attacked = flags.attack.is_some() || flags.incident;
     for number in 0..flags.supporters {
         // Where the gate is to learn what is ordinary, they do not all come at once.
-        let late = if flags.attack.is_some() { GATHERING * number / flags.supporters } else { Duration::ZERO };
+        let late = if attacked { GATHERING * number / flags.supporters } else { Duration::ZERO };
         let mut people = vec![Supporter::new(flags.seed, number, Arc::clone(&front))];
-        if matches!(flags.attack, Some(Wanted::Attack(attack)) if attack.platform == "join") {
+        let joins = matches!(flags.attack, Some(Wanted::Attack(attack)) if attack.platform == "join");
+        if joins || flags.incident {
             // Few join or sign in at any time; to learn what is ordinary there within a minute takes more of them.
             people.push(Supporter::member(flags.seed, MEMBERS_FROM + number, Arc::clone(&front)));
         }
@@ -138,7 +143,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
     welcome(flags, &front, &gate, &members, &folder)?;
 
     let started = Instant::now();
-    let mut escaped = false;
+    let (mut escaped, mut played) = (false, None);
     let why = match flags.attack {
         _ if flags.drill => {
             let way = Front {
@@ -163,6 +168,37 @@ pub(crate) fn run(flags: &Demo) -> Done {
                 }
                 None => "Ending before the drill is over.".to_owned(),
             }
+        }
+        _ if flags.incident => {
+            let (hands, ()) = Crew::begin("attack", async {})?;
+            let way = || Front {
+                figures: Figures::new(),
+                tls: Arc::clone(&front.tls),
+                tls_http2: Arc::clone(&front.tls_http2),
+                ..*front
+            };
+            let attackers = Arc::new(way());
+            let canaries = folder.canaries().into_iter().map(|member| member.email).collect();
+            let log = folder.log();
+            let thief = guarded.as_ref().ok().map(|database| leak::Drill {
+                front: Arc::clone(&attackers),
+                database: Some(*database),
+                log: &log,
+                canaries,
+            });
+            let play = incident::Play {
+                seed: flags.seed,
+                apart: flags.apart,
+                supporters: &front.figures,
+                attackers,
+                hands: hands.handle.clone(),
+                control: &control,
+                thief,
+                ending: &mut ending,
+            };
+            played = waiting.block_on(play.run());
+            hands.leave();
+            if played.is_some() { "The incident is over." } else { "Ending before the incident is over." }.to_owned()
         }
         Some(Wanted::Attack(attack)) => {
             let (hands, ()) = Crew::begin("attack", async {})?;
@@ -194,6 +230,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
     // Visitors first, then the gate, then what it stands in front of: nobody sees a fault that is only the end.
     supporters.leave();
     let ended = end(gate);
+    kept.iter().for_each(|store| evidence::end(store));
     platforms.leave();
     drop(cluster);
     talk::say(&farewell(&front.figures.snapshot(), started.elapsed()));
@@ -202,6 +239,14 @@ pub(crate) fn run(flags: &Demo) -> Done {
     }
     if escaped {
         return Err(Failure::because("more left than may, or less is on record than left"));
+    }
+    if let Some(counted) = played {
+        let recorded = incident::Recorded::read(&folder.evidence())?;
+        let (table, same) = counted.compare(&recorded);
+        talk::answer(&table)?;
+        if !same {
+            return Err(Failure::because("what visitors counted is not what is on record"));
+        }
     }
     Ok(())
 }

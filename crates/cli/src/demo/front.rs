@@ -95,6 +95,11 @@ impl Folder {
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(password.as_bytes())
     }
 
+    /// Where the evidence is kept.
+    pub(crate) fn evidence(&self) -> PathBuf {
+        self.folder.path().join("evidence")
+    }
+
     /// The decision log's file.
     pub(crate) fn log(&self) -> PathBuf {
         self.folder.path().join("decisions.jsonl")
@@ -160,6 +165,9 @@ path = "decisions.jsonl"
 file_size = "8MiB"
 files = 2
 sample = 20
+
+[evidence]
+directory = "evidence"
 
 # The public site: pages, their files, and a search.
 [[platform]]

@@ -111,6 +111,19 @@ impl Drill<'_> {
         (report, held)
     }
 
+    /// Only the injection, in a sentence.
+    pub(crate) async fn attempt(&self) -> String {
+        match self.by_injection().await {
+            Ok(Way { pulled, stopped: Some(stopped), .. }) => {
+                format!("{stopped}; {} members came out", thousands(pulled))
+            }
+            Ok(Way { pulled, stopped: None, .. }) => {
+                format!("an injection was not stopped; {} members came out", thousands(pulled))
+            }
+            Err(NoAnswer) => "the gate gave no answer to an injection".to_owned(),
+        }
+    }
+
     async fn by_pages(&self) -> Result<Way, NoAnswer> {
         let from = Ipv4Addr::new(127, 9, 0, 1);
         let mut thief = self.client(from, "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0");

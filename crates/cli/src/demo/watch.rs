@@ -258,12 +258,12 @@ fn line(
 }
 
 /// Whether the gate knows what is ordinary there.
-fn has_learned(status: &Status, platform: &str) -> bool {
+pub(super) fn has_learned(status: &Status, platform: &str) -> bool {
     status.platforms.iter().any(|known| known.name == platform && known.baseline.ready)
 }
 
 /// How the gate stands; nothing where it does not say.
-async fn ask(control: &Path) -> Status {
+pub(super) async fn ask(control: &Path) -> Status {
     let control = control.to_owned();
     let asked = tokio::task::spawn_blocking(move || control::ask(&control, "status"));
     let answer = asked.await.ok().and_then(Result::ok).and_then(|answer| answer.status).unwrap_or_default();
