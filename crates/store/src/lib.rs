@@ -9,6 +9,7 @@ mod keys;
 mod lanes;
 mod log;
 mod reader;
+pub mod requests;
 mod seal;
 pub mod verify;
 pub mod witness;

@@ -18,6 +18,7 @@ use crate::beats::Beats;
 use crate::disk::{Directory, Disk};
 use crate::lanes::{Lanes, lock};
 use crate::log::{Appended, DAY_MILLIS, Ledger, Opening, Retain};
+use crate::requests::{self, Waiting};
 use crate::seal::seal;
 use crate::witness::Asked;
 
@@ -67,6 +68,10 @@ pub(crate) struct Shared {
     pub(crate) closing: AtomicBool,
     /// All but the ledger have ended.
     pub(crate) ending: AtomicBool,
+    /// Requests that wait.
+    pub(crate) requests: Waiting,
+    /// The directory is this process's to write.
+    pub(crate) owns: AtomicBool,
 }
 
 /// What became of what was recorded.
@@ -78,6 +83,8 @@ pub struct Counters {
     pub faults: AtomicU64,
     /// Leaves under the latest checkpoint.
     pub published: AtomicU64,
+    /// Requests that are counted in the ledger's figures and could not be written one by one.
+    pub requests_unwritten: AtomicU64,
 }
 
 impl Store {
@@ -102,6 +109,8 @@ impl Store {
             counters: Counters::default(),
             closing: AtomicBool::new(false),
             ending: AtomicBool::new(false),
+            requests: Waiting::default(),
+            owns: AtomicBool::new(lock.is_some()),
         });
         let witnessing = (!witnesses.is_empty())
             .then(|| {
@@ -110,6 +119,8 @@ impl Store {
                 thread::Builder::new().name("witnesses".to_owned()).spawn(run)
             })
             .transpose()?;
+        let [_, _, personal, _] = retain.millis;
+        let requests = requests::start(Arc::clone(&shared), directory.clone(), personal)?;
         let writer = Writer {
             shared: Arc::clone(&shared),
             directory,
@@ -124,7 +135,8 @@ impl Store {
         };
         let handle = thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run())?;
         let writer = handle.thread().clone();
-        Ok(Arc::new(Self { shared, threads: Mutex::new(witnessing.into_iter().chain([handle]).collect()), writer }))
+        let threads = [requests].into_iter().chain(witnessing).chain([handle]).collect();
+        Ok(Arc::new(Self { shared, threads: Mutex::new(threads), writer }))
     }
 
     /// What became of what was recorded.
@@ -157,7 +169,9 @@ impl Recorder for Store {
         self.shared.beats.hear(beat);
     }
 
-    fn request(&self, _request: &Request<'_>) {}
+    fn request(&self, request: &Request<'_>) {
+        self.shared.requests.put(request);
+    }
 }
 
 impl Drop for Store {
@@ -233,7 +247,10 @@ impl Writer {
     fn begin(&mut self) -> bool {
         if self.lock.is_none() {
             match self.directory.lock() {
-                Ok(lock) => self.lock = Some(lock),
+                Ok(lock) => {
+                    self.lock = Some(lock);
+                    self.shared.owns.store(true, Ordering::Release);
+                }
                 Err(_) => return false,
             }
         }

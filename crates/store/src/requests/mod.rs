@@ -1,0 +1,221 @@
+//! Every request: told in a microsecond, counted together for the ledger, and kept column by column for whoever asks later.
+//!
+//! Threads put rows in lanes; one thread takes them out, counts them and writes them. What there is no room for is counted.
+
+pub(crate) mod block;
+mod row;
+mod segment;
+mod traffic;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use portcullis_ledger::{Event, Request, Sensor};
+
+pub use self::block::Column;
+use self::block::Keys;
+use self::row::{ROW_BYTES, rows};
+pub use self::segment::{Query, Top, top};
+use self::segment::{Segments, since};
+use self::traffic::{Counting, INTERVAL};
+use crate::disk::{Directory, Disk as _};
+use crate::lanes::{lock, turn};
+use crate::writer::{Shared, now, random};
+
+/// How often lanes are emptied.
+const DRAIN_EVERY: Duration = Duration::from_millis(50);
+/// How often what came is written.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked for what is to be packed or erased.
+const TIDY_EVERY: Duration = Duration::from_secs(30);
+const LANES: usize = 16;
+/// Bytes that wait in one lane: 25,000 requests and more.
+const LANE_BYTES: usize = 4 << 20;
+/// Bytes that are held while another process still writes.
+const HELD_BYTES: usize = 64 << 20;
+/// Where the end of the last interval is kept that the ledger has.
+const TOLD: &str = "requests/told";
+/// Whose the figures are.
+const GATE: Sensor = Sensor::Borrowed("gate");
+
+/// Rows that wait in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    lanes: [Mutex<Lane>; LANES],
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    rows: Vec<u8>,
+    /// Requests for which there was no room.
+    lost: u64,
+}
+
+impl Waiting {
+    /// Puts a request in the lane of this thread.
+    pub(crate) fn put(&self, request: &Request<'_>) {
+        let [first, ..] = &self.lanes;
+        let mut lane = lock(self.lanes.get(turn(LANES)).unwrap_or(first));
+        if lane.rows.len() + ROW_BYTES > LANE_BYTES {
+            lane.lost += 1;
+            return;
+        }
+        row::write(request, &mut lane.rows);
+    }
+
+    fn take(&self, mut each: impl FnMut(&[u8])) -> u64 {
+        let (mut lost, mut batch) = (0, Vec::new());
+        for lane in &self.lanes {
+            {
+                let mut lane = lock(lane);
+                lost += std::mem::take(&mut lane.lost);
+                std::mem::swap(&mut lane.rows, &mut batch);
+            }
+            each(&batch);
+            batch.clear();
+        }
+        lost
+    }
+}
+
+/// The thread that counts and writes.
+pub(crate) fn start(
+    shared: Arc<Shared>,
+    disk: Directory,
+    keep_millis: Option<u64>,
+) -> std::io::Result<thread::JoinHandle<()>> {
+    let mut bytes = [0; 16];
+    random(&mut bytes)?;
+    let [one, other] = [&bytes[..8], &bytes[8..]].map(|half| half.try_into().map_or(7, u64::from_le_bytes));
+    thread::Builder::new().name("requests".to_owned()).spawn(move || {
+        let held = hold(&shared);
+        let told = disk.read(TOLD).ok().and_then(|text| String::from_utf8(text).ok()?.trim().parse().ok()).unwrap_or(0);
+        let mut counting = Counting::new((one, other), told);
+        // What a process before wrote and did not live to tell.
+        if told > 0
+            && let Err(error) = since(&disk, told, |row| counting.add(row))
+        {
+            tracing::warn!(%error, "requests that were written before cannot be counted again");
+        }
+        let segments = Segments::new(disk.clone(), Keys(one, other));
+        let mut writing = Writing { shared, disk, counting, segments, keep_millis, sick: false };
+        writing.take(&held);
+        writing.run();
+    })
+}
+
+/// Requests of the time in which another process still writes the directory.
+fn hold(shared: &Shared) -> Vec<u8> {
+    let (mut held, mut missed) = (Vec::new(), 0_u64);
+    while !shared.owns.load(Ordering::Acquire) && !shared.closing.load(Ordering::Acquire) {
+        let mut beyond = 0;
+        missed += shared.requests.take(|batch| {
+            if held.len() + batch.len() <= HELD_BYTES {
+                held.extend_from_slice(batch);
+            } else {
+                beyond += rows(batch).count() as u64;
+            }
+        });
+        missed += beyond;
+        thread::park_timeout(DRAIN_EVERY);
+    }
+    if missed > 0 {
+        shared.lanes.miss(&GATE, 0, missed, now(), Some("queue-full"));
+    }
+    held
+}
+
+struct Writing {
+    shared: Arc<Shared>,
+    disk: Directory,
+    counting: Counting,
+    segments: Segments<Directory>,
+    keep_millis: Option<u64>,
+    sick: bool,
+}
+
+impl Writing {
+    fn run(mut self) {
+        let (mut wrote, mut tidied) = (Instant::now(), Instant::now());
+        loop {
+            let closing = self.shared.closing.load(Ordering::Acquire);
+            self.drain();
+            if wrote.elapsed() >= WRITE_EVERY || closing {
+                wrote = Instant::now();
+                let written = self.segments.flush();
+                self.note(written);
+                self.tell(closing);
+            }
+            if closing {
+                return;
+            }
+            if tidied.elapsed() >= TIDY_EVERY {
+                tidied = Instant::now();
+                self.tidy();
+            }
+            thread::park_timeout(DRAIN_EVERY);
+        }
+    }
+
+    fn drain(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        let missed = shared.requests.take(|batch| self.take(batch));
+        if missed > 0 {
+            shared.lanes.miss(&GATE, 0, missed, now(), Some("queue-full"));
+        }
+    }
+
+    fn take(&mut self, batch: &[u8]) {
+        for row in rows(batch) {
+            self.counting.add(&row);
+            let added = self.segments.add(&row);
+            if added.is_err() {
+                self.note(added);
+            }
+        }
+    }
+
+    /// Takes note of how writing went. The figures of what was not written are in the ledger all the same.
+    fn note(&mut self, written: Result<(), (std::io::Error, u64)>) {
+        match written {
+            Ok(()) => self.sick = false,
+            Err((error, rows)) => {
+                self.shared.counters.requests_unwritten.fetch_add(rows, Ordering::Relaxed);
+                if !std::mem::replace(&mut self.sick, true) {
+                    tracing::error!(%error, "requests cannot be written; they are still counted together");
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, closing: bool) {
+        let over = self.counting.over(now(), closing);
+        if over.is_empty() {
+            return;
+        }
+        for traffic in over {
+            let sensor = match traffic.platform.as_str() {
+                "" => GATE,
+                platform => Sensor::Owned(format!("http/{platform}")),
+            };
+            self.shared.lanes.put(&sensor, &Event::Traffic(traffic), now());
+        }
+        let told = self.counting.told().to_string();
+        if let Err(error) = self.disk.write(TOLD, told.as_bytes()) {
+            tracing::debug!(%error, "where the last interval ended is not on the disk");
+        }
+    }
+
+    fn tidy(&mut self) {
+        let sealed = self.segments.seal(now());
+        let erased = self.keep_millis.map_or(Ok(0), |keep| self.segments.erase(now().saturating_sub(keep)));
+        if let Err(error) = sealed.and(erased.map(|_| true)) {
+            tracing::warn!(%error, "hours of requests could not be packed or erased");
+        }
+    }
+}
+
+/// Milliseconds that requests are counted together over.
+pub const TOGETHER: u64 = INTERVAL;

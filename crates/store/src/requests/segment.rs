@@ -1,0 +1,452 @@
+//! Requests on the disk: an hour is one file, appended to while it lasts and packed when it is over, with a table of who came
+//! how often at its end.
+//!
+//! `requests/495812.open` holds frames of blocks as they came; `requests/495812.seal` fewer and larger ones, and as its last frame
+//! the tables. What a crash left half is passed over.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::Mutex;
+
+use portcullis_ledger::frame::{Frames, frame};
+
+use super::block::{Block, Column, Filling, Keys, ROWS, broken, client, number, varint};
+use super::row::Row;
+use crate::disk::Disk;
+use crate::lanes::lock;
+
+/// Milliseconds of one file.
+pub(crate) const HOUR: u64 = 3_600_000;
+const FOLDER: &str = "requests";
+/// Values of one column that a table holds at most, the most frequent first.
+const TABLED: usize = 1_000_000;
+/// Rows of a sealed block: smaller is faster to pass over, larger packs better.
+const SEALED_ROWS: usize = ROWS;
+
+/// The file that is written.
+pub(crate) struct Segments<D> {
+    disk: D,
+    keys: Keys,
+    filling: Filling,
+    hour: u64,
+    length: u64,
+}
+
+impl<D: Disk + Clone> Segments<D> {
+    pub(crate) fn new(disk: D, keys: Keys) -> Self {
+        Self { disk, keys, filling: Filling::new(keys), hour: 0, length: 0 }
+    }
+
+    /// Takes a row; a full block goes to the disk. The error says that what was not written yet is lost: so many rows.
+    pub(crate) fn add(&mut self, row: &Row<'_>) -> Result<(), (io::Error, u64)> {
+        let hour = row.unix_millis / HOUR;
+        if hour > self.hour {
+            self.flush()?;
+            self.hour = hour;
+            // Behind what a process before wrote and finished.
+            self.length = self.whole(&open(hour)).unwrap_or(0);
+        }
+        self.filling.add(row);
+        if self.filling.rows() >= ROWS { self.flush() } else { Ok(()) }
+    }
+
+    /// Writes what waits.
+    pub(crate) fn flush(&mut self) -> Result<(), (io::Error, u64)> {
+        let rows = self.filling.rows() as u64;
+        if rows == 0 {
+            return Ok(());
+        }
+        let written = self.filling.take(self.keys).and_then(|block| {
+            let mut bytes = Vec::with_capacity(block.len() + 8);
+            frame(&mut bytes, |out| out.extend_from_slice(&block));
+            let path = open(self.hour);
+            self.disk.append(&path, self.length, &bytes)?;
+            self.disk.sync_data(&path)?;
+            Ok(bytes.len() as u64)
+        });
+        match written {
+            Ok(length) => {
+                self.length += length;
+                Ok(())
+            }
+            Err(error) => Err((error, rows)),
+        }
+    }
+
+    fn whole(&self, path: &str) -> io::Result<u64> {
+        let bytes = self.disk.read(path)?;
+        let mut frames = Frames::new(&bytes);
+        while frames.next().is_some() {}
+        Ok(frames.whole() as u64)
+    }
+
+    /// Packs one hour that is over, if there is one; whether there was.
+    pub(crate) fn seal(&self, now: u64) -> io::Result<bool> {
+        let over = self.disk.list(FOLDER)?.into_iter().find_map(|name| {
+            let hour: u64 = name.strip_suffix(".open")?.parse().ok()?;
+            // A minute of grace for who is late.
+            (hour < self.hour && (hour + 1) * HOUR + 60_000 < now).then_some(hour)
+        });
+        let Some(hour) = over else { return Ok(false) };
+        let sealed = pack(&self.disk.read(&open(hour))?, self.keys)?;
+        let (path, making) = (sealed_path(hour), format!("{FOLDER}/{hour}.making"));
+        self.disk.write(&making, &sealed)?;
+        self.disk.sync(std::slice::from_ref(&making))?;
+        self.disk.rename(&making, &path)?;
+        self.disk.sync(&[path])?;
+        self.disk.remove(&open(hour))?;
+        Ok(true)
+    }
+
+    /// Removes hours that were kept long enough.
+    pub(crate) fn erase(&self, before: u64) -> io::Result<u64> {
+        let mut gone = 0;
+        for name in self.disk.list(FOLDER)? {
+            let hour = name.split('.').next().and_then(|hour| hour.parse::<u64>().ok());
+            if hour.is_some_and(|hour| (hour + 1) * HOUR <= before) {
+                self.disk.remove(&format!("{FOLDER}/{name}"))?;
+                gone += 1;
+            }
+        }
+        Ok(gone)
+    }
+}
+
+fn open(hour: u64) -> String {
+    format!("{FOLDER}/{hour}.open")
+}
+
+fn sealed_path(hour: u64) -> String {
+    format!("{FOLDER}/{hour}.seal")
+}
+
+/// The blocks of an open file as one sealed file: large blocks, and the tables.
+fn pack(bytes: &[u8], keys: Keys) -> io::Result<Vec<u8>> {
+    let (mut out, mut filling) = (Vec::with_capacity(bytes.len()), Filling::new(keys));
+    let mut counts: [HashMap<Box<[u8]>, u64, Keys>; Column::ALL.len()] =
+        std::array::from_fn(|_| HashMap::with_hasher(keys));
+    let mut rows = 0_u64;
+    for content in Frames::new(bytes) {
+        let block = Block::parse(content)?;
+        rows += block.rows as u64;
+        each(&block, |row| {
+            filling.add(row);
+            if filling.rows() >= SEALED_ROWS {
+                let full = filling.take(keys)?;
+                frame(&mut out, |out| out.extend_from_slice(&full));
+            }
+            Ok(())
+        })?;
+        for (column, counts) in Column::ALL.into_iter().zip(&mut counts) {
+            let values = block.column(column)?;
+            let mut often = vec![0_u64; values.values.len()];
+            values.ids.iter().for_each(|id| often.get_mut(*id as usize).into_iter().for_each(|count| *count += 1));
+            for (value, count) in values.values.into_iter().zip(often) {
+                *counts.entry(value).or_default() += count;
+            }
+        }
+    }
+    if filling.rows() > 0 {
+        let rest = filling.take(keys)?;
+        frame(&mut out, |out| out.extend_from_slice(&rest));
+    }
+    // No block begins with so many rows: a reader of blocks knows the tables for what they are.
+    let mut tables = Vec::new();
+    varint(&mut tables, u64::MAX);
+    varint(&mut tables, rows);
+    for counts in counts {
+        table(counts, &mut tables)?;
+    }
+    frame(&mut out, |out| out.extend_from_slice(&tables));
+    Ok(out)
+}
+
+/// Values that came more than once, the most frequent first, and how many came once.
+fn table(counts: HashMap<Box<[u8]>, u64, Keys>, out: &mut Vec<u8>) -> io::Result<()> {
+    let all = counts.len();
+    let mut often: Vec<(Box<[u8]>, u64)> = counts.into_iter().filter(|(_, count)| *count > 1).collect();
+    often.sort_unstable_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    often.truncate(TABLED);
+    let mut plain = Vec::new();
+    varint(&mut plain, often.len() as u64);
+    varint(&mut plain, all as u64);
+    for (value, count) in &often {
+        varint(&mut plain, *count);
+        varint(&mut plain, value.len() as u64);
+        plain.extend_from_slice(value);
+    }
+    super::block::pack(&plain, out)
+}
+
+/// What to count, and of what.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// From when on, in milliseconds since 1970.
+    pub from: u64,
+    /// Until when.
+    pub until: u64,
+    /// Only rows that have this value in this column.
+    pub only: Vec<(Column, Vec<u8>)>,
+}
+
+/// How often each value came.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Top {
+    /// The most frequent first.
+    pub values: Vec<(Box<[u8]>, u64)>,
+    /// Rows that were counted.
+    pub rows: u64,
+    /// Each count may be less than it was by so many: of hours that were looked up in their tables, values that came once are
+    /// not in them.
+    pub short: u64,
+}
+
+impl Top {
+    /// A value as people read it.
+    #[must_use]
+    pub fn shown(column: Column, value: &[u8]) -> String {
+        match column {
+            Column::Client => client(value)
+                .map_or_else(String::new, |octets| std::net::Ipv6Addr::from(octets).to_canonical().to_string()),
+            Column::Status => {
+                value.try_into().map(u16::from_le_bytes).map_or_else(|_| String::new(), |status| status.to_string())
+            }
+            Column::Verdict => ["served", "refused", "failed", "challenged", "roomed"]
+                .get(value.first().copied().unwrap_or(u8::MAX) as usize)
+                .map_or_else(String::new, |name| (*name).to_owned()),
+            _ => String::from_utf8_lossy(value).into_owned(),
+        }
+    }
+}
+
+/// The most frequent values of a column. Hours that lie within the span whole are looked up in their tables where nothing is
+/// left out; all others are counted row by row, by as many threads as are asked for.
+///
+/// # Errors
+/// When a file cannot be read, or is not what it should be.
+pub fn top<D: Disk>(disk: &D, column: Column, most: usize, query: &Query, threads: usize) -> io::Result<Top> {
+    let names: Vec<(u64, String)> = disk
+        .list(FOLDER)?
+        .into_iter()
+        .filter_map(|name| {
+            let (hour, kind) = name.split_once('.')?;
+            let hour: u64 = hour.parse().ok()?;
+            let within = hour * HOUR < query.until && (hour + 1) * HOUR > query.from;
+            (within && matches!(kind, "open" | "seal")).then(|| (hour, name.clone()))
+        })
+        .collect();
+    let (work, done) = (Mutex::new(names.into_iter()), Mutex::new((BTreeMap::<Box<[u8]>, u64>::new(), 0_u64, 0_u64)));
+    let failed: Mutex<Option<io::Error>> = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let Some((hour, name)) = lock(&work).next() else { return };
+                    let whole = query.from <= hour * HOUR && query.until >= (hour + 1) * HOUR && query.only.is_empty();
+                    let counted = disk.read(&format!("{FOLDER}/{name}")).and_then(|bytes| {
+                        if whole && name.ends_with(".seal") {
+                            tabled(&bytes, column)
+                        } else {
+                            scanned(&bytes, column, query)
+                        }
+                    });
+                    match counted {
+                        Ok((counts, rows, short)) => {
+                            let mut done = lock(&done);
+                            counts.into_iter().for_each(|(value, count)| *done.0.entry(value).or_default() += count);
+                            done.1 += rows;
+                            done.2 += short;
+                        }
+                        Err(error) => *lock(&failed) = Some(error),
+                    }
+                }
+            });
+        }
+    });
+    if let Some(error) = lock(&failed).take() {
+        return Err(error);
+    }
+    let (counts, rows, short) = done.into_inner().unwrap_or_default();
+    let mut values: Vec<(Box<[u8]>, u64)> = counts.into_iter().collect();
+    values.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    values.truncate(most);
+    Ok(Top { values, rows, short })
+}
+
+/// Counts by value, rows, and by how many each may be short.
+type Counted = (Vec<(Box<[u8]>, u64)>, u64, u64);
+
+fn tabled(bytes: &[u8], column: Column) -> io::Result<Counted> {
+    let tables = Frames::new(bytes).last().ok_or_else(|| broken("it has no tables"))?;
+    let mut rest = tables;
+    if number(&mut rest)? != u64::MAX {
+        return Err(broken("it has no tables"));
+    }
+    let rows = number(&mut rest)?;
+    for at in 0..=column as usize {
+        let length = usize::try_from(number(&mut rest)?).unwrap_or(usize::MAX);
+        let (packed, tail) = rest.split_at_checked(length).ok_or_else(|| broken("a table ends early"))?;
+        rest = tail;
+        if at < column as usize {
+            continue;
+        }
+        let plain = super::block::unpack(packed)?;
+        let mut plain = &plain[..];
+        let (count, all) = (number(&mut plain)?, number(&mut plain)?);
+        let mut values = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(TABLED));
+        for _ in 0..count {
+            let often = number(&mut plain)?;
+            let length = usize::try_from(number(&mut plain)?).unwrap_or(usize::MAX);
+            let (value, tail) = plain.split_at_checked(length).ok_or_else(|| broken("a value ends early"))?;
+            values.push((value.into(), often));
+            plain = tail;
+        }
+        return Ok((values, rows, u64::from(all > count)));
+    }
+    Err(broken("it has no such table"))
+}
+
+fn scanned(bytes: &[u8], column: Column, query: &Query) -> io::Result<Counted> {
+    let (mut counts, mut rows) = (BTreeMap::<Box<[u8]>, u64>::new(), 0);
+    for content in Frames::new(bytes) {
+        if number(&mut &content[..])? == u64::MAX {
+            continue;
+        }
+        let block = Block::parse(content)?;
+        let when = block.when()?;
+        let mut wanted: Vec<bool> = when.iter().map(|when| (query.from..query.until).contains(when)).collect();
+        for (column, value) in &query.only {
+            let values = block.column(*column)?;
+            let id = values.values.iter().position(|known| **known == **value).and_then(|id| u32::try_from(id).ok());
+            wanted.iter_mut().zip(&values.ids).for_each(|(wanted, of)| *wanted &= Some(*of) == id);
+        }
+        let values = block.column(column)?;
+        let mut often = vec![0_u64; values.values.len()];
+        for (id, _) in values.ids.iter().zip(&wanted).filter(|(_, wanted)| **wanted) {
+            often.get_mut(*id as usize).into_iter().for_each(|count| *count += 1);
+            rows += 1;
+        }
+        for (value, count) in values.values.into_iter().zip(often).filter(|(_, count)| *count > 0) {
+            *counts.entry(value).or_default() += count;
+        }
+    }
+    Ok((counts.into_iter().collect(), rows, 0))
+}
+
+/// Every row of a block, in order.
+pub(crate) fn each(block: &Block<'_>, mut take: impl FnMut(&Row<'_>) -> io::Result<()>) -> io::Result<()> {
+    let columns = Column::ALL.into_iter().map(|column| block.column(column)).collect::<io::Result<Vec<_>>>()?;
+    let (when, [bytes_in, bytes_out, micros, waited]) = (block.when()?, block.numbers()?);
+    let value = |column: Column, row: usize| -> &[u8] {
+        let values = columns.get(column as usize);
+        values.and_then(|values| values.values.get(*values.ids.get(row)? as usize)).map_or(&[], |value| &**value)
+    };
+    let short =
+        |numbers: &[u64], row: usize| numbers.get(row).map_or(0, |number| u32::try_from(*number).unwrap_or(u32::MAX));
+    for row in 0..block.rows {
+        let number = |numbers: &[u64]| numbers.get(row).copied().unwrap_or_default();
+        take(&Row {
+            unix_millis: number(&when),
+            client: client(value(Column::Client, row)).unwrap_or_default(),
+            verdict: value(Column::Verdict, row).first().copied().unwrap_or_default(),
+            status: value(Column::Status, row).try_into().map(u16::from_le_bytes).unwrap_or_default(),
+            bytes_in: number(&bytes_in),
+            bytes_out: number(&bytes_out),
+            micros: short(&micros, row),
+            waited: short(&waited, row),
+            names: [Column::Platform, Column::Route, Column::Class, Column::Audience, Column::Ja4, Column::Reason]
+                .map(|column| value(column, row)),
+        })?;
+    }
+    Ok(())
+}
+
+/// Every row that lies there from some time on, in no order of hours.
+pub(crate) fn since<D: Disk>(disk: &D, from: u64, mut take: impl FnMut(&Row<'_>)) -> io::Result<()> {
+    for name in disk.list(FOLDER)? {
+        let hour = name.split('.').next().and_then(|hour| hour.parse::<u64>().ok());
+        if hour.is_none_or(|hour| (hour + 1) * HOUR <= from) {
+            continue;
+        }
+        let bytes = disk.read(&format!("{FOLDER}/{name}"))?;
+        for content in Frames::new(&bytes) {
+            if number(&mut &content[..])? == u64::MAX {
+                continue;
+            }
+            each(&Block::parse(content)?, |row| {
+                if row.unix_millis >= from {
+                    take(row);
+                }
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::row::{rows, tests::served, write};
+    use super::*;
+    use crate::disk::Directory;
+
+    fn filled(home: &std::path::Path) -> Segments<Directory> {
+        let disk = Directory::create(home).expect("a directory");
+        let mut segments = Segments::new(disk, Keys(1, 2));
+        for hour in 0..3_u64 {
+            let mut bytes = Vec::new();
+            for nth in 0..3_000_u64 {
+                // One address comes often, one twice an hour, all others once.
+                let client = match nth {
+                    0..1_000 => "203.0.113.9".to_owned(),
+                    1_000..1_002 => "2001:db8::7".to_owned(),
+                    _ => format!("10.{hour}.{}.{}", nth / 256, nth % 256),
+                };
+                write(&served(hour * HOUR + nth, "public", &client), &mut bytes);
+            }
+            rows(&bytes).for_each(|row| segments.add(&row).expect("written"));
+        }
+        segments.flush().expect("written");
+        segments
+    }
+
+    #[test]
+    fn the_most_frequent_are_the_same_from_tables_and_from_rows() {
+        let home = tempfile::tempdir().expect("a directory");
+        let segments = filled(home.path());
+        let all = Query { from: 0, until: 3 * HOUR, only: Vec::new() };
+        let ask = |query: &Query| top(&segments.disk, Column::Client, 2, query, 2).expect("read");
+        let open = ask(&all);
+        assert_eq!((open.rows, open.short, open.values[0].1, open.values[1].1), (9_000, 0, 3_000, 6));
+        assert_eq!(Top::shown(Column::Client, &open.values[0].0), "203.0.113.9");
+        assert_eq!(Top::shown(Column::Client, &open.values[1].0), "2001:db8::7");
+        assert!(segments.seal(u64::MAX).expect("sealed") && segments.seal(u64::MAX).expect("sealed"));
+        assert!(!segments.seal(u64::MAX).expect("none"), "the hour that is written is open");
+        let sealed = ask(&all);
+        assert_eq!((sealed.values, sealed.rows, sealed.short), (open.values.clone(), open.rows, 2));
+        let part = ask(&Query { from: HOUR, until: HOUR + 500, only: Vec::new() });
+        assert_eq!((part.rows, part.values[0].1, part.short), (500, 500, 0), "what lies across an edge is counted");
+        let only = Query { only: vec![(Column::Client, vec![203, 0, 113, 9])], ..all };
+        assert_eq!(top(&segments.disk, Column::Platform, 5, &only, 1).expect("read").rows, 3_000);
+    }
+
+    #[test]
+    fn what_a_crash_left_half_is_passed_over_and_written_over() {
+        let home = tempfile::tempdir().expect("a directory");
+        let segments = filled(home.path());
+        let path = home.path().join("requests/2.open");
+        let bytes = std::fs::read(&path).expect("there");
+        std::fs::write(&path, [&bytes[..], &bytes[..bytes.len() / 2]].concat()).expect("written");
+        drop(segments);
+        let disk = Directory::create(home.path()).expect("a directory");
+        let mut again = Segments::new(disk, Keys(5, 6));
+        let mut bytes = Vec::new();
+        write(&served(2 * HOUR + 9_000, "public", "192.0.2.1"), &mut bytes);
+        rows(&bytes).for_each(|row| again.add(&row).expect("written"));
+        again.flush().expect("written");
+        let mut count = 0;
+        since(&again.disk, 0, |_| count += 1).expect("read");
+        assert_eq!(count, 9_001);
+        assert_eq!(again.erase(2 * HOUR).expect("erased"), 2);
+    }
+}
