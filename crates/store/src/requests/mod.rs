@@ -17,7 +17,7 @@ use portcullis_ledger::{Event, Request, Sensor};
 pub use self::block::Column;
 use self::block::Keys;
 use self::row::{ROW_BYTES, rows};
-pub use self::segment::{Query, Top, top};
+pub use self::segment::{Query, Top, pack_hours, top};
 use self::segment::{Segments, since};
 use self::traffic::{Counting, INTERVAL};
 use crate::disk::{Directory, Disk as _};
@@ -100,7 +100,7 @@ pub(crate) fn start(
             tracing::warn!(%error, "requests that were written before cannot be counted again");
         }
         let segments = Segments::new(disk.clone(), Keys(one, other));
-        let mut writing = Writing { shared, disk, counting, segments, keep_millis, sick: false };
+        let mut writing = Writing { shared, disk, counting, segments, keep_millis, keys: (one, other), sick: false };
         writing.take(&held);
         writing.run();
     })
@@ -133,6 +133,7 @@ struct Writing {
     counting: Counting,
     segments: Segments<Directory>,
     keep_millis: Option<u64>,
+    keys: (u64, u64),
     sick: bool,
 }
 
@@ -209,9 +210,9 @@ impl Writing {
     }
 
     fn tidy(&mut self) {
-        let sealed = self.segments.seal(now());
+        let sealed = pack_hours(&self.disk, self.keys, now(), 1).map(|_| ());
         let erased = self.keep_millis.map_or(Ok(0), |keep| self.segments.erase(now().saturating_sub(keep)));
-        if let Err(error) = sealed.and(erased.map(|_| true)) {
+        if let Err(error) = sealed.and(erased.map(|_| ())) {
             tracing::warn!(%error, "hours of requests could not be packed or erased");
         }
     }

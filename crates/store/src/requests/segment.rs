@@ -18,6 +18,8 @@ use crate::lanes::lock;
 /// Milliseconds of one file.
 pub(crate) const HOUR: u64 = 3_600_000;
 const FOLDER: &str = "requests";
+/// Milliseconds after an hour in which it is not packed yet.
+const LATE: u64 = 60_000;
 /// Values of one column that a table holds at most, the most frequent first.
 const TABLED: usize = 1_000_000;
 /// Rows of a sealed block: smaller is faster to pass over, larger packs better.
@@ -80,24 +82,6 @@ impl<D: Disk + Clone> Segments<D> {
         Ok(frames.whole() as u64)
     }
 
-    /// Packs one hour that is over, if there is one; whether there was.
-    pub(crate) fn seal(&self, now: u64) -> io::Result<bool> {
-        let over = self.disk.list(FOLDER)?.into_iter().find_map(|name| {
-            let hour: u64 = name.strip_suffix(".open")?.parse().ok()?;
-            // A minute of grace for who is late.
-            (hour < self.hour && (hour + 1) * HOUR + 60_000 < now).then_some(hour)
-        });
-        let Some(hour) = over else { return Ok(false) };
-        let sealed = pack(&self.disk.read(&open(hour))?, self.keys)?;
-        let (path, making) = (sealed_path(hour), format!("{FOLDER}/{hour}.making"));
-        self.disk.write(&making, &sealed)?;
-        self.disk.sync(std::slice::from_ref(&making))?;
-        self.disk.rename(&making, &path)?;
-        self.disk.sync(&[path])?;
-        self.disk.remove(&open(hour))?;
-        Ok(true)
-    }
-
     /// Removes hours that were kept long enough.
     pub(crate) fn erase(&self, before: u64) -> io::Result<u64> {
         let mut gone = 0;
@@ -110,6 +94,31 @@ impl<D: Disk + Clone> Segments<D> {
         }
         Ok(gone)
     }
+}
+
+/// Packs hours that are over by `now`, as many as asked for; how many there were. Only for whoever writes the directory.
+///
+/// # Errors
+/// When the disk has one, or a file is not what it should be.
+pub fn pack_hours<D: Disk>(disk: &D, keys: (u64, u64), now: u64, most: usize) -> io::Result<usize> {
+    let over: Vec<u64> = disk
+        .list(FOLDER)?
+        .into_iter()
+        .filter_map(|name| name.strip_suffix(".open")?.parse::<u64>().ok())
+        // Who is late comes within a minute.
+        .filter(|hour| (hour + 1) * HOUR + LATE <= now)
+        .take(most)
+        .collect();
+    for hour in &over {
+        let sealed = pack(&disk.read(&open(*hour))?, Keys(keys.0, keys.1))?;
+        let (path, making) = (sealed_path(*hour), format!("{FOLDER}/{hour}.making"));
+        disk.write(&making, &sealed)?;
+        disk.sync(std::slice::from_ref(&making))?;
+        disk.rename(&making, &path)?;
+        disk.sync(&[path])?;
+        disk.remove(&open(*hour))?;
+    }
+    Ok(over.len())
 }
 
 fn open(hour: u64) -> String {
@@ -420,8 +429,13 @@ mod tests {
         assert_eq!((open.rows, open.short, open.values[0].1, open.values[1].1), (9_000, 0, 3_000, 6));
         assert_eq!(Top::shown(Column::Client, &open.values[0].0), "203.0.113.9");
         assert_eq!(Top::shown(Column::Client, &open.values[1].0), "2001:db8::7");
-        assert!(segments.seal(u64::MAX).expect("sealed") && segments.seal(u64::MAX).expect("sealed"));
-        assert!(!segments.seal(u64::MAX).expect("none"), "the hour that is written is open");
+        let packed = |now, most| pack_hours(&segments.disk, (3, 4), now, most).expect("packed");
+        assert_eq!(
+            (packed(2 * HOUR + LATE, 1), packed(2 * HOUR + LATE, 9)),
+            (1, 1),
+            "the hour that is written is open"
+        );
+        assert_eq!(packed(2 * HOUR + LATE, 9), 0);
         let sealed = ask(&all);
         assert_eq!((sealed.values, sealed.rows, sealed.short), (open.values.clone(), open.rows, 2));
         let part = ask(&Query { from: HOUR, until: HOUR + 500, only: Vec::new() });
