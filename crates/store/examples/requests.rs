@@ -4,6 +4,8 @@
 //! `cargo run --release -p portcullis-store --example requests -- [MILLIONS]`: so many million requests of a day, 86.4 where
 //! nothing is said. CPU time, so that what else the machine does shows little.
 
+#![expect(clippy::print_stdout, reason = "it says what it measured")]
+
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -24,8 +26,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let all = (millions * 1e6) as u64;
     let home = tempfile::tempdir()?;
     let key = SignerKey::new("bench/evidence", Algorithm::Ed25519, &[7; 32]).map_err(|_| "no key")?;
-    let settings =
-        Settings { directory: Directory::create(home.path())?, key, retain: Retain { millis: [None; 4] }, wait: false };
+    let settings = Settings {
+        directory: Directory::create(home.path())?,
+        key,
+        retain: Retain { millis: [None; 4] },
+        wait: false,
+        witnesses: Vec::new(),
+        quorum: 0,
+    };
     let store = Store::open(settings).map_err(|why| why.to_string())?;
     let (began, cpu) = (Instant::now(), process_time());
     let mut told = Duration::ZERO;
@@ -44,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         // Lanes hold what comes in a moment; whoever writes is to be measured, not what it drops.
         if nth % 8_192 == 8_191 {
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(40));
         }
     }
     store.close();

@@ -188,8 +188,28 @@ pub(crate) struct Block<'a> {
 
 /// A column of it: every value once, and for each row the number of its value.
 pub(crate) struct Values {
-    pub(crate) values: Vec<Box<[u8]>>,
+    /// All values behind one another, and where each ends.
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
     pub(crate) ids: Vec<u32>,
+}
+
+impl Values {
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The value of that number.
+    pub(crate) fn get(&self, id: usize) -> &[u8] {
+        let end = |id: usize| self.ends.get(id).map_or(0, |end| *end as usize);
+        let begin = id.checked_sub(1).map_or(0, end);
+        self.bytes.get(begin..end(id)).unwrap_or_default()
+    }
+
+    /// Every value, in the order of its number.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len()).map(|id| self.get(id))
+    }
 }
 
 impl<'a> Block<'a> {
@@ -215,11 +235,12 @@ impl<'a> Block<'a> {
         if count > self.rows {
             return Err(broken("it has more values than rows"));
         }
-        let mut values = Vec::with_capacity(count);
+        let (mut bytes, mut ends) = (Vec::with_capacity(count * 4), Vec::with_capacity(count));
         for _ in 0..count {
             let length = usize::try_from(number(&mut rest)?).unwrap_or(usize::MAX);
             let (value, tail) = rest.split_at_checked(length).ok_or_else(|| broken("a value ends early"))?;
-            values.push(value.into());
+            bytes.extend_from_slice(value);
+            ends.push(u32::try_from(bytes.len()).map_err(|_| broken("its values are too long"))?);
             rest = tail;
         }
         let (mut ids, mut before) = (Vec::with_capacity(self.rows), 0_i64);
@@ -228,7 +249,7 @@ impl<'a> Block<'a> {
             let id = u32::try_from(before).ok().filter(|id| (*id as usize) < count);
             ids.push(id.ok_or_else(|| broken("a row names a value that is not there"))?);
         }
-        Ok(Values { values, ids })
+        Ok(Values { bytes, ends, ids })
     }
 
     /// When each row was.
@@ -350,10 +371,10 @@ mod tests {
         let bytes = block(1000);
         let block = Block::parse(&bytes).expect("whole");
         let platforms = block.column(Column::Platform).expect("whole");
-        assert_eq!((platforms.values.len(), &*platforms.values[1]), (2, &b"join"[..]));
+        assert_eq!((platforms.len(), platforms.get(1)), (2, &b"join"[..]));
         assert_eq!(platforms.ids[..4], [0, 1, 0, 1]);
         let clients = block.column(Column::Client).expect("whole");
-        assert_eq!((clients.values.len(), &*clients.values[999]), (1000, &[10, 0, 3, 231][..]));
+        assert_eq!((clients.len(), clients.get(999)), (1000, &[10, 0, 3, 231][..]));
         assert_eq!(block.when().expect("whole")[2], 1_000_006);
         let [bytes_in, _, micros, _] = block.numbers().expect("whole");
         assert_eq!((bytes_in[0], micros[999]), (300, 2_000));

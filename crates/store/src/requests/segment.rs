@@ -4,9 +4,9 @@
 //! `requests/495812.open` holds frames of blocks as they came; `requests/495812.seal` fewer and larger ones, and as its last frame
 //! the tables. What a crash left half is passed over.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use portcullis_ledger::frame::{Frames, frame};
 
@@ -20,8 +20,9 @@ pub(crate) const HOUR: u64 = 3_600_000;
 const FOLDER: &str = "requests";
 /// Milliseconds after an hour in which it is not packed yet.
 const LATE: u64 = 60_000;
-/// Values of one column that a table holds at most, the most frequent first.
-const TABLED: usize = 1_000_000;
+/// Values of one column that a table holds at most, the most frequent first: with a day of full ones a question takes less
+/// than a second.
+const TABLED: usize = 65_536;
 /// Rows of a sealed block: smaller is faster to pass over, larger packs better.
 const SEALED_ROWS: usize = ROWS;
 
@@ -148,10 +149,13 @@ fn pack(bytes: &[u8], keys: Keys) -> io::Result<Vec<u8>> {
         })?;
         for (column, counts) in Column::ALL.into_iter().zip(&mut counts) {
             let values = block.column(column)?;
-            let mut often = vec![0_u64; values.values.len()];
+            let mut often = vec![0_u64; values.len()];
             values.ids.iter().for_each(|id| often.get_mut(*id as usize).into_iter().for_each(|count| *count += 1));
-            for (value, count) in values.values.into_iter().zip(often) {
-                *counts.entry(value).or_default() += count;
+            for (value, count) in values.iter().zip(often) {
+                match counts.get_mut(value) {
+                    Some(known) => *known += count,
+                    None => drop(counts.insert(value.into(), count)),
+                }
             }
         }
     }
@@ -170,15 +174,15 @@ fn pack(bytes: &[u8], keys: Keys) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Values that came more than once, the most frequent first, and how many came once.
+/// The most frequent values, and how often those that are left out came at most.
 fn table(counts: HashMap<Box<[u8]>, u64, Keys>, out: &mut Vec<u8>) -> io::Result<()> {
-    let all = counts.len();
-    let mut often: Vec<(Box<[u8]>, u64)> = counts.into_iter().filter(|(_, count)| *count > 1).collect();
+    let mut often: Vec<(Box<[u8]>, u64)> = counts.into_iter().collect();
     often.sort_unstable_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    let left_out = often.get(TABLED).map_or(0, |(_, count)| *count);
     often.truncate(TABLED);
     let mut plain = Vec::new();
     varint(&mut plain, often.len() as u64);
-    varint(&mut plain, all as u64);
+    varint(&mut plain, left_out);
     for (value, count) in &often {
         varint(&mut plain, *count);
         varint(&mut plain, value.len() as u64);
@@ -205,8 +209,8 @@ pub struct Top {
     pub values: Vec<(Box<[u8]>, u64)>,
     /// Rows that were counted.
     pub rows: u64,
-    /// Each count may be less than it was by so many: of hours that were looked up in their tables, values that came once are
-    /// not in them.
+    /// Each count may be less than it was by so many: of hours that were looked up in their tables, only so many values are in
+    /// them.
     pub short: u64,
 }
 
@@ -244,7 +248,7 @@ pub fn top<D: Disk>(disk: &D, column: Column, most: usize, query: &Query, thread
             (within && matches!(kind, "open" | "seal")).then(|| (hour, name.clone()))
         })
         .collect();
-    let (work, done) = (Mutex::new(names.into_iter()), Mutex::new((BTreeMap::<Box<[u8]>, u64>::new(), 0_u64, 0_u64)));
+    let (work, done) = (Mutex::new(names.into_iter()), Mutex::new((HashMap::<Box<[u8]>, u64>::new(), 0_u64, 0_u64)));
     let failed: Mutex<Option<io::Error>> = Mutex::new(None);
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
@@ -275,7 +279,7 @@ pub fn top<D: Disk>(disk: &D, column: Column, most: usize, query: &Query, thread
     if let Some(error) = lock(&failed).take() {
         return Err(error);
     }
-    let (counts, rows, short) = done.into_inner().unwrap_or_default();
+    let (counts, rows, short) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut values: Vec<(Box<[u8]>, u64)> = counts.into_iter().collect();
     values.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
     values.truncate(most);
@@ -301,7 +305,7 @@ fn tabled(bytes: &[u8], column: Column) -> io::Result<Counted> {
         }
         let plain = super::block::unpack(packed)?;
         let mut plain = &plain[..];
-        let (count, all) = (number(&mut plain)?, number(&mut plain)?);
+        let (count, left_out) = (number(&mut plain)?, number(&mut plain)?);
         let mut values = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(TABLED));
         for _ in 0..count {
             let often = number(&mut plain)?;
@@ -310,13 +314,13 @@ fn tabled(bytes: &[u8], column: Column) -> io::Result<Counted> {
             values.push((value.into(), often));
             plain = tail;
         }
-        return Ok((values, rows, u64::from(all > count)));
+        return Ok((values, rows, left_out));
     }
     Err(broken("it has no such table"))
 }
 
 fn scanned(bytes: &[u8], column: Column, query: &Query) -> io::Result<Counted> {
-    let (mut counts, mut rows) = (BTreeMap::<Box<[u8]>, u64>::new(), 0);
+    let (mut counts, mut rows) = (HashMap::<Box<[u8]>, u64>::new(), 0);
     for content in Frames::new(bytes) {
         if number(&mut &content[..])? == u64::MAX {
             continue;
@@ -326,17 +330,20 @@ fn scanned(bytes: &[u8], column: Column, query: &Query) -> io::Result<Counted> {
         let mut wanted: Vec<bool> = when.iter().map(|when| (query.from..query.until).contains(when)).collect();
         for (column, value) in &query.only {
             let values = block.column(*column)?;
-            let id = values.values.iter().position(|known| **known == **value).and_then(|id| u32::try_from(id).ok());
+            let id = values.iter().position(|known| *known == **value).and_then(|id| u32::try_from(id).ok());
             wanted.iter_mut().zip(&values.ids).for_each(|(wanted, of)| *wanted &= Some(*of) == id);
         }
         let values = block.column(column)?;
-        let mut often = vec![0_u64; values.values.len()];
+        let mut often = vec![0_u64; values.len()];
         for (id, _) in values.ids.iter().zip(&wanted).filter(|(_, wanted)| **wanted) {
             often.get_mut(*id as usize).into_iter().for_each(|count| *count += 1);
             rows += 1;
         }
-        for (value, count) in values.values.into_iter().zip(often).filter(|(_, count)| *count > 0) {
-            *counts.entry(value).or_default() += count;
+        for (value, count) in values.iter().zip(often).filter(|(_, count)| *count > 0) {
+            match counts.get_mut(value) {
+                Some(known) => *known += count,
+                None => drop(counts.insert(value.into(), count)),
+            }
         }
     }
     Ok((counts.into_iter().collect(), rows, 0))
@@ -348,7 +355,7 @@ pub(crate) fn each(block: &Block<'_>, mut take: impl FnMut(&Row<'_>) -> io::Resu
     let (when, [bytes_in, bytes_out, micros, waited]) = (block.when()?, block.numbers()?);
     let value = |column: Column, row: usize| -> &[u8] {
         let values = columns.get(column as usize);
-        values.and_then(|values| values.values.get(*values.ids.get(row)? as usize)).map_or(&[], |value| &**value)
+        values.and_then(|values| Some(values.get(*values.ids.get(row)? as usize))).unwrap_or_default()
     };
     let short =
         |numbers: &[u64], row: usize| numbers.get(row).map_or(0, |number| u32::try_from(*number).unwrap_or(u32::MAX));
@@ -437,7 +444,7 @@ mod tests {
         );
         assert_eq!(packed(2 * HOUR + LATE, 9), 0);
         let sealed = ask(&all);
-        assert_eq!((sealed.values, sealed.rows, sealed.short), (open.values.clone(), open.rows, 2));
+        assert_eq!((sealed.values, sealed.rows, sealed.short), (open.values.clone(), open.rows, 0));
         let part = ask(&Query { from: HOUR, until: HOUR + 500, only: Vec::new() });
         assert_eq!((part.rows, part.values[0].1, part.short), (500, 500, 0), "what lies across an edge is counted");
         let only = Query { only: vec![(Column::Client, vec![203, 0, 113, 9])], ..all };
