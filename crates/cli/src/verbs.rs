@@ -25,7 +25,7 @@ pub(crate) fn run(flags: &Run) -> Done {
     // systemd's sockets are taken before there are threads, as the interface demands.
     let inherited =
         Inherited::from_systemd().map_err(|error| Failure::because(format!("sockets from systemd: {error}")))?;
-    let path = flags.file.config.clone();
+    let (path, config) = (flags.file.config.clone(), flags.file.config.clone());
     let policy = configuration::policy(&path)?;
     let store = evidence::begin(&policy, flags.takeover);
     let watching = Arc::new(OnceLock::<Sensors>::new());
@@ -54,7 +54,7 @@ pub(crate) fn run(flags: &Run) -> Done {
     }
     tracing::info!(address = %gate.admin(), "the operator's listener accepts");
     // A gate that cannot watch files still serves, and says so.
-    match Sensors::start(&policy, keeper.map(|keeper| keeper as Arc<dyn Recorder>)) {
+    match Sensors::start(&config, &policy, keeper.map(|keeper| keeper as Arc<dyn Recorder>)) {
         Ok(sensors) => drop(watching.set(sensors)),
         Err(why) => tracing::error!(why, "nothing is watched beside traffic"),
     }

@@ -33,7 +33,8 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
     let databases = check.databases(root, &listeners, &admin);
     let data = check.data(root);
     let defence = check.defence(root.table("defence"));
-    let integrity = check.integrity(root);
+    let platforms = check.platforms(root, &listeners, &waf.inspection, &data.leaving);
+    let integrity = check.integrity(root, &platforms);
     Policy {
         server: check.server(root.table("server")),
         admin,
@@ -46,7 +47,7 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
         defence,
         lists: check.lists(root),
         vouched: check.vouched(root),
-        platforms: check.platforms(root, &listeners, &waf.inspection, &data.leaving),
+        platforms,
         databases,
         waf,
         data,

@@ -55,6 +55,7 @@ impl Check<'_> {
                 grants: grants(draft),
                 budgets: self.database_budgets(draft),
                 reconcile: draft.tables("reconcile").first().map(|draft| self.reconcile(draft)),
+                schema: draft.tables("schema").first().map(|draft| self.schema(draft)),
             });
         }
         databases

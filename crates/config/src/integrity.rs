@@ -2,12 +2,14 @@
 //!
 //! It looks at no directory: what is there is the sensors' business, and may change while the gate runs.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::check::{Check, Claims};
 use crate::draft::Draft;
 use crate::kind::Value;
+use crate::policy::Platform;
 
 /// What `[integrity]` says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,6 +28,97 @@ pub struct Integrity {
     pub drill: Duration,
     /// Directories.
     pub files: Vec<Files>,
+    /// Public addresses, visited from outside.
+    pub outside: Vec<Outside>,
+    /// Ways past the gate that are tried.
+    pub origins: Vec<Origin>,
+    /// Names that are looked up.
+    pub names: Vec<Names>,
+}
+
+/// A public address that is visited as a visitor would.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outside {
+    /// Unique.
+    pub name: String,
+    /// The platform that findings are about.
+    pub platform: String,
+    /// As declared: `https://example.org`.
+    pub text: String,
+    /// What `Host` says: `example.org`, `example.org:8443`.
+    pub authority: String,
+    /// The name or address alone.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Whether TLS is spoken.
+    pub tls: bool,
+    /// Where to connect instead of asking for the name's addresses.
+    pub connect: Option<SocketAddr>,
+    /// Where authorities are that are believed instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// What that file held.
+    pub ca_pem: Option<Vec<u8>>,
+    /// What is asked for.
+    pub paths: Vec<String>,
+    /// How often.
+    pub interval: Duration,
+    /// One answer.
+    pub timeout: Duration,
+}
+
+/// A way past the gate that is tried from where strangers are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The platform.
+    pub platform: String,
+    /// Where its servers might be reached.
+    pub addresses: Vec<OriginAddress>,
+    /// A namespace of the network that it is tried from.
+    pub namespace: Option<PathBuf>,
+    /// An address of this host that it is tried from.
+    pub from: Option<IpAddr>,
+    /// How often.
+    pub interval: Duration,
+}
+
+/// Where a server might be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginAddress {
+    /// As declared.
+    pub text: String,
+    /// Host without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// What the name resolved to when the configuration was checked.
+    pub addresses: Vec<IpAddr>,
+    /// Whether TLS is spoken there.
+    pub tls: bool,
+    /// The host that visitors ask for.
+    pub authority: String,
+}
+
+/// Names that are looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// The names.
+    pub names: Vec<String>,
+    /// How often.
+    pub interval: Duration,
+}
+
+/// A database whose schema is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// The role that the gate asks as.
+    pub role: String,
+    /// Where its password is.
+    pub password_file: Option<PathBuf>,
+    /// The database inside the server.
+    pub inside: String,
+    /// How often.
+    pub interval: Duration,
 }
 
 /// A directory that is watched.
@@ -51,12 +144,12 @@ impl Integrity {
     /// Whether anything is watched.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.files.is_empty() && self.outside.is_empty() && self.origins.is_empty() && self.names.is_empty()
     }
 }
 
 impl Check<'_> {
-    pub(crate) fn integrity(&mut self, root: &Draft) -> Integrity {
+    pub(crate) fn integrity(&mut self, root: &Draft, platforms: &[Platform]) -> Integrity {
         let draft = root.table("integrity");
         let keys: Vec<String> = draft.list("keys", Value::text).into_iter().map(|(_, key)| key.to_owned()).collect();
         let signatures = draft.count("signatures");
@@ -88,6 +181,103 @@ impl Check<'_> {
             window: draft.duration("window").unwrap_or_default(),
             drill: draft.duration("drill").unwrap_or_default(),
             files,
+            outside: self.outside(draft),
+            origins: self.origins(draft, platforms),
+            names: draft.tables("names").iter().map(names).collect(),
+        }
+    }
+
+    fn outside(&mut self, integrity: &Draft) -> Vec<Outside> {
+        let (mut names, mut all) = (Claims::new(), Vec::new());
+        for draft in integrity.tables("outside") {
+            self.name(draft, "address", &mut names);
+            let name = draft.string("name");
+            let Some(Value::Upstream(url)) = draft.value("at") else { continue };
+            let (ca, ca_pem) = self.file(draft, "ca", "ca-unreadable").unzip();
+            if ca.is_some() && !url.tls {
+                self.problems
+                    .warning("ca-without-tls", draft.at("ca"), "`ca` has no effect without TLS")
+                    .hint("write https://");
+            }
+            let usual = if url.tls { 443 } else { 80 };
+            let authority = if url.port == usual { url.host.clone() } else { format!("{}:{}", url.host, url.port) };
+            all.push(Outside {
+                platform: draft.text("platform").map_or_else(|| name.clone(), str::to_owned),
+                name,
+                text: format!("{}://{authority}", if url.tls { "https" } else { "http" }),
+                authority,
+                host: url.bare_host().to_owned(),
+                port: url.port,
+                tls: url.tls,
+                connect: draft.given("connect").then(|| draft.socket("connect")),
+                ca,
+                ca_pem,
+                paths: texts(draft, "paths"),
+                interval: draft.duration("interval").unwrap_or_default(),
+                timeout: draft.duration("timeout").unwrap_or_default(),
+            });
+        }
+        all
+    }
+
+    fn origins(&mut self, integrity: &Draft, platforms: &[Platform]) -> Vec<Origin> {
+        let mut all = Vec::new();
+        for draft in integrity.tables("origin") {
+            let name = draft.string("platform");
+            let Some(platform) = platforms.iter().find(|platform| platform.name == name) else {
+                if draft.given("platform") {
+                    let message = format!("there is no platform `{name}`");
+                    self.problems.error("unknown-platform", draft.at("platform"), message);
+                }
+                continue;
+            };
+            if !draft.given("namespace") && !draft.given("from") {
+                let message = "from where the gate is, its platform may well answer: say where strangers are";
+                self.problems.error("origin-without-vantage", &draft.span, message).hint("add `namespace` or `from`");
+            }
+            let authority = platform.hosts.first().cloned().unwrap_or_default();
+            let mut addresses = Vec::new();
+            for (at, url) in draft.list("addresses", Value::upstream) {
+                addresses.push(OriginAddress {
+                    text: url.text.clone(),
+                    host: url.bare_host().to_owned(),
+                    port: url.port,
+                    addresses: self.addresses(url, at),
+                    tls: url.tls,
+                    authority: authority.clone(),
+                });
+            }
+            if !draft.given("addresses") {
+                addresses.extend(platform.upstreams.iter().map(|upstream| OriginAddress {
+                    text: upstream.url.clone(),
+                    host: upstream.host.trim_matches(['[', ']']).to_owned(),
+                    port: upstream.port,
+                    addresses: upstream.addresses.clone(),
+                    tls: upstream.tls.is_some(),
+                    authority: authority.clone(),
+                }));
+            }
+            all.push(Origin {
+                platform: name,
+                addresses,
+                namespace: self.path(draft, "namespace"),
+                from: match draft.value("from") {
+                    // As it is written: an address alone, or one with its length.
+                    Some(Value::Network(from)) => from.to_string().split('/').next().and_then(|from| from.parse().ok()),
+                    _ => None,
+                },
+                interval: draft.duration("interval").unwrap_or_default(),
+            });
+        }
+        all
+    }
+
+    pub(crate) fn schema(&self, draft: &Draft) -> Schema {
+        Schema {
+            role: draft.string("role"),
+            password_file: self.path(draft, "password_file"),
+            inside: draft.string("inside"),
+            interval: draft.duration("interval").unwrap_or_default(),
         }
     }
 
@@ -116,4 +306,12 @@ impl Check<'_> {
         }
         files
     }
+}
+
+fn texts(draft: &Draft, key: &str) -> Vec<String> {
+    draft.list(key, Value::text).into_iter().map(|(_, text)| text.to_owned()).collect()
+}
+
+fn names(draft: &Draft) -> Names {
+    Names { names: texts(draft, "names"), interval: draft.duration("interval").unwrap_or_default() }
 }

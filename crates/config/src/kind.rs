@@ -221,7 +221,7 @@ impl Kind {
             },
             Self::NoteKey if looks_like_a_key(text) => Ok(Value::Text(text.to_owned())),
             Self::NoteKey => {
-                let hint = "`portcullis witness` prints its key when it starts".to_owned();
+                let hint = "`portcullis witness` and `portcullis manifest key` print theirs".to_owned();
                 fault("bad-key", format!("`{text}` is no key of the form NAME+ID+KEY"), Some(hint))
             }
         }

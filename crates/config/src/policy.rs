@@ -11,7 +11,7 @@ pub use portcullis_types::{ListAction, Mode, RateKey};
 
 use crate::evidence::Evidence;
 use crate::inspection::{Beyond, Inspection, Waf};
-use crate::integrity::Integrity;
+use crate::integrity::{Integrity, Schema};
 use crate::leaving::{Data, Leaving};
 use crate::register::{Copy, Organisation};
 
@@ -344,6 +344,8 @@ pub struct Database {
     pub budgets: Vec<DatabaseBudget>,
     /// How the server's own books are compared with the gate's.
     pub reconcile: Option<Reconcile>,
+    /// How its schema is looked at.
+    pub schema: Option<Schema>,
 }
 
 /// How a server's own books are compared with the gate's.

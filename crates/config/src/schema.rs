@@ -237,7 +237,7 @@ section! {
 section! {
     /// What is watched beside traffic, and who may authorise a change. What changes and nobody authorised is told; what cannot
     /// be seen is told too. A file, a page or a certificate that is not as it was signed refuses no visitor.
-    INTEGRITY = "integrity", many: false, holds: [INTEGRITY_FILES] {
+    INTEGRITY = "integrity", many: false, holds: [INTEGRITY_FILES INTEGRITY_OUTSIDE INTEGRITY_ORIGIN INTEGRITY_NAMES] {
         /// A directory for what is in force: manifests, baselines, what pages were like.
         state: File, Or("`integrity` below `defence.state`; without either, a restart begins anew"),
             "\"/var/lib/portcullis/integrity\"";
@@ -332,6 +332,56 @@ section! {
         custody: Choice(CUSTODY), Must, "\"guarded\"";
         /// Sensors that must all be up for it to be covered.
         sensors: List(&Words), Or("of a guarded path, the one of its own name"), "[\"database/members\", \"schema/members\"]";
+    }
+}
+
+section! {
+    /// A public address that is visited as a visitor would. What decides over visitors (scripts, forms' targets, frames, and what the
+    /// scripts of the own origin hold) is learned, and told where it changes and no release is under way; so is its certificate.
+    INTEGRITY_OUTSIDE = "integrity.outside", many: true, holds: [] {
+        /// Unique.
+        name: Name, Must, "\"public\"";
+        /// The platform that it belongs to.
+        platform: Name, Or("the name"), "\"public\"";
+        /// Scheme and host, perhaps a port.
+        at: Upstream, Must, "\"https://example.org\"";
+        /// Where to connect instead of asking for the name's addresses.
+        connect: Socket, Or("what the name resolves to"), "\"192.0.2.7:443\"";
+        /// Certificate authorities in PEM that are believed.
+        ca: File, Or("the system's"), "\"ca.pem\"";
+        /// The pages.
+        paths: List(&UrlPath), Must, "[\"/\", \"/donate\"]";
+        /// How often.
+        interval: Quantity(Duration, 1000 * MS, 24 * HOUR), is("5m"), "\"1m\"";
+        /// What one answer may take.
+        timeout: Quantity(Duration, 100 * MS, MINUTE), is("10s"), "\"5s\"";
+    }
+}
+
+section! {
+    /// Ways past the gate, tried from where strangers are: whether a platform's servers answer somebody who does not come through
+    /// the gate. Tell `namespace` or `from`.
+    INTEGRITY_ORIGIN = "integrity.origin", many: true, holds: [] {
+        /// The platform.
+        platform: Name, Must, "\"public\"";
+        /// Where its servers might be reached.
+        addresses: List(&Upstream), Or("the platform's `upstreams`"), "[\"http://203.0.113.9:80\"]";
+        /// A namespace of the network from which it is tried; needs the right to enter it.
+        namespace: File, Or("the gate's own"), "\"/run/netns/outside\"";
+        /// An address of this host from which it is tried.
+        from: Network, Or("any"), "\"192.0.2.44\"";
+        /// How often.
+        interval: Quantity(Duration, 1000 * MS, 24 * HOUR), is("1m"), "\"30s\"";
+    }
+}
+
+section! {
+    /// Names whose addresses are looked up with the system's resolver, and told where they change.
+    INTEGRITY_NAMES = "integrity.names", many: true, holds: [] {
+        /// The names.
+        names: List(&ServerName), Must, "[\"example.org\", \"www.example.org\"]";
+        /// How often.
+        interval: Quantity(Duration, 1000 * MS, 24 * HOUR), is("1m"), "\"5m\"";
     }
 }
 
@@ -495,7 +545,7 @@ section! {
 
 section! {
     /// A PostgreSQL server that applications reach through the gate: session by session, bytes as they are.
-    DATABASE = "database", many: true, holds: [DATABASE_GRANT DATABASE_BUDGET DATABASE_RECONCILE] {
+    DATABASE = "database", many: true, holds: [DATABASE_GRANT DATABASE_BUDGET DATABASE_RECONCILE DATABASE_SCHEMA] {
         /// Unique; in records and metrics.
         name: Name, Must, "\"members\"";
         /// Where applications connect. Unique.
@@ -638,6 +688,21 @@ section! {
         /// Sessions that need not come through the gate, and lines of `pg_hba.conf` for them: `role@local` over the server's socket
         /// file, `role@address` or `role@network`; the role `*` is every role.
         known: List(&Whence), is("[]"), "[\"postgres@local\", \"backup@10.0.0.9\"]";
+    }
+}
+
+section! {
+    /// The schema of the database above, hashed object by object from the server's own catalogue: relations, functions, triggers,
+    /// policies, roles, grants, extensions. What changes is told. What is there at first is taken as it is.
+    DATABASE_SCHEMA = "database.schema", many: false, holds: [] {
+        /// The role that the gate asks as. It needs to log in, and nothing more.
+        role: Token(Kept), Must, "\"portcullis\"";
+        /// A file with its password, and nothing else in it.
+        password_file: File, Or("no password"), "\"/etc/portcullis/members-db.password\"";
+        /// The database inside the server.
+        inside: Token(Kept), Must, "\"members\"";
+        /// How often.
+        interval: Quantity(Duration, 1000 * MS, 24 * HOUR), is("1m"), "\"5m\"";
     }
 }
 

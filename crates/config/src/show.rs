@@ -135,6 +135,7 @@ pub fn show(policy: &Policy) -> String {
         _ => leaving::shown(key, &data.leaving),
     });
     show_integrity(&mut out, integrity);
+    show_beyond_files(&mut out, integrity);
     for list in lists {
         table(&mut out, &schema::LIST, |key| match key {
             "name" => text(&list.name),
@@ -182,6 +183,36 @@ fn show_integrity(out: &mut String, integrity: &Integrity) {
             "sweep" => duration(files.sweep),
             "rate" => number(files.rate),
             _ => files.probe.as_deref().and_then(text),
+        });
+    }
+}
+
+fn show_beyond_files(out: &mut String, integrity: &Integrity) {
+    for outside in &integrity.outside {
+        table(out, &schema::INTEGRITY_OUTSIDE, |key| match key {
+            "name" => text(&outside.name),
+            "platform" => text(&outside.platform),
+            "at" => text(&outside.text),
+            "connect" => outside.connect.and_then(socket),
+            "ca" => outside.ca.as_deref().and_then(path),
+            "paths" => list(&outside.paths, |path| Value::Text(path.clone())),
+            "interval" => duration(outside.interval),
+            _ => duration(outside.timeout),
+        });
+    }
+    for origin in &integrity.origins {
+        table(out, &schema::INTEGRITY_ORIGIN, |key| match key {
+            "platform" => text(&origin.platform),
+            "addresses" => list(&origin.addresses, |address| Value::Text(address.text.clone())),
+            "namespace" => origin.namespace.as_deref().and_then(path),
+            "from" => origin.from.map(|from| Value::Network(Prefix::new(from, if from.is_ipv4() { 32 } else { 128 }))),
+            _ => duration(origin.interval),
+        });
+    }
+    for names in &integrity.names {
+        table(out, &schema::INTEGRITY_NAMES, |key| match key {
+            "names" => list(&names.names, |name| Value::Text(name.clone())),
+            _ => duration(names.interval),
         });
     }
 }
@@ -240,6 +271,14 @@ fn show_database(out: &mut String, database: &Database) {
             "rows" => budget.rows.and_then(number),
             "bytes" => budget.bytes.and_then(number),
             _ => budget.values.and_then(number),
+        });
+    }
+    if let Some(schema) = &database.schema {
+        table(out, &schema::DATABASE_SCHEMA, |key| match key {
+            "role" => text(&schema.role),
+            "password_file" => schema.password_file.as_deref().and_then(path),
+            "inside" => text(&schema.inside),
+            _ => duration(schema.interval),
         });
     }
     if let Some(reconcile) = &database.reconcile {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_config::Integrity;
 use portcullis_config::integrity::Files;
@@ -46,6 +46,8 @@ pub(crate) struct Clerk {
     /// What lay in the directory of deploys and has been dealt with: name, size and time of change.
     known: Mutex<BTreeSet<(PathBuf, u64, u128)>>,
     looked: AtomicBool,
+    /// Platforms of which a release is being put in place: which, and until when.
+    windows: Mutex<BTreeMap<String, (String, Instant)>>,
     /// One at a time.
     busy: Mutex<()>,
 }
@@ -104,6 +106,7 @@ impl Clerk {
             contents: Mutex::new(HashMap::new()),
             known: Mutex::new(BTreeSet::new()),
             looked: AtomicBool::new(false),
+            windows: Mutex::new(BTreeMap::new()),
             busy: Mutex::new(()),
         };
         if let Some(state) = clerk.state.as_ref().filter(|_| !clerk.files.is_empty()) {
@@ -127,6 +130,12 @@ impl Clerk {
     /// The digest of a manifest in force that names a file of this SHA-256.
     pub(crate) fn approves(&self, sha256: &[u8; 32]) -> Option<String> {
         lock(&self.contents).get(sha256).map(|digest| digest.to_string())
+    }
+
+    /// The digest of the release that is being put in place on a platform.
+    pub(crate) fn under_way(&self, platform: &str) -> Option<String> {
+        let windows = lock(&self.windows);
+        windows.get(platform).filter(|(_, until)| *until > Instant::now()).map(|(digest, _)| digest.clone())
     }
 
     fn index(&self) {
@@ -205,6 +214,7 @@ impl Clerk {
                 words: says.clone(),
             }),
         );
+        lock(&self.windows).insert(files.platform.clone(), (digest.clone(), Instant::now() + self.window));
         let words = format!(
             "{platform}: the manifest {digest} of {} entries, signed by {}, is in force",
             entries.len(),

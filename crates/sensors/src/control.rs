@@ -42,7 +42,7 @@ pub enum Question {
     },
     /// Take what is there as what should be there.
     Baseline {
-        /// Only the directory of that name.
+        /// Only the directory of that name, or what its sensor is called: `pages/public`, `schema/members`.
         only: Option<String>,
         /// Who says so.
         by: String,
@@ -163,17 +163,15 @@ fn answer(question: Question, shared: &Shared) -> Answer {
             Answer { ok, words, value: serde_json::to_value(tried).unwrap_or_default() }
         }
         Question::Baseline { only, by } => {
-            let names: Vec<String> =
-                set.files.keys().filter(|name| only.as_ref().is_none_or(|only| only == *name)).cloned().collect();
-            if names.is_empty() {
-                return refusal("no directory of that name is declared");
-            }
             let mut words = Vec::new();
-            for name in names {
-                match set.clerk.baseline(&name, &by, &set) {
+            for (name, outcome) in set.baseline(only.as_deref(), &by) {
+                match outcome {
                     Ok(done) => words.push(done),
                     Err(why) => return refusal(&format!("{name}: {why}")),
                 }
+            }
+            if words.is_empty() {
+                return refusal("nothing of that name has a baseline");
             }
             Answer { ok: true, words: words.join("\n"), value: Value::Null }
         }

@@ -13,10 +13,12 @@ use portcullis_ledger::{Drill, Event};
 use sha2::{Digest as _, Sha256};
 
 use crate::files::Ask;
-use crate::{Set, date, unix_millis};
+use crate::{Set, date, outside, schema, unix_millis};
 
 /// Until the kernel must have told.
 const KERNEL: Duration = Duration::from_secs(5);
+/// Until a page must have been fetched and looked at.
+const VISIT: Duration = Duration::from_secs(120);
 /// Until a sweep that was asked for must have come by.
 const SWEEP: Duration = Duration::from_secs(300);
 
@@ -36,10 +38,48 @@ impl Set {
             let outcome = self.plant(files, probe, &id);
             tried.push(record(id, "planted-file", path, by, outcome));
         }
+        for address in &self.declared.outside {
+            let path = format!("pages/{}", address.name);
+            let Some(ask) = self.outside.get(&address.name).filter(|_| named(&path)) else { continue };
+            let id = format!("d-{stamp}-{}", path.replace('/', "-"));
+            let begun = Instant::now();
+            let (seen, answer) = mpsc::channel();
+            let extra = format!("<script src=\"https://drill.portcullis.invalid/{id}.js\"></script>");
+            let asked = ask.send(outside::Ask::Drill { extra, seen }).map_err(|_| "its thread has ended".to_owned());
+            let outcome = asked.and_then(|()| {
+                let answer = answer.recv_timeout(VISIT).map_err(|_| "its thread does not answer".to_owned())?;
+                Ok((answer?.duration_since(begun), "with a script more than it has"))
+            });
+            tried.push(record(id, "changed-page", path, by, outcome));
+        }
         for drill in &tried {
             self.recorder.record(&drill.path.clone().into(), Event::Drill(drill.clone()));
         }
         tried
+    }
+
+    /// Takes what is there as what should be there: of a directory, of pages, of a schema; each with what came of it.
+    pub(crate) fn baseline(&self, only: Option<&str>, by: &str) -> Vec<(String, Result<String, String>)> {
+        let mut done = Vec::new();
+        let fits = |kind: &str, name: &str| only.is_none_or(|only| only == name || only == format!("{kind}/{name}"));
+        for name in self.files.keys().filter(|name| fits("files", name)) {
+            done.push((name.clone(), self.clerk.baseline(name, by, self)));
+        }
+        let answered = |sent: bool, answer: &mpsc::Receiver<Result<String, String>>| match sent {
+            true => answer.recv_timeout(VISIT).unwrap_or_else(|_| Err("its thread does not answer".to_owned())),
+            false => Err("its thread has ended".to_owned()),
+        };
+        for (name, ask) in self.outside.iter().filter(|(name, _)| fits("pages", name)) {
+            let (tell, answer) = mpsc::channel();
+            let sent = ask.send(outside::Ask::Relearn { by: by.to_owned(), done: tell }).is_ok();
+            done.push((name.clone(), answered(sent, &answer)));
+        }
+        for (name, ask) in self.schemas.iter().filter(|(name, _)| fits("schema", name)) {
+            let (tell, answer) = mpsc::channel();
+            let sent = ask.send(schema::Ask::Relearn { by: by.to_owned(), done: tell }).is_ok();
+            done.push((name.clone(), answered(sent, &answer)));
+        }
+        done
     }
 
     /// Plants a file, waits until it was found, and takes it away.

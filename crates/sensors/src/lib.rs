@@ -4,28 +4,40 @@
 //! refuses no visitor and changes nothing; what it finds goes on record. Start at [`Sensors`]; `files.rs` is the largest.
 
 mod clerk;
+mod configuration;
 mod control;
 mod date;
 mod drill;
 pub mod files;
 pub mod manifest;
+mod names;
+mod origin;
+pub mod outside;
+mod schema;
 mod sense;
 pub mod signed;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use portcullis_config::policy::{Certificate, Database};
 use portcullis_config::{Integrity, Policy};
 use portcullis_ledger::Recorder;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use sha2::{Digest as _, Sha256};
 
 pub use self::clerk::{in_force, judge};
 pub use self::control::{Answer, Question, ask, socket};
 pub use self::sense::{Sight, Told};
 use crate::clerk::Clerk;
-use crate::sense::{Board, Unkept};
+use crate::configuration::Watched;
+use crate::outside::Visitor;
+use crate::sense::{Board, Sense, Unkept};
 
 /// Between two beats.
 const BEAT: Duration = Duration::from_secs(1);
@@ -41,28 +53,41 @@ pub struct Sensors {
 struct Shared {
     recorder: Arc<dyn Recorder>,
     set: Mutex<Arc<Set>>,
+    configuration: Mutex<Watched>,
+    path: PathBuf,
 }
 
 /// Sensors as one policy declares them.
 pub(crate) struct Set {
     declared: Integrity,
+    databases: Vec<Database>,
     recorder: Arc<dyn Recorder>,
     board: Arc<Board>,
+    /// The configuration's own.
+    watcher: Sense,
     files: BTreeMap<String, Sender<files::Ask>>,
-    clerk: Clerk,
+    outside: BTreeMap<String, Sender<outside::Ask>>,
+    schemas: BTreeMap<String, Sender<schema::Ask>>,
+    /// Their threads end when these go.
+    _origins: Vec<Sender<origin::Ask>>,
+    _names: Vec<Sender<names::Ask>>,
+    clerk: Arc<Clerk>,
+    /// SHA-256 of the certificates of the configuration.
+    own: Arc<Mutex<Vec<String>>>,
     /// One drill at a time.
     drilling: Mutex<()>,
 }
 
 impl Sensors {
-    /// Begins to watch what the policy declares. Without a recorder what is found is told in the log alone.
+    /// Begins to watch what the policy declares, and the file at `path` that it was read from. Without a recorder what is found is told in the log alone.
     ///
     /// # Errors
     /// In words: a key that is none, a directory for what is in force that cannot be had, a thread.
-    pub fn start(policy: &Policy, recorder: Option<Arc<dyn Recorder>>) -> Result<Self, String> {
+    pub fn start(path: &Path, policy: &Policy, recorder: Option<Arc<dyn Recorder>>) -> Result<Self, String> {
         let recorder = recorder.unwrap_or_else(|| Arc::new(Unkept));
-        let set = Set::begin(&policy.integrity, &recorder)?;
-        let shared = Arc::new(Shared { recorder, set: Mutex::new(set) });
+        let set = Set::begin(policy, &recorder)?;
+        let configuration = Mutex::new(Watched::new(configuration::files(path, policy)));
+        let shared = Arc::new(Shared { recorder, set: Mutex::new(set), configuration, path: path.to_owned() });
         let thread = |name: &str, body: fn(&Weak<Shared>)| {
             let shared = Arc::downgrade(&shared);
             let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || body(&shared));
@@ -72,6 +97,15 @@ impl Sensors {
             while let Some(it) = shared.upgrade() {
                 it.set().board.beat(&*it.recorder);
                 drop(it);
+                thread::sleep(BEAT);
+            }
+        })?;
+        thread("sensors-own", |shared| {
+            low_priority();
+            while let Some(it) = shared.upgrade() {
+                let set = it.set();
+                lock(&it.configuration).look(&set.watcher);
+                drop((it, set));
                 thread::sleep(BEAT);
             }
         })?;
@@ -103,23 +137,26 @@ impl Sensors {
         self.shared.set().clerk.approves(sha256)
     }
 
-    /// Watches what another policy declares. Where that is the same, nothing happens.
+    /// Watches what another policy declares, and takes the files that it was read from as they are in force. Where it declares the
+    /// same, nothing begins anew.
     ///
     /// # Errors
     /// As [`Sensors::start`]; what was watched before still is.
     pub fn adopt(&self, policy: &Policy) -> Result<(), String> {
-        if self.shared.set().declared == policy.integrity {
-            return Ok(());
+        let set = self.shared.set();
+        *lock(&self.shared.configuration) = Watched::new(configuration::files(&self.shared.path, policy));
+        *lock(&set.own) = certificates(policy);
+        if set.declared != policy.integrity || set.databases != watched(policy) {
+            let set = Set::begin(policy, &self.shared.recorder)?;
+            *self.shared.lock() = set;
         }
-        let set = Set::begin(&policy.integrity, &self.shared.recorder)?;
-        *self.shared.lock() = set;
         Ok(())
     }
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Arc<Set>> {
-        self.set.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.set)
     }
 
     pub(crate) fn set(&self) -> Arc<Set> {
@@ -128,29 +165,105 @@ impl Shared {
 }
 
 impl Set {
-    fn begin(declared: &Integrity, recorder: &Arc<dyn Recorder>) -> Result<Arc<Self>, String> {
+    fn begin(policy: &Policy, recorder: &Arc<dyn Recorder>) -> Result<Arc<Self>, String> {
+        let declared = &policy.integrity;
         let board = Arc::new(Board::default());
-        let clerk = Clerk::new(declared, recorder)?;
+        let clerk = Arc::new(Clerk::new(declared, recorder)?);
+        let own = Arc::new(Mutex::new(certificates(policy)));
+        let sense = |name: String, blind_to| board.sense(name, blind_to, recorder);
         let mut files = BTreeMap::new();
         for directory in &declared.files {
-            let sense = board.sense(format!("files/{}", directory.name), files::BLIND_TO, recorder);
+            let eye = sense(format!("files/{}", directory.name), files::BLIND_TO);
             let in_force = clerk.manifest(&directory.name);
             let (ask, asked) = mpsc::channel();
             let declared = directory.clone();
-            thread::Builder::new()
-                .name(format!("files-{}", directory.name).chars().take(15).collect())
-                .spawn(move || files::run(&declared, in_force, sense, &asked))
-                .map_err(|error| format!("a thread for {}: {error}", directory.name))?;
+            spawn(&format!("files-{}", directory.name), move || files::run(&declared, in_force, eye, &asked))?;
             files.insert(directory.name.clone(), ask);
         }
-        let (declared, recorder) = (declared.clone(), Arc::clone(recorder));
-        Ok(Arc::new(Self { declared, recorder, board, files, clerk, drilling: Mutex::new(()) }))
+        let mut outside = BTreeMap::new();
+        for address in &declared.outside {
+            let pages = sense(format!("pages/{}", address.name), outside::PAGES_BLIND_TO);
+            let certificate =
+                address.tls.then(|| sense(format!("certificate/{}", address.name), outside::CERTIFICATE_BLIND_TO));
+            let know = (Arc::clone(&clerk), Arc::clone(&own));
+            let visitor = Visitor::new(address, declared.state.as_ref(), know, (pages, certificate))?;
+            let (ask, asked) = mpsc::channel();
+            spawn(&format!("pages-{}", address.name), move || outside::run(visitor, &asked))?;
+            outside.insert(address.name.clone(), ask);
+        }
+        let mut origins = Vec::new();
+        for way in &declared.origins {
+            let eye = sense(format!("origin/{}", way.platform), origin::BLIND_TO);
+            let (ask, asked) = mpsc::channel();
+            let way = way.clone();
+            spawn(&format!("origin-{}", way.platform), move || origin::run(&way, &eye, &asked))?;
+            origins.push(ask);
+        }
+        let mut names = Vec::new();
+        for of in &declared.names {
+            let eye = sense(format!("names/{}", of.names.first().map_or("", String::as_str)), names::BLIND_TO);
+            let (ask, asked) = mpsc::channel();
+            let of = of.clone();
+            spawn("names", move || names::run(&of, &eye, &asked))?;
+            names.push(ask);
+        }
+        let mut schemas = BTreeMap::new();
+        let databases = watched(policy);
+        for database in &databases {
+            let Some(of) = database.schema.clone() else { continue };
+            let eye = sense(format!("schema/{}", database.name), schema::BLIND_TO);
+            let (ask, asked) = mpsc::channel();
+            let (database, state) = (database.clone(), declared.state.clone());
+            schemas.insert(database.name.clone(), ask);
+            spawn(&format!("schema-{}", database.name), move || schema::run(&database, &of, state, &eye, &asked))?;
+        }
+        let watcher = sense("configuration".to_owned(), configuration::BLIND_TO);
+        Ok(Arc::new(Self {
+            declared: declared.clone(),
+            databases,
+            recorder: Arc::clone(recorder),
+            board,
+            watcher,
+            files,
+            outside,
+            schemas,
+            _origins: origins,
+            _names: names,
+            clerk,
+            own,
+            drilling: Mutex::new(()),
+        }))
     }
 
     /// How each sensor stands.
     pub(crate) fn sights(&self) -> Vec<Sight> {
         self.board.sights()
     }
+}
+
+/// Databases whose schema is looked at.
+fn watched(policy: &Policy) -> Vec<Database> {
+    policy.databases.iter().filter(|database| database.schema.is_some()).cloned().collect()
+}
+
+/// SHA-256 of the certificates that the gate shows to visitors.
+fn certificates(policy: &Policy) -> Vec<String> {
+    let leaf = |certificate: &Certificate| {
+        let leaf = CertificateDer::pem_slice_iter(&certificate.cert_pem).next()?.ok()?;
+        Some(manifest::hex(&Sha256::digest(&leaf)))
+    };
+    policy.certificates.iter().filter_map(leaf).collect()
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    // The kernel keeps fifteen letters.
+    let short = name.chars().take(15).collect();
+    let spawned = thread::Builder::new().name(short).spawn(body);
+    spawned.map(drop).map_err(|error| format!("a thread for {name}: {error}"))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sensors give way to whatever serves visitors.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use portcullis_suite::{Gate, Origin, Output, Plan, eventually, place, run};
+use rustix::process::Signal;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -266,4 +267,24 @@ fn a_drill_plants_a_file_and_it_is_seen() {
     fs::write(watched.tree.join(".portcullis"), "").expect("a file in its place");
     let missed = watched.ask(&["drill", "--only", "files"]);
     assert!(!missed.success && missed.stdout.contains("MISSED"), "{}{}", missed.stdout, missed.stderr);
+}
+
+#[test]
+fn when_the_kernels_queue_was_full_the_sensor_is_blind_until_a_sweep_has_caught_up() {
+    let watched = Watched::start("integrity-overflow", "sweep = \"1h\"");
+    watched.baseline();
+    // Held still while more happens than the queue holds (16,384), files that come and go, and one that changes.
+    watched.gate.signal(Signal::STOP);
+    for number in 0..20_000 {
+        fs::write(watched.tree.join(format!("cache-{number}.log")), "").expect("a file");
+    }
+    for number in 0..20_000 {
+        fs::remove_file(watched.tree.join(format!("cache-{number}.log"))).expect("it goes");
+    }
+    fs::write(watched.tree.join("index.html"), "<h1>Meanwhile</h1>").expect("a change");
+    watched.gate.signal(Signal::CONT);
+    let told = watched.told("file-changed", "index.html");
+    assert!(told["words"].as_str().is_some_and(|words| words.contains("found by the sweep")), "{told}");
+    assert!(watched.gate.said().contains("more happened than the kernel could tell"), "{}", watched.gate.said());
+    watched.until("it has caught up", |sensor| sensor["state"] == "up" && sensor["dropped"].as_u64() > Some(0));
 }

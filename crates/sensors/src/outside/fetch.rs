@@ -1,0 +1,328 @@
+//! A visitor's GET, once: a connection, TLS, an answer of bounded size within a bounded time, and which certificate was shown.
+//!
+//! The certificate is looked at whether a browser would believe it or not; what is believed is said beside it.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use portcullis_config::integrity::Outside;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::runtime::Runtime;
+use tokio_rustls::TlsConnector;
+
+use crate::manifest::hex;
+
+/// The longest answer, in bytes.
+const ANSWER: usize = 8 << 20;
+
+/// Whoever fetches.
+pub(crate) struct Fetcher {
+    runtime: Runtime,
+    at: Outside,
+    from: Option<IpAddr>,
+    tls: Option<(Arc<ClientConfig>, ServerName<'static>, Arc<Seen>)>,
+}
+
+/// What came.
+pub(crate) struct Fetched {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+    pub(crate) presented: Option<Presented>,
+}
+
+/// A certificate as it was shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Presented {
+    /// SHA-256 of the leaf.
+    pub(crate) leaf: String,
+    /// SHA-256 of its public key.
+    pub(crate) key: String,
+    /// Who issued it.
+    pub(crate) issuer: String,
+    /// When it ends, in seconds since 1970.
+    pub(crate) not_after: i64,
+    /// Why a browser refuses it.
+    pub(crate) invalid: Option<String>,
+    /// It was told that it ends soon.
+    #[serde(default)]
+    pub(crate) told_ending: bool,
+}
+
+impl Presented {
+    pub(crate) fn words(&self) -> String {
+        let short = |text: &str| text.get(..16).unwrap_or_default().to_owned();
+        format!("certificate {}…, key {}…, issued by {}", short(&self.leaf), short(&self.key), self.issuer)
+    }
+}
+
+impl Fetcher {
+    pub(crate) fn new(at: &Outside, from: Option<IpAddr>) -> Result<Self, String> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+        let tls = at.tls.then(|| tls(at)).transpose()?;
+        Ok(Self { runtime, at: at.clone(), from, tls })
+    }
+
+    /// GETs a path.
+    pub(crate) fn get(&self, path: &str) -> Result<Fetched, String> {
+        self.runtime.block_on(async {
+            match tokio::time::timeout(self.at.timeout, self.fetch(path)).await {
+                Ok(fetched) => fetched,
+                Err(_) => Err(format!("no answer within {} s", self.at.timeout.as_secs())),
+            }
+        })
+    }
+
+    async fn fetch(&self, path: &str) -> Result<Fetched, String> {
+        let stream = self.connect().await?;
+        let Some((config, name, seen)) = &self.tls else {
+            let (status, body) = exchange(stream, &self.at.authority, path).await?;
+            return Ok(Fetched { status, body, presented: None });
+        };
+        seen.take();
+        let connector = TlsConnector::from(Arc::clone(config));
+        let stream = connector.connect(name.clone(), stream).await.map_err(|error| format!("TLS: {error}"))?;
+        let presented = stream
+            .get_ref()
+            .1
+            .peer_certificates()
+            .and_then(|chain| chain.first())
+            .map(|leaf| describe(leaf, seen.take()));
+        let (status, body) = exchange(stream, &self.at.authority, path).await?;
+        Ok(Fetched { status, body, presented })
+    }
+
+    async fn connect(&self) -> Result<TcpStream, String> {
+        let addresses: Vec<SocketAddr> = match self.at.connect {
+            Some(address) => vec![address],
+            None => {
+                let (host, port) = (self.at.host.clone(), self.at.port);
+                let asked =
+                    tokio::task::spawn_blocking(move || (host.as_str(), port).to_socket_addrs().map(Iterator::collect));
+                asked.await.map_err(|error| error.to_string())?.map_err(|error| format!("its name: {error}"))?
+            }
+        };
+        let mut last = "its name has no address".to_owned();
+        for address in addresses.into_iter().take(4) {
+            match tokio::time::timeout(Duration::from_secs(5), connect(address, self.from)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = format!("{address}: {error}"),
+                Err(_) => last = format!("{address} does not answer"),
+            }
+        }
+        Err(last)
+    }
+}
+
+/// From the declared address of this host, or any.
+async fn connect(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(from) = from {
+        socket.bind(SocketAddr::new(from, 0))?;
+    }
+    socket.connect(to).await
+}
+
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    host: &str,
+    path: &str,
+) -> Result<(u16, Vec<u8>), String> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let driven = tokio::spawn(connection);
+    let request = hyper::Request::get(path)
+        .header("host", host)
+        .header("user-agent", concat!("Mozilla/5.0 (compatible; portcullis/", env!("CARGO_PKG_VERSION"), ")"))
+        .header("accept", "text/html,*/*")
+        .header("connection", "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| error.to_string())?;
+    let (head, body) = sender.send_request(request).await.map_err(|error| error.to_string())?.into_parts();
+    if head.headers.get("content-encoding").is_some_and(|coding| coding != "identity") {
+        driven.abort();
+        return Err("it is packed, though nobody asked for it".to_owned());
+    }
+    let body = Limited::new(body, ANSWER).collect().await.map_err(|error| error.to_string());
+    driven.abort();
+    Ok((head.status.as_u16(), body?.to_bytes().to_vec()))
+}
+
+fn tls(at: &Outside) -> Result<(Arc<ClientConfig>, ServerName<'static>, Arc<Seen>), String> {
+    let roots = roots(at.ca_pem.as_deref())?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    // A system without authorities believes nobody; that is what it says then.
+    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().ok();
+    let algorithms = provider.signature_verification_algorithms;
+    let seen = Arc::new(Seen { inner, algorithms, invalid: Mutex::new(None) });
+    let verifier: Arc<dyn ServerCertVerifier> = Arc::<Seen>::clone(&seen);
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    // A session that goes on shows no certificate, and the one that it began with stands in for it.
+    config.resumption = Resumption::disabled();
+    let name = ServerName::try_from(at.host.clone()).map_err(|_| format!("`{}` is no name of a server", at.host))?;
+    Ok((Arc::new(config), name, seen))
+}
+
+/// These authorities, or the system's.
+pub(crate) fn roots(pem: Option<&[u8]>) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    let Some(pem) = pem else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        return Ok(roots);
+    };
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| format!("the authorities: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("the authorities: {error}"))?;
+    }
+    Ok(roots)
+}
+
+/// Says what a browser would, and looks on.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    inner: Option<Arc<WebPkiServerVerifier>>,
+    algorithms: WebPkiSupportedAlgorithms,
+    invalid: Mutex<Option<String>>,
+}
+
+impl Seen {
+    fn take(&self) -> Option<String> {
+        self.invalid.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ServerCertVerifier for Seen {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verdict = match &self.inner {
+            Some(inner) => inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now),
+            None => Err(Error::General("no authority is known here".to_owned())),
+        };
+        if let Err(error) = verdict {
+            *self.invalid.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal(&error));
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Why a browser refuses, without what differs from one second to the next.
+fn refusal(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(CertificateError::ExpiredContext { .. } | CertificateError::Expired) => {
+            "it has expired".to_owned()
+        }
+        Error::InvalidCertificate(CertificateError::NotValidYetContext { .. } | CertificateError::NotValidYet) => {
+            "it does not hold yet".to_owned()
+        }
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            "nobody who is believed has issued it".to_owned()
+        }
+        Error::InvalidCertificate(
+            CertificateError::NotValidForNameContext { .. } | CertificateError::NotValidForName,
+        ) => "it is for another name".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+/// Believes one certificate and no other.
+#[derive(Debug)]
+pub(crate) struct Exactly {
+    pub(crate) leaf: CertificateDer<'static>,
+    pub(crate) algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for Exactly {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if *end_entity == self.leaf {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(Error::General("the server shows another certificate than the declared one".to_owned()))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+fn describe(leaf: &CertificateDer<'_>, invalid: Option<String>) -> Presented {
+    let mut presented = Presented { leaf: hex(&Sha256::digest(leaf)), invalid, ..Presented::default() };
+    if let Ok((_, parsed)) = x509_parser::parse_x509_certificate(leaf) {
+        presented.key = hex(&Sha256::digest(parsed.public_key().raw));
+        presented.issuer = parsed.issuer().to_string();
+        presented.not_after = parsed.validity().not_after.timestamp();
+    }
+    presented
+}

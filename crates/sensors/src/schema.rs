@@ -1,0 +1,274 @@
+//! A database's schema, as hashes: relations with their columns, indexes and constraints, functions, triggers, policies, roles
+//! and their memberships, grants, extensions. Read from the server's own catalogue over a connection of the gate's own.
+//!
+//! It reads no row of any table but the catalogue's, and changes nothing. What is on record is a name and two hashes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use portcullis_config::integrity::Schema;
+use portcullis_config::policy::Database;
+use portcullis_ledger::{Change, Event, Finding};
+use sha2::{Digest as _, Sha256};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+use crate::low_priority;
+use crate::manifest::hex;
+use crate::outside::secure;
+use crate::sense::Sense;
+
+/// What cannot be seen.
+pub(crate) const BLIND_TO: &str = "rows that valid roles change, whatever changed and changed back between two looks, and the bodies of \
+functions in compiled libraries";
+
+const OPTIONS: &str = "-c default_transaction_read_only=on -c statement_timeout=20s -c lock_timeout=1s \
+                       -c search_path=pg_catalog -c standard_conforming_strings=on -c client_min_messages=error";
+/// Objects of one kind that are looked at.
+const OBJECTS: usize = 50_000;
+/// What one look may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The longest password file.
+const PASSWORD: u64 = 4096;
+
+/// Kinds of objects, and what asks for their names and definitions.
+const KINDS: [(&str, &str); 8] = [
+    (
+        "relation",
+        "select n.nspname || '.' || c.relname, c.relkind::text || c.relrowsecurity::text || c.relforcerowsecurity::text || \
+         pg_get_userbyid(c.relowner) || coalesce(c.relacl::text, '') || coalesce(pg_get_viewdef(c.oid), '') || \
+         coalesce((select string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod) || a.attnotnull::text || \
+             coalesce(pg_get_expr(d.adbin, d.adrelid), '') || coalesce(a.attacl::text, ''), ',' order by a.attnum) \
+             from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum \
+             where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '') || \
+         coalesce((select string_agg(k.conname || pg_get_constraintdef(k.oid), ',' order by k.conname) \
+             from pg_constraint k where k.conrelid = c.oid), '') \
+         from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+         where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and n.nspname !~ '^pg_(toast|temp)' \
+         and n.nspname not in ('pg_catalog', 'information_schema')",
+    ),
+    (
+        "function",
+        "select p.oid::regprocedure::text, p.prolang::text || p.prosecdef::text || pg_get_userbyid(p.proowner) || p.prosrc || \
+         coalesce(p.probin, '') || coalesce(p.proconfig::text, '') || coalesce(p.proacl::text, '') || coalesce(p.proargtypes::text, '') || \
+         p.prorettype::regtype::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace \
+         where n.nspname not in ('pg_catalog', 'information_schema')",
+    ),
+    (
+        "trigger",
+        "select t.tgrelid::regclass::text || '.' || t.tgname, t.tgenabled::text || pg_get_triggerdef(t.oid) \
+         from pg_trigger t where not t.tgisinternal",
+    ),
+    (
+        "event-trigger",
+        "select evtname::text, evtevent || evtfoid::regprocedure::text || evtenabled::text || coalesce(evttags::text, '') from pg_event_trigger",
+    ),
+    (
+        "policy",
+        "select polrelid::regclass::text || '.' || polname, polcmd::text || polpermissive::text || polroles::regrole[]::text || \
+         coalesce(pg_get_expr(polqual, polrelid), '') || coalesce(pg_get_expr(polwithcheck, polrelid), '') from pg_policy",
+    ),
+    (
+        "role",
+        "select r.rolname::text, r.rolsuper::text || r.rolinherit::text || r.rolcreaterole::text || r.rolcreatedb::text || \
+         r.rolcanlogin::text || r.rolreplication::text || r.rolbypassrls::text || r.rolconnlimit::text || \
+         coalesce(r.rolvaliduntil::text, '') || coalesce(r.rolconfig::text, '') || \
+         coalesce((select string_agg(g.rolname, ',' order by g.rolname) from pg_auth_members m \
+             join pg_roles g on g.oid = m.roleid where m.member = r.oid), '') from pg_roles r",
+    ),
+    ("extension", "select extname::text, extversion || extnamespace::regnamespace::text from pg_extension"),
+    (
+        "schema",
+        "select nspname::text, pg_get_userbyid(nspowner) || coalesce(nspacl::text, '') from pg_namespace \
+         where nspname !~ '^pg_(toast|temp)'",
+    ),
+];
+
+/// What the thread is asked.
+pub(crate) enum Ask {
+    /// Take the present schema as what should be, on somebody's word.
+    Relearn { by: String, done: Sender<Result<String, String>> },
+}
+
+/// Names of objects with the SHA-256 of their definitions.
+type Objects = BTreeMap<String, String>;
+
+/// Looks at one database's schema until whoever holds the other end of `asked` goes.
+pub(crate) fn run(
+    database: &Database,
+    declared: &Schema,
+    state: Option<PathBuf>,
+    sense: &Sense,
+    asked: &Receiver<Ask>,
+) {
+    low_priority();
+    let state = state.map(|state| state.join(format!("schema-{}.json", database.name)));
+    let mut known: Option<Objects> =
+        state.as_ref().and_then(|path| fs::read(path).ok()).and_then(|text| serde_json::from_slice(&text).ok());
+    let mut told = Objects::new();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return sense.down(&error.to_string()),
+    };
+    let keep = |objects: &Objects| {
+        let Some(path) = &state else { return };
+        let text = serde_json::to_vec_pretty(objects).unwrap_or_default();
+        let new = path.with_extension("new");
+        if let Err(error) = path
+            .parent()
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| fs::write(&new, text))
+            .and_then(|()| fs::rename(&new, path))
+        {
+            tracing::warn!(path = %path.display(), %error, "what the schema is like cannot be kept");
+        }
+    };
+    loop {
+        let looked = runtime.block_on(async {
+            tokio::time::timeout(PATIENCE, look(database, declared))
+                .await
+                .unwrap_or_else(|_| Err(format!("it took longer than {} s", PATIENCE.as_secs())))
+        });
+        match looked {
+            Err(why) => {
+                sense.dropped(1);
+                sense.blind(&why);
+            }
+            Ok(objects) => {
+                sense.seen(objects.len() as u64);
+                sense.up();
+                match &known {
+                    None => {
+                        sense.words(format!("{} objects were taken as they are", objects.len()));
+                        let words = format!(
+                            "{}: {} objects of the schema were taken as they are",
+                            database.name,
+                            objects.len()
+                        );
+                        sense.record(Event::Change(Change {
+                            what: "baseline".to_owned(),
+                            by: "gate".to_owned(),
+                            words,
+                            ..Change::default()
+                        }));
+                        keep(&objects);
+                        known = Some(objects);
+                    }
+                    Some(before) => {
+                        let differ = compare(&database.name, before, &objects, &mut told, sense);
+                        sense.words(format!(
+                            "{} objects, each {} s; {differ} differ",
+                            objects.len(),
+                            declared.interval.as_secs()
+                        ));
+                    }
+                }
+            }
+        }
+        let due = Instant::now() + declared.interval;
+        while Instant::now() < due {
+            sense.alive();
+            match asked.recv_timeout(due.saturating_duration_since(Instant::now()).min(Duration::from_secs(1))) {
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Ask::Relearn { by, done }) => {
+                    (known, told) = (None, Objects::new());
+                    let words = format!("{}: the schema is taken anew, on the word of {by}", database.name);
+                    let change = Change { what: "baseline".to_owned(), by, words: words.clone(), ..Change::default() };
+                    sense.record(Event::Change(change));
+                    // Whoever asked may have gone.
+                    let _ = done.send(Ok(words));
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Tells what differs, each once; how many do.
+fn compare(database: &str, before: &Objects, now: &Objects, told: &mut Objects, sense: &Sense) -> usize {
+    let mut differ = BTreeMap::new();
+    for (name, hash) in before {
+        match now.get(name) {
+            Some(same) if same == hash => {}
+            Some(other) => drop(differ.insert(name, ("is another one", hash.as_str(), other.as_str()))),
+            None => drop(differ.insert(name, ("is gone", hash.as_str(), ""))),
+        }
+    }
+    let new = now.iter().filter(|(name, _)| !before.contains_key(*name));
+    differ.extend(new.map(|(name, hash)| (name, ("is new", "", hash.as_str()))));
+    for (name, (how, was, is)) in &differ {
+        if told.get(*name).is_some_and(|told| told == is) {
+            continue;
+        }
+        told.insert((*name).clone(), (*is).to_owned());
+        sense.record(Event::Finding(Finding {
+            what: "schema-changed".to_owned(),
+            platform: database.to_owned(),
+            subject: (*name).clone(),
+            before: (*was).to_owned(),
+            after: (*is).to_owned(),
+            words: format!("{database}: {name} {how}"),
+            ..Finding::default()
+        }));
+    }
+    told.retain(|name, _| differ.contains_key(name));
+    differ.len()
+}
+
+async fn look(database: &Database, declared: &Schema) -> Result<Objects, String> {
+    let client = connect(database, declared).await?;
+    let mut objects = Objects::new();
+    for (kind, query) in KINDS {
+        let rows = client
+            .simple_query(&format!("{query} limit {}", OBJECTS + 1))
+            .await
+            .map_err(|error| format!("{kind}: {}", words(&error)))?;
+        let mut count = 0;
+        for row in rows {
+            let SimpleQueryMessage::Row(row) = row else { continue };
+            count += 1;
+            let name = format!("{kind} {}", row.get(0).unwrap_or_default());
+            let hash = hex(&Sha256::digest(row.get(1).unwrap_or_default()));
+            // Two of one name (as the catalogue prints it) are one, of both hashes.
+            let hash = match objects.get(&name) {
+                Some(other) => hex(&Sha256::digest(format!("{other}{hash}"))),
+                None => hash,
+            };
+            objects.insert(name, hash);
+        }
+        if count > OBJECTS {
+            return Err(format!("there are more than {OBJECTS} of {kind}"));
+        }
+    }
+    Ok(objects)
+}
+
+fn words(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
+async fn connect(database: &Database, declared: &Schema) -> Result<Client, String> {
+    let mut config = Config::new();
+    config.user(&declared.role).dbname(&declared.inside).options(OPTIONS).application_name("portcullis schema");
+    // The stream is encrypted already where it is to be.
+    config.ssl_mode(SslMode::Disable);
+    if let Some(file) = &declared.password_file {
+        let meta = fs::metadata(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        if meta.len() > PASSWORD {
+            return Err(format!("{} is no file with a password", file.display()));
+        }
+        let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        config.password(text.trim_end_matches(['\r', '\n']));
+    }
+    let stream = secure::database(database).await?;
+    let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(|error| words(&error))?;
+    tokio::spawn(async move {
+        // Its end is the client's, who says why.
+        let _ = connection.await;
+    });
+    Ok(client)
+}

@@ -1,0 +1,262 @@
+//! Sensors beside traffic against real pages, certificates, configurations, PostgreSQL and ways past the gate: what changes is told,
+//! what may change is silent.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use portcullis_suite::postgres::{PASSWORD, Postgres, programs};
+use portcullis_suite::{Authority, Gate, HOST, Namespace, Next, Origin, Plan, eventually, place, respond};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the sensors of a gate say, by their names.
+fn sensors(gate: &Gate) -> BTreeMap<String, Value> {
+    let said = gate.command(&["sensors", "--json", "--config", &gate.config().to_string_lossy()]);
+    let all: Vec<Value> =
+        serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{}{}", said.stdout, said.stderr));
+    all.into_iter().map(|it| (it["sensor"].as_str().unwrap_or_default().to_owned(), it)).collect()
+}
+
+fn until(gate: &Gate, sensor: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    let begun = Instant::now();
+    loop {
+        let all = sensors(gate);
+        if let Some(it) = all.get(sensor).filter(|it| fits(it)) {
+            return it.clone();
+        }
+        assert!(begun.elapsed() < PATIENCE, "{sensor} {what}: {all:#?}\n{}", gate.said());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn up(gate: &Gate, sensor: &str) -> Value {
+    until(gate, sensor, "sees", |it| it["state"] == "up")
+}
+
+/// Waits until a sensor told something of that kind and with these words.
+fn told(gate: &Gate, sensor: &str, what: &str, words: &str) -> Value {
+    let is = |it: &Value| it["what"] == what && it["words"].as_str().is_some_and(|said| said.contains(words));
+    let it = until(gate, sensor, &format!("tells {what} {words}"), |it| {
+        it["latest"].as_array().is_some_and(|all| all.iter().any(is))
+    });
+    it["latest"].as_array().and_then(|all| all.iter().find(|it| is(it))).cloned().expect("it was there")
+}
+
+fn findings(gate: &Gate, sensor: &str) -> u64 {
+    sensors(gate)[sensor]["findings"].as_u64().expect("a number")
+}
+
+/// A plan with somewhere to keep things, and the tables that come once the ports are known.
+fn reloaded(gate: &Gate, tables: &str) {
+    gate.rewrite_text(|text| format!("{text}\n{tables}\n"));
+    let done = gate.reload();
+    assert!(done.success, "{}", done.stderr);
+}
+
+#[derive(Default)]
+struct Site {
+    visits: AtomicU64,
+    skimmer: Mutex<String>,
+    script: Mutex<String>,
+}
+
+impl Site {
+    fn answer(&self, path: &str, stream: &mut TcpStream) -> io::Result<Next> {
+        let visit = self.visits.fetch_add(1, Ordering::Relaxed);
+        let skimmer = self.skimmer.lock().expect("no test panics with it").clone();
+        let script = self.script.lock().expect("no test panics with it").clone();
+        // A nonce, a token, a cache mark and a time: other ones on each visit.
+        let page = format!(
+            "<html><head><script nonce=\"n{visit:09}x\" src=\"/app.js?v={visit}\"></script>\
+             <script>window.csrf='{visit:08}a5c7e9b1d3f{visit:08}'; start(17953884{:02})</script></head>\
+             <body><form action=\"/donate\"><input name=t value=\"{visit}\"></form><p>News {visit}</p>{skimmer}</body></html>",
+            visit % 100
+        );
+        match path {
+            "/app.js" => {
+                respond(stream, 200, "Content-Type: text/javascript\r\n", format!("vote();{script}").as_bytes())?
+            }
+            _ => respond(stream, 200, "Content-Type: text/html\r\n", page.as_bytes())?,
+        }
+        Ok(Next::Keep)
+    }
+}
+
+#[test]
+fn a_page_that_is_changed_behind_the_gate_is_told_and_its_tokens_are_not() {
+    let site = Arc::new(Site::default());
+    let answering = Arc::clone(&site);
+    let origin = Origin::start(move |seen, stream| answering.answer(seen.path(), stream));
+    let gate = Plan::new("beside-pages").upstream(&[origin.url()], "").start();
+    let tables = format!(
+        "[integrity]\nstate = \"integrity\"\n[[integrity.outside]]\nname = \"main\"\nat = \"http://{HOST}\"\nconnect = \"{}\"\n\
+         paths = [\"/\"]\ninterval = \"1s\"",
+        gate.http()
+    );
+    reloaded(&gate, &tables);
+    up(&gate, "pages/main");
+    std::thread::sleep(Duration::from_secs(4));
+    assert_eq!(findings(&gate, "pages/main"), 0, "what changes each time is nobody's business");
+    let drilled = gate.command(&["drill", "--only", "pages", "--config", &gate.config().to_string_lossy()]);
+    assert!(
+        drilled.success && drilled.stdout.contains("pages/main saw the drill"),
+        "{}{}",
+        drilled.stdout,
+        drilled.stderr
+    );
+
+    *site.skimmer.lock().expect("no test panics with it") =
+        "<script src=\"https://evil.example/s.js\"></script>".to_owned();
+    told(&gate, "pages/main", "script-added", "https://evil.example/s.js");
+    *site.script.lock().expect("no test panics with it") = "steal()".to_owned();
+    told(&gate, "pages/main", "page-changed", "/app.js holds something else");
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(findings(&gate, "pages/main"), 2, "each is told once");
+}
+
+/// Carries connections to wherever it is told to.
+fn forwarder(to: Arc<Mutex<SocketAddr>>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = listener.local_addr().expect("its address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let Ok(other) = TcpStream::connect(*to.lock().expect("no test panics with it")) else { continue };
+            let copies = [(stream.try_clone(), other.try_clone()), (Ok(other), Ok(stream))];
+            for (from, to) in copies {
+                if let (Ok(mut from), Ok(mut to)) = (from, to) {
+                    std::thread::spawn(move || {
+                        let _ = io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(std::net::Shutdown::Write);
+                    });
+                }
+            }
+        }
+    });
+    at
+}
+
+#[test]
+fn another_certificate_is_told_and_a_renewal_is_known_as_ours() {
+    let home = place("beside-certificates");
+    let (authority, elsewhere) = (Authority::new(&home), place("beside-certificates-elsewhere"));
+    let ours = authority.leaf(&[HOST]);
+    let origin = Origin::start(|_, stream| respond(stream, 200, "", b"<p>hello</p>").map(|()| Next::Keep));
+    let gate = Plan::new("beside-certificate").tls(std::slice::from_ref(&ours)).upstream(&[origin.url()], "").start();
+    // Somebody else with a certificate for the same name, which the same authority was made to give.
+    let theirs = Authority::new(&elsewhere).leaf(&[HOST]);
+    let impostor = Plan::new("beside-impostor").tls(&[theirs]).upstream(&[origin.url()], "").start();
+    let to = Arc::new(Mutex::new(gate.https()));
+    let tables = format!(
+        "[integrity]\nstate = \"integrity\"\n[[integrity.outside]]\nname = \"main\"\nat = \"https://{HOST}\"\nconnect = \"{}\"\n\
+         ca = \"{}\"\npaths = [\"/\"]\ninterval = \"1s\"",
+        forwarder(Arc::clone(&to)),
+        home.join("authority.pem").display()
+    );
+    reloaded(&gate, &tables);
+    up(&gate, "certificate/main");
+    up(&gate, "pages/main");
+    assert_eq!(findings(&gate, "certificate/main"), 0);
+    authority.write(&ours, &[HOST]);
+    assert!(gate.reload().success);
+    told(&gate, "certificate/main", "certificate-changed", "which is the gate's own");
+    *to.lock().expect("no test panics with it") = impostor.https();
+    told(&gate, "certificate/main", "certificate-changed", "it is not the gate's own");
+    told(&gate, "certificate/main", "certificate-invalid", "nobody who is believed has issued it");
+    *to.lock().expect("no test panics with it") = "127.0.0.1:1".parse().expect("an address");
+    until(&gate, "certificate/main", "is blind", |it| it["state"] == "blind");
+}
+
+#[test]
+fn a_configuration_that_is_changed_and_not_in_force_is_told() {
+    let origin = Origin::echo();
+    let gate = Plan::new("beside-configuration").upstream(&[origin.url()], "").start();
+    up(&gate, "configuration");
+    reloaded(&gate, "# as it should be");
+    std::thread::sleep(Duration::from_secs(9));
+    assert_eq!(findings(&gate, "configuration"), 0, "what was put in force is on record as that");
+    gate.rewrite_text(|text| format!("{text}\n# by whom?\n"));
+    told(&gate, "configuration", "configuration-changed", "is not what is in force");
+    assert!(gate.reload().success);
+    until(&gate, "configuration", "is as it should be", |it| {
+        it["words"].as_str().is_some_and(|it| it.contains("all as they are"))
+    });
+}
+
+#[test]
+fn what_changes_in_a_schema_is_told_and_rows_are_not() {
+    let Some(programs) = programs("schema") else { return };
+    let Some((which, path)) = programs.servers.first() else { return };
+    let server = Postgres::start(path, &format!("schema-{which}"), None);
+    let port = server.address().port();
+    let sql = |text: &str| server.sql(port, "", text);
+    sql("create table members (id int primary key, email text)");
+    sql(&format!("create role watcher login password '{PASSWORD}'"));
+    let origin = Origin::echo();
+    let home = place("beside-schema-files");
+    fs::write(home.join("password"), PASSWORD).expect("a password");
+    let database = format!(
+        "[[database]]\nname = \"members\"\nlisten = \"127.0.0.1:0\"\nupstream = \"{}\"\n\
+         [database.schema]\nrole = \"watcher\"\npassword_file = \"{}\"\ninside = \"postgres\"\ninterval = \"1s\"\n",
+        server.address(),
+        home.join("password").display()
+    );
+    let gate = Plan::new("beside-schema").upstream(&[origin.url()], "").table(&database).start();
+    up(&gate, "schema/members");
+    sql("insert into members values (1, 'a@example.org')");
+    sql("analyze members");
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(findings(&gate, "schema/members"), 0, "rows are not the schema");
+    let changes = [
+        ("create function f() returns int language sql as 'select 1'", "function"),
+        ("create or replace function f() returns int language sql as 'select 2'", "f() is new"),
+        ("alter role watcher createdb", "role watcher is another one"),
+        ("alter table members add column password text", "relation public.members is another one"),
+        ("create policy p on members using (true)", "policy public.members.p is new"),
+        ("drop table members", "relation public.members is gone"),
+    ];
+    for (change, words) in changes {
+        sql(change);
+        told(&gate, "schema/members", "schema-changed", words);
+    }
+    // Blind where it cannot ask, and it says why.
+    sql("alter role watcher nologin");
+    until(&gate, "schema/members", "is blind", |it| {
+        it["state"] == "blind" && it["why"].as_str().is_some_and(|it| it.contains("watcher"))
+    });
+}
+
+#[test]
+fn an_origin_that_answers_strangers_is_told() {
+    let test = "origin";
+    let (Some(inside), Some(outside)) = (Namespace::new("beside-in", test), Namespace::new("beside-out", test)) else {
+        return;
+    };
+    inside.link("10.78.9.1/24", &outside, "10.78.9.2/24");
+    let answer = |stream: &mut TcpStream| respond(stream, 200, "", b"hello").map(|()| Next::Keep);
+    let (guarded, open) = inside.inside(|| {
+        let on = |at: &str| Origin::on(TcpListener::bind(at).expect("a port"), move |_, stream| answer(stream));
+        (on("127.0.0.1:0"), on("10.78.9.1:0"))
+    });
+    let namespace = format!("/run/netns/portcullis-{}-beside-out", std::process::id());
+    let table = |address: &str| {
+        format!(
+            "[[integrity.origin]]\nplatform = \"main\"\nnamespace = \"{namespace}\"\naddresses = [\"http://{address}\"]\ninterval = \"1s\"\n"
+        )
+    };
+    // Nobody listens there: strangers get nothing.
+    let plan = Plan::new("beside-origin").upstream(&[guarded.url()], "").table(&table("10.78.9.1:1"));
+    let gate = inside.inside(|| plan.start());
+    assert!(eventually(PATIENCE, || fs::metadata(gate.control().with_extension("sensors")).is_ok()));
+    up(&gate, "origin/main");
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(findings(&gate, "origin/main"), 0);
+    gate.rewrite_text(|text| text.replace("10.78.9.1:1\"", &format!("{}\"", open.address())));
+    assert!(gate.reload().success);
+    told(&gate, "origin/main", "origin-reachable", "answers 200 to somebody who does not come through the gate");
+}
