@@ -64,10 +64,10 @@ pub fn stix(report: &Report) -> Value {
             format!("{} {}", verdict.sentence, verdict.confidence_sentence).trim().into(),
         );
         object.insert("start_time".to_owned(), created.clone().into());
-        object.insert(
-            "extensions".to_owned(),
-            json!({ STIX_IMPACT: { "extension_type": "new-sdo" }, category: extension }),
-        );
+        // The draft has the category as an extension of its own; STIX 2.1 itself knows extensions by their definitions only, so
+        // it stands within that.
+        let extension = json!({ STIX_IMPACT: { "extension_type": "new-sdo", category: extension } });
+        object.insert("extensions".to_owned(), extension);
         if verdict.claim == Claim::Confidentiality && matches!(verdict.outcome, Outcome::Bounded) {
             // That nobody was affected is said as 0 and not by leaving it out; and only where it was judged.
             object.insert("impacted_entity_counts".to_owned(), json!({ "individual": 0 }));
