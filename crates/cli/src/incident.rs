@@ -14,8 +14,13 @@ use std::path::PathBuf;
 
 use portcullis_config::Policy;
 use portcullis_incident::{Case, Contact, Docket, Gathering, Incident, Ledger, Organisation, Report, Thresholds};
+use portcullis_ledger::checkpoint::Trust;
+use portcullis_ledger::note::VerifierKey;
 use portcullis_ledger::{Assurance, Closed, Decision, Event, Note, Record, Recorder as _, Told};
 use portcullis_proxy::control;
+use portcullis_store::disk::Directory;
+use portcullis_store::verify::verify;
+use portcullis_store::{PUBLIC_KEY, Snapshot};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -129,12 +134,34 @@ impl Opened {
         }
     }
 
-    /// What its last checkpoint says.
+    /// Verifies the ledger under its own key, which lies beside it: whoever trusts nobody brings the key along.
     fn ledger(&self) -> Ledger {
         let quorum = self.policy.as_ref().map_or(0, |policy| u32::try_from(policy.evidence.quorum).unwrap_or(u32::MAX));
         let mut ledger = Ledger { quorum, ..Ledger::default() };
-        if let Ok(records) = portcullis_store::read(&self.directory) {
-            ledger.size = records.checkpoint().size;
+        ledger.key =
+            fs::read_to_string(self.directory.join(PUBLIC_KEY)).map(|key| key.trim().to_owned()).unwrap_or_default();
+        if let Ok(snapshot) = Snapshot::open(Directory::at(&self.directory)) {
+            ledger.size = snapshot.checkpoint.size;
+            ledger.root = snapshot.note.lines().nth(2).unwrap_or_default().to_owned();
+            ledger.checkpoint = snapshot.note;
+        }
+        let key = VerifierKey::parse(&ledger.key);
+        let trust = Trust { log: key.ok(), witnesses: Vec::new(), quorum: 0 };
+        match verify(Directory::at(&self.directory), &trust, &[]) {
+            Ok(report) if trust.log.is_some() => {
+                ledger.verified = Some(report.faults.count == 0);
+                ledger.words = match report.faults.first.first() {
+                    None => format!(
+                        "{} leaves, and every event that is kept, fit the tree and its signed checkpoint.",
+                        report.size
+                    ),
+                    Some(fault) => {
+                        fault.leaf.map_or_else(|| fault.words.clone(), |leaf| format!("leaf {leaf}: {}", fault.words))
+                    }
+                };
+            }
+            Ok(_) => "The ledger's key is not beside it.".clone_into(&mut ledger.words),
+            Err(error) => ledger.words = format!("It cannot be read: {}", plain(&error)),
         }
         ledger
     }

@@ -168,3 +168,32 @@ fn texts_for_people_and_machines_say_the_same_and_are_harmless() {
     assert_eq!(portcullis_incident::machine::misp(&report)["Event"]["date"], "2019-11-11");
     assert_eq!(portcullis_incident::machine::cacao(&report)["spec_version"], "cacao-2.0");
 }
+
+/// The guide's walk-through through the NCSC's nine questions is true of a report: each place that it names is there, and so is
+/// each answer.
+#[test]
+fn the_nine_questions_are_answered_where_the_guide_says() {
+    let told = Told {
+        incident: "2019-11-11-1".into(),
+        by: "duty".into(),
+        whom: "the board".into(),
+        words: "by telephone".into(),
+    };
+    let page = html(&report(vec![(SECOND + MINUTE, Event::Told(told))])).expect("a page");
+    let text = page.replace("&#x27;", "'");
+    let guide = include_str!("../../../docs/guide/incident.md");
+    let rows: Vec<Vec<&str>> = guide
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.as_bytes().get(2).is_some_and(u8::is_ascii_digit))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    assert_eq!(rows.len(), 9);
+    for row in rows {
+        for place in row[1].split("; ").filter(|place| *place != "the head of the page") {
+            assert!(text.contains(&format!(">{place}</h")) || text.contains(&format!("<caption>{place}<")), "{place}");
+        }
+        for word in row[2].split([' ', ',']).filter(|word| word.len() > 3 && *word != "from" && *word != "Wave") {
+            assert!(text.contains(word), "{}: `{word}` of `{}`", row[0], row[2]);
+        }
+    }
+}

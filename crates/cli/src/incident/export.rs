@@ -8,6 +8,8 @@ use std::path::Path;
 
 use portcullis_incident::forms::Form;
 use portcullis_incident::{Report, handover, html, machine, notice, statement};
+use portcullis_store::disk::Directory;
+use portcullis_store::prove;
 use sha2::{Digest, Sha256};
 
 use super::{Opened, broken, hex};
@@ -22,7 +24,20 @@ pub(super) fn run(flags: &Export) -> Done {
     let forms = forms(flags.forms.as_deref())?;
     let mut out = Out::begin(&flags.to)?;
     write(&mut out, &report, &forms)?;
-    let unproven = report.quoted().len() as u64;
+    out.directory("proofs")?;
+    let disk = Directory::at(&opened.directory);
+    let mut unproven = 0u64;
+    for index in report.quoted() {
+        match prove(&disk, index) {
+            Ok(proof) => out.file(&format!("proofs/{index:09}.tlog-proof"), proof.text().as_bytes())?,
+            Err(error) => {
+                if unproven == 0 {
+                    talk::say(&format!("record {index} cannot be proven: {}", plain(&error)));
+                }
+                unproven += 1;
+            }
+        }
+    }
     out.file("checkpoint", report.ledger.checkpoint.as_bytes())?;
     out.file("ledger.pub", format!("{}\n", report.ledger.key).as_bytes())?;
     out.file("README.md", readme(&report, unproven).as_bytes())?;
@@ -137,7 +152,7 @@ fn readme(report: &Report, unproven: u64) -> String {
         "# Incident {}\n\n\
          Written {}. Everything here can be checked without whoever wrote it:\n\n\
          - `sha256sum --check SHA256SUMS`: no file was changed since.\n\
-         - `portcullis ledger check proofs/*.tlog-proof --key \"$(cat ledger.pub)\"`: each record that a figure rests on is in the \
+         - `for proof in proofs/*; do portcullis ledger check \"$proof\" --key \"$(cat ledger.pub)\"; done`: each record that a figure rests on is in the \
          ledger that `checkpoint` is of. Get the key from somewhere else than from here.\n\
          - `report.html` is for people, `assessment.json` has all of it, `statement.md` is what may be said in public, \
          `forms/` are drafts for authorities with their clocks, `handover.md` is for whoever comes next.\n\
