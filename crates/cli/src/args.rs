@@ -58,7 +58,7 @@ Examples:
   portcullis drill                        Whether a planted file is seen
   portcullis incident show                What happened, and what can be said
   portcullis incident export last report  Report, forms and proofs
-  portcullis ledger verify DIR --key KEY  Whether what is on record is what it was
+  portcullis ledger verify DIR --key KEY  Whether the record is what it was
   portcullis explain 5Z7Q0C2M4N8KT        Why this request was refused
   portcullis explain r-81                 What a rule is, and why it came
   portcullis explain ambiguous-framing    What a reason means

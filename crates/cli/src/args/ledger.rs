@@ -106,7 +106,7 @@ pub(crate) struct Prove {
 /// A proof to check.
 #[derive(Debug, Args)]
 pub(crate) struct CheckProof {
-    /// The proof.
+    /// The proof, in a file.
     #[arg(value_name = "FILE")]
     pub(crate) proof: PathBuf,
     #[command(flatten)]
