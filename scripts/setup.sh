@@ -18,7 +18,8 @@ fail() { say "$*"; exit 1; }
 # libFuzzer is C++.
 build_tools="gcc=gcc stdio.h=libc6-dev make=make libclang.so=libclang-dev"
 test_tools="g++=g++ curl=curl nginx=nginx haproxy=haproxy h2load=nghttp2-client wrk=wrk slowhttptest=slowhttptest
-    openssl=openssl chromium=chromium ip=iproute2 ss=iproute2 nft=nftables python3=python3"
+    openssl=openssl chromium=chromium ip=iproute2 ss=iproute2 nft=nftables python3=python3
+    go=golang-go tlog.go=golang-golang-x-mod-dev"
 
 command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
 [ "$want" = build ] || test -x target/venv/bin/python || test_tools="$test_tools ensurepip=python3-venv"
@@ -30,6 +31,8 @@ for pair in $build_tools $([ "$want" = build ] || echo "$test_tools"); do
     # A module, not a command; it exists in name without python3-venv, so ask for what it bundles.
     ensurepip) python3 -c 'import ensurepip; ensurepip.version()' >/dev/null 2>&1 && continue ;;
     # gcc only recommends the library that it links against.
+    # Go's own reader of transparency logs, a library.
+    tlog.go) [ -e /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go ] && continue ;;
     stdio.h) [ -e /usr/include/stdio.h ] && continue ;;
     libclang.so) compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null && continue ;;
     *) command -v "$tool" >/dev/null && continue ;;
