@@ -30,8 +30,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at, sleep};
 
+use crate::args::incident::{AskIncident, Export, Records, Shown};
 use crate::args::{Demo, Wanted};
 use crate::configuration::Read;
+use crate::incident::live::Keeper;
 use crate::{Done, Failure, evidence, talk};
 use client::Front;
 use database::Cluster;
@@ -92,6 +94,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
     let policy = Read::file(&path).and_then(Read::settle_quietly).map_err(Failure::Because)?;
     let control = policy.server.control.clone();
     let kept = evidence::begin(&policy, false);
+    let keeper = kept.clone().map(|store| Keeper::begin(store, &policy));
     let reload = Box::new(move || Read::file(&path)?.settle_quietly());
     let version = env!("CARGO_PKG_VERSION");
     let setup = Setup {
@@ -100,7 +103,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
         inherited: Inherited::none(),
         version,
         takeover: false,
-        recorder: kept.clone().map(|store| store as Arc<dyn Recorder>),
+        recorder: keeper.map(|keeper| keeper as Arc<dyn Recorder>),
         approves: None,
     };
     let gate = Gate::start(setup).map_err(|error| taken(&error))?;
@@ -243,7 +246,12 @@ pub(crate) fn run(flags: &Demo) -> Done {
     if let Some(counted) = played {
         let recorded = incident::Recorded::read(&folder.evidence())?;
         let (table, same) = counted.compare(&recorded);
-        talk::answer(&table)?;
+        talk::answer(&format!("\nWhat visitors counted, and what is on record:\n\n{table}"))?;
+        let of = || Records { config: folder.config(), ledger: Some(folder.evidence()), json: false };
+        let last = || "last".to_owned();
+        crate::incident::run(&AskIncident::Show(Shown { incident: last(), of: of() }))?;
+        let to = flags.report.clone();
+        crate::incident::run(&AskIncident::Export(Export { incident: last(), to, forms: None, of: of() }))?;
         if !same {
             return Err(Failure::because("what visitors counted is not what is on record"));
         }

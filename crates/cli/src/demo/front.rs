@@ -128,13 +128,34 @@ fn certificate() -> Result<(rcgen::Certificate, KeyPair), rcgen::Error> {
     Ok((params.self_signed(&key)?, key))
 }
 
+/// The way to the members through their desk.
+const MEMBERS_PATH: &str = r#"[[copies.path]]
+name = "http/members"
+words = "the members' desk"
+custody = "guarded"
+sensors = ["http/members"]
+"#;
+
+/// The way to the members through their database.
+fn guarded_path() -> String {
+    let path = [
+        "[[copies.path]]",
+        "name = \"database/members\"",
+        "words = \"sessions of the database\"",
+        "custody = \"guarded\"",
+    ];
+    format!("{}\nsensors = [\"database/members\"]\n\n", path.join("\n"))
+}
+
 /// The configuration, as an operator would write it.
 pub(crate) fn config(demo: &Demo, behind: &Behind) -> String {
     let Demo { http, https, admin, .. } = demo;
     let Behind { public, forms, members, database } = behind;
     let database = database.map_or_else(String::new, |upstream| guarded(demo.database, upstream));
     let (session, key_header, old_list) = (forms::SESSION, members::KEY_HEADER, members::OLD_LIST);
-    let newsletter = NEWSLETTER;
+    let (newsletter, people) = (NEWSLETTER, members::MEMBERS);
+    let paths = if database.is_empty() { String::new() } else { guarded_path() };
+    let paths = format!("{paths}{MEMBERS_PATH}");
     format!(
         r#"# The gate of `portcullis demo`: three platforms of a campaign, on loopback.
 
@@ -166,8 +187,31 @@ file_size = "8MiB"
 files = 2
 sample = 20
 
+# What happened is kept, and where personal data lies is known: from both an incident's report is made.
 [evidence]
 directory = "evidence"
+
+[organisation]
+name = "Open Harbour, a sample campaign"
+sector = "political campaign"
+
+[[copies]]
+name = "members"
+what = "database"
+categories = ["basic-identifiers", "political-opinions"]
+people = {people}
+
+{paths}
+[[copies]]
+name = "supporters"
+what = "web"
+categories = ["basic-identifiers"]
+
+[[copies.path]]
+name = "http/join"
+words = "the forms to join and donate"
+custody = "guarded"
+sensors = ["http/join"]
 
 # The public site: pages, their files, and a search.
 [[platform]]
