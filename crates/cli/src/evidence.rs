@@ -10,6 +10,7 @@ use portcullis_config::{Evidence, Policy};
 use portcullis_ledger::note::{Algorithm, SignerKey};
 use portcullis_ledger::{Event, Recorder, Sensor, Start, Stop};
 use portcullis_store::disk::Directory;
+use portcullis_store::requests::Keep;
 use portcullis_store::witness::Asked;
 use portcullis_store::{Retain, Settings, Store};
 use sha2::{Digest, Sha256};
@@ -50,9 +51,18 @@ pub(crate) fn open(directory: &Path, evidence: &Evidence, node: &str, wait: bool
     let key = key(directory, node)?;
     let witnesses = evidence.witnesses.iter().map(|witness| Asked::new(&witness.key, &witness.url));
     let witnesses = witnesses.collect::<Result<Vec<_>, _>>()?;
-    let millis = evidence.days.map(|days| (days > 0).then(|| days * 86_400_000));
-    let settings =
-        Settings { directory: home, key, retain: Retain { millis }, witnesses, quorum: evidence.quorum, wait };
+    let days = |days: u64| (days > 0).then(|| days * 86_400_000);
+    let millis = evidence.days.map(days);
+    let requests = Keep { millis: days(evidence.request_days), bytes: evidence.request_bytes };
+    let settings = Settings {
+        directory: home,
+        key,
+        retain: Retain { millis },
+        requests,
+        witnesses,
+        quorum: evidence.quorum,
+        wait,
+    };
     Store::open(settings).map_err(|error| error.to_string())
 }
 

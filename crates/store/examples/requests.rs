@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use portcullis_ledger::note::{Algorithm, SignerKey};
 use portcullis_ledger::{Recorder as _, Request, Verdict};
 use portcullis_store::disk::Directory;
-use portcullis_store::requests::{Column, Query, pack_hours, top};
+use portcullis_store::requests::{Column, Keep, Query, pack_hours, top};
 use portcullis_store::{Retain, Settings, Store};
 
 const DAY: u64 = 86_400_000;
@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         directory: Directory::create(home.path())?,
         key,
         retain: Retain { millis: [None; 4] },
+        requests: Keep { millis: None, bytes: u64::MAX },
         wait: false,
         witnesses: Vec::new(),
         quorum: 0,

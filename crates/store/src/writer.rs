@@ -45,6 +45,8 @@ pub struct Settings {
     pub key: SignerKey,
     /// How long events are kept.
     pub retain: Retain,
+    /// How long single requests are.
+    pub requests: requests::Keep,
     /// Who is asked to cosign, each second.
     pub witnesses: Vec<Asked>,
     /// How many of them are enough.
@@ -94,7 +96,7 @@ impl Store {
     /// When the directory cannot be opened, or holds a log that this key did not sign, or contradicts itself; or another
     /// process writes it and there is no waiting.
     pub fn open(settings: Settings) -> Result<Arc<Self>, Opening> {
-        let Settings { directory, key, retain, witnesses, quorum, wait } = settings;
+        let Settings { directory, key, retain, requests, witnesses, quorum, wait } = settings;
         let lock = match directory.lock() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && wait => None,
             lock => Some(lock?),
@@ -119,8 +121,7 @@ impl Store {
                 thread::Builder::new().name("witnesses".to_owned()).spawn(run)
             })
             .transpose()?;
-        let [_, _, personal, _] = retain.millis;
-        let requests = requests::start(Arc::clone(&shared), directory.clone(), personal)?;
+        let requests = requests::start(Arc::clone(&shared), directory.clone(), requests)?;
         let writer = Writer {
             shared: Arc::clone(&shared),
             directory,

@@ -7,13 +7,25 @@ use std::time::Duration;
 use portcullis_ledger::note::Algorithm;
 use portcullis_ledger::{Act, Beat, Event, Record, Recorder, Start, State, Stop};
 use portcullis_store::disk::Directory;
+use portcullis_store::requests::Keep;
 use portcullis_store::{Retain, Settings, Store, key, read};
+
+/// Requests are kept.
+const KEEP: Keep = Keep { millis: None, bytes: u64::MAX };
 
 fn open(path: &Path) -> std::sync::Arc<Store> {
     let directory = Directory::create(path).expect("a directory");
     let key = key(path, "gate.example/evidence", Algorithm::Ed25519).expect("a key");
-    Store::open(Settings { directory, key, retain: Retain::default(), witnesses: Vec::new(), quorum: 0, wait: false })
-        .expect("a store")
+    Store::open(Settings {
+        directory,
+        key,
+        retain: Retain::default(),
+        requests: KEEP,
+        witnesses: Vec::new(),
+        quorum: 0,
+        wait: false,
+    })
+    .expect("a store")
 }
 
 fn act(words: String) -> Event {
@@ -98,7 +110,15 @@ fn one_process_writes_a_directory() {
     let store = open(home.path());
     let directory = Directory::at(home.path());
     let key = key(home.path(), "", Algorithm::Ed25519).expect("it is there");
-    let second = Settings { directory, key, retain: Retain::default(), witnesses: Vec::new(), quorum: 0, wait: true };
+    let second = Settings {
+        directory,
+        key,
+        retain: Retain::default(),
+        requests: KEEP,
+        witnesses: Vec::new(),
+        quorum: 0,
+        wait: true,
+    };
     assert!(Store::open(Settings { wait: false, ..settings(&second) }).is_err());
     // One that waits keeps what it is given until the first is done.
     let second = Store::open(second).expect("it waits");
@@ -116,6 +136,7 @@ fn settings(of: &Settings) -> Settings {
         directory: of.directory.clone(),
         key: of.key.clone(),
         retain: of.retain,
+        requests: of.requests,
         witnesses: Vec::new(),
         quorum: 0,
         wait: of.wait,

@@ -40,6 +40,15 @@ const TOLD: &str = "requests/told";
 /// Whose the figures are.
 const GATE: Sensor = Sensor::Borrowed("gate");
 
+/// How long single requests are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Milliseconds; for ever where there is nothing.
+    pub millis: Option<u64>,
+    /// Bytes on the disk; beyond them the oldest hours go first, but never the one that is written.
+    pub bytes: u64,
+}
+
 /// Rows that wait in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Waiting {
@@ -81,11 +90,7 @@ impl Waiting {
 }
 
 /// The thread that counts and writes.
-pub(crate) fn start(
-    shared: Arc<Shared>,
-    disk: Directory,
-    keep_millis: Option<u64>,
-) -> std::io::Result<thread::JoinHandle<()>> {
+pub(crate) fn start(shared: Arc<Shared>, disk: Directory, keep: Keep) -> std::io::Result<thread::JoinHandle<()>> {
     let mut bytes = [0; 16];
     random(&mut bytes)?;
     let [one, other] = [&bytes[..8], &bytes[8..]].map(|half| half.try_into().map_or(7, u64::from_le_bytes));
@@ -100,7 +105,7 @@ pub(crate) fn start(
             tracing::warn!(%error, "requests that were written before cannot be counted again");
         }
         let segments = Segments::new(disk.clone(), Keys(one, other));
-        let mut writing = Writing { shared, disk, counting, segments, keep_millis, keys: (one, other), sick: false };
+        let mut writing = Writing { shared, disk, counting, segments, keep, keys: (one, other), sick: false };
         writing.take(&held);
         writing.run();
     })
@@ -132,7 +137,7 @@ struct Writing {
     disk: Directory,
     counting: Counting,
     segments: Segments<Directory>,
-    keep_millis: Option<u64>,
+    keep: Keep,
     keys: (u64, u64),
     sick: bool,
 }
@@ -211,7 +216,10 @@ impl Writing {
 
     fn tidy(&mut self) {
         let sealed = pack_hours(&self.disk, self.keys, now(), 1).map(|_| ());
-        let erased = self.keep_millis.map_or(Ok(0), |keep| self.segments.erase(now().saturating_sub(keep)));
+        let old = self.keep.millis.map_or(0, |keep| now().saturating_sub(keep));
+        let erased = self.segments.erase(old, self.keep.bytes, |path| {
+            std::fs::metadata(self.disk.root().join(path)).map_or(0, |facts| facts.len())
+        });
         if let Err(error) = sealed.and(erased.map(|_| ())) {
             tracing::warn!(%error, "hours of requests could not be packed or erased");
         }

@@ -83,13 +83,25 @@ impl<D: Disk + Clone> Segments<D> {
         Ok(frames.whole() as u64)
     }
 
-    /// Removes hours that were kept long enough.
-    pub(crate) fn erase(&self, before: u64) -> io::Result<u64> {
-        let mut gone = 0;
-        for name in self.disk.list(FOLDER)? {
-            let hour = name.split('.').next().and_then(|hour| hour.parse::<u64>().ok());
-            if hour.is_some_and(|hour| (hour + 1) * HOUR <= before) {
-                self.disk.remove(&format!("{FOLDER}/{name}"))?;
+    /// Removes hours that ended before, and of the others the oldest until no more than so many bytes are left.
+    pub(crate) fn erase(&self, before: u64, bytes: u64, size: impl Fn(&str) -> u64) -> io::Result<u64> {
+        let mut hours: Vec<(u64, String, u64)> = self
+            .disk
+            .list(FOLDER)?
+            .into_iter()
+            .filter_map(|name| {
+                let hour = name.split('.').next()?.parse::<u64>().ok()?;
+                let path = format!("{FOLDER}/{name}");
+                let size = size(&path);
+                Some((hour, path, size))
+            })
+            .collect();
+        hours.sort_unstable();
+        let (mut all, mut gone) = (hours.iter().map(|(_, _, size)| size).sum::<u64>(), 0);
+        for (hour, path, size) in hours {
+            if hour < self.hour && ((hour + 1) * HOUR <= before || all > bytes) {
+                self.disk.remove(&path)?;
+                all = all.saturating_sub(size);
                 gone += 1;
             }
         }
@@ -468,6 +480,8 @@ mod tests {
         let mut count = 0;
         since(&again.disk, 0, |_| count += 1).expect("read");
         assert_eq!(count, 9_001);
-        assert_eq!(again.erase(2 * HOUR).expect("erased"), 2);
+        assert_eq!(again.erase(HOUR, 1 << 20, |_| 100).expect("erased"), 1, "what is old enough");
+        assert_eq!(again.erase(0, 150, |_| 100).expect("erased"), 1, "and what there is no room for");
+        assert_eq!(again.erase(u64::MAX, 0, |_| 100).expect("erased"), 0, "never what is written");
     }
 }
