@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use portcullis_ledger::Recorder;
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Gate, Setup, Signals, control, journal};
-use portcullis_sensors::Sensors;
+use portcullis_sensors::{Lookout, Sensors};
 use portcullis_types::{Blame, Reason, Reference};
 
 use crate::args::{Explain, Records, Reload, Run};
@@ -32,6 +32,8 @@ pub(crate) fn run(flags: &Run) -> Done {
     let (reloaded, approving) = (Arc::clone(&watching), Arc::clone(&watching));
     let keeper = store.clone().map(|store| Keeper::begin(store, &policy));
     let register = keeper.clone();
+    // Drills know their own canaries when they pass.
+    let lookout = keeper.map(|keeper| Lookout::new(keeper));
     let setup = Setup {
         policy: policy.clone(),
         reload: Box::new(move || {
@@ -43,7 +45,7 @@ pub(crate) fn run(flags: &Run) -> Done {
         inherited,
         version: env!("CARGO_PKG_VERSION"),
         takeover: flags.takeover,
-        recorder: keeper.clone().map(|keeper| keeper as Arc<dyn Recorder>),
+        recorder: lookout.clone().map(|lookout| lookout as Arc<dyn Recorder>),
         approves: Some(Arc::new(move |content: &[u8; 32]| approving.get()?.approves(content))),
     };
     let unheard = |error: io::Error| Failure::because(format!("cannot wait for signals: {error}"));
@@ -54,7 +56,7 @@ pub(crate) fn run(flags: &Run) -> Done {
     }
     tracing::info!(address = %gate.admin(), "the operator's listener accepts");
     // A gate that cannot watch files still serves, and says so.
-    match Sensors::start(&config, &policy, keeper.map(|keeper| keeper as Arc<dyn Recorder>)) {
+    match Sensors::start(&config, &policy, lookout) {
         Ok(sensors) => drop(watching.set(sensors)),
         Err(why) => tracing::error!(why, "nothing is watched beside traffic"),
     }

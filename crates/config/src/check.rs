@@ -34,7 +34,7 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
     let data = check.data(root);
     let defence = check.defence(root.table("defence"));
     let platforms = check.platforms(root, &listeners, &waf.inspection, &data.leaving);
-    let integrity = check.integrity(root, &platforms);
+    let integrity = check.integrity(root, (&listeners, &platforms, &databases));
     Policy {
         server: check.server(root.table("server")),
         admin,

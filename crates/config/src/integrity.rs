@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::check::{Check, Claims};
 use crate::draft::Draft;
 use crate::kind::Value;
-use crate::policy::Platform;
+use crate::policy::{Database, Listener, Platform};
 
 /// What `[integrity]` says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,6 +34,31 @@ pub struct Integrity {
     pub origins: Vec<Origin>,
     /// Names that are looked up.
     pub names: Vec<Names>,
+    /// Canaries that drills fetch.
+    pub baits: Vec<Bait>,
+}
+
+/// A canary that was planted for drills, and how it is fetched: a page of a platform, or a statement on a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bait {
+    /// The way that is tried: `http/public`, `database/members`.
+    pub way: String,
+    /// The gate's own door.
+    pub door: SocketAddr,
+    /// Whether TLS is spoken there.
+    pub tls: bool,
+    /// The host that is asked for.
+    pub host: String,
+    /// The page; none where it is a database.
+    pub page: Option<String>,
+    /// The role of a database.
+    pub role: String,
+    /// Where its password is.
+    pub password_file: Option<PathBuf>,
+    /// The database inside the server.
+    pub inside: String,
+    /// What fetches the canary.
+    pub statement: String,
 }
 
 /// A public address that is visited as a visitor would.
@@ -144,12 +169,20 @@ impl Integrity {
     /// Whether anything is watched.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.outside.is_empty() && self.origins.is_empty() && self.names.is_empty()
+        self.files.is_empty()
+            && self.outside.is_empty()
+            && self.origins.is_empty()
+            && self.names.is_empty()
+            && self.baits.is_empty()
     }
 }
 
 impl Check<'_> {
-    pub(crate) fn integrity(&mut self, root: &Draft, platforms: &[Platform]) -> Integrity {
+    pub(crate) fn integrity(
+        &mut self,
+        root: &Draft,
+        (listeners, platforms, databases): (&[Listener], &[Platform], &[Database]),
+    ) -> Integrity {
         let draft = root.table("integrity");
         let keys: Vec<String> = draft.list("keys", Value::text).into_iter().map(|(_, key)| key.to_owned()).collect();
         let signatures = draft.count("signatures");
@@ -184,6 +217,7 @@ impl Check<'_> {
             outside: self.outside(draft),
             origins: self.origins(draft, platforms),
             names: draft.tables("names").iter().map(names).collect(),
+            baits: self.baits(root, (listeners, platforms, databases)),
         }
     }
 
@@ -216,6 +250,72 @@ impl Check<'_> {
                 interval: draft.duration("interval").unwrap_or_default(),
                 timeout: draft.duration("timeout").unwrap_or_default(),
             });
+        }
+        all
+    }
+
+    fn baits(
+        &mut self,
+        root: &Draft,
+        (listeners, platforms, databases): (&[Listener], &[Platform], &[Database]),
+    ) -> Vec<Bait> {
+        let mut all = Vec::new();
+        for draft in root.table("integrity").tables("canary") {
+            if !root.table("data").given("canaries") {
+                let message = "no canaries are declared that anybody could look for";
+                self.problems.error("canary-without-registry", &draft.span, message).hint("set `canaries` in [data]");
+            }
+            let (platform, database) = (draft.text("platform"), draft.text("database"));
+            let needed: &[&str] = match (platform, database) {
+                (Some(_), None) => &["page"],
+                (None, Some(_)) => &["role", "inside", "statement"],
+                _ => {
+                    let message = "a drill fetches its canary from one `platform` or one `database`";
+                    self.problems.error("canary-of-nothing", &draft.span, message);
+                    continue;
+                }
+            };
+            if let Some(missing) = needed.iter().find(|key| !draft.given(key)) {
+                let message = format!("`{missing}` is missing");
+                self.problems.error("canary-incomplete", &draft.span, message);
+            }
+            let bait = Bait {
+                way: String::new(),
+                door: SocketAddr::from(([127, 0, 0, 1], 0)),
+                tls: false,
+                host: String::new(),
+                page: None,
+                role: draft.string("role"),
+                password_file: self.path(draft, "password_file"),
+                inside: draft.string("inside"),
+                statement: draft.string("statement"),
+            };
+            if let Some(name) = platform {
+                let Some(platform) = platforms.iter().find(|platform| platform.name == name) else {
+                    let message = format!("there is no platform `{name}`");
+                    self.problems.error("unknown-platform", draft.at("platform"), message);
+                    continue;
+                };
+                let visited = |it: &&Listener| it.redirect_to_https.is_none() && !it.proxy_protocol;
+                let Some(listener) = listeners.iter().find(visited) else { continue };
+                let host = platform.hosts.first().map_or("", String::as_str).trim_start_matches("*.").to_owned();
+                let page = draft.text("page").map(str::to_owned);
+                all.push(Bait {
+                    way: format!("http/{name}"),
+                    door: listener.bind,
+                    tls: listener.tls,
+                    host,
+                    page,
+                    ..bait
+                });
+            } else if let Some(name) = database {
+                let Some(database) = databases.iter().find(|database| database.name == name) else {
+                    let message = format!("there is no database `{name}`");
+                    self.problems.error("unknown-database", draft.at("database"), message);
+                    continue;
+                };
+                all.push(Bait { way: format!("database/{name}"), door: database.bind, ..bait });
+            }
         }
         all
     }

@@ -237,7 +237,7 @@ section! {
 section! {
     /// What is watched beside traffic, and who may authorise a change. What changes and nobody authorised is told; what cannot
     /// be seen is told too. A file, a page or a certificate that is not as it was signed refuses no visitor.
-    INTEGRITY = "integrity", many: false, holds: [INTEGRITY_FILES INTEGRITY_OUTSIDE INTEGRITY_ORIGIN INTEGRITY_NAMES] {
+    INTEGRITY = "integrity", many: false, holds: [INTEGRITY_FILES INTEGRITY_OUTSIDE INTEGRITY_ORIGIN INTEGRITY_NAMES INTEGRITY_CANARY] {
         /// A directory for what is in force: manifests, baselines, what pages were like.
         state: File, Or("`integrity` below `defence.state`; without either, a restart begins anew"),
             "\"/var/lib/portcullis/integrity\"";
@@ -372,6 +372,27 @@ section! {
         from: Network, Or("any"), "\"192.0.2.44\"";
         /// How often.
         interval: Quantity(Duration, 1000 * MS, 24 * HOUR), is("1m"), "\"30s\"";
+    }
+}
+
+section! {
+    /// A canary that was planted for drills alone, and how it is fetched through the gate: each drill is a leak that must be told. It
+    /// needs `[evidence]`, and says nothing where none is kept.
+    INTEGRITY_CANARY = "integrity.canary", many: true, holds: [] {
+        /// A platform with a page that holds a canary.
+        platform: Name, Or("it is a database's"), "\"public\"";
+        /// That page; fetched through the first listener that visitors reach directly.
+        page: UrlPath, Or("it is a database's"), "\"/.well-known/drill\"";
+        /// Or a database that is guarded.
+        database: Name, Or("it is a platform's"), "\"members\"";
+        /// The role that asks.
+        role: Token(Kept), Or("it is a platform's"), "\"drill\"";
+        /// A file with its password, and nothing else in it.
+        password_file: File, Or("no password"), "\"/etc/portcullis/drill.password\"";
+        /// The database inside the server.
+        inside: Token(Kept), Or("it is a platform's"), "\"members\"";
+        /// A query that returns the canary; COPY of what it returns is tried too.
+        statement: Words, Or("it is a platform's"), "\"select email from members where id = 0\"";
     }
 }
 

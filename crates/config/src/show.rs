@@ -209,6 +209,18 @@ fn show_beyond_files(out: &mut String, integrity: &Integrity) {
             _ => duration(origin.interval),
         });
     }
+    for bait in &integrity.baits {
+        let (kind, name) = bait.way.split_once('/').unwrap_or_default();
+        table(out, &schema::INTEGRITY_CANARY, |key| match key {
+            "platform" => text(name).filter(|_| kind == "http"),
+            "page" => bait.page.as_deref().and_then(text),
+            "database" => text(name).filter(|_| kind == "database"),
+            "role" => text(&bait.role).filter(|_| kind == "database"),
+            "password_file" => bait.password_file.as_deref().and_then(path),
+            "inside" => text(&bait.inside).filter(|_| kind == "database"),
+            _ => text(&bait.statement).filter(|_| kind == "database"),
+        });
+    }
     for names in &integrity.names {
         table(out, &schema::INTEGRITY_NAMES, |key| match key {
             "names" => list(&names.names, |name| Value::Text(name.clone())),

@@ -12,6 +12,7 @@ use portcullis_config::integrity::Files;
 use portcullis_ledger::{Drill, Event};
 use sha2::{Digest as _, Sha256};
 
+use crate::bait::Way;
 use crate::files::Ask;
 use crate::{Set, date, outside, schema, unix_millis};
 
@@ -51,6 +52,17 @@ impl Set {
                 Ok((answer?.duration_since(begun), "with a script more than it has"))
             });
             tried.push(record(id, "changed-page", path, by, outcome));
+        }
+        let lookout = self.lookout.as_ref();
+        for bait in self.declared.baits.iter().filter(|bait| named(&bait.way)) {
+            for way in Way::of(bait) {
+                let id = format!("d-{stamp}-{}", way.name());
+                let outcome = match lookout {
+                    Some(lookout) => lookout.drill(bait, *way, &id),
+                    None => Err("no evidence is kept that could tell".to_owned()),
+                };
+                tried.push(record(id, way.name(), bait.way.clone(), by, outcome));
+            }
         }
         for drill in &tried {
             self.recorder.record(&drill.path.clone().into(), Event::Drill(drill.clone()));

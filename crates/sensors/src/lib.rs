@@ -3,6 +3,7 @@
 //! Each sensor says each second whether it sees, states what it can never see, and is tried by drills through its real path. It
 //! refuses no visitor and changes nothing; what it finds goes on record. Start at [`Sensors`]; `files.rs` is the largest.
 
+mod bait;
 mod clerk;
 mod configuration;
 mod control;
@@ -31,6 +32,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
 
+pub use self::bait::Lookout;
 pub use self::clerk::{in_force, judge};
 pub use self::control::{Answer, Question, ask, socket};
 pub use self::sense::{Sight, Told};
@@ -52,6 +54,7 @@ pub struct Sensors {
 /// What the threads share; they hold it only while they work.
 struct Shared {
     recorder: Arc<dyn Recorder>,
+    lookout: Option<Arc<Lookout>>,
     set: Mutex<Arc<Set>>,
     configuration: Mutex<Watched>,
     path: PathBuf,
@@ -62,6 +65,7 @@ pub(crate) struct Set {
     declared: Integrity,
     databases: Vec<Database>,
     recorder: Arc<dyn Recorder>,
+    lookout: Option<Arc<Lookout>>,
     board: Arc<Board>,
     /// The configuration's own.
     watcher: Sense,
@@ -83,11 +87,12 @@ impl Sensors {
     ///
     /// # Errors
     /// In words: a key that is none, a directory for what is in force that cannot be had, a thread.
-    pub fn start(path: &Path, policy: &Policy, recorder: Option<Arc<dyn Recorder>>) -> Result<Self, String> {
-        let recorder = recorder.unwrap_or_else(|| Arc::new(Unkept));
-        let set = Set::begin(policy, &recorder)?;
+    pub fn start(path: &Path, policy: &Policy, lookout: Option<Arc<Lookout>>) -> Result<Self, String> {
+        let kept = lookout.clone().map(|lookout| lookout as Arc<dyn Recorder>);
+        let recorder = kept.unwrap_or_else(|| Arc::new(Unkept));
+        let set = Set::begin(policy, &recorder, lookout.clone())?;
         let configuration = Mutex::new(Watched::new(configuration::files(path, policy)));
-        let shared = Arc::new(Shared { recorder, set: Mutex::new(set), configuration, path: path.to_owned() });
+        let shared = Arc::new(Shared { recorder, lookout, set: Mutex::new(set), configuration, path: path.to_owned() });
         let thread = |name: &str, body: fn(&Weak<Shared>)| {
             let shared = Arc::downgrade(&shared);
             let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || body(&shared));
@@ -147,7 +152,7 @@ impl Sensors {
         *lock(&self.shared.configuration) = Watched::new(configuration::files(&self.shared.path, policy));
         *lock(&set.own) = certificates(policy);
         if set.declared != policy.integrity || set.databases != watched(policy) {
-            let set = Set::begin(policy, &self.shared.recorder)?;
+            let set = Set::begin(policy, &self.shared.recorder, self.shared.lookout.clone())?;
             *self.shared.lock() = set;
         }
         Ok(())
@@ -165,7 +170,11 @@ impl Shared {
 }
 
 impl Set {
-    fn begin(policy: &Policy, recorder: &Arc<dyn Recorder>) -> Result<Arc<Self>, String> {
+    fn begin(
+        policy: &Policy,
+        recorder: &Arc<dyn Recorder>,
+        lookout: Option<Arc<Lookout>>,
+    ) -> Result<Arc<Self>, String> {
         let declared = &policy.integrity;
         let board = Arc::new(Board::default());
         let clerk = Arc::new(Clerk::new(declared, recorder)?);
@@ -222,6 +231,7 @@ impl Set {
             declared: declared.clone(),
             databases,
             recorder: Arc::clone(recorder),
+            lookout,
             board,
             watcher,
             files,

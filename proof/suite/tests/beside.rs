@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use portcullis_suite::postgres::{PASSWORD, Postgres, programs};
-use portcullis_suite::{Authority, Gate, HOST, Namespace, Next, Origin, Plan, eventually, place, respond};
+use portcullis_suite::postgres::{PASSWORD, Postgres, free_port, programs};
+use portcullis_suite::{Authority, Gate, HOST, Namespace, Next, Origin, Plan, eventually, place, respond, run};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -259,4 +259,69 @@ fn an_origin_that_answers_strangers_is_told() {
     gate.rewrite_text(|text| text.replace("10.78.9.1:1\"", &format!("{}\"", open.address())));
     assert!(gate.reload().success);
     told(&gate, "origin/main", "origin-reachable", "answers 200 to somebody who does not come through the gate");
+}
+
+#[test]
+fn a_leak_of_our_own_is_told_by_http_sql_and_copy_and_a_page_without_a_canary_is_missed() {
+    let page = Arc::new(Mutex::new(String::new()));
+    let shown = Arc::clone(&page);
+    let origin = Origin::start(move |_, stream| {
+        let text = shown.lock().expect("no test panics with it").clone();
+        respond(stream, 200, "Content-Type: text/html\r\n", text.as_bytes()).map(|()| Next::Keep)
+    });
+    let mut plan = Plan::new("beside-drill").upstream(&[origin.url()], "");
+    let config = plan.write().display().to_string();
+    let arguments = ["canary", "new", "--config", &config, "--count", "1", "--domain", "post.example.org"];
+    let made = run(Gate::binary(), &arguments, PATIENCE);
+    let email = made.stdout.lines().nth(1).and_then(|line| line.split(',').nth(3)).expect("a canary").to_owned();
+    let place = plan.place().display().to_string();
+    let server = programs("drill").and_then(|programs| {
+        let (which, path) = programs.servers.first()?;
+        Some(Postgres::start(path, &format!("drill-{which}"), None))
+    });
+    let mut table = format!(
+        "[defence]\nstate = \"{place}/state\"\n[data]\ncanaries = \"{place}/canaries.txt\"\ncanary_key = \"{place}/canary.key\"\n\
+         [[integrity.canary]]\nplatform = \"main\"\npage = \"/drill\"\n"
+    );
+    if let Some(server) = &server {
+        let sql = |text: &str| server.sql(server.address().port(), "", text);
+        sql("create table members (id int, email text)");
+        sql(&format!("insert into members values (0, '{email}')"));
+        sql(&format!("create role drill login password '{PASSWORD}'; grant select on members to drill"));
+        fs::write(format!("{place}/password"), PASSWORD).expect("a password");
+        let door = free_port();
+        table += &format!(
+            "[[integrity.canary]]\ndatabase = \"members\"\nrole = \"drill\"\npassword_file = \"{place}/password\"\ninside = \"postgres\"\n\
+             statement = \"select email from members where id = 0\"\n\
+             [[database]]\nname = \"members\"\nlisten = \"127.0.0.1:{door}\"\nupstream = \"{}\"\nsensitive = [\"members\"]\n",
+            server.address()
+        );
+    }
+    let gate = plan.table(&table).start();
+    let drill = |only: &str| gate.command(&["drill", "--only", only, "--config", &config]);
+    let missed = drill("http");
+    assert!(
+        !missed.success && missed.stdout.contains("MISSED"),
+        "nothing was planted: {}{}",
+        missed.stdout,
+        missed.stderr
+    );
+    *page.lock().expect("no test panics with it") = format!("<p>{email}</p>");
+    let seen = drill("http");
+    assert!(
+        seen.success && seen.stdout.contains("http/main saw the drill"),
+        "{}{}\n{}",
+        seen.stdout,
+        seen.stderr,
+        gate.said()
+    );
+    if server.is_some() {
+        let seen = drill("database/members");
+        let both = seen.stdout.contains("canary-sql  seen") && seen.stdout.contains("canary-copy  seen");
+        assert!(seen.success && both, "{}{}\n{}", seen.stdout, seen.stderr, gate.said());
+    }
+    // Nobody takes our own leak for a theft.
+    std::thread::sleep(Duration::from_secs(2));
+    let incidents = gate.command(&["incident", "list", "--config", &config]);
+    assert!(!incidents.stdout.contains("canary"), "{}{}", incidents.stdout, incidents.stderr);
 }
