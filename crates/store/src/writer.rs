@@ -28,6 +28,8 @@ pub const COMMIT_EVERY: Duration = Duration::from_millis(50);
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 /// How often events that are kept long enough are looked for.
 const ERASE_EVERY: Duration = Duration::from_secs(600);
+/// How far the clock may stray in that time before it is not believed.
+const CLOCK_MILLIS: u64 = 60_000;
 /// How often witnesses are shown the latest checkpoint, and how often it is recorded that they go on signing.
 const WITNESS_EVERY: Duration = Duration::from_millis(500);
 const WITNESSED_EVERY: Duration = Duration::from_secs(60);
@@ -133,6 +135,7 @@ impl Store {
             expected: None,
             sick: false,
             erased: Instant::now(),
+            erased_at: now(),
         };
         let handle = thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run())?;
         let writer = handle.thread().clone();
@@ -214,6 +217,7 @@ struct Writer {
     expected: Option<(u64, usize)>,
     sick: bool,
     erased: Instant,
+    erased_at: u64,
 }
 
 impl Writer {
@@ -362,7 +366,12 @@ impl Writer {
             }
         }
         if self.erased.elapsed() >= ERASE_EVERY {
-            self.erased = Instant::now();
+            // A clock that jumped would erase what is not old: it must have gone on as time does since the last look.
+            let (steady, wall) = (self.erased.elapsed().as_millis() as u64, now().saturating_sub(self.erased_at));
+            (self.erased, self.erased_at) = (Instant::now(), now());
+            if wall.abs_diff(steady) > CLOCK_MILLIS {
+                return tracing::warn!("the clock jumped: nothing is erased for now");
+            }
             match erase(ledger.disk(), &self.retain, now()) {
                 Ok(0) => {}
                 Ok(days) => tracing::info!("events of {days} days were kept long enough and are erased"),

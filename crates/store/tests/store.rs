@@ -4,10 +4,12 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use portcullis_ledger::checkpoint::Trust;
 use portcullis_ledger::note::Algorithm;
 use portcullis_ledger::{Act, Beat, Event, Record, Recorder, Start, State, Stop};
 use portcullis_store::disk::Directory;
 use portcullis_store::requests::Keep;
+use portcullis_store::verify::verify;
 use portcullis_store::{Retain, Settings, Store, key, read};
 
 /// Requests are kept.
@@ -141,4 +143,51 @@ fn settings(of: &Settings) -> Settings {
         quorum: 0,
         wait: of.wait,
     }
+}
+
+#[test]
+fn what_a_disk_that_fails_does_not_take_is_counted_to_the_last_record() {
+    const HANDED: u64 = 60_000;
+    let home = tempfile::tempdir().expect("a directory");
+    let store = open(home.path());
+    store.record(&"gate".into(), act("before".to_owned()));
+    thread::sleep(Duration::from_millis(1_500));
+    // Where the journal's directory is no directory, nothing can be appended.
+    let (journal, away) = (home.path().join("journal"), home.path().join("away"));
+    std::fs::rename(&journal, &away).expect("it is there");
+    std::fs::write(&journal, b"").expect("room");
+    for number in 0..HANDED {
+        store.record(&"http/public".into(), act(format!("{number}")));
+        if number == HANDED / 2 {
+            thread::sleep(Duration::from_millis(300));
+        }
+    }
+    std::fs::remove_file(&journal).expect("it is ours");
+    std::fs::rename(&away, &journal).expect("it is ours");
+    thread::sleep(Duration::from_millis(2_500));
+    store.record(&"http/public".into(), act("after".to_owned()));
+    drop(store);
+
+    let own: Vec<Record> = records(home.path()).into_iter().filter(|record| record.sensor == "http/public").collect();
+    let (mut kept, mut lost) = (0, 0);
+    for (seq, record) in own.iter().enumerate() {
+        assert_eq!(record.seq, seq as u64, "no number is missing");
+        match &record.event {
+            Some(Event::Act(_)) => kept += 1,
+            Some(Event::Lost(told)) => {
+                lost += told.records;
+                assert!(["disk-failed", "queue-full"].contains(&told.why.as_str()), "{}", told.why);
+                assert!(told.from <= told.until);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(kept + lost, HANDED + 1, "{kept} were kept, {lost} told as lost");
+    assert!(lost > 0 && kept > 16_000, "{kept} were kept, {lost} told as lost");
+    let trust = Trust {
+        log: Some(key(home.path(), "", Algorithm::Ed25519).expect("it is there").public().clone()),
+        witnesses: Vec::new(),
+        quorum: 0,
+    };
+    assert!(verify(Directory::at(home.path()), &trust, &[]).expect("a report").holds());
 }

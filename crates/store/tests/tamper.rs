@@ -276,3 +276,21 @@ fn a_stranger_key_and_a_missing_number_are_found() {
     assert!(!report.holds());
     assert!(Leaf::parse(leaf::unbundle(&bytes).expect("entries")[50]).is_some_and(|leaf| leaf.seq == 51));
 }
+
+#[test]
+fn a_clock_that_jumps_is_told_and_harms_nothing() {
+    let home = tempfile::tempdir().expect("a directory");
+    let mut ledger = Ledger::open(Directory::at(home.path()), key(), salts).expect("a ledger");
+    // Three days on, back to the first, and a year on.
+    for at in [0, 3 * DAY, DAY / 2, 365 * DAY, DAY / 2 + 1_000] {
+        let records: Vec<Appended> =
+            (0..40).map(|number| Appended { unix_millis: START + at + number, ..record(number) }).collect();
+        ledger.append(&records).expect("room");
+        ledger.checkpoint().expect("room");
+    }
+    let report = found(home.path());
+    assert!(report.holds(), "{:?}", report.faults);
+    assert_eq!((report.size, report.clock_went_back), (200, 2));
+    let ledger = Ledger::open(Directory::at(home.path()), key(), salts).expect("it goes on");
+    assert_eq!(ledger.size(), 200);
+}
