@@ -175,7 +175,8 @@ pub fn verify<D: Disk + Clone>(disk: D, trust: &Trust, kept: &[String]) -> io::R
             }
         }
     });
-    let Fold { mut report, tree, anchors, at, .. } = fold;
+    let Fold { mut report, tree, anchors, at, next, .. } = fold;
+    report.sensors = next.into_iter().map(|(sensor, (_, count))| (sensor, count)).collect();
     for (name, checkpoint) in anchors.get(at..).unwrap_or_default() {
         let (has, size) = (tree.size(), checkpoint.size);
         report.fault(has, format!("it ends at leaf {has}, and {name} is of {size}"));
@@ -316,7 +317,8 @@ struct Fold {
     tree: Tree,
     anchors: Vec<(&'static str, Checkpoint)>,
     at: usize,
-    next: BTreeMap<Sensor, u64>,
+    /// Of each sensor the number that it has next, and how many records.
+    next: BTreeMap<Sensor, (u64, u64)>,
     beaten: Option<u64>,
     sensors: BTreeMap<Sensor, (u64, u64)>,
     stopped: bool,
@@ -369,8 +371,12 @@ impl Fold {
     }
 
     fn number(&mut self, index: u64, leaf: &Leaf) {
-        *self.report.sensors.entry(leaf.sensor.clone()).or_default() += 1;
-        let next = self.next.entry(leaf.sensor.clone()).or_default();
+        // Sensors are few: a name is only copied when it is new.
+        let (next, count) = match self.next.get_mut(&leaf.sensor) {
+            Some(known) => known,
+            None => self.next.entry(leaf.sensor.clone()).or_default(),
+        };
+        *count += 1;
         if leaf.seq != *next {
             let (sensor, from, until) = (leaf.sensor.clone(), *next, leaf.seq);
             self.report.missing.push(MissingNumbers { sensor, from, until, leaf: index });
