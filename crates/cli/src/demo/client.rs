@@ -401,8 +401,8 @@ async fn measured(figures: &Figures, exchange: impl Future<Output = Option<Taken
     let taken = timeout(PATIENCE, exchange).await.ok().flatten();
     let ending = match &taken {
         // The gate says 502 to 504 for a platform that failed; anything else from it is a refusal.
-        Some((got, _)) if got.status.is_server_error() => Ending::Failed,
         Some((got, _)) if got.refused => Ending::Refused,
+        Some((got, _)) if got.status.is_server_error() => Ending::Failed,
         Some(_) => Ending::Served,
         None => Ending::Failed,
     };

@@ -208,6 +208,12 @@ what = "web"
 categories = ["basic-identifiers"]
 
 [[copies.path]]
+name = "http/public"
+words = "the public site"
+custody = "guarded"
+sensors = ["http/public"]
+
+[[copies.path]]
 name = "http/join"
 words = "the forms to join and donate"
 custody = "guarded"
