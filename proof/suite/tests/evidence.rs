@@ -1,0 +1,104 @@
+//! What is on record of a gate that runs is what its clients did, counted by them.
+
+use std::io;
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::Duration;
+
+use portcullis_suite::{Gate, HOST, Next, Origin, Plan, Seen, Wire, eventually, place, respond, run};
+use serde_json::Value;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A page with two members, a script that the test changes by its path's end, and pages that fail.
+fn answer(seen: &Seen, stream: &mut TcpStream) -> io::Result<Next> {
+    let page =
+        |number: u64| (0..60).map(|at| format!("<p>member{}@example.org</p>", number * 60 + at)).collect::<String>();
+    let (status, kind, body) = match seen.target().split_once('?').unwrap_or((seen.target(), "")) {
+        ("/app.js", version) => (200, "text/javascript", format!("let version = \"{version}\";")),
+        ("/list", number) => (200, "text/html", page(number.parse().unwrap_or_default())),
+        ("/fails", _) => (500, "text/plain", "no".to_owned()),
+        _ => (200, "text/html", "<h1>welcome</h1>".to_owned()),
+    };
+    respond(stream, status, &format!("Content-Type: {kind}\r\n"), body.as_bytes())?;
+    Ok(Next::Keep)
+}
+
+fn status(gate: &Gate, target: &str) -> u16 {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+    Wire::plain(gate.http()).ask(request).map_or(0, |response| response.status)
+}
+
+fn records(evidence: &Path, kind: &str) -> Vec<Value> {
+    let binary = Gate::binary().display().to_string();
+    let shown = run(binary, &["ledger", "show", evidence.to_str().expect("text"), "--json", "--kind", kind], PATIENCE);
+    shown
+        .stdout
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .map(|record: Value| record["event"].clone())
+        .collect()
+}
+
+fn sum(records: &[Value], read: impl Fn(&Value) -> u64) -> u64 {
+    records.iter().map(read).sum()
+}
+
+#[test]
+fn what_is_on_record_is_what_clients_counted() {
+    let origin = Origin::start(answer);
+    let state = place("evidence-state");
+    let evidence = state.join("evidence");
+    let routes = "session_cookie = \"session\"\n[[platform.route]]\npath = \"/limited\"\n[[platform.route.rate]]\nkey = \"address\"\nrate = \"1/h\"\nburst = 3\n\
+                  [[platform.route]]\npath = \"/list\"\n[platform.route.data]\naction = \"block\"\n\
+                  [[platform.route.budget]]\nwho = \"session\"\nover = \"hour\"\nrecords = 100\n\
+                  [[platform.route]]\npath = \"/**\"\n[platform.route.data]\naction = \"observe\"\n";
+    let gate = Plan::new("evidence")
+        .table(&format!("[defence]\nstate = {state:?}\n"))
+        .upstream(&[origin.url()], routes)
+        .start();
+    let mut counted = [0_u64; 6];
+    let mut ask = |target: &str| {
+        let status = status(&gate, target);
+        counted[usize::from(status / 100).min(5)] += 1;
+        status
+    };
+    let pages = (0..40).filter(|_| ask("/") == 200).count() as u64;
+    let limited = (0..10).filter(|_| ask("/limited") == 429).count() as u64;
+    let failed = (0..5).filter(|_| ask("/fails") == 500).count() as u64;
+    // Two lists of sixty members are more than a hundred.
+    let lists: Vec<u16> = (0..3).map(|number| ask(&format!("/list?{number}"))).collect();
+    assert_eq!((pages, limited, failed, lists[0]), (40, 7, 5, 200));
+    assert!(lists[1..].iter().all(|status| *status != 200), "{lists:?}");
+    assert_eq!(ask("/app.js?one"), 200);
+    std::thread::sleep(Duration::from_secs(11));
+    assert_eq!(ask("/app.js?two"), 200);
+    let beaten = || records(&evidence, "beats").len() >= 3;
+    assert!(eventually(PATIENCE, beaten), "{}", gate.said());
+    drop(gate);
+
+    let traffic = records(&evidence, "traffic");
+    let of = |name: &str| sum(&traffic, |traffic| traffic[name].as_u64().unwrap_or_default());
+    let refused = sum(&traffic, |traffic| {
+        traffic["refused"].as_object().map_or(0, |by| by.values().filter_map(Value::as_u64).sum())
+    });
+    let asked: u64 = counted.iter().sum();
+    assert_eq!(of("requests"), asked, "{traffic:?}");
+    assert_eq!(refused, limited + lists.iter().filter(|status| **status != 200).count() as u64, "{traffic:?}");
+    assert_eq!(of("served") + of("failed") + refused, asked, "each is in one figure");
+    let limits = sum(&traffic, |traffic| traffic["refused"]["rate-limited"].as_u64().unwrap_or_default());
+    assert_eq!(limits, limited);
+    let egress = records(&evidence, "egress");
+    let members = sum(&egress, |egress| egress["records"]["email"].as_u64().unwrap_or_default());
+    assert!((60..=100).contains(&members), "what left, and no more than may: {egress:?}");
+    let disclosure = records(&evidence, "disclosure");
+    assert!(disclosure.iter().any(|told| told["through"] == "/list" && told["action"] == "block"), "{disclosure:?}");
+    let findings = records(&evidence, "finding");
+    let changed: Vec<&Value> = findings.iter().filter(|finding| finding["subject"] == "/app.js").collect();
+    assert_eq!(changed.len(), 2, "seen, and changed: {findings:?}");
+    assert!(changed[0]["authorised"] == "first seen" && changed[1]["authorised"].is_null(), "{changed:?}");
+    let drills = records(&evidence, "drill");
+    assert!(drills.iter().any(|drill| drill["what"] == "self-test" && drill["missed"] == 0), "{drills:?}");
+    assert_eq!(records(&evidence, "stop").len(), 1);
+    assert!(records(&evidence, "lost").is_empty());
+}
