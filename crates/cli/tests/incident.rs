@@ -2,38 +2,15 @@
 
 #[path = "../../incident/tests/scene/mod.rs"]
 mod scene;
+#[path = "../../incident/tests/scene/ledger.rs"]
+mod written;
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use portcullis_ledger::note::Algorithm;
 use portcullis_ledger::{Canary, Event};
-use portcullis_store::disk::Directory;
-use portcullis_store::{Appended, Ledger};
-
-/// Writes what happened in the scene as a gate would have written it then.
-fn ledger(directory: &Path, extra: Vec<(u64, Event)>) {
-    let disk = Directory::create(directory).expect("a directory");
-    let key = portcullis_store::key(directory, "gate-1/evidence", Algorithm::Ed25519).expect("a key");
-    let mut ledger = Ledger::open(disk, key, portcullis_store::random).expect("a ledger");
-    let records: Vec<Appended> = scene::records(extra, |_, _| true)
-        .into_iter()
-        .filter_map(|record| {
-            let event = record.event?;
-            Some(Appended {
-                sensor: record.sensor,
-                unix_millis: record.unix_millis,
-                class: event.retention(),
-                event: serde_json::to_vec(&event).ok()?,
-            })
-        })
-        .collect();
-    for some in records.chunks(2_000) {
-        ledger.append(some).expect("appended");
-        ledger.checkpoint().expect("signed");
-    }
-}
+use written::ledger;
 
 fn portcullis(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_portcullis")).args(arguments).env("USER", "duty").output().expect("it runs")
