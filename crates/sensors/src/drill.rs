@@ -101,10 +101,18 @@ impl Set {
         // The process tells drills of one minute from one another.
         let name = format!("{id}-{}", unix_millis());
         let content = format!("portcullis drill {name}\n");
-        let (seen, found) = mpsc::channel();
+        let ((seen, found), (ready, awaited)) = (mpsc::channel(), mpsc::channel());
         let path = Path::new(probe).join(&name);
         let expected = path.as_os_str().as_encoded_bytes().into();
-        send(Ask::Expect { path: expected, sha256: Sha256::digest(&content).into(), drill: id.to_owned(), seen })?;
+        send(Ask::Expect {
+            path: expected,
+            sha256: Sha256::digest(&content).into(),
+            drill: id.to_owned(),
+            ready,
+            seen,
+        })?;
+        // A sweep may be looking there already.
+        awaited.recv_timeout(KERNEL).map_err(|_| "its thread does not answer".to_owned())?;
         let planted = files.directory.join(&path);
         let begun = Instant::now();
         let outcome = fs::write(&planted, &content)

@@ -56,8 +56,8 @@ pub(crate) enum Ask {
     Adopt { manifest: Box<Manifest>, window: Option<Duration>, done: Sender<Result<String, String>> },
     /// What is there now?
     Collect { done: Sender<Result<Entries, String>> },
-    /// A drill is about to plant this file; whoever sees it says so.
-    Expect { path: Box<[u8]>, sha256: [u8; 32], drill: String, seen: Sender<Instant> },
+    /// A drill is about to plant this file, once it is told that it is waited for; whoever sees it says so.
+    Expect { path: Box<[u8]>, sha256: [u8; 32], drill: String, ready: Sender<()>, seen: Sender<Instant> },
     /// Forget the drill.
     Forget,
     /// Look at everything now.
@@ -481,6 +481,10 @@ impl Eye {
         if path.is_empty() {
             return;
         }
+        // Between its making and its writing the file of a drill is empty; it is looked at again.
+        if entry.is_some_and(|entry| entry.size == 0) && self.expected.as_ref().is_some_and(|it| *it.path == *path) {
+            return;
+        }
         self.sense.seen(1);
         self.unread.remove(&path);
         let drill =
@@ -550,7 +554,11 @@ impl Eye {
                 let alive = || self.sense.alive();
                 let _ = done.send(walk::entries(&self.root, &self.patterns, &alive));
             }
-            Ask::Expect { path, sha256, drill, seen } => self.expected = Some(Expected { path, sha256, drill, seen }),
+            Ask::Expect { path, sha256, drill, ready, seen } => {
+                self.expected = Some(Expected { path, sha256, drill, seen });
+                // Whoever drills may have given up.
+                let _ = ready.send(());
+            }
             Ask::Forget => self.expected = None,
             Ask::Sweep => self.begin_sweep(),
         }
