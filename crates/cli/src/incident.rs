@@ -92,7 +92,7 @@ impl Opened {
         let directory = of.ledger.clone().or(configured);
         let directory = directory
             .ok_or_else(|| Failure::because("no evidence is kept: neither `[evidence]` nor `--ledger` says where"))?;
-        let mut docket = Docket::new(Thresholds::default());
+        let mut docket = Docket::new(policy.as_ref().map_or_else(Thresholds::default, live::thresholds));
         each(&directory, |record| drop(docket.record(record)))?;
         Ok(Self { directory, policy, docket })
     }

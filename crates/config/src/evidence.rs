@@ -4,6 +4,7 @@
 //! What a key is, the crate that checks signatures knows; here is only what it looks like.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::check::{Check, Claims};
 use crate::draft::Draft;
@@ -22,6 +23,8 @@ pub struct Evidence {
     pub request_days: u64,
     /// Bytes that requests take on disk at most.
     pub request_bytes: u64,
+    /// Calm after which a wave of an incident is over.
+    pub calm: Duration,
     /// Who is asked to cosign.
     pub witnesses: Vec<Witness>,
     /// How many of them are enough.
@@ -70,6 +73,7 @@ impl Check<'_> {
             days: CLASSES.map(|class| draft.number(class).unwrap_or_default()),
             request_days: draft.number("requests").unwrap_or_default(),
             request_bytes: draft.number("requests_size").unwrap_or_default(),
+            calm: draft.duration("calm").unwrap_or_default(),
             witnesses,
             quorum,
         }

@@ -190,6 +190,8 @@ sample = 20
 # What happened is kept, and where personal data lies is known: from both an incident's report is made.
 [evidence]
 directory = "evidence"
+# A minute apart is a day apart here.
+calm = "20s"
 
 [organisation]
 name = "Open Harbour, a sample campaign"

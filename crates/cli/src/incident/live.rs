@@ -41,8 +41,9 @@ impl Keeper {
         });
         keeper.register(policy);
         let directory = policy.evidence.directory.clone();
+        let thresholds = thresholds(policy);
         let body = move || {
-            let mut docket = directory.map_or_else(|| Docket::new(Thresholds::default()), |it| before(&it));
+            let mut docket = directory.map_or_else(|| Docket::new(thresholds), |it| before(&it, thresholds));
             loop {
                 let told = match records.recv_timeout(Duration::from_secs(1)) {
                     Ok((at, event)) => {
@@ -85,9 +86,15 @@ impl Keeper {
     }
 }
 
+/// From when on something is an incident, as the configuration has it.
+pub(crate) fn thresholds(policy: &Policy) -> Thresholds {
+    let pause_millis = u64::try_from(policy.evidence.calm.as_millis()).unwrap_or(u64::MAX);
+    Thresholds { pause_millis, ..Thresholds::default() }
+}
+
 /// What the ledger had before this process.
-fn before(directory: &Path) -> Docket {
-    let mut docket = Docket::new(Thresholds::default());
+fn before(directory: &Path, thresholds: Thresholds) -> Docket {
+    let mut docket = Docket::new(thresholds);
     match portcullis_store::read(directory) {
         Ok(records) => records.map_while(Result::ok).for_each(|record| drop(docket.record(&record))),
         // A new ledger has no checkpoint yet.
