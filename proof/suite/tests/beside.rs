@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the sensors of a gate say, by their names.
 fn sensors(gate: &Gate) -> BTreeMap<String, Value> {
+    // The gate serves before its sensors watch.
+    assert!(eventually(PATIENCE, || gate.control().with_extension("sensors").exists()));
     let said = gate.command(&["sensors", "--json", "--config", &gate.config().to_string_lossy()]);
     let all: Vec<Value> =
         serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{}{}", said.stdout, said.stderr));

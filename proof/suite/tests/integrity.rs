@@ -46,6 +46,8 @@ impl Watched {
             files.replace("two people", ""),
         );
         let gate = Plan::new(name).upstream(&[origin.url()], "").table(&table).start();
+        // The gate serves before its sensors watch.
+        assert!(eventually(PATIENCE, || gate.control().with_extension("sensors").exists()));
         Self { gate, _origin: origin, place, tree }
     }
 
