@@ -59,7 +59,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     store.close();
     let spent = process_time() - cpu;
     let clock = timing_costs();
-    let lost = all - rows(home.path())?;
+    let kept = rows(home.path())?;
+    let lost = all - kept;
     println!(
         "told in {:.0} ns of its caller's time (clocks of {clock:.0} ns taken off)",
         told.as_nanos() as f64 / (all as f64 / 64.0) - clock
@@ -70,13 +71,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         began.elapsed().as_secs_f64()
     );
     let bytes = size(&home.path().join("requests"))?;
-    println!("open: {:.1} bytes a request", bytes as f64 / all as f64);
+    println!("open: {:.1} bytes a request", bytes as f64 / kept as f64);
     // The running store packs an hour each half a minute.
     let sealing = process_time();
     pack_hours(&Directory::at(home.path()), (1, 2), BEGIN + 2 * DAY, usize::MAX)?;
     let sealing = process_time() - sealing;
     let bytes = size(&home.path().join("requests"))?;
-    println!("packed: {:.1} bytes a request, {:.1} s for all", bytes as f64 / all as f64, sealing.as_secs_f64());
+    println!("packed: {:.1} bytes a request, {:.1} s for all", bytes as f64 / kept as f64, sealing.as_secs_f64());
     let disk = Directory::at(home.path());
     let whole = Query { from: BEGIN, until: BEGIN + DAY, only: Vec::new() };
     let part = Query { from: BEGIN + 1, ..whole.clone() };
