@@ -295,7 +295,7 @@ impl Chronicle {
         };
         // Beyond them it is known that the place leaks; more of the same would fill the disk for whoever asks again and again.
         if told {
-            self.tell(&path_sensor(&canary.path.clone()), Event::Canary(canary));
+            self.tell(&path_sensor(&canary.path), Event::Canary(canary));
         } else {
             self.alarm(
                 "canaries",
@@ -360,7 +360,9 @@ impl Chronicle {
 
     /// A record of a sensor of the gate's own.
     pub(crate) fn tell(&self, sensor: &Sensor, event: Event) {
-        self.recorder.iter().for_each(|recorder| recorder.record(sensor, event.clone()));
+        if let Some(recorder) = &self.recorder {
+            recorder.record(sensor, event);
+        }
     }
 
     /// Tells what was counted since the last time.
@@ -380,7 +382,7 @@ impl Chronicle {
         }
         let Crowd { beyond, alarms, .. } = std::mem::take(&mut *lock(&self.crowd));
         for (_, disclosure) in beyond {
-            self.tell(&path_sensor(&disclosure.path.clone()), Event::Disclosure(disclosure));
+            self.tell(&path_sensor(&disclosure.path), Event::Disclosure(disclosure));
         }
         for ((what, platform, through), (count, words)) in alarms {
             self.tell(&GATE, Event::Alarm(Alarm { what: what.to_owned(), platform, through, words, count }));
@@ -389,8 +391,9 @@ impl Chronicle {
 
     fn pulse(&self, sensor: Sensor, blind: Option<(State, String)>, (seen, dropped): (u64, u64)) {
         let (state, why) = blind.unwrap_or_default();
-        let beat = Beat { sensor, state, why, seen, dropped, ..Beat::default() };
-        self.recorder.iter().for_each(|recorder| recorder.pulse(beat.clone()));
+        if let Some(recorder) = &self.recorder {
+            recorder.pulse(Beat { sensor, state, why, seen, dropped, ..Beat::default() });
+        }
     }
 }
 
