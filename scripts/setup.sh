@@ -30,11 +30,12 @@ for pair in $build_tools $([ "$want" = build ] || echo "$test_tools"); do
     case "$tool" in
     # A module, not a command; it exists in name without python3-venv, so ask for what it bundles.
     ensurepip) python3 -c 'import ensurepip; ensurepip.version()' >/dev/null 2>&1 && continue ;;
-    # gcc only recommends the library that it links against.
     # Go's own reader of transparency logs, a library.
     tlog.go) [ -e /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog/tlog.go ] && continue ;;
+    # gcc only recommends the library that it links against.
     stdio.h) [ -e /usr/include/stdio.h ] && continue ;;
-    libclang.so) compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null && continue ;;
+    # The very file of libclang-dev, which brings clang's headers too: libclang-cpp and libclang1 look alike and do not do.
+    libclang.so) compgen -G '/usr/lib/llvm-*/lib/libclang.so' >/dev/null && continue ;;
     *) command -v "$tool" >/dev/null && continue ;;
     esac
     case " $missing " in *" $package "*) ;; *) missing="$missing $package" ;; esac
