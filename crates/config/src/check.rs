@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use portcullis_types::{Limits, ListAction, Mode, Prefix};
+use portcullis_types::{Date, Limits, ListAction, Mode, Prefix};
 
 use crate::World;
 use crate::draft::Draft;
@@ -190,7 +190,7 @@ impl Check<'_> {
             }
         };
         if facts.expired {
-            let since = facts.not_after.map(|seconds| format!(" on {}", date(seconds))).unwrap_or_default();
+            let since = facts.not_after.map(|seconds| format!(" on {}", Date::of_seconds(seconds))).unwrap_or_default();
             self.problems
                 .warning("certificate-expired", at, format!("the certificate expired{since}"))
                 .hint("visitors will be warned away; renew it, then reload");
@@ -405,18 +405,6 @@ fn read_list(text: &str) -> (Vec<Prefix>, Vec<(usize, String)>) {
     (prefixes, bad)
 }
 
-/// The day, UTC, of a number of seconds since 1970 (Howard Hinnant, "chrono-compatible low-level date algorithms").
-fn date(seconds: i64) -> String {
-    let days = seconds.div_euclid(86_400) + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    format!("{:04}-{month:02}-{day:02}", year_of_era + era * 400 + i64::from(month <= 2))
-}
-
 /// Whether a certificate's name covers a host; `*` stands for exactly one label (RFC 9525 section 6.3).
 fn covers(name: &str, host: &str) -> bool {
     let under = |domain| host.split_once('.').is_some_and(|(label, rest)| label != "*" && rest == domain);
@@ -447,15 +435,6 @@ pub(crate) fn mode(draft: &Draft) -> Mode {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn days_are_counted_from_1970() {
-        let table = [(0, "1970-01-01"), (951_782_400, "2000-02-29"), (1_735_689_599, "2024-12-31"), (-1, "1969-12-31")];
-        for (seconds, expected) in table {
-            assert_eq!(date(seconds), expected);
-        }
-        assert!(!date(i64::MAX).is_empty() && !date(i64::MIN).is_empty(), "no overflow");
-    }
 
     #[test]
     fn a_wildcard_covers_one_label() {

@@ -8,10 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use portcullis_ledger::{Event, Opened, Record, Wave};
+use portcullis_types::Date;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Evidence, plain};
-use crate::moment::{self, MINUTE};
+use crate::moment::MINUTE;
 
 /// Incidents that are told apart; what would open more belongs to the last.
 const INCIDENTS: usize = 1000;
@@ -270,7 +271,7 @@ impl Docket {
             return events;
         }
         if !open {
-            let day = moment::date(sign.since);
+            let day = Date::of_millis(sign.since).to_string();
             let same_day = self.incidents.iter().filter(|incident| incident.id.starts_with(&day)).count();
             let incident = Incident {
                 id: format!("{day}-{}", same_day + 1),

@@ -3,11 +3,12 @@
 //! Never says more than the report: the values are those that stand for its sentences, and where a sentence is missing the value
 //! is missing too. Names are the same each time, so that who imports twice has it once.
 
+use portcullis_types::Date;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::assessment::{Claim, Outcome, Verdict};
-use crate::moment::{date, rfc3339};
+use crate::moment::rfc3339;
 use crate::report::Report;
 use crate::words::{Confidence, Likelihood};
 
@@ -194,7 +195,7 @@ pub fn misp(report: &Report) -> Value {
     json!({ "Event": {
         "uuid": id("event"),
         "info": format!("Incident {}: {}", report.incident.id, report.incident.words),
-        "date": date(report.incident.since),
+        "date": Date::of_millis(report.incident.since).to_string(),
         "timestamp": stamp,
         "threat_level_id": "4",
         "analysis": if report.open { "1" } else { "2" },

@@ -2,6 +2,8 @@
 //!
 //! Never asks what time it is.
 
+use portcullis_types::Date;
+
 /// A day in milliseconds.
 pub(crate) const DAY: u64 = 86_400_000;
 /// An hour in milliseconds.
@@ -12,20 +14,13 @@ pub(crate) const MINUTE: u64 = 60_000;
 /// `2026-11-22T13:20:05.250Z` (RFC 3339).
 #[must_use]
 pub fn rfc3339(millis: u64) -> String {
-    format!("{}T{}.{:03}Z", date(millis), clock(millis), millis % 1000)
+    format!("{}T{}.{:03}Z", Date::of_millis(millis), clock(millis), millis % 1000)
 }
 
 /// `2026-11-22 13:20:05 UTC`.
 #[must_use]
 pub fn speak(millis: u64) -> String {
-    format!("{} {} UTC", date(millis), clock(millis))
-}
-
-/// `2026-11-22`.
-#[must_use]
-pub(crate) fn date(millis: u64) -> String {
-    let (year, month, day) = civil(millis / DAY);
-    format!("{year:04}-{month:02}-{day:02}")
+    format!("{} {} UTC", Date::of_millis(millis), clock(millis))
 }
 
 /// `13:20:05`.
@@ -50,18 +45,6 @@ pub(crate) fn span(millis: u64) -> String {
         HOUR..DAY => two(seconds / 3600, "h", seconds / 60 % 60, "min"),
         _ => two(seconds / 86_400, "d", seconds / 3600 % 24, "h"),
     }
-}
-
-/// Days since 1970 as a date of the Gregorian calendar, by eras of 400 years that begin in March.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use portcullis_config::integrity::Files;
 use portcullis_ledger::{Drill, Event};
+use portcullis_types::Date;
 use sha2::{Digest as _, Sha256};
 
 use crate::bait::Way;
 use crate::files::Ask;
-use crate::{Set, date, outside, schema, unix_millis};
+use crate::{Set, outside, schema, unix_millis};
 
 /// Until the kernel must have told.
 const KERNEL: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ impl Set {
         let named = |path: &str| {
             only.is_none_or(|only| path == only || path.strip_prefix(only).is_some_and(|rest| rest.starts_with('/')))
         };
-        let stamp = date::minute(unix_millis());
+        let stamp = minute(unix_millis());
         let mut tried = Vec::new();
         for files in &self.declared.files {
             let path = format!("files/{}", files.name);
@@ -153,4 +154,10 @@ fn record(id: String, what: &str, path: String, by: &str, outcome: Result<(Durat
         by: by.to_owned(),
         words,
     }
+}
+
+/// A time as a name: `20261122-0914`.
+fn minute(unix_millis: u64) -> String {
+    let (date, minutes) = (Date::of_millis(unix_millis), unix_millis / 60_000 % 1440);
+    format!("{:04}{:02}{:02}-{:02}{:02}", date.year, date.month, date.day, minutes / 60, minutes % 60)
 }

@@ -7,7 +7,6 @@ mod bait;
 mod clerk;
 mod configuration;
 mod control;
-mod date;
 mod drill;
 pub mod files;
 pub mod manifest;

@@ -24,6 +24,7 @@ use portcullis_ledger::leaf::{self, ENTRY_BYTES, Leaf, Salt};
 use portcullis_ledger::note::{Note, SignerKey};
 use portcullis_ledger::tree::{self, TILE, Tree, bundle_path};
 use portcullis_ledger::{Retention, Sensor};
+use portcullis_types::Date;
 
 use crate::disk::Disk;
 
@@ -598,15 +599,7 @@ pub(crate) const DAY_MILLIS: u64 = 86_400_000;
 
 /// `2026-11-22`, from days since 1970.
 pub(crate) fn date(day: u64) -> String {
-    // Howard Hinnant's calendar: years that begin in March, eras of 400 of them.
-    let shifted = day + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let (day, month) = (of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+    Date::of_days(i64::try_from(day).unwrap_or(i64::MAX)).to_string()
 }
 
 /// Bytes that are taken apart from the front.

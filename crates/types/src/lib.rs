@@ -5,6 +5,7 @@
 
 mod class;
 mod client;
+mod date;
 mod leaving;
 mod limits;
 mod measure;
@@ -14,6 +15,7 @@ mod tick;
 
 pub use class::RouteClass;
 pub use client::{ClientAddr, Prefix};
+pub use date::Date;
 pub use leaving::{Budget, DataKind, Span, Who};
 pub use limits::{Bounds, Limits, Unit};
 pub use measure::{ListAction, Mode, RateKey};

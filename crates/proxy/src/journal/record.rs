@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use portcullis_engine::{Refusal, Trust};
-use portcullis_types::{Reason, Reference, RouteClass};
+use portcullis_types::{Date, Reason, Reference, RouteClass};
 
 use super::evidence::{EVIDENCE_BYTES, Evidence};
 use crate::http::leaving::Told;
@@ -509,14 +509,14 @@ fn push_millis(out: &mut Vec<u8>, duration: Duration) {
 pub(super) fn push_time(out: &mut Vec<u8>, unix_millis: u64) {
     // No later than the year 9999, which is where the format ends.
     let millis = unix_millis.min(253_402_300_799_999);
-    let (days, millis) = (millis / 86_400_000, millis % 86_400_000);
-    let (year, month, day) = civil(days);
+    let date = Date::of_millis(millis);
+    let (year, millis) = (date.year.unsigned_abs(), millis % 86_400_000);
     push_two(out, year / 100);
     push_two(out, year % 100);
     out.push(b'-');
-    push_two(out, month);
+    push_two(out, u64::from(date.month));
     out.push(b'-');
-    push_two(out, day);
+    push_two(out, u64::from(date.day));
     out.push(b'T');
     push_two(out, millis / 3_600_000);
     out.push(b':');
@@ -526,19 +526,6 @@ pub(super) fn push_time(out: &mut Vec<u8>, unix_millis: u64) {
     out.push(b'.');
     push_three(out, millis % 1000);
     out.push(b'Z');
-}
-
-/// The date of that day since 1970, in the Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
-const fn civil(days: u64) -> (u64, u64, u64) {
-    // Years begin in March, so that the leap day is the last.
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year_of_era + era * 400 + if month <= 2 { 1 } else { 0 }, month, day)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! It never asks what time it is, nor where: a text without a zone is UTC.
 
+use portcullis_types::Date;
+
 /// Nanoseconds in a second.
 pub(crate) const SECOND: u64 = 1_000_000_000;
 /// No log is older than 1970 or younger than 2100.
@@ -67,11 +69,10 @@ pub(crate) fn number(value: f64) -> Option<u64> {
 #[must_use]
 pub fn show(nanos: u64) -> String {
     let (seconds, millis) = (nanos / SECOND, nanos % SECOND / 1_000_000);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(i64::try_from(days).unwrap_or(0));
+    let (date, second) = (Date::of_millis(nanos / 1_000_000), seconds % 86_400);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
     let fraction = if millis == 0 { String::new() } else { format!(".{millis:03}") };
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
+    format!("{date}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
 }
 
 fn moment(seconds: i64, fraction: u64) -> Option<u64> {
@@ -148,18 +149,6 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let of_year = (153 * month + 2) / 5 + day - 1;
     Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
-}
-
-/// The date of a day since 1970.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + next, month, day)
 }
 
 #[cfg(test)]

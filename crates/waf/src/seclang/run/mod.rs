@@ -11,6 +11,8 @@ mod store;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use portcullis_types::Date;
+
 use super::about::{self, LeftOut, Stood};
 use super::ast::{BodyProcessor, Disruptive, EngineMode, Scope, Variable};
 use super::check::Found;
@@ -599,28 +601,15 @@ impl Transaction {
 }
 
 impl Clock {
-    /// Days since 1970 as year, month and day (Howard Hinnant's `civil_from_days`), Gregorian.
-    fn date(self) -> (i64, i64, i64) {
-        let days = i64::try_from(self.unix / 86_400).unwrap_or(0) + 719_468;
-        let era = days.div_euclid(146_097);
-        let day_of_era = days.rem_euclid(146_097);
-        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month + 2) / 5 + 1;
-        let month = if month < 10 { month + 3 } else { month - 9 };
-        (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-    }
-
     fn parts(self) -> [(Variable, i64); 8] {
-        let (year, month, day) = self.date();
+        let date = Date::of_seconds(i64::try_from(self.unix).unwrap_or(i64::MAX));
         let number = |number: u64| i64::try_from(number).unwrap_or(0);
         [
             (Variable::TimeEpoch, number(self.unix)),
-            (Variable::TimeYear, year),
+            (Variable::TimeYear, date.year),
             // As C's `struct tm` counts: January is 0.
-            (Variable::TimeMon, month - 1),
-            (Variable::TimeDay, day),
+            (Variable::TimeMon, i64::from(date.month) - 1),
+            (Variable::TimeDay, i64::from(date.day)),
             (Variable::TimeHour, number(self.unix / 3600 % 24)),
             (Variable::TimeMin, number(self.unix / 60 % 60)),
             (Variable::TimeSec, number(self.unix % 60)),
@@ -947,6 +936,5 @@ mod tests {
         let parts: Vec<i64> = moment.parts().iter().map(|part| part.1).collect();
         assert_eq!(parts, [1_709_251_198, 2024, 1, 29, 23, 59, 58, 4]);
         assert_eq!(moment.time(), "23:59:58");
-        assert_eq!(Clock::default().date(), (1970, 1, 1));
     }
 }
