@@ -21,9 +21,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use portcullis_ledger::Recorder;
 use portcullis_proxy::sockets::Inherited;
-use portcullis_proxy::{Gate, Setup, StartError};
+use portcullis_proxy::{Gate, StartError};
 use serde_json::json;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -33,8 +32,8 @@ use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at, sleep};
 use crate::args::incident::{AskIncident, Export, Records, Shown};
 use crate::args::{Demo, Wanted};
 use crate::configuration::Read;
-use crate::incident::live::Keeper;
-use crate::{Done, Failure, evidence, talk};
+use crate::standing::Standing;
+use crate::{Done, Failure, talk};
 use client::Front;
 use database::Cluster;
 use figures::{Figures, Snapshot, readable, thousands};
@@ -93,22 +92,9 @@ pub(crate) fn run(flags: &Demo) -> Done {
     std::fs::write(&path, &config).map_err(cannot("write the demo's configuration"))?;
     let policy = Read::file(&path).and_then(Read::settle_quietly).map_err(Failure::Because)?;
     let control = policy.server.control.clone();
-    let kept = evidence::begin(&policy, false);
-    let keeper = kept.clone().map(|store| Keeper::begin(store, &policy));
-    let reload = Box::new(move || Read::file(&path)?.settle_quietly());
-    let version = env!("CARGO_PKG_VERSION");
-    let setup = Setup {
-        policy,
-        reload,
-        inherited: Inherited::none(),
-        version,
-        takeover: false,
-        recorder: keeper.map(|keeper| keeper as Arc<dyn Recorder>),
-        approves: None,
-    };
-    let gate = Gate::start(setup).map_err(|error| taken(&error))?;
+    let standing = Standing::begin(&path, policy, Inherited::none(), false).map_err(|error| taken(&error))?;
 
-    let address = |name: &str| gate.addresses().into_iter().find(|(known, _)| known == name).map(|(_, at)| at);
+    let address = |name: &str| standing.gate.addresses().into_iter().find(|(known, _)| known == name).map(|(_, at)| at);
     let front = Arc::new(Front {
         http: address("http").unwrap_or(flags.http),
         https: address("https").unwrap_or(flags.https),
@@ -143,7 +129,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
         Ok((at, _)) => format!("in PostgreSQL, through the gate at {at}"),
         Err(why) => format!("in memory ({why})"),
     };
-    welcome(flags, &front, &gate, &members, &folder)?;
+    welcome(flags, &front, &standing.gate, &members, &folder)?;
 
     let started = Instant::now();
     let (mut escaped, mut played) = (false, None);
@@ -232,8 +218,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
 
     // Visitors first, then the gate, then what it stands in front of: nobody sees a fault that is only the end.
     supporters.leave();
-    let ended = end(gate);
-    kept.iter().for_each(|store| evidence::end(store));
+    let ended = standing.end(end);
     platforms.leave();
     drop(cluster);
     talk::say(&farewell(&front.figures.snapshot(), started.elapsed()));

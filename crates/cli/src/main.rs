@@ -21,6 +21,7 @@ mod pg;
 mod rehearse;
 mod replay;
 mod rulebook;
+mod standing;
 mod talk;
 mod verbs;
 mod waf;

@@ -5,19 +5,16 @@
 use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 
-use portcullis_ledger::Recorder;
 use portcullis_proxy::sockets::Inherited;
-use portcullis_proxy::{Gate, Setup, Signals, control, journal};
-use portcullis_sensors::{Lookout, Sensors};
+use portcullis_proxy::{Signals, control, journal};
 use portcullis_types::{Blame, Reason, Reference};
 
 use crate::args::{Explain, Records, Reload, Run};
-use crate::configuration::{self, Read};
-use crate::incident::live::Keeper;
+use crate::configuration;
+use crate::standing::Standing;
 use crate::world::plain;
-use crate::{Done, Failure, evidence, talk, waf};
+use crate::{Done, Failure, talk, waf};
 
 /// Stands in front of the platforms until told to stop.
 pub(crate) fn run(flags: &Run) -> Done {
@@ -25,44 +22,17 @@ pub(crate) fn run(flags: &Run) -> Done {
     // systemd's sockets are taken before there are threads, as the interface demands.
     let inherited =
         Inherited::from_systemd().map_err(|error| Failure::because(format!("sockets from systemd: {error}")))?;
-    let (path, config) = (flags.file.config.clone(), flags.file.config.clone());
-    let policy = configuration::policy(&path)?;
-    let store = evidence::begin(&policy, flags.takeover);
-    let watching = Arc::new(OnceLock::<Sensors>::new());
-    let (reloaded, approving) = (Arc::clone(&watching), Arc::clone(&watching));
-    let keeper = store.clone().map(|store| Keeper::begin(store, &policy));
-    let register = keeper.clone();
-    // Drills know their own canaries when they pass.
-    let lookout = keeper.map(|keeper| Lookout::new(keeper));
-    let setup = Setup {
-        policy: policy.clone(),
-        reload: Box::new(move || {
-            let policy = Read::file(&path)?.settle_quietly()?;
-            register.iter().for_each(|keeper| keeper.register(&policy));
-            reloaded.get().map_or(Ok(()), |sensors: &Sensors| sensors.adopt(&policy))?;
-            Ok(policy)
-        }),
-        inherited,
-        version: env!("CARGO_PKG_VERSION"),
-        takeover: flags.takeover,
-        recorder: lookout.clone().map(|lookout| lookout as Arc<dyn Recorder>),
-        approves: Some(Arc::new(move |content: &[u8; 32]| approving.get()?.approves(content))),
-    };
+    let config = &flags.file.config;
+    let policy = configuration::policy(config)?;
     let unheard = |error: io::Error| Failure::because(format!("cannot wait for signals: {error}"));
     let signals = Signals::listen().map_err(unheard)?;
-    let gate = Gate::start(setup).map_err(|error| Failure::because(error.to_string()))?;
-    for (name, address) in gate.addresses() {
+    let standing = Standing::begin(config, policy, inherited, flags.takeover);
+    let standing = standing.map_err(|error| Failure::because(error.to_string()))?;
+    for (name, address) in standing.gate.addresses() {
         tracing::info!(%address, "listener `{name}` accepts");
     }
-    tracing::info!(address = %gate.admin(), "the operator's listener accepts");
-    // A gate that cannot watch files still serves, and says so.
-    match Sensors::start(&config, &policy, lookout) {
-        Ok(sensors) => drop(watching.set(sensors)),
-        Err(why) => tracing::error!(why, "nothing is watched beside traffic"),
-    }
-    let served = gate.serve_until_signal(signals).map_err(unheard);
-    store.iter().for_each(|store| evidence::end(store));
-    served
+    tracing::info!(address = %standing.gate.admin(), "the operator's listener accepts");
+    standing.serve_until_signal(signals).map_err(unheard)
 }
 
 /// Says whether a configuration is in order.

@@ -255,6 +255,19 @@ kind = "partner"
 networks = ["127.0.0.0/8"]
 agent = "{newsletter}"
 
+# Watched beside traffic: what visitors are given, and whether a platform answers somebody who came past the gate.
+[[integrity.outside]]
+name = "public"
+at = "https://{https}"
+ca = "demo.pem"
+paths = ["/", "/issues"]
+interval = "10s"
+
+[[integrity.origin]]
+platform = "members"
+from = "127.0.0.1"
+interval = "10s"
+
 # Join, donate, sign in: what a person sends.
 [[platform]]
 name = "join"
@@ -422,6 +435,13 @@ role = "{WATCHER}"
 password_file = "database.password"
 inside = "{INSIDE}"
 interval = "5s"
+
+# How its tables, functions, roles and rights are made.
+[database.schema]
+role = "{WATCHER}"
+password_file = "database.password"
+inside = "{INSIDE}"
+interval = "10s"
 "#
     )
 }

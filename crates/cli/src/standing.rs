@@ -1,0 +1,84 @@
+//! A gate with all that belongs to one that stands: its evidence, the incidents that it opens, the sensors beside its traffic. The
+//! demo's is no other than that of `run`.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use portcullis_config::Policy;
+use portcullis_ledger::Recorder;
+use portcullis_proxy::sockets::Inherited;
+use portcullis_proxy::{Gate, Setup, Signals, StartError};
+use portcullis_sensors::{Lookout, Sensors};
+use portcullis_store::Store;
+
+use crate::configuration::Read;
+use crate::evidence;
+use crate::incident::live::Keeper;
+
+/// A gate that stands.
+pub(crate) struct Standing {
+    pub(crate) gate: Gate,
+    store: Option<Arc<Store>>,
+    /// Empty where nothing could be watched.
+    _sensors: Arc<OnceLock<Sensors>>,
+}
+
+impl Standing {
+    /// Puts what `config` was read as in force.
+    ///
+    /// # Errors
+    /// With the first thing that the gate cannot have. One that cannot keep evidence or watch files still serves, and says so.
+    pub(crate) fn begin(
+        config: &Path,
+        policy: Policy,
+        inherited: Inherited,
+        takeover: bool,
+    ) -> Result<Self, StartError> {
+        let store = evidence::begin(&policy, takeover);
+        let sensors = Arc::new(OnceLock::<Sensors>::new());
+        let (reloaded, approving) = (Arc::clone(&sensors), Arc::clone(&sensors));
+        let keeper = store.clone().map(|store| Keeper::begin(store, &policy));
+        let register = keeper.clone();
+        // Drills know their own canaries when they pass.
+        let lookout = keeper.map(|keeper| Lookout::new(keeper));
+        let path = config.to_owned();
+        let setup = Setup {
+            policy: policy.clone(),
+            reload: Box::new(move || {
+                let policy = Read::file(&path)?.settle_quietly()?;
+                register.iter().for_each(|keeper| keeper.register(&policy));
+                reloaded.get().map_or(Ok(()), |sensors| sensors.adopt(&policy))?;
+                Ok(policy)
+            }),
+            inherited,
+            version: env!("CARGO_PKG_VERSION"),
+            takeover,
+            recorder: lookout.clone().map(|lookout| lookout as Arc<dyn Recorder>),
+            approves: Some(Arc::new(move |content: &[u8; 32]| approving.get()?.approves(content))),
+        };
+        let gate = Gate::start(setup)?;
+        match Sensors::start(config, &policy, lookout) {
+            Ok(begun) => drop(sensors.set(begun)),
+            Err(why) => tracing::error!(why, "nothing is watched beside traffic"),
+        }
+        Ok(Self { gate, store, _sensors: sensors })
+    }
+
+    /// Serves until it is told to end.
+    ///
+    /// # Errors
+    /// When signals cannot be waited for.
+    pub(crate) fn serve_until_signal(self, signals: Signals) -> io::Result<()> {
+        let served = self.gate.serve_until_signal(signals);
+        self.store.iter().for_each(|store| evidence::end(store));
+        served
+    }
+
+    /// Ends by `end`, and its evidence with it.
+    pub(crate) fn end<T>(self, end: impl FnOnce(Gate) -> T) -> T {
+        let ended = end(self.gate);
+        self.store.iter().for_each(|store| evidence::end(store));
+        ended
+    }
+}
