@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// A directory on a disk.
@@ -14,6 +14,16 @@ pub trait Disk: Send + Sync {
     /// # Errors
     /// When it is not there or cannot be read.
     fn read(&self, path: &str) -> io::Result<Vec<u8>>;
+    /// So many bytes of a file from this place on; fewer where it ends.
+    ///
+    /// # Errors
+    /// As of [`Disk::read`].
+    fn read_at(&self, path: &str, at: u64, most: usize) -> io::Result<Vec<u8>> {
+        let bytes = self.read(path)?;
+        let begin = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+        let end = begin.saturating_add(most).min(bytes.len());
+        Ok(bytes.get(begin..end).unwrap_or_default().to_vec())
+    }
     /// Names in a directory, sorted; none where it is not there.
     ///
     /// # Errors
@@ -116,6 +126,14 @@ fn private() -> OpenOptions {
 impl Disk for Directory {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         fs::read(self.root.join(path))
+    }
+
+    fn read_at(&self, path: &str, at: u64, most: usize) -> io::Result<Vec<u8>> {
+        let mut file = File::open(self.root.join(path))?;
+        file.seek(SeekFrom::Start(at))?;
+        let mut bytes = Vec::new();
+        file.take(most as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
