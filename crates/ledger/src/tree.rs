@@ -85,6 +85,17 @@ fn place(index: u64, width: u16) -> String {
     text
 }
 
+/// The partial tiles of a tree of this size, and the bundle of entries that is not full.
+#[must_use]
+pub fn partial_paths(size: u64) -> Vec<String> {
+    let widths = (0_u8..8).map(|level| (level, size >> (TILE_HEIGHT * u32::from(level))));
+    let tiles = widths
+        .filter(|(_, hashes)| hashes % TILE > 0)
+        .map(|(level, hashes)| Tile { level, index: hashes / TILE, width: (hashes % TILE) as u16 }.path());
+    let bundle = (size % TILE > 0).then(|| bundle_path(size / TILE, (size % TILE) as u16));
+    tiles.chain(bundle).collect()
+}
+
 /// A tree that grows, as the tiles of its right edge that are not full.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tree {
@@ -454,5 +465,8 @@ mod tests {
         assert_eq!(Tile::of(0, 1, 300), Some(Tile { level: 0, index: 1, width: 44 }));
         assert_eq!(Tile::of(1, 0, 300), Some(Tile { level: 1, index: 0, width: 1 }));
         assert_eq!(Tile::of(2, 0, 300), None);
+        assert_eq!(partial_paths(300), ["tile/0/001.p/44", "tile/1/000.p/1", "tile/entries/001.p/44"]);
+        assert_eq!(partial_paths(512), ["tile/1/000.p/2"]);
+        assert!(partial_paths(0).is_empty());
     }
 }

@@ -14,7 +14,7 @@
 //! journal/GENERATION                          what happened since everything else was made durable
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 
@@ -22,7 +22,7 @@ use portcullis_ledger::checkpoint::Checkpoint;
 use portcullis_ledger::frame::{Frames, Kept, frame};
 use portcullis_ledger::leaf::{self, ENTRY_BYTES, Leaf, Salt};
 use portcullis_ledger::note::{Note, SignerKey};
-use portcullis_ledger::tree::{self, TILE, Tree, bundle_path};
+use portcullis_ledger::tree::{self, TILE, Tile, Tree, bundle_path, partial_paths};
 use portcullis_ledger::{Retention, Sensor};
 use portcullis_types::Date;
 
@@ -339,11 +339,7 @@ impl<D: Disk> Ledger<D> {
         replace(&self.disk, "checkpoint", checkpoint.sign(&self.key).as_bytes())?;
         self.published = Some(size);
         // Whoever read the checkpoint before this one still finds its tiles.
-        let mut now: Vec<String> = self.tree.partial().map(|(tile, _)| tile.path()).collect();
-        let width = (size % TILE) as u16;
-        if width > 0 {
-            now.push(bundle_path(size / TILE, width));
-        }
+        let now = partial_paths(size);
         let before = std::mem::replace(&mut self.partial, now);
         let gone = std::mem::replace(&mut self.stale, before);
         for path in gone.iter().filter(|path| !self.partial.contains(path) && !self.stale.contains(path)) {
@@ -535,13 +531,46 @@ impl<D: Disk> Ledger<D> {
         self.partial.clear();
         self.stale.clear();
         self.settle()?;
+        self.partial = published.map(|checkpoint| partial_paths(checkpoint.size)).unwrap_or_default();
         self.sealable = self.old_segments()?;
         self.publish()?;
         self.begin_journal()?;
+        self.drop_orphans()?;
         for name in generations {
             let path = format!("journal/{name}");
             if path != Journal::path(self.journal.generation) {
                 self.disk.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes partial tiles that belong to no checkpoint that anybody may just be reading: whoever was killed left theirs.
+    fn drop_orphans(&self) -> io::Result<()> {
+        let mut directories = BTreeSet::new();
+        for level in 0_u8..8 {
+            // They lie where the tree grows, or if that has just begun a directory, in the one before.
+            let index = self.tree.size().checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0);
+            for index in [Some(index), index.checked_sub(1_000)].into_iter().flatten() {
+                let tile = Tile { level, index, width: TILE as u16 }.path();
+                let paths = [Some(tile), (level == 0).then(|| bundle_path(index, TILE as u16))];
+                directories
+                    .extend(paths.into_iter().flatten().filter_map(|path| Some(path.rsplit_once('/')?.0.to_owned())));
+            }
+        }
+        let known: Vec<&String> = self.partial.iter().chain(&self.stale).collect();
+        for directory in directories {
+            for name in self.disk.list(&directory)?.into_iter().filter(|name| name.ends_with(".p")) {
+                let tile = format!("{directory}/{name}/");
+                if !known.iter().any(|known| known.starts_with(&tile)) {
+                    self.disk.remove(tile.trim_end_matches('/'))?;
+                    continue;
+                }
+                for path in self.disk.list(tile.trim_end_matches('/'))?.iter().map(|width| format!("{tile}{width}")) {
+                    if !known.contains(&&path) {
+                        self.disk.remove(&path)?;
+                    }
+                }
             }
         }
         Ok(())

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use portcullis_ledger::checkpoint::{Checkpoint, Trust};
 use portcullis_ledger::note::{Algorithm, Note, SignerKey};
+use portcullis_ledger::tree::partial_paths;
 use portcullis_ledger::{Event, Note as Words, Retention};
 use portcullis_store::disk::Disk;
 use portcullis_store::verify::verify;
@@ -294,7 +295,13 @@ fn size(note: &str) -> u64 {
 
 /// Opens what is left and holds it against what was seen.
 fn holds(disk: &Simulated, outside: &mut Outside) -> Ledger<Simulated> {
+    let before = disk.read("checkpoint").map_or(0, |note| size(&String::from_utf8_lossy(&note)));
     let ledger = Ledger::open(disk.clone(), key(), salts).expect("it opens");
+    let edges = [partial_paths(before), partial_paths(ledger.size())].concat();
+    let orphans = disk.inside(|inside| {
+        inside.seen.keys().filter(|path| path.contains(".p/") && !edges.contains(path)).cloned().collect::<Vec<_>>()
+    });
+    assert!(orphans.is_empty(), "partial tiles of no checkpoint that anybody reads: {orphans:?}");
     assert!(ledger.size() >= outside.durable, "{} of {} are there", ledger.size(), outside.durable);
     assert!(ledger.size() <= outside.handed, "{} of {} were handed in", ledger.size(), outside.handed);
     see(disk, outside);
