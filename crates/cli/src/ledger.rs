@@ -101,9 +101,11 @@ fn words(report: &Report, rate: f64) -> String {
     });
     some("Missing", report.missing.count, missing.collect());
     let losses = report.losses.first.iter().map(|(leaf, sensor, lost)| {
-        let (records, requests, why) = (lost.records, lost.requests, &lost.why);
+        let (records, requests, rows, why) = (lost.records, lost.requests, lost.rows, &lost.why);
         let (from, until) = (moment::speak(lost.from), moment::speak(lost.until));
-        format!("leaf {leaf}: {sensor} lost {records} records, {requests} requests from {from} to {until}: {why}")
+        format!(
+            "leaf {leaf}: {sensor} lost {records} records, {requests} requests, details of {rows} requests, from {from} to {until}: {why}"
+        )
     });
     some("Lost, told", report.losses.count, losses.collect());
     let silences = report.silences.first.iter().map(|silence| {

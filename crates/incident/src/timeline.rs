@@ -87,7 +87,7 @@ impl Timeline {
                 format!(
                     "{} records and details of {} requests could not be kept between {} and {} ({}).",
                     it.records,
-                    it.requests,
+                    it.requests.saturating_add(it.rows),
                     moment::speak(it.from),
                     moment::speak(it.until),
                     it.why

@@ -203,6 +203,9 @@ pub struct Lost {
     /// Of how many requests nothing but their number is known.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub requests: u64,
+    /// How many requests are in the figures and could not be kept one by one, exactly.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rows: u64,
     /// When the first was lost.
     pub from: u64,
     /// When something could be kept again.

@@ -43,8 +43,20 @@ struct Lane {
 struct Missing {
     records: u64,
     requests: u64,
+    rows: u64,
     from: u64,
     why: &'static str,
+}
+
+/// What nobody kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Missed {
+    /// A record.
+    Record,
+    /// So many requests, of which nothing else is known.
+    Requests(u64),
+    /// So many requests, which are in the figures.
+    Rows(u64),
 }
 
 impl Lanes {
@@ -52,7 +64,7 @@ impl Lanes {
     pub(crate) fn put(&self, sensor: &Sensor, event: &Event, unix_millis: u64) {
         let class = event.retention();
         let Some(event) = serde_json::to_vec(event).ok().filter(|event| event.len() <= EVENT_BYTES) else {
-            return self.miss(sensor, 1, 0, unix_millis, Some("too-large"));
+            return self.miss(sensor, Missed::Record, unix_millis, Some("too-large"));
         };
         let taken = {
             let mut lane = lock(self.lane());
@@ -65,19 +77,12 @@ impl Lanes {
             room
         };
         if !taken {
-            self.miss(sensor, 1, 0, unix_millis, None);
+            self.miss(sensor, Missed::Record, unix_millis, None);
         }
     }
 
     /// Counts what nobody kept.
-    pub(crate) fn miss(
-        &self,
-        sensor: &Sensor,
-        records: u64,
-        requests: u64,
-        unix_millis: u64,
-        why: Option<&'static str>,
-    ) {
+    pub(crate) fn miss(&self, sensor: &Sensor, what: Missed, unix_millis: u64, why: Option<&'static str>) {
         let why =
             why.unwrap_or_else(|| match (self.failing.load(Ordering::Relaxed), self.full.load(Ordering::Relaxed)) {
                 (true, true) => "disk-full",
@@ -91,16 +96,19 @@ impl Lanes {
             Sensor::Borrowed("unnamed")
         };
         let missing = lost.entry(sensor).or_insert_with(|| Missing { from: unix_millis, why, ..Missing::default() });
-        missing.records += records;
-        missing.requests += requests;
+        match what {
+            Missed::Record => missing.records += 1,
+            Missed::Requests(count) => missing.requests += count,
+            Missed::Rows(count) => missing.rows += count,
+        }
     }
 
     /// Everything that waits, in front of it what was lost since the last time.
     pub(crate) fn take(&self, unix_millis: u64, close: bool, out: &mut Vec<Appended>) {
         let lost = std::mem::take(&mut *lock(&self.lost));
         for (sensor, missing) in lost {
-            let Missing { records, requests, from, why } = missing;
-            let event = Event::Lost(Lost { records, requests, from, until: unix_millis, why: why.to_owned() });
+            let Missing { records, requests, rows, from, why } = missing;
+            let event = Event::Lost(Lost { records, requests, rows, from, until: unix_millis, why: why.to_owned() });
             let class = event.retention();
             let event = serde_json::to_vec(&event).unwrap_or_default();
             out.push(Appended { sensor, unix_millis, class, event });

@@ -7,6 +7,7 @@ mod row;
 mod segment;
 mod traffic;
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -21,7 +22,7 @@ pub use self::segment::{Query, Top, pack_hours, top};
 use self::segment::{Segments, since};
 use self::traffic::{Counting, INTERVAL};
 use crate::disk::{Directory, Disk as _};
-use crate::lanes::{lock, turn};
+use crate::lanes::{Missed, lock, turn};
 use crate::writer::{Shared, now, random};
 
 /// How often lanes are emptied.
@@ -90,7 +91,7 @@ impl Waiting {
 }
 
 /// The thread that counts and writes.
-pub(crate) fn start(shared: Arc<Shared>, disk: Directory, keep: Keep) -> std::io::Result<thread::JoinHandle<()>> {
+pub(crate) fn start(shared: Arc<Shared>, disk: Directory, keep: Keep) -> io::Result<thread::JoinHandle<()>> {
     let mut bytes = [0; 16];
     random(&mut bytes)?;
     let [one, other] = [&bytes[..8], &bytes[8..]].map(|half| half.try_into().map_or(7, u64::from_le_bytes));
@@ -127,7 +128,7 @@ fn hold(shared: &Shared) -> Vec<u8> {
         thread::park_timeout(DRAIN_EVERY);
     }
     if missed > 0 {
-        shared.lanes.miss(&GATE, 0, missed, now(), Some("queue-full"));
+        shared.lanes.miss(&GATE, Missed::Requests(missed), now(), Some("queue-full"));
     }
     held
 }
@@ -169,7 +170,7 @@ impl Writing {
         let shared = Arc::clone(&self.shared);
         let missed = shared.requests.take(|batch| self.take(batch));
         if missed > 0 {
-            shared.lanes.miss(&GATE, 0, missed, now(), Some("queue-full"));
+            shared.lanes.miss(&GATE, Missed::Requests(missed), now(), Some("queue-full"));
         }
     }
 
@@ -184,11 +185,14 @@ impl Writing {
     }
 
     /// Takes note of how writing went. The figures of what was not written are in the ledger all the same.
-    fn note(&mut self, written: Result<(), (std::io::Error, u64)>) {
+    fn note(&mut self, written: Result<(), (io::Error, u64)>) {
         match written {
             Ok(()) => self.sick = false,
             Err((error, rows)) => {
                 self.shared.counters.requests_unwritten.fetch_add(rows, Ordering::Relaxed);
+                let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+                let why = if full { "disk-full" } else { "disk-failed" };
+                self.shared.lanes.miss(&GATE, Missed::Rows(rows), now(), Some(why));
                 if !std::mem::replace(&mut self.sick, true) {
                     tracing::error!(%error, "requests cannot be written; they are still counted together");
                 }
