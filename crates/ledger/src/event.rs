@@ -121,6 +121,34 @@ pub enum Retention {
 }
 
 impl Event {
+    /// Reads one as it is kept. Of the kinds that nearly all records are of, the fields are read where they stand; serde would
+    /// put them aside first, to look for the kind.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn read(json: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Beats {
+            beats: Vec<Beat>,
+        }
+        match Self::kind_of(json) {
+            "beats" => serde_json::from_slice(json).map(|Beats { beats }| Self::Beats { beats }),
+            "traffic" => serde_json::from_slice(json).map(Self::Traffic),
+            "egress" => serde_json::from_slice(json).map(Self::Egress),
+            "statements" => serde_json::from_slice(json).map(Self::Statements),
+            "probe" => serde_json::from_slice(json).map(Self::Probe),
+            _ => serde_json::from_slice(json),
+        }
+    }
+
+    /// The kind of one as it is kept, where that stands first, as the gate writes it; empty where it does not.
+    #[must_use]
+    pub fn kind_of(json: &[u8]) -> &str {
+        let rest = json.strip_prefix(br#"{"kind":""#).unwrap_or_default();
+        let kind = rest.split(|byte| *byte == b'"').next().unwrap_or_default();
+        str::from_utf8(kind).unwrap_or_default()
+    }
+
     /// How long its erasable part is kept.
     #[must_use]
     pub const fn retention(&self) -> Retention {

@@ -47,17 +47,47 @@ impl<'a> Iterator for Frames<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = self.bytes.get(self.at..)?;
-        let (length, rest) = rest.split_first_chunk::<4>()?;
+        let content = Unchecked::at(self.bytes, self.at)?.checked()?;
+        self.at += FRAME_HEAD + content.len();
+        Some(content)
+    }
+}
+
+/// A frame of which nobody has compared the checksum yet: for whoever steps over most of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Unchecked<'a> {
+    content: &'a [u8],
+    sum: u32,
+}
+
+impl<'a> Unchecked<'a> {
+    /// The one that begins at this place.
+    #[must_use]
+    pub fn at(bytes: &'a [u8], at: usize) -> Option<Self> {
+        let (length, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;
         let (sum, rest) = rest.split_first_chunk::<4>()?;
         let length = u32::from_le_bytes(*length) as usize;
         // Nothing is never framed: zeros, which a disk without power may leave, would be a frame of nothing.
         let content = rest.get(..length).filter(|_| (1..=FRAME_BYTES).contains(&length))?;
-        if crc32fast::hash(content) != u32::from_le_bytes(*sum) {
-            return None;
-        }
-        self.at += FRAME_HEAD + length;
-        Some(content)
+        Some(Self { content, sum: u32::from_le_bytes(*sum) })
+    }
+
+    /// Where the next one begins, from the beginning of this one.
+    #[must_use]
+    pub const fn length(&self) -> usize {
+        FRAME_HEAD + self.content.len()
+    }
+
+    /// The index that it begins with, if it is of an event ([`Kept`]).
+    #[must_use]
+    pub fn index(&self) -> Option<u64> {
+        self.content.first_chunk().map(|index| u64::from_le_bytes(*index))
+    }
+
+    /// What it holds, where that is what was written.
+    #[must_use]
+    pub fn checked(&self) -> Option<&'a [u8]> {
+        (crc32fast::hash(self.content) == self.sum).then_some(self.content)
     }
 }
 

@@ -59,6 +59,30 @@ impl Leaf {
     /// Reads an entry. None where it is not one, to the byte.
     #[must_use]
     pub fn parse(entry: &[u8]) -> Option<Self> {
+        let Seen { sensor, seq, unix_millis, class, digest } = Seen::parse(entry)?;
+        Some(Self { sensor: Cow::Owned(sensor.to_owned()), seq, unix_millis, class, digest: *digest })
+    }
+}
+
+/// A leaf where its entry lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen<'a> {
+    /// As [`Leaf::sensor`].
+    pub sensor: &'a str,
+    /// As [`Leaf::seq`].
+    pub seq: u64,
+    /// As [`Leaf::unix_millis`].
+    pub unix_millis: u64,
+    /// As [`Leaf::class`].
+    pub class: Retention,
+    /// As [`Leaf::digest`].
+    pub digest: &'a Hash,
+}
+
+impl<'a> Seen<'a> {
+    /// Reads an entry. None where it is not one, to the byte.
+    #[must_use]
+    pub fn parse(entry: &'a [u8]) -> Option<Self> {
         let (head, rest) = entry.split_at_checked(FIXED - 32)?;
         let [VERSION, class, numbers @ .., length] = head else { return None };
         let (time, seq) = numbers.split_at_checked(8)?;
@@ -67,7 +91,7 @@ impl Leaf {
             return None;
         }
         Some(Self {
-            sensor: Cow::Owned(String::from_utf8(name.to_vec()).ok()?),
+            sensor: str::from_utf8(name).ok()?,
             seq: u64::from_be_bytes(seq.try_into().ok()?),
             unix_millis: u64::from_be_bytes(time.try_into().ok()?),
             class: Retention::from_code(*class)?,

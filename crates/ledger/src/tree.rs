@@ -132,10 +132,28 @@ impl Tree {
     }
 
     /// Appends a leaf. Tiles that became full are handed to `full`, from the lowest level on.
-    pub fn push(&mut self, leaf: Hash, mut full: impl FnMut(Tile, &[Hash])) {
+    pub fn push(&mut self, leaf: Hash, full: impl FnMut(Tile, &[Hash])) {
         self.size += 1;
-        let (mut hash, mut index) = (leaf, self.size / TILE);
-        for level in 0_u8.. {
+        self.add(0, leaf, full);
+    }
+
+    /// Appends a tile of leaves, by what stands for all of them ([`subtree`]). Only where the leaves before fill theirs; says
+    /// whether they do.
+    pub fn push_tile(&mut self, tile: Hash) -> bool {
+        let fits = self.size.is_multiple_of(TILE);
+        if fits {
+            self.size += TILE;
+            if self.edge.is_empty() {
+                self.edge.push(Vec::with_capacity(TILE as usize));
+            }
+            self.add(1, tile, |_, _| ());
+        }
+        fits
+    }
+
+    fn add(&mut self, level: u8, mut hash: Hash, mut full: impl FnMut(Tile, &[Hash])) {
+        let mut index = self.size >> (TILE_HEIGHT * (u32::from(level) + 1));
+        for level in level.. {
             if self.edge.len() == usize::from(level) {
                 self.edge.push(Vec::with_capacity(TILE as usize));
             }
@@ -454,6 +472,25 @@ mod tests {
         assert_eq!(resumed.root(), tree.root());
         assert_eq!(Tree::resume(tree.size() + 1, tree.edge().to_vec()), None, "another size");
         assert_eq!(Tree::resume(tree.size() + (1 << 24), tree.edge().to_vec()), None, "a level is missing");
+    }
+
+    #[test]
+    fn a_tree_of_tiles_is_the_tree_of_their_leaves() {
+        let (mut tiled, mut tree) = (Tree::default(), Tree::default());
+        let mut row = Vec::new();
+        for leaf in 0..(TILE * TILE + 3 * TILE) {
+            let hash = leaf_hash(&leaf.to_be_bytes());
+            tree.push(hash, |_, _| ());
+            row.push(hash);
+            if row.len() as u64 == TILE {
+                assert!(tiled.push_tile(subtree(&row).expect("full")));
+                row.clear();
+                assert_eq!(tiled, tree);
+            }
+        }
+        tiled.push(leaf_hash(b"one"), |_, _| ());
+        assert!(!tiled.push_tile([0; 32]), "its place is half taken");
+        assert_eq!(tiled.size(), tree.size() + 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! record that it can. One thread writes; what it signs is durable first.
 
 mod beats;
+mod bundles;
 pub mod disk;
 mod keys;
 mod lanes;
@@ -17,6 +18,6 @@ mod writer;
 
 pub use self::keys::{KEY, PUBLIC_KEY, key};
 pub use self::log::{Appended, Ledger, Opening, Retain, Salts};
-pub use self::reader::{Records, Snapshot, prove, read};
+pub use self::reader::{Records, Snapshot, prove, prove_under, read, read_all};
 pub use self::seal::{seal, unseal};
 pub use self::writer::{CHECKPOINT_EVERY, COMMIT_EVERY, Counters, Settings, Store, erase, random};

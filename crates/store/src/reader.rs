@@ -6,15 +6,17 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use portcullis_ledger::checkpoint::Checkpoint;
-use portcullis_ledger::frame::{Frames, Kept};
-use portcullis_ledger::leaf::{self, Leaf, Salt};
+use portcullis_ledger::frame::{Kept, Unchecked};
+use portcullis_ledger::leaf::{self, Leaf};
 use portcullis_ledger::note::Note;
 use portcullis_ledger::proof::Proof;
 use portcullis_ledger::tree::{self, Hash, TILE, Tile, bundle_path};
 use portcullis_ledger::{Event, Record, Retention};
 
+use crate::bundles::{Bundle, in_order};
 use crate::disk::{Directory, Disk};
 use crate::log::{DAY_MILLIS, date};
 use crate::seal;
@@ -30,18 +32,83 @@ pub fn read(directory: &Path) -> io::Result<Records<Directory>> {
     Ok(Records::new(Snapshot::open(Directory::at(directory))?, 0))
 }
 
+/// Hands over all records of a directory in their order, read by all cores. The event of a kind, place and time that is not
+/// wanted is left out, as an erased one is.
+///
+/// # Errors
+/// When there is no checkpoint, or something cannot be read; what comes before it was handed over.
+pub fn read_all(
+    directory: &Path,
+    wanted: impl Fn(&str, u64, u64) -> bool + Sync,
+    mut take: impl FnMut(&Record),
+) -> io::Result<()> {
+    let snapshot = Snapshot::open(Directory::at(directory))?;
+    let mut failed = Ok(());
+    in_order(
+        &snapshot,
+        |bundle| records(bundle, &wanted),
+        |(records, end)| {
+            records.iter().for_each(&mut take);
+            failed = end;
+            failed.is_ok()
+        },
+    );
+    failed
+}
+
+/// The records of a bundle, up to the first that cannot be read.
+fn records(bundle: &Bundle, wanted: &impl Fn(&str, u64, u64) -> bool) -> (Vec<Record>, io::Result<()>) {
+    let mut records = Vec::with_capacity(bundle.wanted);
+    let read = |records: &mut Vec<Record>| -> io::Result<()> {
+        let first = bundle.number * TILE;
+        let file = bundle.entries.as_ref().map_err(again)?;
+        let entries = leaf::unbundle(file).ok_or_else(|| broken(format!("the bundle of leaf {first}")))?;
+        if entries.len() < bundle.wanted {
+            return Err(broken(format!("the bundle of leaf {first} is too short")));
+        }
+        for ((index, entry), (segment, found)) in (first..).zip(entries).zip(&bundle.events) {
+            let leaf = Leaf::parse(entry).ok_or_else(|| broken(format!("leaf {index} is none")))?;
+            let event = match found {
+                Found::At(at) => bundle
+                    .kept(*segment, *at)
+                    .filter(|kept| wanted(Event::kind_of(kept.event), index, leaf.unix_millis)),
+                Found::Erased | Found::Hole => None,
+                Found::Unread(error) => return Err(again(error)),
+            };
+            let event = event.map(|kept| Event::read(kept.event)).transpose();
+            let event = event.map_err(|error| broken(format!("the event of leaf {index}: {error}")))?;
+            let Leaf { sensor, seq, unix_millis, .. } = leaf;
+            records.push(Record { index, sensor, seq, unix_millis, event });
+        }
+        Ok(())
+    };
+    let end = read(&mut records);
+    (records, end)
+}
+
+fn again(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
+}
+
 /// The proof of one record: under the witnessed checkpoint where that has it, else under the latest.
 ///
 /// # Errors
 /// When the ledger has no such leaf, or cannot be read.
 pub fn prove<D: Disk + Clone>(disk: &D, index: u64) -> io::Result<Proof> {
-    let mut snapshot = Snapshot::open(disk.clone())?;
-    if let Ok(bytes) = disk.read("checkpoint.witnessed")
-        && let Some(checkpoint) = Note::parse(&bytes).ok().and_then(|note| Checkpoint::parse(note.text))
-        && index < checkpoint.size
+    if let Ok(note) = disk.read("checkpoint.witnessed")
+        && let Ok(snapshot) = Snapshot::of(disk.clone(), &note)
+        && index < snapshot.checkpoint.size
     {
-        snapshot = Snapshot { note: String::from_utf8_lossy(&bytes).into_owned(), checkpoint, disk: disk.clone() };
+        return prove_under(snapshot, index);
     }
+    prove_under(Snapshot::open(disk.clone())?, index)
+}
+
+/// The proof of one record under this checkpoint.
+///
+/// # Errors
+/// As of [`prove`].
+pub fn prove_under<D: Disk>(snapshot: Snapshot<D>, index: u64) -> io::Result<Proof> {
     let size = snapshot.checkpoint.size;
     let hashes =
         tree::inclusion(index, size, &mut |tile| snapshot.tile(tile)).map_err(|why| broken(why.to_string()))?;
@@ -49,8 +116,9 @@ pub fn prove<D: Disk + Clone>(disk: &D, index: u64) -> io::Result<Proof> {
     let entry = leaf::unbundle(&bundle).and_then(|entries| Some(entries.get((index % TILE) as usize)?.to_vec()));
     let entry = entry.ok_or_else(|| broken(format!("leaf {index} is not in its bundle")))?;
     let leaf = Leaf::parse(&entry).ok_or_else(|| broken(format!("leaf {index} is none")))?;
-    let event = match Events::default().look(disk, leaf.class, index, leaf.unix_millis / DAY_MILLIS) {
-        Found::Kept(salt, event) => Some((salt, event)),
+    let mut events = Events::default();
+    let event = match events.look(snapshot.disk(), leaf.class, index, leaf.unix_millis / DAY_MILLIS) {
+        Found::At(at) => events.kept(leaf.class, at).map(|kept| (kept.salt, kept.event.to_vec())),
         Found::Erased | Found::Hole => None,
         Found::Unread(error) => return Err(error),
     };
@@ -73,10 +141,18 @@ impl<D: Disk> Snapshot<D> {
     /// # Errors
     /// When there is no checkpoint, or it cannot be read.
     pub fn open(disk: D) -> io::Result<Self> {
-        let bytes = disk.read("checkpoint")?;
-        let parsed = Note::parse(&bytes).ok().and_then(|note| Checkpoint::parse(note.text));
+        let note = disk.read("checkpoint")?;
+        Self::of(disk, &note)
+    }
+
+    /// As of this checkpoint of it, which was published before.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn of(disk: D, note: &[u8]) -> io::Result<Self> {
+        let parsed = Note::parse(note).ok().and_then(|note| Checkpoint::parse(note.text));
         let checkpoint = parsed.ok_or_else(|| broken("the checkpoint is none"))?;
-        Ok(Self { note: String::from_utf8_lossy(&bytes).into_owned(), checkpoint, disk })
+        Ok(Self { note: String::from_utf8_lossy(note).into_owned(), checkpoint, disk })
     }
 
     /// Where it is read from.
@@ -175,10 +251,11 @@ impl<D: Disk> Records<D> {
             return Err(broken(format!("the bundle before leaf {} is too short", self.next)));
         };
         let event = match self.events.look(&self.snapshot.disk, leaf.class, index, leaf.unix_millis / DAY_MILLIS) {
-            Found::Kept(_, bytes) => Some(
-                serde_json::from_slice::<Event>(&bytes)
-                    .map_err(|error| broken(format!("the event of leaf {index}: {error}")))?,
-            ),
+            Found::At(at) => {
+                let read = |kept: Kept<'_>| Event::read(kept.event);
+                let event = self.events.kept(leaf.class, at).map(read).transpose();
+                event.map_err(|error| broken(format!("the event of leaf {index}: {error}")))?
+            }
             Found::Erased | Found::Hole => None,
             Found::Unread(error) => return Err(error),
         };
@@ -212,8 +289,8 @@ pub(crate) struct Events {
 /// What became of an event.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// It is there.
-    Kept(Salt, Vec<u8>),
+    /// Its frame begins there, in the segment of its class that is looked at; nobody has checked it.
+    At(usize),
     /// It is not, and nothing of its day.
     Erased,
     /// It is not, and others of its segment are.
@@ -230,41 +307,52 @@ struct Class {
     /// Segments that were not looked at yet, by their first leaf.
     segments: VecDeque<(u64, String)>,
     /// The frames of the one that is, and where the next of them begins.
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     at: usize,
 }
 
 impl Events {
-    /// The salt and event of a leaf of this day, which is behind all that were asked for before.
+    /// Where the event of a leaf of this day is, which is behind all that were asked for before.
     pub(crate) fn look(&mut self, disk: &impl Disk, class: Retention, index: u64, day: u64) -> Found {
         let Some(of_class) = self.classes.get_mut(usize::from(class.code())) else { return Found::Erased };
         match of_class.find(disk, class, index) {
-            Ok(Some((salt, event))) => Found::Kept(salt, event),
+            Ok(Some(at)) => Found::At(at),
             // What is erased is erased by the day; a segment has events of one.
             Ok(None) if of_class.path.contains(&date(day)) => Found::Hole,
             Ok(None) => Found::Erased,
             Err(error) => Found::Unread(error),
         }
     }
+
+    /// The segment of this class that is looked at.
+    pub(crate) fn segment(&self, class: Retention) -> &Arc<Vec<u8>> {
+        let [first, ..] = &self.classes;
+        &self.classes.get(usize::from(class.code())).unwrap_or(first).bytes
+    }
+
+    /// The event whose frame begins there; none where it is not what was written.
+    fn kept(&self, class: Retention, at: usize) -> Option<Kept<'_>> {
+        Unchecked::at(self.segment(class), at).and_then(|frame| Kept::parse(frame.checked()?))
+    }
 }
 
 impl Class {
-    fn find(&mut self, disk: &impl Disk, class: Retention, index: u64) -> io::Result<Option<(Salt, Vec<u8>)>> {
+    fn find(&mut self, disk: &impl Disk, class: Retention, index: u64) -> io::Result<Option<usize>> {
         if !std::mem::replace(&mut self.listed, true) {
             self.segments = segments(disk, class)?;
         }
         loop {
-            let mut frames = Frames::new(self.bytes.get(self.at..).unwrap_or_default());
-            while let Some(kept) = frames.next().and_then(Kept::parse) {
-                if kept.index == index {
-                    self.at += frames.whole();
-                    return Ok(Some((kept.salt, kept.event.to_vec())));
-                }
-                if kept.index > index {
+            while let Some(frame) = Unchecked::at(&self.bytes, self.at)
+                && let Some(found) = frame.index()
+            {
+                if found > index {
                     return Ok(None);
                 }
-                self.at += frames.whole();
-                frames = Frames::new(self.bytes.get(self.at..).unwrap_or_default());
+                let at = self.at;
+                self.at += frame.length();
+                if found == index {
+                    return Ok(Some(at));
+                }
             }
             // Those behind the next one's first leaf are not in this one.
             while self.segments.get(1).is_some_and(|(first, _)| *first <= index) {
@@ -275,21 +363,13 @@ impl Class {
             }
             let Some((_, path)) = self.segments.pop_front() else { return Ok(None) };
             self.at = 0;
-            self.bytes = match read_segment(disk, &path) {
+            self.bytes = Arc::default();
+            match read_segment(disk, &path) {
                 // It was erased since it was listed.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    self.path.clear();
-                    Vec::new()
-                }
-                Err(error) => {
-                    self.bytes.clear();
-                    return Err(error);
-                }
-                Ok(bytes) => {
-                    self.path = path;
-                    bytes
-                }
-            };
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.path.clear(),
+                Err(error) => return Err(error),
+                Ok(bytes) => (self.bytes, self.path) = (Arc::new(bytes), path),
+            }
         }
     }
 }

@@ -5,22 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 
 use portcullis_ledger::checkpoint::{Checkpoint, Trust};
-use portcullis_ledger::leaf::{self, Leaf, Salt};
+use portcullis_ledger::frame::Kept;
+use portcullis_ledger::leaf::{self, Seen};
 use portcullis_ledger::tree::{self, Hash, TILE, Tile, Tree};
 use portcullis_ledger::{Beat, Event, Lost, Retention, Sensor};
 
+use crate::bundles::{Bundle, in_order};
 use crate::disk::Disk;
 use crate::log::DAY_MILLIS;
-use crate::reader::{Events, Found, Snapshot};
+use crate::reader::{Found, Snapshot};
 
 /// Faults, gaps and losses that are told one by one at most; the rest are counted.
 const TOLD: usize = 1_000;
-/// Bundles that wait for each thread.
-const AHEAD: usize = 8;
 /// Beats that are further apart than this leave a gap: one second, and what a slow machine takes.
 const BEAT_MILLIS: u64 = 3_000;
 
@@ -154,27 +152,14 @@ pub fn verify<D: Disk + Clone>(disk: D, trust: &Trust, kept: &[String]) -> io::R
     let mut fold = Fold { report, anchors, ..Fold::default() };
     fold.anchors.sort_by_key(|(_, checkpoint)| checkpoint.size);
     fold.anchor();
-    let workers = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        let mut ends = Vec::new();
-        let mut jobs = Vec::new();
-        for _ in 0..workers {
-            let (job, taken): (SyncSender<Job>, Receiver<Job>) = sync_channel(AHEAD);
-            let (done, result) = sync_channel(AHEAD);
-            scope.spawn(move || taken.into_iter().map(Job::check).all(|checked| done.send(checked).is_ok()));
-            jobs.push(job);
-            ends.push(result);
-        }
-        let read = &snapshot;
-        scope.spawn(move || feed(read, &jobs));
-        // Bundles come back in the order in which they went out.
-        'all: loop {
-            for end in &ends {
-                let Ok(checked) = end.recv() else { break 'all };
-                fold.take(checked);
-            }
-        }
-    });
+    in_order(
+        &snapshot,
+        |bundle| check(&snapshot, bundle),
+        |checked| {
+            fold.take(checked);
+            true
+        },
+    );
     let Fold { mut report, tree, anchors, at, next, .. } = fold;
     report.sensors = next.into_iter().map(|(sensor, (_, count))| (sensor, count)).collect();
     for (name, checkpoint) in anchors.get(at..).unwrap_or_default() {
@@ -185,109 +170,87 @@ pub fn verify<D: Disk + Clone>(disk: D, trust: &Trust, kept: &[String]) -> io::R
     Ok(report)
 }
 
-/// One bundle on its way.
-struct Job {
-    first: u64,
-    wanted: usize,
-    bundle: io::Result<Vec<u8>>,
-    tile: io::Result<Vec<Hash>>,
-    events: Vec<Found>,
-}
-
 /// What came of it.
+#[derive(Default)]
 struct Checked {
     first: u64,
     hashes: Vec<Hash>,
-    leaves: Vec<Leaf>,
+    /// What stands for all of them, where they fill a tile.
+    tile: Option<Hash>,
+    /// When the first and the last record were made, and how often one is older than the one before.
+    span: Option<(u64, u64)>,
+    clock_went_back: u64,
+    sensors: Vec<Run>,
     faults: Vec<Fault>,
-    /// Beats and losses.
-    events: Vec<(u64, Event)>,
+    /// Numbers that are missing within the bundle.
+    missing: Vec<MissingNumbers>,
+    /// Beats and losses: the leaf, whose, when.
+    events: Vec<(u64, Sensor, u64, Event)>,
     /// The tile says something else, from this leaf on.
     differs: Option<u64>,
-    erased: Vec<(Retention, u64)>,
+    /// Of which class and day, and how many.
+    erased: Vec<(Retention, u64, u64)>,
 }
 
-fn feed<D: Disk>(snapshot: &Snapshot<D>, workers: &[SyncSender<Job>]) {
-    let mut events = Events::default();
-    let size = snapshot.checkpoint.size;
-    for (number, worker) in (0..size.div_ceil(TILE)).zip(workers.iter().cycle()) {
-        let first = number * TILE;
-        let wanted = (size - first).min(TILE) as usize;
-        let bundle = snapshot.bundle(number);
-        let entries = bundle.as_ref().ok().and_then(|bundle| leaf::unbundle(bundle)).unwrap_or_default();
-        let found = entries.iter().take(wanted).zip(first..).map(|(entry, index)| {
-            // Where the entry is none, somebody else says so.
-            let Some(leaf) = brief(entry) else { return Found::Erased };
-            events.look(snapshot.disk(), leaf.0, index, leaf.1 / DAY_MILLIS)
-        });
-        let found: Vec<Found> = found.collect();
-        let tile = match Tile::of(0, number, size) {
-            Some(tile) => snapshot.tile(tile),
-            None => Ok(Vec::new()),
-        };
-        if worker.send(Job { first, wanted, bundle, tile, events: found }).is_err() {
-            return;
+/// The records of one sensor in one bundle.
+struct Run {
+    sensor: Sensor,
+    /// The leaf of the first of them, and its number.
+    leaf: u64,
+    first: u64,
+    /// The number behind the last.
+    next: u64,
+    count: u64,
+}
+
+fn check<D: Disk>(snapshot: &Snapshot<D>, bundle: &Bundle) -> Checked {
+    let first = bundle.number * TILE;
+    let mut checked = Checked { first, hashes: Vec::with_capacity(bundle.wanted), ..Checked::default() };
+    let file = match &bundle.entries {
+        Ok(file) => file,
+        Err(error) => {
+            checked.fault(first, format!("its bundle cannot be read: {error}"));
+            return checked;
         }
+    };
+    let Some(entries) = leaf::unbundle(file) else {
+        checked.fault(first, "its bundle is not one of entries");
+        return checked;
+    };
+    if entries.len() < bundle.wanted {
+        checked.fault(first + entries.len() as u64, "it is missing from its bundle");
     }
-}
-
-/// Class and time of an entry.
-fn brief(entry: &[u8]) -> Option<(Retention, u64)> {
-    let [_, class, time @ ..] = entry else { return None };
-    Some((Retention::from_code(*class)?, u64::from_be_bytes(*time.first_chunk()?)))
-}
-
-impl Job {
-    fn check(self) -> Checked {
-        let Self { first, wanted, bundle, tile, events } = self;
-        let mut checked = Checked {
-            first,
-            hashes: Vec::with_capacity(wanted),
-            leaves: Vec::with_capacity(wanted),
-            faults: Vec::new(),
-            events: Vec::new(),
-            differs: None,
-            erased: Vec::new(),
-        };
-        let bundle = match bundle {
-            Ok(bundle) => bundle,
-            Err(error) => {
-                checked.fault(first, format!("its bundle cannot be read: {error}"));
-                return checked;
-            }
-        };
-        let Some(entries) = leaf::unbundle(&bundle) else {
-            checked.fault(first, "its bundle is not one of entries");
+    let tile = Tile::of(0, bundle.number, snapshot.checkpoint.size).map_or(Ok(Vec::new()), |tile| snapshot.tile(tile));
+    let tile = tile.unwrap_or_else(|error| {
+        checked.fault(first, format!("the hashes of its tile cannot be read: {error}"));
+        Vec::new()
+    });
+    for ((index, entry), (segment, found)) in (first..).zip(entries).zip(&bundle.events) {
+        let hash = tree::leaf_hash(entry);
+        let kept = tile.get((index - first) as usize);
+        if checked.differs.is_none() && kept.is_some_and(|kept| *kept != hash) {
+            checked.differs = Some(index);
+        }
+        checked.hashes.push(hash);
+        let Some(leaf) = Seen::parse(entry) else {
+            checked.fault(index, "it is no leaf");
             return checked;
         };
-        if entries.len() < wanted {
-            checked.fault(first + entries.len() as u64, "it is missing from its bundle");
+        match found {
+            Found::At(at) => match bundle.kept(*segment, *at) {
+                Some(kept) => checked.event(index, &leaf, &kept),
+                None => checked.fault(index, "the frame of its event is broken"),
+            },
+            Found::Erased => checked.erased(leaf.class, leaf.unix_millis / DAY_MILLIS),
+            Found::Hole => checked.fault(index, "its event is missing from the segment that has its neighbours"),
+            Found::Unread(error) => checked.fault(index, format!("its event cannot be read: {error}")),
         }
-        let tile = tile.unwrap_or_else(|error| {
-            checked.fault(first, format!("the hashes of its tile cannot be read: {error}"));
-            Vec::new()
-        });
-        for (index, (entry, found)) in (first..).zip(entries.into_iter().zip(events)) {
-            let hash = tree::leaf_hash(entry);
-            let kept = tile.get((index - first) as usize);
-            if checked.differs.is_none() && kept.is_some_and(|kept| *kept != hash) {
-                checked.differs = Some(index);
-            }
-            checked.hashes.push(hash);
-            let Some(leaf) = Leaf::parse(entry) else {
-                checked.fault(index, "it is no leaf");
-                return checked;
-            };
-            match found {
-                Found::Kept(salt, event) => checked.event(index, &leaf, &salt, &event),
-                Found::Erased => checked.erased.push((leaf.class, leaf.unix_millis / DAY_MILLIS)),
-                Found::Hole => checked.fault(index, "its event is missing from the segment that has its neighbours"),
-                Found::Unread(error) => checked.fault(index, format!("its event cannot be read: {error}")),
-            }
-            checked.leaves.push(leaf);
-        }
-        checked
+        checked.leaf(index, &leaf);
     }
+    if checked.hashes.len() as u64 == TILE {
+        checked.tile = tree::subtree(&checked.hashes);
+    }
+    checked
 }
 
 impl Checked {
@@ -295,19 +258,47 @@ impl Checked {
         self.faults.push(Fault { leaf: Some(leaf), words: words.into() });
     }
 
-    fn event(&mut self, index: u64, leaf: &Leaf, salt: &Salt, event: &[u8]) {
-        if leaf::commit(salt, event) != leaf.digest {
+    fn event(&mut self, index: u64, leaf: &Seen<'_>, kept: &Kept<'_>) {
+        if leaf::commit(&kept.salt, kept.event) != *leaf.digest {
             return self.fault(index, "its event is not the one that it commits to");
         }
-        let looked_at =
-            [br#"{"kind":"beats""#.as_slice(), br#"{"kind":"lost""#, br#"{"kind":"stop""#, br#"{"kind":"start""#];
-        if looked_at.iter().any(|kind| event.starts_with(kind)) {
-            match serde_json::from_slice(event) {
-                Ok(event) => self.events.push((index, event)),
+        if matches!(Event::kind_of(kept.event), "beats" | "lost" | "stop" | "start") {
+            match Event::read(kept.event) {
+                Ok(event) => self.events.push((index, leaf.sensor.to_owned().into(), leaf.unix_millis, event)),
                 Err(error) => self.fault(index, format!("its event cannot be understood: {error}")),
             }
         }
     }
+
+    fn erased(&mut self, class: Retention, day: u64) {
+        match self.erased.last_mut().filter(|(of, on, _)| (*of, *on) == (class, day)) {
+            Some((_, _, count)) => *count += 1,
+            None => self.erased.push((class, day, 1)),
+        }
+    }
+
+    /// Whose it is, which, and when.
+    fn leaf(&mut self, index: u64, leaf: &Seen<'_>) {
+        let (time, seq) = (leaf.unix_millis, leaf.seq);
+        let (first, last) = self.span.unwrap_or((time, time));
+        self.clock_went_back += u64::from(went_back(last, time));
+        self.span = Some((first, time));
+        // Sensors are few: a name is only copied when it is new in the bundle.
+        let Some(run) = self.sensors.iter_mut().find(|run| run.sensor == leaf.sensor) else {
+            let sensor = leaf.sensor.to_owned().into();
+            return self.sensors.push(Run { sensor, leaf: index, first: seq, next: seq.saturating_add(1), count: 1 });
+        };
+        if seq != run.next {
+            let (sensor, from, until) = (run.sensor.clone(), run.next, seq);
+            self.missing.push(MissingNumbers { sensor, from, until, leaf: index });
+        }
+        (run.next, run.count) = (seq.saturating_add(1), run.count + 1);
+    }
+}
+
+/// Whether a record is older than the one before it by more than a second.
+const fn went_back(before: u64, time: u64) -> bool {
+    time.saturating_add(1_000) < before
 }
 
 /// What is known of all leaves so far.
@@ -333,29 +324,44 @@ impl Fold {
             self.broken = true;
             return;
         }
-        for hash in checked.hashes {
-            self.tree.push(hash, |_, _| ());
+        let Checked { first, hashes, tile, span, clock_went_back, sensors, faults, mut missing, events, .. } = checked;
+        // A signed root within the tile is held against the leaves before it.
+        let within = self.anchors.get(self.at).is_some_and(|(_, anchor)| anchor.size < first + TILE);
+        if tile.filter(|_| !within).is_some_and(|tile| self.tree.push_tile(tile)) {
             self.anchor();
+        } else {
+            for hash in hashes {
+                self.tree.push(hash, |_, _| ());
+                self.anchor();
+            }
         }
-        for fault in checked.faults {
+        for fault in faults {
             self.report.faults.push(fault);
         }
         if let Some(leaf) = checked.differs {
             self.report.fault(leaf, "it is not what its tile says");
         }
-        for of in checked.erased {
-            *self.report.erased.entry((of.0.name(), of.1)).or_default() += 1;
+        for (class, day, count) in checked.erased {
+            *self.report.erased.entry((class.name(), day)).or_default() += count;
         }
-        let mut events = checked.events.into_iter().peekable();
-        for (index, leaf) in (checked.first..).zip(checked.leaves) {
-            let time = leaf.unix_millis;
-            self.report.span = Some((self.report.span.map_or(time, |(first, _)| first), time));
-            self.report.clock_went_back += u64::from(time + 1_000 < self.last);
-            self.last = time;
-            self.number(index, &leaf);
-            if let Some((_, event)) = events.next_if(|(at, _)| *at == index) {
-                self.event(index, leaf.sensor, time, event);
+        if let Some((from, until)) = span {
+            self.report.span = Some((self.report.span.map_or(from, |(first, _)| first), until));
+            self.report.clock_went_back += clock_went_back + u64::from(went_back(self.last, from));
+            self.last = until;
+        }
+        for Run { sensor, leaf, first, next, count } in sensors {
+            let known = self.next.entry(sensor.clone()).or_default();
+            if first != known.0 {
+                missing.push(MissingNumbers { sensor, from: known.0, until: first, leaf });
             }
+            *known = (next, known.1 + count);
+        }
+        missing.sort_unstable_by_key(|gap| gap.leaf);
+        for gap in missing {
+            self.report.missing.push(gap);
+        }
+        for (index, sensor, time, event) in events {
+            self.event(index, sensor, time, event);
         }
     }
 
@@ -368,20 +374,6 @@ impl Fold {
             }
             self.at += 1;
         }
-    }
-
-    fn number(&mut self, index: u64, leaf: &Leaf) {
-        // Sensors are few: a name is only copied when it is new.
-        let (next, count) = match self.next.get_mut(&leaf.sensor) {
-            Some(known) => known,
-            None => self.next.entry(leaf.sensor.clone()).or_default(),
-        };
-        *count += 1;
-        if leaf.seq != *next {
-            let (sensor, from, until) = (leaf.sensor.clone(), *next, leaf.seq);
-            self.report.missing.push(MissingNumbers { sensor, from, until, leaf: index });
-        }
-        *next = leaf.seq + 1;
     }
 
     fn event(&mut self, index: u64, sensor: Sensor, time: u64, event: Event) {
