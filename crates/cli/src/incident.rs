@@ -93,7 +93,7 @@ impl Opened {
         let directory = directory
             .ok_or_else(|| Failure::because("no evidence is kept: neither `[evidence]` nor `--ledger` says where"))?;
         let mut docket = Docket::new(policy.as_ref().map_or_else(Thresholds::default, live::thresholds));
-        each(&directory, |record| drop(docket.record(record)))?;
+        each(&directory, |kind, _, _| Docket::wants(kind), |record| drop(docket.record(record)))?;
         Ok(Self { directory, policy, docket })
     }
 
@@ -106,7 +106,8 @@ impl Opened {
 
     fn case(&self, name: &str) -> Result<Case, Failure> {
         let mut gathering = Gathering::new(self.find(name)?);
-        each(&self.directory, |record| gathering.record(record))?;
+        let begin = gathering.clone();
+        each(&self.directory, |kind, index, at| begin.wants(kind, index, at), |record| gathering.record(record))?;
         Ok(gathering.finish())
     }
 
@@ -167,12 +168,13 @@ impl Opened {
     }
 }
 
-fn each(directory: &std::path::Path, mut take: impl FnMut(&Record)) -> Result<(), Failure> {
-    let unread = |error: io::Error| Failure::because(format!("cannot read {}: {}", directory.display(), plain(&error)));
-    for record in portcullis_store::read(directory).map_err(unread)? {
-        take(&record.map_err(unread)?);
-    }
-    Ok(())
+fn each(
+    directory: &std::path::Path,
+    wanted: impl Fn(&str, u64, u64) -> bool + Sync,
+    take: impl FnMut(&Record),
+) -> Result<(), Failure> {
+    portcullis_store::read_all(directory, wanted, take)
+        .map_err(|error| Failure::because(format!("cannot read {}: {}", directory.display(), plain(&error))))
 }
 
 fn list(of: &Records) -> Done {

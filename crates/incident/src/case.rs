@@ -314,6 +314,15 @@ impl Gathering {
         Self { case, last_at: 0, seqs: BTreeMap::new(), last_record: 0 }
     }
 
+    /// Whether the event of a record of this kind, at this place and time, can be of account. Figures of long before cannot, and
+    /// need not be read; behind the first sign all can, whatever a clock said that jumped.
+    #[must_use]
+    pub fn wants(&self, kind: &str, index: u64, unix_millis: u64) -> bool {
+        let figures = matches!(kind, "traffic" | "egress" | "statements" | "probe");
+        let began = self.case.incident.evidence.first().is_none_or(|first| index >= first);
+        !figures || began || unix_millis.saturating_add(BEFORE) >= self.case.from
+    }
+
     /// Takes a record in, in the order of the ledger.
     pub fn record(&mut self, record: &Record) {
         self.keep_books(record);

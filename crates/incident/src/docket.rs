@@ -160,6 +160,12 @@ impl Docket {
         events
     }
 
+    /// Whether records of this kind can open an incident or change one. All others tell it the time, and need not be read.
+    #[must_use]
+    pub fn wants(kind: &str) -> bool {
+        !matches!(kind, "beats" | "traffic" | "egress" | "statements" | "probe")
+    }
+
     /// Lets time pass: a wave ends after calm.
     pub fn tick(&mut self, unix_millis: u64) -> Vec<Event> {
         let (pause, calm) = (self.thresholds.pause_millis, self.hot.is_empty());
