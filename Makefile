@@ -3,14 +3,14 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup bench crs waf-diff soak fuzz postgres sweep workload reference build release waf-accuracy
+.PHONY: help demo test check setup bench crs waf-diff soak fuzz postgres sweep workload reference build release waf-accuracy evidence-bench
 
 # Debian's nginx and haproxy live in sbin.
 export PATH := $(PATH):/usr/sbin:/sbin:$(HOME)/.cargo/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## three sample platforms, their supporters and the gate on loopback; ARGS="--http 8081" and the like
 	@scripts/setup.sh build
@@ -79,3 +79,10 @@ reference: ## check the generated reference pages; UPDATE=1 writes them
 waf-accuracy: ## what the built-in detection blocks of attacks and of ordinary traffic, and how long it takes; ARGS="--show 20"
 	@scripts/setup.sh build
 	@cargo run --quiet --locked --profile quick -p portcullis-waf --example accuracy -- $(ARGS)
+
+evidence-bench: ## the ledger, single requests and the report at full size: ten minutes, and 3 GB in TMPDIR
+	@scripts/setup.sh build
+	@cargo build --quiet --locked --profile quick -p portcullis
+	@cargo run --quiet --locked --profile quick -p portcullis-store --example rates
+	@cargo run --quiet --locked --profile quick -p portcullis-store --example requests
+	@cargo run --quiet --locked --profile quick -p portcullis --example report -- "$(TARGET)/quick/portcullis"

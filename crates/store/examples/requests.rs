@@ -1,14 +1,15 @@
 //! What keeping requests costs: nanoseconds for whoever tells one, requests a second that are taken in, bytes of each on the
 //! disk, and how long the twenty busiest addresses of a day take to find.
 //!
-//! `cargo run --release -p portcullis-store --example requests -- [MILLIONS]`: so many million requests of a day, 86.4 where
-//! nothing is said. CPU time, so that what else the machine does shows little.
+//! `cargo run --release -p portcullis-store --example requests -- [MILLIONS [DIR]]`: so many million requests of a day, 86.4 where
+//! nothing is said, in a directory that is kept where one is named; what lies there is asked again. CPU time, so that what else
+//! the machine does shows little.
 
 #![expect(clippy::print_stdout, reason = "it says what it measured")]
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use portcullis_ledger::note::{Algorithm, SignerKey};
@@ -24,16 +25,26 @@ const BEGIN: u64 = 20_000 * DAY;
 fn main() -> Result<(), Box<dyn Error>> {
     let millions: f64 = std::env::args().nth(1).map_or(Ok(86.4), |text| text.parse())?;
     let all = (millions * 1e6) as u64;
-    let home = tempfile::tempdir()?;
+    let temporary = tempfile::tempdir()?;
+    let home = std::env::args_os().nth(2).map_or_else(|| temporary.path().to_owned(), PathBuf::from);
+    if !home.join("requests").exists() {
+        fill(&home, all)?;
+    }
+    ask(&home)
+}
+
+/// Tells the store so many requests of a day, and says what that costs.
+fn fill(home: &Path, all: u64) -> Result<(), Box<dyn Error>> {
     let key = SignerKey::new("bench/evidence", Algorithm::Ed25519, &[7; 32]).map_err(|_| "no key")?;
     let settings = Settings {
-        directory: Directory::create(home.path())?,
+        directory: Directory::create(home)?,
         key,
         retain: Retain { millis: [None; 4] },
         requests: Keep { millis: None, bytes: u64::MAX },
         wait: false,
         witnesses: Vec::new(),
         quorum: 0,
+        authorities: Vec::new(),
     };
     let store = Store::open(settings).map_err(|why| why.to_string())?;
     let (began, cpu) = (Instant::now(), process_time());
@@ -59,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     store.close();
     let spent = process_time() - cpu;
     let clock = timing_costs();
-    let kept = rows(home.path())?;
+    let kept = rows(home)?;
     let lost = all - kept;
     println!(
         "told in {:.0} ns of its caller's time (clocks of {clock:.0} ns taken off)",
@@ -70,15 +81,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         all as f64 / spent.as_secs_f64(),
         began.elapsed().as_secs_f64()
     );
-    let bytes = size(&home.path().join("requests"))?;
+    let bytes = size(&home.join("requests"))?;
     println!("open: {:.1} bytes a request", bytes as f64 / kept as f64);
     // The running store packs an hour each half a minute.
     let sealing = process_time();
-    pack_hours(&Directory::at(home.path()), (1, 2), BEGIN + 2 * DAY, usize::MAX)?;
+    pack_hours(&Directory::at(home), (1, 2), BEGIN + 2 * DAY, usize::MAX)?;
     let sealing = process_time() - sealing;
-    let bytes = size(&home.path().join("requests"))?;
+    let bytes = size(&home.join("requests"))?;
     println!("packed: {:.1} bytes a request, {:.1} s for all", bytes as f64 / kept as f64, sealing.as_secs_f64());
-    let disk = Directory::at(home.path());
+    Ok(())
+}
+
+/// Asks who came most often, and says how long that takes.
+fn ask(home: &Path) -> Result<(), Box<dyn Error>> {
+    let disk = Directory::at(home);
     let whole = Query { from: BEGIN, until: BEGIN + DAY, only: Vec::new() };
     let part = Query { from: BEGIN + 1, ..whole.clone() };
     let refused = Query { only: vec![(Column::Verdict, vec![Verdict::Refused as u8])], ..whole.clone() };
