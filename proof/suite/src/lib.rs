@@ -42,4 +42,4 @@ pub use origin::{Answer, Next, Origin, Seen, respond};
 pub use place::{figure, place, root};
 pub use process::{Output, Running, run};
 pub use python::Python;
-pub use tools::{have, strict};
+pub use tools::{have, missing, strict};

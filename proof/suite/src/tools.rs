@@ -32,7 +32,10 @@ pub fn have(program: &str, package: &str, test: &str) -> bool {
 }
 
 /// Says that `test` needs `what`, and fails it in strict runs.
-pub(crate) fn missing(test: &str, what: &str, remedy: &str) {
+///
+/// # Panics
+/// In strict runs.
+pub fn missing(test: &str, what: &str, remedy: &str) {
     let line = format!("skipped: {test} needs {what} ({remedy})");
     assert!(!strict(), "{line}");
     // Written to the descriptor itself: a skipped test must be seen even where cargo captures output.

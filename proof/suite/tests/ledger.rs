@@ -2,14 +2,18 @@
 //! another address signs nothing that contradicts what it signed.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use portcullis_suite::{Gate, Plan, Running, eventually, have, place, run};
+use portcullis_store::disk::Directory;
+use portcullis_store::requests::{Column, Query, top};
+use portcullis_suite::{Gate, Namespace, Origin, Plan, Running, eventually, have, missing, place, run};
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -208,4 +212,151 @@ fn a_witness_elsewhere_signs_what_continues_and_refuses_a_fork() {
     let shown = ask(&["ledger", "show", evidence.to_str().expect("text"), "--kind", "witnessed"]).stdout;
     let last = shown.lines().last().expect("it was asked");
     assert!(last.contains("\"good\":false") && last.contains("it "), "{shown}");
+}
+
+/// A disk that is small, and the test's own.
+struct Small(PathBuf);
+
+impl Small {
+    fn new(name: &str, megabytes: u32) -> Option<Self> {
+        let at = place(name);
+        let size = format!("size={megabytes}m");
+        let mounted = run("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", at.to_str().expect("text")], PATIENCE);
+        if !mounted.success {
+            missing("a full disk under a running gate", "a file system of its own", "run as root");
+            return None;
+        }
+        Some(Self(at))
+    }
+
+    /// Takes all room that is left.
+    fn fill(&self) {
+        let mut file = fs::File::create(self.0.join("filler")).expect("room for a name");
+        while file.write_all(&[1; 4096]).is_ok() {}
+    }
+
+    fn empty(&self) {
+        fs::remove_file(self.0.join("filler")).expect("it is there");
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Whoever is still there holds it; then it goes away with them.
+        let _ = run("umount", &["--lazy", self.0.to_str().expect("text")], PATIENCE);
+    }
+}
+
+/// Requests that are kept one by one.
+fn kept(evidence: &Path) -> u64 {
+    let all = Query { from: 0, until: u64::MAX, only: Vec::new() };
+    top(&Directory::at(evidence), Column::Verdict, 5, &all, 1).expect("it can be read").rows
+}
+
+fn events(evidence: &Path, kind: &str) -> Vec<Value> {
+    let shown = ask(&["ledger", "show", evidence.to_str().expect("text"), "--json", "--kind", kind]).stdout;
+    let records = shown.lines().filter_map(|line| serde_json::from_str(line).ok());
+    records.map(|record: Value| record["event"].clone()).collect()
+}
+
+#[test]
+fn a_full_disk_costs_no_visitor_and_is_told_to_the_last_request() {
+    let Some(disk) = Small::new("ledger-full-disk", 16) else { return };
+    let evidence = disk.0.join("evidence");
+    let origin = Origin::echo();
+    let tables = format!("[evidence]\ndirectory = {evidence:?}\n");
+    let gate = Plan::new("ledger-full").table(&tables).upstream(&[origin.url()], "").start();
+    let mut asked = 0_u64;
+    let mut visit = |times: u64| {
+        for _ in 0..times {
+            assert_eq!(gate.get("/").status, 200, "{}", gate.said());
+        }
+        asked += times;
+    };
+    visit(20);
+    assert!(eventually(PATIENCE, || published(&evidence) > 0 && kept(&evidence) == 20), "{}", gate.said());
+    disk.fill();
+    // Requests are written each second, checkpoints too. The last page of a file that is there still takes some.
+    for _ in 0..8 {
+        visit(100);
+        sleep(Duration::from_millis(700));
+    }
+    sleep(Duration::from_secs(2));
+    let (at, full) = (published(&evidence), kept(&evidence));
+    visit(100);
+    sleep(Duration::from_secs(2));
+    assert_eq!((published(&evidence), kept(&evidence)), (at, full), "nothing more is signed or kept");
+    disk.empty();
+    assert!(eventually(PATIENCE, || published(&evidence) > at), "{}", gate.said());
+    visit(20);
+    assert!(eventually(PATIENCE, || kept(&evidence) >= full + 20), "{} are kept\n{}", kept(&evidence), gate.said());
+    drop(gate);
+
+    let said = ask(&["ledger", "verify", evidence.to_str().expect("text"), "--key", &key(&evidence)]);
+    assert!(said.success, "{}{}", said.stdout, said.stderr);
+    let lost = events(&evidence, "lost");
+    let count = |what: &str| lost.iter().filter_map(|lost| lost[what].as_u64()).sum::<u64>();
+    assert!(!lost.is_empty() && lost.iter().all(|lost| lost["why"] == "disk-full"), "{lost:?}");
+    assert_eq!((count("records"), count("requests")), (0, 0), "records waited in memory: {lost:?}");
+    assert!(count("rows") >= 100, "the disk was full: {lost:?}");
+    assert_eq!(kept(&evidence) + count("rows"), asked, "each request is kept or told: {lost:?}");
+    // The figures have all of them.
+    let figures = events(&evidence, "traffic").iter().filter_map(|of| of["requests"].as_u64()).sum::<u64>();
+    assert_eq!(figures, asked);
+}
+
+#[test]
+fn a_witness_that_the_network_hides_costs_its_signature_and_signs_on_afterwards() {
+    let test = "a witness behind a network that breaks";
+    let (Some(hub), Some(far)) = (Namespace::new("ledger-hub", test), Namespace::new("ledger-far", test)) else {
+        return;
+    };
+    hub.link("10.78.1.1/30", &far, "10.78.1.2/30");
+    let state = place("ledger-netns-state");
+    let evidence = state.join("evidence");
+    let more = |signer: &str| {
+        format!("[evidence]\nquorum = 1\n[[evidence.witness]]\nkey = \"{signer}\"\nurl = \"http://10.78.1.2:9190\"\n")
+    };
+    // A first life makes the key.
+    let gate = plan("ledger-netns", &state, "").start();
+    assert!(eventually(PATIENCE, || published(&evidence) > 0));
+    drop(gate);
+    let log = key(&evidence);
+    let mut command = far.command(&binary());
+    command.args(["witness", "--listen", "10.78.1.2:9190", "--log", &log, "--state"]).arg(place("ledger-netns-other"));
+    let witness = Running::start(command, &state.join("witness.log"));
+    let mut signer = String::new();
+    let known = || {
+        signer = witness.output().lines().find(|line| line.starts_with("witness+")).unwrap_or_default().to_owned();
+        !signer.is_empty()
+    };
+    assert!(eventually(PATIENCE, known), "{}", witness.output());
+    let gate = hub.inside(|| plan("ledger-netns", &state, &more(&signer)).start());
+    let told = |good: bool| {
+        let all = events(&evidence, "witnessed");
+        all.last().is_some_and(|last| last["good"] == good)
+    };
+    assert!(eventually(PATIENCE, || witnessed(&evidence) > 0 && told(true)), "{}", gate.said());
+
+    // The cable is cut at the far end.
+    far.ip("link set b107811 down");
+    assert!(eventually(PATIENCE, || told(false)), "nobody says that the quorum is lost: {}", gate.said());
+    let (at, of) = (published(&evidence), witnessed(&evidence));
+    assert!(eventually(PATIENCE, || published(&evidence) > at + 3), "the gate stands still: {}", gate.said());
+    assert_eq!(witnessed(&evidence), of, "nobody signs");
+    assert_eq!(hub.inside(|| gate.get("/").status), 502, "it serves what there is: its platform is none");
+    let said = ask(&["ledger", "verify", evidence.to_str().expect("text"), "--key", &log, "--witness", &signer]);
+    assert!(said.success && said.stdout.contains(&format!("Witnessed  {of} leaves, by 1")), "{}", said.stdout);
+
+    far.ip("link set b107811 up");
+    let at = published(&evidence);
+    assert!(eventually(PATIENCE, || witnessed(&evidence) > at && told(true)), "{}", gate.said());
+    let note = state.join("witnessed");
+    fs::copy(evidence.join("checkpoint.witnessed"), &note).expect("room");
+    drop(gate);
+    // What was signed before, meanwhile and afterwards is one history.
+    let mut arguments = vec!["ledger", "verify", evidence.to_str().expect("text"), "--key", &log, "--witness", &signer];
+    arguments.extend(["--checkpoint", note.to_str().expect("text")]);
+    let said = ask(&arguments);
+    assert!(said.success, "{}{}", said.stdout, said.stderr);
 }
