@@ -11,6 +11,7 @@ use portcullis_ledger::note::{Algorithm, SignerKey};
 use portcullis_ledger::{Event, Recorder, Sensor, Start, Stop};
 use portcullis_store::disk::Directory;
 use portcullis_store::requests::Keep;
+use portcullis_store::stamp::Authority;
 use portcullis_store::witness::Asked;
 use portcullis_store::{Retain, Settings, Store};
 use sha2::{Digest, Sha256};
@@ -51,6 +52,8 @@ pub(crate) fn open(directory: &Path, evidence: &Evidence, node: &str, wait: bool
     let key = key(directory, node)?;
     let witnesses = evidence.witnesses.iter().map(|witness| Asked::new(&witness.key, &witness.url));
     let witnesses = witnesses.collect::<Result<Vec<_>, _>>()?;
+    let authorities = evidence.stamps.iter().map(|of| Authority::new(&of.name, &of.url, &of.path, of.every));
+    let authorities = authorities.collect::<Result<Vec<_>, _>>()?;
     let days = |days: u64| (days > 0).then(|| days * 86_400_000);
     let millis = evidence.days.map(days);
     let requests = Keep { millis: days(evidence.request_days), bytes: evidence.request_bytes };
@@ -61,6 +64,7 @@ pub(crate) fn open(directory: &Path, evidence: &Evidence, node: &str, wait: bool
         requests,
         witnesses,
         quorum: evidence.quorum,
+        authorities,
         wait,
     };
     Store::open(settings).map_err(|error| error.to_string())

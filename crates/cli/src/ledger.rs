@@ -20,6 +20,9 @@ use crate::args::{AskLedger, Believed, CheckProof, Prove, ShowLedger, Verify};
 use crate::world::plain;
 use crate::{Done, Failure, moment, talk};
 
+/// Stamps that are named, the newest first.
+const STAMPS: usize = 20;
+
 /// Verifies, shows, proves.
 pub(crate) fn run(ask: &AskLedger) -> Done {
     match ask {
@@ -66,13 +69,13 @@ fn verified(flags: &Verify) -> Done {
     if flags.json {
         talk::answer(&serde_json::to_string_pretty(&machine(&report, rate)).unwrap_or_default())?;
     } else {
-        talk::answer(&words(&report, rate))?;
+        talk::answer(&words(&report, rate, directory))?;
     }
     if report.holds() { Ok(()) } else { Err(Failure::because("the ledger is not what it was")) }
 }
 
 /// The report for a person.
-fn words(report: &Report, rate: f64) -> String {
+fn words(report: &Report, rate: f64, directory: &Path) -> String {
     let mut out = String::new();
     let verdict = if report.holds() { "holds" } else { "DOES NOT HOLD" };
     let _ = writeln!(out, "Ledger     {verdict}: {} leaves, {rate:.0} a second", report.size);
@@ -81,6 +84,20 @@ fn words(report: &Report, rate: f64) -> String {
     }
     if let Some((size, by)) = report.witnessed {
         let _ = writeln!(out, "Witnessed  {size} leaves, by {by}");
+    }
+    let mut stamps: Vec<_> = report.stamps.iter().collect();
+    stamps.sort_by_key(|(_, stamp)| std::cmp::Reverse(stamp.unix_millis));
+    if let Some((_, newest)) = stamps.first() {
+        let _ = writeln!(out, "Stamped    {} checkpoints; whose signature it is, this checks:", stamps.len());
+        let [checkpoint, token] = newest.paths.each_ref().map(|path| directory.join(path).display().to_string());
+        let _ = writeln!(out, "  openssl ts -verify -data {checkpoint} -in {token} -token_in -CAfile CA.pem");
+        for ((authority, size), stamp) in stamps.iter().take(STAMPS) {
+            let record = stamp.leaf.map_or("not on record".to_owned(), |leaf| format!("on record in leaf {leaf}"));
+            let _ = writeln!(out, "  {size} leaves at {} by {authority}, {record}", moment::speak(stamp.unix_millis));
+        }
+        if stamps.len() > STAMPS {
+            let _ = writeln!(out, "  and {} before", stamps.len() - STAMPS);
+        }
     }
     let mut some = |label: &str, count: u64, lines: Vec<String>| {
         if count > 0 {
@@ -108,6 +125,10 @@ fn words(report: &Report, rate: f64) -> String {
         )
     });
     some("Lost, told", report.losses.count, losses.collect());
+    let unstamped = report.unstamped.first.iter().map(|(leaf, told)| {
+        format!("leaf {leaf}: {} did not stamp {} leaves: {}", told.authority, told.size, told.words)
+    });
+    some("Unstamped", report.unstamped.count, unstamped.collect());
     let silences = report.silences.first.iter().map(|silence| {
         let whose = silence.sensor.as_deref().unwrap_or("every sensor");
         let told = if silence.told { "; it had said that it ended" } else { "" };
@@ -133,6 +154,14 @@ fn machine(report: &Report, rate: f64) -> Value {
         "leaves_per_second": rate.round(),
         "span": report.span,
         "witnessed": report.witnessed.map(|(size, by)| json!({"size": size, "by": by})),
+        "stamped": report.stamps.iter().map(|((authority, size), stamp)| json!({
+            "authority": authority, "size": size, "unix_millis": stamp.unix_millis, "leaf": stamp.leaf,
+            "checkpoint": stamp.paths[0], "token": stamp.paths[1],
+        })).collect::<Vec<_>>(),
+        "unstamped": {
+            "count": report.unstamped.count,
+            "first": report.unstamped.first.iter().map(|(leaf, told)| json!({"leaf": leaf, "told": told})).collect::<Vec<_>>(),
+        },
         "wrong": {
             "count": report.faults.count,
             "first": report.faults.first.iter().map(|fault| json!({"leaf": fault.leaf, "words": fault.words})).collect::<Vec<_>>(),

@@ -29,6 +29,21 @@ pub struct Evidence {
     pub witnesses: Vec<Witness>,
     /// How many of them are enough.
     pub quorum: usize,
+    /// Who is asked to stamp checkpoints with a time.
+    pub stamps: Vec<Stamp>,
+}
+
+/// A time-stamping authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    /// What its stamps are filed under.
+    pub name: String,
+    /// Host and port, no TLS (what it says is signed).
+    pub url: String,
+    /// Where it is asked there.
+    pub path: String,
+    /// How often.
+    pub every: Duration,
 }
 
 /// Who watches from another host.
@@ -59,6 +74,21 @@ impl Check<'_> {
             }
             witnesses.push(Witness { key, url: url.map(|url| url.text.clone()).unwrap_or_default() });
         }
+        let (mut names, mut stamps) = (Claims::new(), Vec::new());
+        for stamp in draft.tables("stamp") {
+            let name = stamp.string("name");
+            let message = format!("two authorities are called `{name}`: one's stamps would lie over the other's");
+            if stamp.given("name") {
+                self.once("duplicate-stamp", &mut names, name.clone(), stamp.at("name"), message, "first here");
+            }
+            let url = stamp.value("url").and_then(Value::upstream);
+            if url.is_some_and(|url| url.tls || url.http2) {
+                let message = "an authority is asked over plain HTTP: what it says is signed";
+                self.problems.error("stamp-over-tls", stamp.at("url"), message).hint("write http://host");
+            }
+            let (path, every) = (stamp.string("path"), stamp.duration("every").unwrap_or_default());
+            stamps.push(Stamp { name, url: url.map(|url| url.text.clone()).unwrap_or_default(), path, every });
+        }
         let quorum = draft.number("quorum").unwrap_or_default() as usize;
         if quorum > witnesses.len() {
             let message = format!("{quorum} witnesses are wanted, and {} are declared", witnesses.len());
@@ -76,6 +106,7 @@ impl Check<'_> {
             calm: draft.duration("calm").unwrap_or_default(),
             witnesses,
             quorum,
+            stamps,
         }
     }
 }

@@ -29,7 +29,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-pub use evidence::{Evidence, Witness};
+pub use evidence::{Evidence, Stamp, Witness};
 pub use inspection::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, RuleFault, RuleFiles, Sensitivity, Waf};
 pub use integrity::Integrity;
 pub use leaving::{CanaryFiles, Data, Leaving, LeavingAction};

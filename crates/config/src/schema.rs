@@ -201,7 +201,7 @@ section! {
 section! {
     /// What happened, kept so that others can check it: a ledger of records, and every request. Another process must not write
     /// there. What is kept for so many days is erased by the day; the ledger shows that it was there.
-    EVIDENCE = "evidence", many: false, holds: [WITNESS] {
+    EVIDENCE = "evidence", many: false, holds: [WITNESS STAMP] {
         /// Whether it is kept.
         keep: Flag, is("true"), "false";
         /// Where.
@@ -233,6 +233,21 @@ section! {
         key: NoteKey, Must, "\"witness-1+44faccf1+BBtPDIY+H54sslKb/rwqpwoUpeEMsv7v4VT0UJk6Xylw\"";
         /// Where it listens.
         url: Upstream, Must, "\"http://192.0.2.9:9190\"";
+    }
+}
+
+section! {
+    /// A time-stamping authority (RFC 3161), which says that a checkpoint of the ledger was there by then. It learns a hash and
+    /// nothing else. One that does not answer costs the stamp; that it is missing is on record.
+    STAMP = "evidence.stamp", many: true, holds: [] {
+        /// What its stamps are filed under.
+        name: Name, Must, "\"freetsa\"";
+        /// Its host, over plain HTTP: what it says is signed.
+        url: Upstream, Must, "\"http://stamps.example\"";
+        /// Where it is asked there.
+        path: UrlPath, is("/"), "\"/tsr\"";
+        /// How often. Public authorities ask to be asked rarely.
+        every: Quantity(Duration, 1_000 * MS, 24 * HOUR), is("1h"), "\"15m\"";
     }
 }
 

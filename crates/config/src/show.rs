@@ -91,6 +91,14 @@ pub fn show(policy: &Policy) -> String {
     for witness in &evidence.witnesses {
         table(&mut out, &schema::WITNESS, |key| text(if key == "key" { &witness.key } else { &witness.url }));
     }
+    for stamp in &evidence.stamps {
+        table(&mut out, &schema::STAMP, |key| match key {
+            "name" => text(&stamp.name),
+            "url" => text(&stamp.url),
+            "path" => text(&stamp.path),
+            _ => duration(stamp.every),
+        });
+    }
     let said = |words: &str| if words.is_empty() { None } else { text(words) };
     table(&mut out, &schema::ORGANISATION, |key| match key {
         "name" => said(&organisation.name),

@@ -147,6 +147,12 @@ impl Timeline {
             Event::Witnessed(it) if !it.good => {
                 entry(Third, "witness", "", format!("The witness {} did not sign: {}", it.witness, it.words))
             }
+            Event::Stamped(it) if !it.good => entry(
+                Third,
+                "stamp",
+                "",
+                format!("{} did not stamp the ledger with a time: {}", it.authority, it.words),
+            ),
             _ => None,
         }
     }

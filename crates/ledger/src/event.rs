@@ -90,6 +90,8 @@ pub enum Event {
     Assurance(Assurance),
     /// A witness on another host has seen the tree.
     Witnessed(Witnessed),
+    /// An authority has stamped the tree with a time, or did not.
+    Stamped(Stamped),
     /// An incident began.
     Opened(Opened),
     /// A further wave of one began or ended.
@@ -654,6 +656,29 @@ pub struct Witnessed {
     pub words: String,
 }
 
+/// A time-stamping authority was asked to stamp a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Stamped {
+    /// Its name in the configuration.
+    pub authority: String,
+    /// The size of the tree that it was shown.
+    pub size: u64,
+    /// It stamped it; false where it could not be asked, refused, or answered something else.
+    pub good: bool,
+    /// When, by its clock.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub time: u64,
+    /// The nonce of the question, which the stamp has: 64 bits in hexadecimal.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub nonce: String,
+    /// SHA-256 of the stamp as it is kept, in hexadecimal.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub token: String,
+    /// In words, where it did not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub words: String,
+}
+
 /// An incident began.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Opened {
@@ -812,6 +837,46 @@ const fn is_zero(number: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_where_it_stands_is_what_serde_reads() {
+        let reads = |json: &str| {
+            assert_eq!(Event::read(json.as_bytes()).ok(), serde_json::from_str(json).ok(), "{json}");
+            Event::read(json.as_bytes()).is_ok()
+        };
+        let refused = BTreeMap::from([("rate-limited".to_owned(), 3)]);
+        let beat = Beat { sensor: "http/public".into(), seq: 4, seen: 9, ..Beat::default() };
+        let events = [
+            Event::Traffic(Traffic {
+                route: "/**".into(),
+                requests: 9,
+                refused: refused.clone(),
+                ..Traffic::default()
+            }),
+            Event::Egress(Egress { path: "http/public".into(), answers: 7, ..Egress::default() }),
+            Event::Statements(Statements { role: "web".into(), refused, ..Statements::default() }),
+            Event::Probe(Probe { good: 1, micros: [5, 6], ..Probe::default() }),
+            Event::Beats { beats: vec![beat] },
+            Event::Act(Act { what: "posture".into(), ..Act::default() }),
+            Event::Stamped(Stamped { authority: "one".into(), good: true, ..Stamped::default() }),
+        ];
+        for event in events {
+            let json = serde_json::to_string(&event).expect("JSON");
+            assert!(reads(&json));
+            // Cut anywhere it is none, and in another order it is the same.
+            assert!(!reads(&json[..json.len() - 1]));
+            let mut fields: serde_json::Map<_, _> = serde_json::from_str(&json).expect("an object");
+            let kind = fields.remove("kind").expect("a kind");
+            assert_eq!(kind, Event::kind_of(json.as_bytes()));
+            fields.insert("kind".to_owned(), kind);
+            assert!(reads(&serde_json::Value::Object(fields).to_string()));
+        }
+        for json in
+            [r#"{"kind":"traffic"}"#, r#"{"kind":"beats","beats":[{}]}"#, r#"{"kind":"#, "", "[]", r#"{"kind":"x"}"#]
+        {
+            assert!(!reads(json), "{json}");
+        }
+    }
 
     #[test]
     fn a_record_is_json_that_names_its_kind_and_reads_back() {

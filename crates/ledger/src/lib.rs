@@ -8,11 +8,12 @@ pub mod frame;
 pub mod leaf;
 pub mod note;
 pub mod proof;
+pub mod stamp;
 pub mod tree;
 pub mod witness;
 
 pub use self::event::{
     Act, Alarm, Assurance, Beat, Canary, Change, Closed, Copies, Copy, Custody, Decision, Deploy, Disclosure, Drill,
     Egress, Event, Finding, Login, Lost, Measure, Note, Opened, Path, Probe, Record, Recorder, Report, Request,
-    Retention, Sensor, Start, State, Statements, Stop, Told, Traffic, Verdict, Wave, Witnessed,
+    Retention, Sensor, Stamped, Start, State, Statements, Stop, Told, Traffic, Verdict, Wave, Witnessed,
 };

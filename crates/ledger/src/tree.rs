@@ -92,7 +92,7 @@ pub fn partial_paths(size: u64) -> Vec<String> {
     let tiles = widths
         .filter(|(_, hashes)| hashes % TILE > 0)
         .map(|(level, hashes)| Tile { level, index: hashes / TILE, width: (hashes % TILE) as u16 }.path());
-    let bundle = (size % TILE > 0).then(|| bundle_path(size / TILE, (size % TILE) as u16));
+    let bundle = (!size.is_multiple_of(TILE)).then(|| bundle_path(size / TILE, (size % TILE) as u16));
     tiles.chain(bundle).collect()
 }
 

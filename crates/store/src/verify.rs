@@ -10,12 +10,13 @@ use portcullis_ledger::checkpoint::{Checkpoint, Trust};
 use portcullis_ledger::frame::Kept;
 use portcullis_ledger::leaf::{self, Seen};
 use portcullis_ledger::tree::{self, Hash, TILE, Tile, Tree};
-use portcullis_ledger::{Beat, Event, Lost, Retention, Sensor};
+use portcullis_ledger::{Beat, Event, Lost, Retention, Sensor, Stamped};
 
 use crate::bundles::{Bundle, in_order};
 use crate::disk::Disk;
 use crate::log::DAY_MILLIS;
 use crate::reader::{Found, Snapshot};
+use crate::stamp;
 
 /// Faults, gaps and losses that are told one by one at most; the rest are counted.
 const TOLD: usize = 1_000;
@@ -29,6 +30,10 @@ pub struct Report {
     pub size: u64,
     /// Of how many leaves the tree was witnessed, and by how many.
     pub witnessed: Option<(u64, usize)>,
+    /// Checkpoints that authorities stamped with a time, by authority and size. Their signatures are not checked here.
+    pub stamps: BTreeMap<(String, u64), SeenStamp>,
+    /// Stamps that the log itself says are missing.
+    pub unstamped: Told<(u64, Stamped)>,
     /// When the first and the last record were made.
     pub span: Option<(u64, u64)>,
     /// What is wrong, in the order of the leaves.
@@ -80,6 +85,20 @@ pub struct Fault {
     pub words: String,
 }
 
+/// A checkpoint that an authority stamped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenStamp {
+    /// When, by the authority's clock.
+    pub unix_millis: u64,
+    /// The leaf that tells of it; none where none does.
+    pub leaf: Option<u64>,
+    /// Where the checkpoint and the token lie.
+    pub paths: [String; 2],
+    /// SHA-256 of the token, and the nonce in it.
+    digest: String,
+    nonce: String,
+}
+
 /// Numbers that nobody has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingNumbers {
@@ -116,6 +135,31 @@ impl Report {
     fn fault(&mut self, leaf: impl Into<Option<u64>>, words: impl Into<String>) {
         self.faults.push(Fault { leaf: leaf.into(), words: words.into() });
     }
+
+    /// Holds a stamp that is on record against the one that is kept.
+    fn stamped(&mut self, index: u64, told: Stamped) {
+        if !told.good {
+            return self.unstamped.push((index, told));
+        }
+        let Stamped { authority, size, token, nonce, .. } = told;
+        let kept = self.stamps.get_mut(&(authority.clone(), size));
+        let wrong = match kept {
+            None => "is not there",
+            Some(kept) if kept.digest != token => "is not the one that is kept",
+            Some(kept) if kept.nonce != nonce => "answers another question",
+            Some(kept) => return kept.leaf = Some(index),
+        };
+        self.fault(index, format!("the stamp that it tells of, by {authority} of {size} leaves, {wrong}"));
+    }
+}
+
+impl SeenStamp {
+    fn new(kept: &stamp::Kept) -> Self {
+        let said = kept.stamp.as_ref();
+        let nonce = said.and_then(|said| said.nonce).map(|nonce| format!("{nonce:016x}")).unwrap_or_default();
+        let unix_millis = said.map_or(0, |said| said.unix_millis);
+        Self { unix_millis, leaf: None, paths: kept.paths(), digest: kept.digest(), nonce }
+    }
 }
 
 /// Verifies a directory against these keys, and against checkpoints that were kept elsewhere.
@@ -123,6 +167,8 @@ impl Report {
 /// # Errors
 /// When there is no checkpoint that could be read; everything else is in the report.
 pub fn verify<D: Disk + Clone>(disk: D, trust: &Trust, kept: &[String]) -> io::Result<Report> {
+    // Of a log that grows meanwhile: what is read first is not newer than what is read next.
+    let (stamps, witnessed) = (stamp::all(&disk), disk.read("checkpoint.witnessed"));
     let snapshot = Snapshot::open(disk)?;
     let mut report = Report { size: snapshot.checkpoint.size, ..Report::default() };
     let mut anchors = vec![("the checkpoint", snapshot.checkpoint.clone())];
@@ -133,13 +179,31 @@ pub fn verify<D: Disk + Clone>(disk: D, trust: &Trust, kept: &[String]) -> io::R
         report.fault(None, format!("the checkpoint: {why}"));
     }
     if trust.quorum > 0 {
-        match snapshot.disk().read("checkpoint.witnessed").map(|note| trust.check(&note)) {
+        match witnessed.map(|note| trust.check(&note)) {
             Ok(Ok((checkpoint, witnesses))) => {
                 report.witnessed = Some((checkpoint.size, witnesses));
                 anchors.push(("the witnessed checkpoint", checkpoint));
             }
             Ok(Err(why)) => report.fault(None, format!("the witnessed checkpoint: {why}")),
             Err(error) => report.fault(None, format!("the witnessed checkpoint: {error}")),
+        }
+    }
+    let stamps = stamps.unwrap_or_else(|error| {
+        report.fault(None, format!("the time stamps cannot be read: {error}"));
+        Vec::new()
+    });
+    for kept in stamps {
+        let signed = || if log.log.is_some() { log.check(&kept.note).map(drop) } else { Ok(()) };
+        match kept
+            .checkpoint()
+            .map_err(str::to_owned)
+            .and_then(|of| signed().map(|()| of).map_err(|why| why.to_string()))
+        {
+            Ok(checkpoint) => {
+                report.stamps.insert((kept.authority.clone(), kept.size), SeenStamp::new(&kept));
+                anchors.push(("a stamped checkpoint", checkpoint));
+            }
+            Err(why) => report.fault(None, format!("{}: {why}", kept.paths()[1])),
         }
     }
     for note in kept {
@@ -262,7 +326,7 @@ impl Checked {
         if leaf::commit(&kept.salt, kept.event) != *leaf.digest {
             return self.fault(index, "its event is not the one that it commits to");
         }
-        if matches!(Event::kind_of(kept.event), "beats" | "lost" | "stop" | "start") {
+        if matches!(Event::kind_of(kept.event), "beats" | "lost" | "stop" | "start" | "stamped") {
             match Event::read(kept.event) {
                 Ok(event) => self.events.push((index, leaf.sensor.to_owned().into(), leaf.unix_millis, event)),
                 Err(error) => self.fault(index, format!("its event cannot be understood: {error}")),
@@ -380,6 +444,7 @@ impl Fold {
         match event {
             Event::Lost(lost) => self.report.losses.push((index, sensor, lost)),
             Event::Beats { beats } => self.beats(time, beats),
+            Event::Stamped(stamped) => self.report.stamped(index, stamped),
             Event::Stop(_) => self.stopped = true,
             // Until the first beat of a new life, the silence is that of the one before.
             _ => {}

@@ -2,11 +2,9 @@
 //!
 //! A witness that cannot be asked costs the evidence that it stands for, nothing else.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io;
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use portcullis_ledger::checkpoint::Checkpoint;
 use portcullis_ledger::note::{NOTE_BYTES, Note, SignerKey, VerifierKey};
@@ -17,12 +15,8 @@ use sha2::{Digest, Sha256};
 use crate::disk::{Directory, Disk};
 use crate::lanes::lock;
 use crate::log::replace;
+use crate::post::Place;
 use crate::reader::{Snapshot, broken};
-
-/// How long a witness may take to be reached, and to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// An answer at most, in bytes.
-const ANSWER_BYTES: u64 = NOTE_BYTES as u64;
 
 /// What signs for others.
 #[derive(Debug)]
@@ -109,8 +103,8 @@ fn place(origin: &str) -> String {
 pub struct Asked {
     /// By which it is known.
     pub key: VerifierKey,
-    /// Its host and port.
-    pub host: String,
+    /// Where it listens.
+    place: Place,
     /// What it signed last, as far as is known.
     pub old: u64,
 }
@@ -122,14 +116,7 @@ impl Asked {
     /// When either is none.
     pub fn new(key: &str, url: &str) -> Result<Self, String> {
         let key = VerifierKey::parse(key).map_err(|why| format!("the witness's key `{key}`: {why}"))?;
-        let host = url.strip_prefix("http://").map(|host| host.trim_end_matches('/'));
-        let host = host.filter(|host| !host.is_empty()).ok_or_else(|| format!("`{url}` is not http://host:port"))?;
-        let host = if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
-            host.to_owned()
-        } else {
-            format!("{host}:80")
-        };
-        Ok(Self { key, host, old: 0 })
+        Ok(Self { key, place: Place::new(url, "/add-checkpoint")?, old: 0 })
     }
 
     /// Asks for a signature under this checkpoint: its line.
@@ -144,7 +131,9 @@ impl Asked {
             let proof = proof.map_err(|why| format!("no proof from {}: {why}", self.old))?;
             let log_only = Note::parse(snapshot.note.as_bytes()).map_err(|why| why.to_string())?.text.len();
             let request = Request { old: self.old, proof, note: snapshot.note.clone() }.text();
-            let (status, body) = post(&self.host, &request).map_err(|error| error.to_string())?;
+            let answer = self.place.post("text/plain", request.as_bytes(), NOTE_BYTES);
+            let (status, body) = answer.map_err(|error| error.to_string())?;
+            let body = String::from_utf8(body).map_err(|_| "its answer is no text")?;
             match status {
                 200 => {
                     let text = snapshot.note.get(..log_only).unwrap_or_default();
@@ -186,37 +175,4 @@ pub fn ask_all(
         replace(directory, "checkpoint.witnessed", note.as_bytes())?;
     }
     Ok((snapshot.checkpoint.size, answers.into_iter().map(|answer| answer.map(drop)).collect()))
-}
-
-/// Status and body of the answer.
-fn post(host: &str, body: &str) -> io::Result<(u16, String)> {
-    let until = Instant::now() + PATIENCE;
-    let address = host.to_socket_addrs()?.next().ok_or_else(|| broken("its host has no address"))?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let length = body.len();
-    let head = format!(
-        "POST /add-checkpoint HTTP/1.1\r\nHost: {host}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
-    let mut answer = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut chunk)? {
-            0 => break,
-            read => answer.extend_from_slice(chunk.get(..read).unwrap_or_default()),
-        }
-        if answer.len() as u64 > ANSWER_BYTES {
-            return Err(broken("its answer is too long"));
-        }
-    }
-    let answer = String::from_utf8(answer).map_err(|_| broken("its answer is no text"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| broken("its answer is not whole"))?;
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    Ok((status.ok_or_else(|| broken("its answer has no status"))?, body.to_owned()))
 }

@@ -20,6 +20,7 @@ use crate::lanes::{Lanes, lock};
 use crate::log::{Appended, DAY_MILLIS, Ledger, Opening, Retain};
 use crate::requests::{self, Waiting};
 use crate::seal::seal;
+use crate::stamp::{self, Authority};
 use crate::witness::Asked;
 
 /// How often records are appended and synced: what is on record is safe from `kill -9` after this time.
@@ -53,6 +54,8 @@ pub struct Settings {
     pub witnesses: Vec<Asked>,
     /// How many of them are enough.
     pub quorum: usize,
+    /// Who is asked to stamp checkpoints with a time.
+    pub authorities: Vec<Authority>,
     /// Whether to wait for another process that writes there now, as a new gate does that takes over.
     pub wait: bool,
 }
@@ -89,6 +92,10 @@ pub struct Counters {
     pub published: AtomicU64,
     /// Requests that are counted in the ledger's figures and could not be written one by one.
     pub requests_unwritten: AtomicU64,
+    /// Checkpoints that an authority stamped with a time.
+    pub stamped: AtomicU64,
+    /// How often one was asked and gave none.
+    pub unstamped: AtomicU64,
 }
 
 impl Store {
@@ -98,7 +105,7 @@ impl Store {
     /// When the directory cannot be opened, or holds a log that this key did not sign, or contradicts itself; or another
     /// process writes it and there is no waiting.
     pub fn open(settings: Settings) -> Result<Arc<Self>, Opening> {
-        let Settings { directory, key, retain, requests, witnesses, quorum, wait } = settings;
+        let Settings { directory, key, retain, requests, witnesses, quorum, authorities, wait } = settings;
         let lock = match directory.lock() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && wait => None,
             lock => Some(lock?),
@@ -123,6 +130,13 @@ impl Store {
                 thread::Builder::new().name("witnesses".to_owned()).spawn(run)
             })
             .transpose()?;
+        let stamping = (!authorities.is_empty())
+            .then(|| {
+                let (shared, directory) = (Arc::clone(&shared), directory.clone());
+                let run = move || stamp::ask_until_closed(&shared, &directory, authorities, quorum > 0);
+                thread::Builder::new().name("stamps".to_owned()).spawn(run)
+            })
+            .transpose()?;
         let requests = requests::start(Arc::clone(&shared), directory.clone(), requests)?;
         let writer = Writer {
             shared: Arc::clone(&shared),
@@ -139,7 +153,7 @@ impl Store {
         };
         let handle = thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run())?;
         let writer = handle.thread().clone();
-        let threads = [requests].into_iter().chain(witnessing).chain([handle]).collect();
+        let threads = [requests].into_iter().chain(witnessing).chain(stamping).chain([handle]).collect();
         Ok(Arc::new(Self { shared, threads: Mutex::new(threads), writer }))
     }
 

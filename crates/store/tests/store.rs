@@ -25,6 +25,7 @@ fn open(path: &Path) -> std::sync::Arc<Store> {
         requests: KEEP,
         witnesses: Vec::new(),
         quorum: 0,
+        authorities: Vec::new(),
         wait: false,
     })
     .expect("a store")
@@ -119,6 +120,7 @@ fn one_process_writes_a_directory() {
         requests: KEEP,
         witnesses: Vec::new(),
         quorum: 0,
+        authorities: Vec::new(),
         wait: true,
     };
     assert!(Store::open(Settings { wait: false, ..settings(&second) }).is_err());
@@ -141,6 +143,7 @@ fn settings(of: &Settings) -> Settings {
         requests: of.requests,
         witnesses: Vec::new(),
         quorum: 0,
+        authorities: Vec::new(),
         wait: of.wait,
     }
 }

@@ -64,6 +64,7 @@ pub const UPON: &[(&str, &str)] = &[
 pub const PURE_LIBRARIES: &[&str] = &[
     "aho-corasick",
     "annotate-snippets",
+    "asn1-rs",
     "base64",
     "brotli-decompressor",
     "bytes",

@@ -8,12 +8,15 @@ use std::path::Path;
 
 use portcullis_incident::forms::Form;
 use portcullis_incident::{Report, handover, html, machine, notice, statement};
+use portcullis_ledger::checkpoint::Trust;
+use portcullis_ledger::note::VerifierKey;
 use portcullis_store::disk::Directory;
-use portcullis_store::prove;
+use portcullis_store::{Snapshot, prove, prove_under, stamp};
 use sha2::{Digest, Sha256};
 
 use super::{Opened, broken, hex};
 use crate::args::incident::Export;
+use crate::moment::speak;
 use crate::world::plain;
 use crate::{Done, Failure, talk};
 
@@ -26,9 +29,16 @@ pub(super) fn run(flags: &Export) -> Done {
     write(&mut out, &report, &forms)?;
     out.directory("proofs")?;
     let disk = Directory::at(&opened.directory);
+    let quoted = report.quoted();
+    let stamp = stamp(&disk, &report);
     let mut unproven = 0u64;
-    for index in report.quoted() {
-        match prove(&disk, index) {
+    for index in quoted {
+        // Under the checkpoint that was stamped with a time, where that has it.
+        let proof = match &stamp {
+            Some((_, stamped)) if index < stamped.checkpoint.size => prove_under(stamped.clone(), index),
+            _ => prove(&disk, index),
+        };
+        match proof {
             Ok(proof) => out.file(&format!("proofs/{index:09}.tlog-proof"), proof.text().as_bytes())?,
             Err(error) => {
                 if unproven == 0 {
@@ -39,10 +49,27 @@ pub(super) fn run(flags: &Export) -> Done {
         }
     }
     out.file("checkpoint", report.ledger.checkpoint.as_bytes())?;
+    if let Some((stamp, _)) = &stamp {
+        out.directory("stamp")?;
+        out.file("stamp/checkpoint", &stamp.note)?;
+        out.file("stamp/token.tst", &stamp.token)?;
+    }
     out.file("ledger.pub", format!("{}\n", report.ledger.key).as_bytes())?;
-    out.file("README.md", readme(&report, unproven).as_bytes())?;
+    out.file("README.md", readme(&report, unproven, stamp.map(|(stamp, _)| stamp).as_ref()).as_bytes())?;
     let (files, sums) = (out.sums.len(), out.end()?);
     talk::answer(&format!("{files} files in {}; SHA-256 of their list {sums}", flags.to.display()))
+}
+
+/// The newest stamp of a checkpoint of this ledger, and the ledger as of then.
+fn stamp(disk: &Directory, report: &Report) -> Option<(stamp::Kept, Snapshot<Directory>)> {
+    let log = VerifierKey::parse(&report.ledger.key).ok();
+    let trust = Trust { log: Some(log?), witnesses: Vec::new(), quorum: 0 };
+    // Where stamps cannot be read there is none to hand on: the README says so.
+    let mut all = stamp::all(disk).unwrap_or_default();
+    all.retain(|kept| kept.checkpoint().is_ok() && trust.check(&kept.note).is_ok());
+    let newest = all.into_iter().max_by_key(|kept| kept.size)?;
+    let snapshot = Snapshot::of(disk.clone(), &newest.note).ok()?;
+    Some((newest, snapshot))
 }
 
 /// Everything that is written from the report alone.
@@ -147,7 +174,7 @@ impl<'a> Out<'a> {
     }
 }
 
-fn readme(report: &Report, unproven: u64) -> String {
+fn readme(report: &Report, unproven: u64, stamp: Option<&stamp::Kept>) -> String {
     let mut text = format!(
         "# Incident {}\n\n\
          Written {}. Everything here can be checked without whoever wrote it:\n\n\
@@ -160,6 +187,25 @@ fn readme(report: &Report, unproven: u64) -> String {
          are for machines.\n",
         report.incident.id, report.written
     );
+    match stamp.and_then(|kept| Some((kept, kept.stamp.as_ref()?))) {
+        Some((kept, said)) => {
+            text.push_str(&format!(
+                "\nThe first {} records of the ledger were there by {}, as the time-stamping authority {} says: the proof of each ends\n\
+                 in `stamp/checkpoint`, and `openssl ts -verify -data stamp/checkpoint -in stamp/token.tst -token_in -CAfile CA.pem`\n\
+                 checks the stamp, with the certificate of the authority's CA in CA.pem. Get that from the authority.\n",
+                kept.size,
+                speak(said.unix_millis),
+                kept.authority
+            ));
+            let later = report.quoted().iter().filter(|index| **index >= kept.size).count();
+            if later > 0 {
+                text.push_str(&format!(
+                    "{later} records that are quoted are later: export again after the next stamp.\n"
+                ));
+            }
+        }
+        None => text.push_str("\nNo time-stamping authority has stamped this ledger.\n"),
+    }
     if unproven > 0 {
         text.push_str(&format!("\n{unproven} records that are quoted could not be proven when this was written.\n"));
     }
