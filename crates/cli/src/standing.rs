@@ -58,7 +58,11 @@ impl Standing {
             approves: Some(Arc::new(move |content: &[u8; 32]| approving.get()?.approves(content))),
         };
         let gate = Gate::start(setup)?;
-        match Sensors::start(config, &policy, lookout) {
+        let sessions = gate.own_sessions();
+        let told = move |database: &str, role: &str, from| {
+            Some(Box::new(Told(sessions(database, role, from)?)) as Box<dyn portcullis_sensors::OwnSession>)
+        };
+        match Sensors::start(config, &policy, lookout, Arc::new(told)) {
             Ok(begun) => drop(sensors.set(begun)),
             Err(why) => tracing::error!(why, "nothing is watched beside traffic"),
         }
@@ -80,5 +84,18 @@ impl Standing {
         let ended = end(self.gate);
         self.store.iter().for_each(|store| evidence::end(store));
         ended
+    }
+}
+
+/// A sensor's session with a database, as the gate has it in its books.
+struct Told(portcullis_proxy::OwnSession);
+
+impl portcullis_sensors::OwnSession for Told {
+    fn serves(&self, process: u32) {
+        self.0.serves(process);
+    }
+
+    fn rows(&self, count: u64) {
+        self.0.rows(count);
     }
 }

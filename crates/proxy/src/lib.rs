@@ -57,6 +57,7 @@ use crate::coordinator::{Beginning, Coordinator};
 use crate::journal::{Change, Journal};
 use crate::lessons::Lessons;
 use crate::metrics::Registry;
+pub use crate::postgres::traffic::OwnSession;
 use crate::probe::Probes;
 use crate::sockets::{Inherited, Named};
 use crate::state::Snapshot;
@@ -300,6 +301,17 @@ impl Gate {
     #[must_use]
     pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
         self.addresses.clone()
+    }
+
+    /// Says of a session of a database that it is the gate's own, though it does not pass the relay: reconciliation counts it, and its
+    /// rows, as the gate's. Takes the database's name, the role and our end of the connection.
+    pub fn own_sessions(&self) -> impl Fn(&str, &str, SocketAddr) -> Option<OwnSession> + Send + Sync + use<> {
+        let process = Arc::clone(&self.process);
+        move |database, role, from| {
+            let databases = process.lock().snapshot.databases.clone();
+            let database = databases.iter().find(|known| known.name() == database)?;
+            Some(database.own_session(role, from))
+        }
     }
 
     /// Where metrics and health are served.

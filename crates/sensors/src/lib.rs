@@ -34,6 +34,7 @@ use sha2::{Digest as _, Sha256};
 pub use self::bait::Lookout;
 pub use self::clerk::{in_force, judge};
 pub use self::control::{Answer, Question, ask, socket};
+pub use self::schema::{OwnSession, OwnSessions};
 pub use self::sense::{Sight, Told};
 use crate::clerk::Clerk;
 use crate::configuration::Watched;
@@ -54,6 +55,7 @@ pub struct Sensors {
 struct Shared {
     recorder: Arc<dyn Recorder>,
     lookout: Option<Arc<Lookout>>,
+    sessions: OwnSessions,
     set: Mutex<Arc<Set>>,
     configuration: Mutex<Watched>,
     path: PathBuf,
@@ -86,12 +88,24 @@ impl Sensors {
     ///
     /// # Errors
     /// In words: a key that is none, a directory for what is in force that cannot be had, a thread.
-    pub fn start(path: &Path, policy: &Policy, lookout: Option<Arc<Lookout>>) -> Result<Self, String> {
+    pub fn start(
+        path: &Path,
+        policy: &Policy,
+        lookout: Option<Arc<Lookout>>,
+        sessions: OwnSessions,
+    ) -> Result<Self, String> {
         let kept = lookout.clone().map(|lookout| lookout as Arc<dyn Recorder>);
         let recorder = kept.unwrap_or_else(|| Arc::new(Unkept));
-        let set = Set::begin(policy, &recorder, lookout.clone())?;
+        let set = Set::begin(policy, &recorder, lookout.clone(), &sessions)?;
         let configuration = Mutex::new(Watched::new(configuration::files(path, policy)));
-        let shared = Arc::new(Shared { recorder, lookout, set: Mutex::new(set), configuration, path: path.to_owned() });
+        let shared = Arc::new(Shared {
+            recorder,
+            lookout,
+            sessions,
+            set: Mutex::new(set),
+            configuration,
+            path: path.to_owned(),
+        });
         let thread = |name: &str, body: fn(&Weak<Shared>)| {
             let shared = Arc::downgrade(&shared);
             let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || body(&shared));
@@ -151,7 +165,7 @@ impl Sensors {
         *lock(&self.shared.configuration) = Watched::new(configuration::files(&self.shared.path, policy));
         *lock(&set.own) = certificates(policy);
         if set.declared != policy.integrity || set.databases != watched(policy) {
-            let set = Set::begin(policy, &self.shared.recorder, self.shared.lookout.clone())?;
+            let set = Set::begin(policy, &self.shared.recorder, self.shared.lookout.clone(), &self.shared.sessions)?;
             *self.shared.lock() = set;
         }
         Ok(())
@@ -173,6 +187,7 @@ impl Set {
         policy: &Policy,
         recorder: &Arc<dyn Recorder>,
         lookout: Option<Arc<Lookout>>,
+        sessions: &OwnSessions,
     ) -> Result<Arc<Self>, String> {
         let declared = &policy.integrity;
         let board = Arc::new(Board::default());
@@ -221,9 +236,11 @@ impl Set {
             let Some(of) = database.schema.clone() else { continue };
             let eye = sense(format!("schema/{}", database.name), schema::BLIND_TO);
             let (ask, asked) = mpsc::channel();
-            let (database, state) = (database.clone(), declared.state.clone());
+            let (database, state, sessions) = (database.clone(), declared.state.clone(), Arc::clone(sessions));
             schemas.insert(database.name.clone(), ask);
-            spawn(&format!("schema-{}", database.name), move || schema::run(&database, &of, state, &eye, &asked))?;
+            spawn(&format!("schema-{}", database.name), move || {
+                schema::run(&database, &of, &sessions, state, &eye, &asked);
+            })?;
         }
         let watcher = sense("configuration".to_owned(), configuration::BLIND_TO);
         Ok(Arc::new(Self {

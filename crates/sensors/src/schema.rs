@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -14,7 +16,7 @@ use portcullis_config::policy::Database;
 use portcullis_ledger::{Change, Event, Finding};
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::low_priority;
 use crate::manifest::hex;
@@ -87,6 +89,18 @@ const KINDS: [(&str, &str); 8] = [
     ),
 ];
 
+/// Who opens a session of a database beside the gate's relay says so here: database, role and its own address. Whoever compares the
+/// server's sessions and rows with the gate's must not take it for one that came past the gate. `None` where nobody compares.
+pub type OwnSessions = Arc<dyn Fn(&str, &str, SocketAddr) -> Option<Box<dyn OwnSession>> + Send + Sync>;
+
+/// A session that was told of, for as long as it lasts.
+pub trait OwnSession: Send {
+    /// The server has named its process.
+    fn serves(&self, process: u32);
+    /// It was given rows.
+    fn rows(&self, count: u64);
+}
+
 /// What the thread is asked.
 pub(crate) enum Ask {
     /// Take the present schema as what should be, on somebody's word.
@@ -100,6 +114,7 @@ type Objects = BTreeMap<String, String>;
 pub(crate) fn run(
     database: &Database,
     declared: &Schema,
+    sessions: &OwnSessions,
     state: Option<PathBuf>,
     sense: &Sense,
     asked: &Receiver<Ask>,
@@ -128,7 +143,7 @@ pub(crate) fn run(
     };
     loop {
         let looked = runtime.block_on(async {
-            tokio::time::timeout(PATIENCE, look(database, declared))
+            tokio::time::timeout(PATIENCE, look(database, declared, sessions))
                 .await
                 .unwrap_or_else(|_| Err(format!("it took longer than {} s", PATIENCE.as_secs())))
         });
@@ -219,18 +234,14 @@ fn compare(database: &str, before: &Objects, now: &Objects, told: &mut Objects, 
     differ.len()
 }
 
-async fn look(database: &Database, declared: &Schema) -> Result<Objects, String> {
-    let client = connect(database, declared).await?;
+async fn look(database: &Database, declared: &Schema, sessions: &OwnSessions) -> Result<Objects, String> {
+    let session = Session::open(database, declared, sessions).await?;
     let mut objects = Objects::new();
     for (kind, query) in KINDS {
-        let rows = client
-            .simple_query(&format!("{query} limit {}", OBJECTS + 1))
-            .await
-            .map_err(|error| format!("{kind}: {}", words(&error)))?;
-        let mut count = 0;
+        let rows = session.ask(&format!("{query} limit {}", OBJECTS + 1)).await;
+        let rows = rows.map_err(|why| format!("{kind}: {why}"))?;
+        let count = rows.len();
         for row in rows {
-            let SimpleQueryMessage::Row(row) = row else { continue };
-            count += 1;
             let name = format!("{kind} {}", row.get(0).unwrap_or_default());
             let hash = hex(&Sha256::digest(row.get(1).unwrap_or_default()));
             // Two of one name (as the catalogue prints it) are one, of both hashes.
@@ -247,11 +258,39 @@ async fn look(database: &Database, declared: &Schema) -> Result<Objects, String>
     Ok(objects)
 }
 
+/// A session of our own.
+struct Session {
+    client: Client,
+    told: Option<Box<dyn OwnSession>>,
+}
+
+impl Session {
+    async fn open(database: &Database, declared: &Schema, sessions: &OwnSessions) -> Result<Self, String> {
+        let stream = secure::database(database).await?;
+        let from = stream.tcp().local_addr().map_err(|error| error.to_string())?;
+        let told = sessions(&database.name, &declared.role, from);
+        let session = Self { client: connect(stream, declared).await?, told };
+        let rows = session.ask("select pg_backend_pid()").await?;
+        let process = rows.first().and_then(|row| row.get(0)?.parse().ok());
+        let process = process.ok_or("the server does not name its process")?;
+        session.told.iter().for_each(|told| told.serves(process));
+        Ok(session)
+    }
+
+    async fn ask(&self, sql: &str) -> Result<Vec<SimpleQueryRow>, String> {
+        let messages = self.client.simple_query(sql).await.map_err(|error| words(&error))?;
+        let row = |message| if let SimpleQueryMessage::Row(row) = message { Some(row) } else { None };
+        let rows: Vec<_> = messages.into_iter().filter_map(row).collect();
+        self.told.iter().for_each(|told| told.rows(rows.len() as u64));
+        Ok(rows)
+    }
+}
+
 fn words(error: &tokio_postgres::Error) -> String {
     error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
-async fn connect(database: &Database, declared: &Schema) -> Result<Client, String> {
+async fn connect(stream: secure::Stream, declared: &Schema) -> Result<Client, String> {
     let mut config = Config::new();
     config.user(&declared.role).dbname(&declared.inside).options(OPTIONS).application_name("portcullis schema");
     // The stream is encrypted already where it is to be.
@@ -264,7 +303,6 @@ async fn connect(database: &Database, declared: &Schema) -> Result<Client, Strin
         let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
         config.password(text.trim_end_matches(['\r', '\n']));
     }
-    let stream = secure::database(database).await?;
     let (client, connection) = config.connect_raw(stream, NoTls).await.map_err(|error| words(&error))?;
     tokio::spawn(async move {
         // Its end is the client's, who says why.

@@ -37,7 +37,11 @@ fn gate(name: &str, upstream: SocketAddr, keys: &str, reconcile: Option<&str>) -
     let password = plan.place().join("password");
     std::fs::write(&password, format!("{PASSWORD}\n")).expect("a file");
     let reconcile = reconcile.map_or_else(String::new, |keys| {
-        format!("[database.reconcile]\npassword_file = {password:?}\ninside = \"postgres\"\n{INTERVAL}\n{keys}\n")
+        // Its sensor has sessions of its own beside the relay: they are the gate's, too.
+        format!(
+            "[database.reconcile]\npassword_file = {password:?}\ninside = \"postgres\"\n{INTERVAL}\n{keys}\n\
+             [database.schema]\nrole = \"watch\"\npassword_file = {password:?}\ninside = \"postgres\"\n{INTERVAL}\n"
+        )
     });
     let table = format!(
         "[[database]]\nname = \"db\"\nlisten = \"127.0.0.1:{port}\"\nupstream = \"{upstream}\"\n{keys}\n{reconcile}\n"

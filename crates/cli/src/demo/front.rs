@@ -255,14 +255,8 @@ kind = "partner"
 networks = ["127.0.0.0/8"]
 agent = "{newsletter}"
 
-# Watched beside traffic: what visitors are given, and whether a platform answers somebody who came past the gate.
-[[integrity.outside]]
-name = "public"
-at = "https://{https}"
-ca = "demo.pem"
-paths = ["/", "/issues"]
-interval = "10s"
-
+# Whether the members' platform answers somebody who came past the gate. (Pages are not fetched from outside here: the visitor who does
+# would be counted among the others.)
 [[integrity.origin]]
 platform = "members"
 from = "127.0.0.1"

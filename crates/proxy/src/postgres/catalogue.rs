@@ -13,7 +13,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use super::Database;
-use super::traffic::Held;
+use super::traffic::OwnSession;
 use super::upstream;
 
 /// The session that asks: it reads, briefly, and reads texts as the gate writes them.
@@ -30,9 +30,7 @@ const DEPTH: u32 = 64;
 /// A connection that asks.
 pub(super) struct Catalogue {
     client: Client,
-    /// Its rows are rows that a role was given, like any other's.
-    rows: std::sync::Arc<std::sync::atomic::AtomicU64>,
-    _held: Held,
+    own: OwnSession,
     pub(super) facts: Facts,
 }
 
@@ -59,7 +57,7 @@ impl Catalogue {
     pub(super) async fn connect(database: &Database, declared: &Reconcile) -> Result<Self, Failure> {
         let stream = upstream::connect(database, true).await?;
         let from = stream.tcp().local_addr().map_err(|error| error.to_string())?;
-        let held = database.traffic.hold(from);
+        let own = database.own_session(&declared.role, from);
         let mut config = Config::new();
         config.user(&declared.role).dbname(&declared.inside).options(OPTIONS).application_name(APPLICATION);
         // The stream is encrypted already where it is to be.
@@ -73,9 +71,9 @@ impl Catalogue {
             let _ = connection.await;
         });
         let facts = Facts { version: 0, gate: None, monitors: false, rules: false, statements: None };
-        let mut catalogue = Self { client, rows: database.traffic.role(&declared.role), _held: held, facts };
+        let mut catalogue = Self { client, own, facts };
         let process = catalogue.introduce().await?;
-        catalogue._held.serves(process);
+        catalogue.own.serves(process);
         Ok(catalogue)
     }
 
@@ -253,7 +251,7 @@ impl Catalogue {
                 _ => None,
             })
             .collect();
-        self.rows.fetch_add(rows.len() as u64, std::sync::atomic::Ordering::Release);
+        self.own.rows(rows.len() as u64);
         Ok(rows)
     }
 }

@@ -37,7 +37,7 @@ use counters::Databases;
 use desk::Desk;
 use opening::Opened;
 use reconcile::Coverage;
-use traffic::Traffic;
+use traffic::{OwnSession, Traffic};
 
 /// A declared database, compiled: what every worker reads.
 pub(crate) struct Database {
@@ -61,6 +61,11 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// A session with the server that is ours and does not pass the relay, from that address of ours.
+    pub(crate) fn own_session(&self, role: &str, from: SocketAddr) -> OwnSession {
+        OwnSession::new(&self.traffic, role, from)
+    }
+
     /// Reads certificates; what the policy before counted is kept.
     ///
     /// # Errors

@@ -110,6 +110,28 @@ impl Held {
     }
 }
 
+/// A session that the gate has with a server beside its relay: neither it nor its rows came past the gate.
+pub struct OwnSession {
+    held: Held,
+    rows: Arc<AtomicU64>,
+}
+
+impl OwnSession {
+    pub(super) fn new(traffic: &Arc<Traffic>, role: &str, from: SocketAddr) -> Self {
+        Self { held: traffic.hold(from), rows: traffic.role(role) }
+    }
+
+    /// The server has named its process.
+    pub fn serves(&self, process: u32) {
+        self.held.serves(process);
+    }
+
+    /// It was given rows: they are rows that its role was given, like any other's.
+    pub fn rows(&self, count: u64) {
+        self.rows.fetch_add(count, Ordering::Release);
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         let mut ends = self.traffic.ends();

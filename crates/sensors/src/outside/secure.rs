@@ -28,6 +28,15 @@ pub(crate) enum Stream {
     Secure(Box<TlsStream<TcpStream>>),
 }
 
+impl Stream {
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Secure(stream) => stream.get_ref().0,
+        }
+    }
+}
+
 /// Connects to the server of a database.
 pub(crate) async fn database(database: &Database) -> Result<Stream, String> {
     let server = &database.upstream;
