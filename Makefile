@@ -80,7 +80,7 @@ waf-accuracy: ## what the built-in detection blocks of attacks and of ordinary t
 	@scripts/setup.sh build
 	@cargo run --quiet --locked --profile quick -p portcullis-waf --example accuracy -- $(ARGS)
 
-evidence-bench: ## the ledger, single requests and the report at full size: ten minutes, and 3 GB in TMPDIR
+evidence-bench: ## the ledger, a day of single requests and the report at full size: half an hour, and 3 GB in TMPDIR
 	@scripts/setup.sh build
 	@cargo build --quiet --locked --profile quick -p portcullis
 	@cargo run --quiet --locked --profile quick -p portcullis-store --example rates
