@@ -13,7 +13,7 @@ use portcullis_store::disk::Directory;
 use portcullis_store::requests::Keep;
 use portcullis_store::stamp::Authority;
 use portcullis_store::witness::Asked;
-use portcullis_store::{Retain, Settings, Store};
+use portcullis_store::{Retain, Settings, Store, rollups};
 use sha2::{Digest, Sha256};
 
 /// Whose the records of the process are.
@@ -57,11 +57,14 @@ pub(crate) fn open(directory: &Path, evidence: &Evidence, node: &str, wait: bool
     let days = |days: u64| (days > 0).then(|| days * 86_400_000);
     let millis = evidence.days.map(days);
     let requests = Keep { millis: days(evidence.request_days), bytes: evidence.request_bytes };
+    // Seconds are for charts, minutes are figures.
+    let rolled = rollups::Keep { seconds: days(evidence.second_days), minutes: millis[0] };
     let settings = Settings {
         directory: home,
         key,
         retain: Retain { millis },
         requests,
+        rollups: rolled,
         witnesses,
         quorum: evidence.quorum,
         authorities,

@@ -23,6 +23,8 @@ pub struct Evidence {
     pub request_days: u64,
     /// Bytes that requests take on disk at most.
     pub request_bytes: u64,
+    /// Days that what the gate answered is kept second by second.
+    pub second_days: u64,
     /// Calm after which a wave of an incident is over.
     pub calm: Duration,
     /// Who is asked to cosign.
@@ -103,6 +105,7 @@ impl Check<'_> {
             days: CLASSES.map(|class| draft.number(class).unwrap_or_default()),
             request_days: draft.number("requests").unwrap_or_default(),
             request_bytes: draft.number("requests_size").unwrap_or_default(),
+            second_days: draft.number("seconds").unwrap_or_default(),
             calm: draft.duration("calm").unwrap_or_default(),
             witnesses,
             quorum,

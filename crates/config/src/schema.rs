@@ -218,6 +218,8 @@ section! {
         requests: Count(0, 36_500), is("30"), "7";
         /// What they take on disk at most; beyond it the oldest go first.
         requests_size: Quantity(Size, 64 << 20, 16_384 * GIB), is("16GiB"), "\"4GiB\"";
+        /// Days that what the gate answered is kept second by second, for charts; minute by minute it is kept as `figures` are.
+        seconds: Count(1, 400), is("3"), "7";
         /// Calm after which a wave of an incident is over; the next is another.
         calm: Quantity(Duration, 1_000 * MS, 24 * HOUR), is("15m"), "\"30m\"";
         /// How many witnesses must have cosigned before a checkpoint counts as witnessed.

@@ -84,6 +84,7 @@ pub fn show(policy: &Policy) -> String {
         "directory" => evidence.directory.as_deref().filter(|_| evidence.declared).and_then(path),
         "requests" => number(evidence.request_days),
         "requests_size" => number(evidence.request_bytes),
+        "seconds" => number(evidence.second_days),
         "calm" => duration(evidence.calm),
         "quorum" => number(evidence.quorum),
         class => CLASSES.iter().zip(evidence.days).find(|(name, _)| **name == class).and_then(|(_, days)| number(days)),

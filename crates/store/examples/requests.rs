@@ -16,7 +16,7 @@ use portcullis_ledger::note::{Algorithm, SignerKey};
 use portcullis_ledger::{Recorder as _, Request, Verdict};
 use portcullis_store::disk::Directory;
 use portcullis_store::requests::{Column, Keep, Query, pack_hours, top};
-use portcullis_store::{Retain, Settings, Store};
+use portcullis_store::{Retain, Settings, Store, rollups};
 
 const DAY: u64 = 86_400_000;
 /// A day that has its hours whole.
@@ -41,6 +41,7 @@ fn fill(home: &Path, all: u64) -> Result<(), Box<dyn Error>> {
         key,
         retain: Retain { millis: [None; 4] },
         requests: Keep { millis: None, bytes: u64::MAX },
+        rollups: rollups::Keep::default(),
         wait: false,
         witnesses: Vec::new(),
         quorum: 0,

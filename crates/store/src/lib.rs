@@ -12,6 +12,7 @@ mod log;
 mod post;
 mod reader;
 pub mod requests;
+pub mod rollups;
 mod seal;
 pub mod stamp;
 pub mod verify;

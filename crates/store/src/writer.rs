@@ -19,6 +19,7 @@ use crate::disk::{Directory, Disk};
 use crate::lanes::{Lanes, lock};
 use crate::log::{Appended, DAY_MILLIS, Ledger, Opening, Retain};
 use crate::requests::{self, Waiting};
+use crate::rollups;
 use crate::seal::seal;
 use crate::stamp::{self, Authority};
 use crate::witness::Asked;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub retain: Retain,
     /// How long single requests are.
     pub requests: requests::Keep,
+    /// How long roll-ups are.
+    pub rollups: rollups::Keep,
     /// Who is asked to cosign, each second.
     pub witnesses: Vec<Asked>,
     /// How many of them are enough.
@@ -77,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) ending: AtomicBool,
     /// Requests that wait.
     pub(crate) requests: Waiting,
+    /// What was counted of them, for the roll-ups.
+    pub(crate) rollups: rollups::Handed,
     /// The directory is this process's to write.
     pub(crate) owns: AtomicBool,
 }
@@ -96,6 +101,10 @@ pub struct Counters {
     pub stamped: AtomicU64,
     /// How often one was asked and gave none.
     pub unstamped: AtomicU64,
+    /// Requests that are counted in the ledger's figures and missing in the roll-ups.
+    pub rollups_unwritten: AtomicU64,
+    /// Times that the roll-ups could not be written.
+    pub rollup_faults: AtomicU64,
 }
 
 impl Store {
@@ -105,7 +114,7 @@ impl Store {
     /// When the directory cannot be opened, or holds a log that this key did not sign, or contradicts itself; or another
     /// process writes it and there is no waiting.
     pub fn open(settings: Settings) -> Result<Arc<Self>, Opening> {
-        let Settings { directory, key, retain, requests, witnesses, quorum, authorities, wait } = settings;
+        let Settings { directory, key, retain, requests, rollups, witnesses, quorum, authorities, wait } = settings;
         let lock = match directory.lock() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && wait => None,
             lock => Some(lock?),
@@ -121,6 +130,7 @@ impl Store {
             closing: AtomicBool::new(false),
             ending: AtomicBool::new(false),
             requests: Waiting::default(),
+            rollups: rollups::Handed::default(),
             owns: AtomicBool::new(lock.is_some()),
         });
         let witnessing = (!witnesses.is_empty())
@@ -137,7 +147,8 @@ impl Store {
                 thread::Builder::new().name("stamps".to_owned()).spawn(run)
             })
             .transpose()?;
-        let requests = requests::start(Arc::clone(&shared), directory.clone(), requests)?;
+        let requests = requests::start(Arc::clone(&shared), directory.clone(), requests, rollups.seconds)?;
+        let rolling = rollups::start(Arc::clone(&shared), directory.clone(), rollups)?;
         let writer = Writer {
             shared: Arc::clone(&shared),
             directory,
@@ -153,7 +164,7 @@ impl Store {
         };
         let handle = thread::Builder::new().name("ledger".to_owned()).spawn(move || writer.run())?;
         let writer = handle.thread().clone();
-        let threads = [requests].into_iter().chain(witnessing).chain(stamping).chain([handle]).collect();
+        let threads = [requests, rolling].into_iter().chain(witnessing).chain(stamping).chain([handle]).collect();
         Ok(Arc::new(Self { shared, threads: Mutex::new(threads), writer }))
     }
 
@@ -174,12 +185,15 @@ impl Store {
             thread.thread().unpark();
             // One that panicked has nothing more to say; the gap in its beats does.
             let _ = thread.join();
+            // The first has handed over all that it counted.
+            self.shared.rollups.end();
         }
     }
 }
 
 impl Recorder for Store {
     fn record(&self, sensor: &Sensor, event: Event) {
+        self.shared.rollups.hear(&event, now());
         self.shared.lanes.put(sensor, &event, now());
     }
 

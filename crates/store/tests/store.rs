@@ -10,7 +10,7 @@ use portcullis_ledger::{Act, Beat, Event, Record, Recorder, Start, State, Stop};
 use portcullis_store::disk::Directory;
 use portcullis_store::requests::Keep;
 use portcullis_store::verify::verify;
-use portcullis_store::{Retain, Settings, Store, key, read};
+use portcullis_store::{Retain, Settings, Store, key, read, rollups};
 
 /// Requests are kept.
 const KEEP: Keep = Keep { millis: None, bytes: u64::MAX };
@@ -23,6 +23,7 @@ fn open(path: &Path) -> std::sync::Arc<Store> {
         key,
         retain: Retain::default(),
         requests: KEEP,
+        rollups: rollups::Keep::default(),
         witnesses: Vec::new(),
         quorum: 0,
         authorities: Vec::new(),
@@ -118,6 +119,7 @@ fn one_process_writes_a_directory() {
         key,
         retain: Retain::default(),
         requests: KEEP,
+        rollups: rollups::Keep::default(),
         witnesses: Vec::new(),
         quorum: 0,
         authorities: Vec::new(),
@@ -141,6 +143,7 @@ fn settings(of: &Settings) -> Settings {
         key: of.key.clone(),
         retain: of.retain,
         requests: of.requests,
+        rollups: of.rollups,
         witnesses: Vec::new(),
         quorum: 0,
         authorities: Vec::new(),

@@ -3,8 +3,9 @@
 //! Threads put rows in lanes; one thread takes them out, counts them and writes them. What there is no room for is counted.
 
 pub(crate) mod block;
-mod row;
+pub(crate) mod row;
 mod segment;
+pub(crate) mod times;
 mod traffic;
 
 use std::io;
@@ -18,11 +19,13 @@ use portcullis_ledger::{Event, Request, Sensor};
 pub use self::block::Column;
 use self::block::Keys;
 use self::row::{ROW_BYTES, rows};
-pub use self::segment::{Query, Top, pack_hours, top};
-use self::segment::{Segments, since};
+pub(crate) use self::segment::{HOUR, replay};
+pub use self::segment::{Query, Top, networks, pack_hours, top};
+use self::segment::{Segments, hours, since};
 use self::traffic::{Counting, INTERVAL};
 use crate::disk::{Directory, Disk as _};
 use crate::lanes::{Missed, lock, turn};
+use crate::rollups;
 use crate::writer::{Shared, now, random};
 
 /// How often lanes are emptied.
@@ -91,7 +94,14 @@ impl Waiting {
 }
 
 /// The thread that counts and writes.
-pub(crate) fn start(shared: Arc<Shared>, disk: Directory, keep: Keep) -> io::Result<thread::JoinHandle<()>> {
+///
+/// `rolled` is how long roll-ups of seconds are kept.
+pub(crate) fn start(
+    shared: Arc<Shared>,
+    disk: Directory,
+    keep: Keep,
+    rolled: Option<u64>,
+) -> io::Result<thread::JoinHandle<()>> {
     let mut bytes = [0; 16];
     random(&mut bytes)?;
     let [one, other] = [&bytes[..8], &bytes[8..]].map(|half| half.try_into().map_or(7, u64::from_le_bytes));
@@ -105,8 +115,14 @@ pub(crate) fn start(shared: Arc<Shared>, disk: Directory, keep: Keep) -> io::Res
         {
             tracing::warn!(%error, "requests that were written before cannot be counted again");
         }
+        // Whatever lies there now was not told to this process.
+        let oldest = rolled.map_or(0, |rolled| now().saturating_sub(rolled) / HOUR);
+        if shared.owns.load(Ordering::Acquire) {
+            shared.rollups.begin(hours(&disk, oldest).unwrap_or_default());
+        }
         let segments = Segments::new(disk.clone(), Keys(one, other));
-        let mut writing = Writing { shared, disk, counting, segments, keep, keys: (one, other), sick: false };
+        let rolling = rollups::Batch::default();
+        let mut writing = Writing { shared, disk, counting, rolling, segments, keep, keys: (one, other), sick: false };
         writing.take(&held);
         writing.run();
     })
@@ -137,6 +153,8 @@ struct Writing {
     shared: Arc<Shared>,
     disk: Directory,
     counting: Counting,
+    /// What is handed to the roll-ups next.
+    rolling: rollups::Batch,
     segments: Segments<Directory>,
     keep: Keep,
     keys: (u64, u64),
@@ -153,6 +171,7 @@ impl Writing {
                 wrote = Instant::now();
                 let written = self.segments.flush();
                 self.note(written);
+                self.roll();
                 self.tell(closing);
             }
             if closing {
@@ -177,11 +196,20 @@ impl Writing {
     fn take(&mut self, batch: &[u8]) {
         for row in rows(batch) {
             self.counting.add(&row);
+            self.rolling.add(&row);
             let added = self.segments.add(&row);
             if added.is_err() {
                 self.note(added);
             }
         }
+    }
+
+    /// Hands over what was counted, and where the files of requests have come to.
+    fn roll(&mut self) {
+        let mut batch = std::mem::take(&mut self.rolling);
+        self.segments.reached().for_each(|(hour, rows, whole)| batch.reach(hour, rows, whole));
+        let missing = self.shared.rollups.hand(batch);
+        self.shared.counters.rollups_unwritten.fetch_add(missing, Ordering::Relaxed);
     }
 
     /// Takes note of how writing went. The figures of what was not written are in the ledger all the same.

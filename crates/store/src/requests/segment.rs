@@ -4,7 +4,7 @@
 //! `requests/495812.open` holds frames of blocks as they came; `requests/495812.seal` fewer and larger ones, and as its last frame
 //! the tables. What a crash left half is passed over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
@@ -33,11 +33,15 @@ pub(crate) struct Segments<D> {
     filling: Filling,
     hour: u64,
     length: u64,
+    /// Requests of this hour that are on the disk.
+    rows: u64,
+    /// Hours that were left for a later one, with theirs.
+    left: Vec<(u64, u64)>,
 }
 
 impl<D: Disk + Clone> Segments<D> {
     pub(crate) fn new(disk: D, keys: Keys) -> Self {
-        Self { disk, keys, filling: Filling::new(keys), hour: 0, length: 0 }
+        Self { disk, keys, filling: Filling::new(keys), hour: 0, length: 0, rows: 0, left: Vec::new() }
     }
 
     /// Takes a row; a full block goes to the disk. The error says that what was not written yet is lost: so many rows.
@@ -45,9 +49,12 @@ impl<D: Disk + Clone> Segments<D> {
         let hour = row.unix_millis / HOUR;
         if hour > self.hour {
             self.flush()?;
+            if self.hour > 0 {
+                self.left.push((self.hour, self.rows));
+            }
             self.hour = hour;
             // Behind what a process before wrote and finished.
-            self.length = self.whole(&open(hour)).unwrap_or(0);
+            (self.length, self.rows) = whole(&self.disk, &open(hour)).unwrap_or_default();
         }
         self.filling.add(row);
         if self.filling.rows() >= ROWS { self.flush() } else { Ok(()) }
@@ -70,17 +77,18 @@ impl<D: Disk + Clone> Segments<D> {
         match written {
             Ok(length) => {
                 self.length += length;
+                self.rows += rows;
                 Ok(())
             }
             Err(error) => Err((error, rows)),
         }
     }
 
-    fn whole(&self, path: &str) -> io::Result<u64> {
-        let bytes = self.disk.read(path)?;
-        let mut frames = Frames::new(&bytes);
-        while frames.next().is_some() {}
-        Ok(frames.whole() as u64)
+    /// Hours with how many of their requests are on the disk, and whether that is all: those that were left since the last time,
+    /// and the one that is written.
+    pub(crate) fn reached(&mut self) -> impl Iterator<Item = (u64, u64, bool)> {
+        let current = (self.hour > 0).then_some((self.hour, self.rows, false));
+        self.left.drain(..).map(|(hour, rows)| (hour, rows, true)).chain(current)
     }
 
     /// Removes hours that ended before, and of the others the oldest until no more than so many bytes are left.
@@ -132,6 +140,16 @@ pub fn pack_hours<D: Disk>(disk: &D, keys: (u64, u64), now: u64, most: usize) ->
         disk.remove(&open(*hour))?;
     }
     Ok(over.len())
+}
+
+/// Bytes and requests of a file's whole frames.
+fn whole<D: Disk>(disk: &D, path: &str) -> io::Result<(u64, u64)> {
+    let bytes = disk.read(path)?;
+    let (mut frames, mut rows) = (Frames::new(&bytes), 0);
+    for mut content in frames.by_ref() {
+        rows += number(&mut content)?;
+    }
+    Ok((frames.whole() as u64, rows))
 }
 
 fn open(hour: u64) -> String {
@@ -227,6 +245,17 @@ pub struct Top {
 }
 
 impl Top {
+    /// A network as people read it.
+    #[must_use]
+    pub fn network(value: &[u8]) -> String {
+        let mut octets = [0; 16];
+        octets.iter_mut().zip(value).for_each(|(octet, byte)| *octet = *byte);
+        match value {
+            [one, two, three] => format!("{one}.{two}.{three}.0/24"),
+            _ => format!("{}/56", std::net::Ipv6Addr::from(octets)),
+        }
+    }
+
     /// A value as people read it.
     #[must_use]
     pub fn shown(column: Column, value: &[u8]) -> String {
@@ -244,12 +273,36 @@ impl Top {
     }
 }
 
+/// The part of a kept address that is its network.
+fn network(address: &[u8]) -> &[u8] {
+    address.get(..if address.len() == 4 { 3 } else { 7 }).unwrap_or(address)
+}
+
 /// The most frequent values of a column. Hours that lie within the span whole are looked up in their tables where nothing is
 /// left out; all others are counted row by row, by as many threads as are asked for.
 ///
 /// # Errors
 /// When a file cannot be read, or is not what it should be.
 pub fn top<D: Disk>(disk: &D, column: Column, most: usize, query: &Query, threads: usize) -> io::Result<Top> {
+    count(disk, (column, false), most, query, threads)
+}
+
+/// The networks that most came from: an IPv4 address as its /24, one of IPv6 as its /56 ([`Top::network`] shows one). Where an
+/// hour's table leaves addresses out, its requests are counted one by one: none is left out here.
+///
+/// # Errors
+/// As of [`top`].
+pub fn networks<D: Disk>(disk: &D, most: usize, query: &Query, threads: usize) -> io::Result<Top> {
+    count(disk, (Column::Client, true), most, query, threads)
+}
+
+fn count<D: Disk>(
+    disk: &D,
+    (column, by_network): (Column, bool),
+    most: usize,
+    query: &Query,
+    threads: usize,
+) -> io::Result<Top> {
     let names: Vec<(u64, String)> = disk
         .list(FOLDER)?
         .into_iter()
@@ -274,10 +327,19 @@ pub fn top<D: Disk>(disk: &D, column: Column, most: usize, query: &Query, thread
                     } else {
                         disk.read(&path).and_then(|bytes| scanned(&bytes, column, query))
                     };
+                    let counted = match counted {
+                        Ok((.., short)) if by_network && short > 0 => {
+                            disk.read(&path).and_then(|bytes| scanned(&bytes, column, query))
+                        }
+                        counted => counted,
+                    };
                     match counted {
                         Ok((counts, rows, short)) => {
                             let mut done = lock(&done);
-                            counts.into_iter().for_each(|(value, count)| *done.0.entry(value).or_default() += count);
+                            for (value, count) in counts {
+                                let value = if by_network { network(&value).into() } else { value };
+                                *done.0.entry(value).or_default() += count;
+                            }
                             done.1 += rows;
                             done.2 += short;
                         }
@@ -399,6 +461,50 @@ pub(crate) fn each(block: &Block<'_>, mut take: impl FnMut(&Row<'_>) -> io::Resu
     Ok(())
 }
 
+/// The hours from this one on that lie there, each with how many requests it has: of one that is packed as many as there are.
+pub(crate) fn hours<D: Disk>(disk: &D, from: u64) -> io::Result<BTreeMap<u64, u64>> {
+    let mut hours = BTreeMap::new();
+    for name in disk.list(FOLDER)? {
+        let Some((hour, kind)) = name.split_once('.') else { continue };
+        let Some(hour) = hour.parse::<u64>().ok().filter(|hour| *hour >= from) else { continue };
+        match kind {
+            "seal" => drop(hours.insert(hour, u64::MAX)),
+            "open" if !hours.contains_key(&hour) => {
+                // What cannot be read is found so by whoever reads it.
+                hours.insert(hour, whole(disk, &open(hour)).map_or(0, |(_, rows)| rows));
+            }
+            _ => {}
+        }
+    }
+    Ok(hours)
+}
+
+/// Every request of an hour, in the order in which they were written.
+pub(crate) fn replay<D: Disk>(disk: &D, hour: u64, mut take: impl FnMut(&Row<'_>)) -> io::Result<()> {
+    // It may be packed between two looks.
+    let mut found = Err(io::ErrorKind::NotFound.into());
+    for path in [sealed_path(hour), open(hour), sealed_path(hour)] {
+        found = disk.read(&path);
+        if !found.as_ref().is_err_and(|error: &io::Error| error.kind() == io::ErrorKind::NotFound) {
+            break;
+        }
+    }
+    let bytes = match found {
+        // It was erased.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    for content in Frames::new(&bytes) {
+        if number(&mut &content[..])? != u64::MAX {
+            each(&Block::parse(content)?, |row| {
+                take(row);
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
+}
+
 /// Every row that lies there from some time on, in no order of hours.
 pub(crate) fn since<D: Disk>(disk: &D, from: u64, mut take: impl FnMut(&Row<'_>)) -> io::Result<()> {
     for name in disk.list(FOLDER)? {
@@ -469,8 +575,13 @@ mod tests {
         assert_eq!((sealed.values, sealed.rows, sealed.short), (open.values.clone(), open.rows, 0));
         let part = ask(&Query { from: HOUR, until: HOUR + 500, only: Vec::new() });
         assert_eq!((part.rows, part.values[0].1, part.short), (500, 500, 0), "what lies across an edge is counted");
-        let only = Query { only: vec![(Column::Client, vec![203, 0, 113, 9])], ..all };
+        let only = Query { only: vec![(Column::Client, vec![203, 0, 113, 9])], ..all.clone() };
         assert_eq!(top(&segments.disk, Column::Platform, 5, &only, 1).expect("read").rows, 3_000);
+        let found = networks(&segments.disk, 2, &all, 2).expect("read");
+        let found: Vec<(String, u64)> =
+            found.values.iter().map(|(value, count)| (Top::network(value), *count)).collect();
+        assert_eq!(found, [("203.0.113.0/24".to_owned(), 3_000), ("10.0.4.0/24".to_owned(), 256)]);
+        assert_eq!(Top::network(&[0x20, 1, 0xd, 0xb8, 0, 0, 0]), "2001:db8::/56");
     }
 
     #[test]

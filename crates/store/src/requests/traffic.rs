@@ -9,6 +9,7 @@ use portcullis_ledger::{Traffic, Verdict};
 use siphasher::sip::SipHasher13;
 
 use super::row::Row;
+use super::times::Times;
 
 /// Milliseconds that are told together.
 pub(crate) const INTERVAL: u64 = 10_000;
@@ -18,9 +19,6 @@ const GRACE: u64 = 2_000;
 const MOST: usize = 16_384;
 /// Visitors up to which their number is exact.
 const EXACT: usize = 512;
-/// Buckets in each doubling of a time.
-const STEPS: usize = 8;
-const DOUBLINGS: usize = 32;
 
 /// What came in the intervals that are not told yet.
 pub(crate) struct Counting {
@@ -47,7 +45,7 @@ struct Tally {
     bytes_in: u64,
     bytes_out: u64,
     seconds: [u64; (INTERVAL / 1000) as usize],
-    times: BTreeMap<u16, u64>,
+    times: Times,
     visitors: Distinct<EXACT>,
     touched: Distinct<EXACT>,
 }
@@ -102,7 +100,7 @@ impl Counting {
         match row.verdict() {
             Verdict::Served => {
                 tally.served += 1;
-                *tally.times.entry(bucket(row.micros)).or_default() += 1;
+                tally.times.add(row.micros);
             }
             Verdict::Failed => tally.failed += 1,
             Verdict::Refused => *tally.refused.entry(reason.into()).or_default() += 1,
@@ -135,15 +133,6 @@ impl Tally {
     fn told(self, from: u64, until: u64) -> Traffic {
         let [platform, route, class, audience] = self.place;
         let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-        let within = |percent: u64| {
-            let wanted = (self.served * percent).div_ceil(100).max(1);
-            let mut seen = 0;
-            let found = self.times.iter().find_map(|(bucket, count)| {
-                seen += count;
-                (seen >= wanted).then(|| upper(*bucket))
-            });
-            found.unwrap_or(0)
-        };
         Traffic {
             platform,
             route,
@@ -160,23 +149,11 @@ impl Tally {
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             peak: self.seconds.into_iter().max().unwrap_or(0),
-            micros: [within(50), within(95), within(99)],
+            micros: self.times.within(),
             visitors: [self.visitors.count(), self.touched.count()],
             refused: self.refused.iter().map(|(reason, count)| (text(reason), *count)).collect(),
         }
     }
-}
-
-fn bucket(micros: u32) -> u16 {
-    let micros = u64::from(micros).max(1);
-    let doubling = micros.ilog2() as usize;
-    let within = if doubling >= 3 { (micros >> (doubling - 3)) & 7 } else { (micros << (3 - doubling)) & 7 };
-    u16::try_from((doubling * STEPS + within as usize).min(STEPS * DOUBLINGS - 1)).unwrap_or(u16::MAX)
-}
-
-fn upper(bucket: u16) -> u64 {
-    let (doubling, within) = (u64::from(bucket) / STEPS as u64, u64::from(bucket) % STEPS as u64);
-    (1_u64 << doubling.min(40)) * (9 + within) / 8
 }
 
 #[cfg(test)]
