@@ -6,6 +6,7 @@
 pub(crate) mod incident;
 pub(crate) mod integrity;
 mod ledger;
+pub(crate) mod requests;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -56,6 +57,9 @@ Examples:
                                           A release, signed where it is built
   portcullis diff                         What differs from what was signed
   portcullis drill                        Whether a planted file is seen
+  portcullis requests top --by network --since 24h
+                                          Where most of a day came from
+  portcullis requests history --step 1s   What the gate answered, by the second
   portcullis incident show                What happened, and what can be said
   portcullis incident export last report  Report, forms and proofs
   portcullis ledger verify DIR --key KEY  Whether the record is what it was
@@ -162,6 +166,8 @@ pub(crate) enum Verb {
     Drill(integrity::Drill),
     /// Say what happened in an incident and what can be said of it; write its reports; note what people did.
     Incident(incident::Incident),
+    /// Count the requests on record, or say what the gate answered over time.
+    Requests(requests::Requests),
     /// Verify the ledger of what happened, look at it, prove a record of it.
     Ledger(Ledger),
     /// Stand on another host and sign what a ledger shows, so that it cannot be rewritten unseen.

@@ -20,6 +20,7 @@ mod operate;
 mod pg;
 mod rehearse;
 mod replay;
+mod requests;
 mod rulebook;
 mod standing;
 mod talk;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         Verb::Sensors(gate) => integrity::sensors(&gate),
         Verb::Drill(flags) => integrity::drill(&flags),
         Verb::Incident(flags) => incident::run(&flags.ask),
+        Verb::Requests(flags) => requests::run(&flags.ask),
         Verb::Ledger(flags) => ledger::run(&flags.ask),
         Verb::Witness(flags) => witness::run(&flags),
         Verb::Explain(flags) => verbs::explain(&flags),

@@ -46,6 +46,14 @@ impl Moment {
         }
     }
 
+    /// The same of what has begun: `2h` is so long ago.
+    pub(crate) fn resolve_back(self, now: u64) -> u64 {
+        match self {
+            Self::After(before) => now.saturating_sub(u64::try_from(before.as_millis()).unwrap_or(u64::MAX)),
+            other => other.resolve(now),
+        }
+    }
+
     /// The end of what begins at `from`: `+2h` counts from there, and a time of day that has passed by then is the next day's.
     pub(crate) fn resolve_end(self, from: u64) -> u64 {
         let end = self.resolve(from);

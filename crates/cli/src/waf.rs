@@ -15,7 +15,7 @@ use portcullis_config::Policy;
 
 use crate::args::{AskWaf, Records};
 use crate::configuration::Read;
-use crate::moment::{self, Moment};
+use crate::moment;
 use crate::world::plain;
 use crate::{Done, Failure};
 
@@ -42,11 +42,8 @@ fn open(flags: &Records) -> Result<(Policy, PathBuf, recorded::Book), Failure> {
         }
     };
     let now = moment::now();
-    let since = flags.since.map(|since| match since {
-        // `2h` is two hours back here: nobody asks for records of the future.
-        Moment::After(span) => now.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
-        other => other.resolve(now),
-    });
+    // Nobody asks for records of the future.
+    let since = flags.since.map(|since| since.resolve_back(now));
     let book = recorded::read(&log, since).map_err(|error| unreadable(&log, &error))?;
     Ok((policy, log, book))
 }

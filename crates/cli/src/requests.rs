@@ -1,0 +1,208 @@
+//! `portcullis requests`: of what there was most among requests on record, and what the gate answered over time.
+//!
+//! It reads a directory that a gate may be writing, and changes nothing in it.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
+
+use portcullis_ledger::Verdict;
+use portcullis_store::disk::Directory;
+use portcullis_store::requests::{Column, Query, Top, networks, top};
+use portcullis_store::rollups::{self, Ask, History, Point, history};
+use serde_json::{Value, json};
+
+use crate::args::requests::{AskRequests, Became, By, HistoryOf, TopOf, Which};
+use crate::moment::{now, speak};
+use crate::world::plain;
+use crate::{Done, Failure, configuration, talk};
+
+/// Threads that count.
+const THREADS: usize = 2;
+/// Text that is printed at once.
+const PAGE: usize = 1 << 16;
+
+/// Counts, or draws a line of time.
+pub(crate) fn run(ask: &AskRequests) -> Done {
+    match ask {
+        AskRequests::Top(flags) => most(flags),
+        AskRequests::History(flags) => over_time(flags),
+    }
+}
+
+/// Where the evidence is.
+fn directory(which: &Which) -> Result<PathBuf, Failure> {
+    if let Some(directory) = &which.ledger {
+        return Ok(directory.clone());
+    }
+    let none = || Failure::because("no evidence is kept: neither `[evidence]` nor `--ledger` says where");
+    configuration::policy(&which.config)?.evidence.directory.ok_or_else(none)
+}
+
+/// From when until when.
+fn span(which: &Which) -> Result<(u64, u64), Failure> {
+    let now = now();
+    let from = which.since.resolve_back(now);
+    let until = which.until.map_or(now, |until| until.resolve_end(from));
+    if until <= from {
+        return Err(Failure::because(format!("{} is not before {}", speak(from), speak(until))));
+    }
+    Ok((from, until))
+}
+
+fn unread(directory: &std::path::Path) -> impl Fn(io::Error) -> Failure {
+    move |error| Failure::because(format!("cannot read {}: {}", directory.display(), plain(&error)))
+}
+
+const fn column(by: By) -> Column {
+    match by {
+        By::Network | By::Address => Column::Client,
+        By::Platform => Column::Platform,
+        By::Route => Column::Route,
+        By::Class => Column::Class,
+        By::Audience => Column::Audience,
+        By::Print => Column::Ja4,
+        By::Reason => Column::Reason,
+        By::Verdict => Column::Verdict,
+        By::Status => Column::Status,
+    }
+}
+
+const fn verdict(became: Became) -> Verdict {
+    match became {
+        Became::Served => Verdict::Served,
+        Became::Refused => Verdict::Refused,
+        Became::Failed => Verdict::Failed,
+        Became::Challenged => Verdict::Challenged,
+        Became::Roomed => Verdict::Roomed,
+    }
+}
+
+fn most(flags: &TopOf) -> Done {
+    let (directory, (from, until)) = (directory(&flags.which)?, span(&flags.which)?);
+    let of_platform = flags.which.platform.iter().map(|name| (Column::Platform, name.as_bytes().to_vec()));
+    let of_verdict = flags.only.iter().map(|became| (Column::Verdict, vec![verdict(*became) as u8]));
+    let query = Query { from, until, only: of_platform.chain(of_verdict).collect() };
+    let (disk, column, lines) = (Directory::at(&directory), column(flags.by), flags.most as usize);
+    let found = match flags.by {
+        By::Network => networks(&disk, lines, &query, THREADS),
+        _ => top(&disk, column, lines, &query, THREADS),
+    };
+    let found = found.map_err(unread(&directory))?;
+    let text = |value: &[u8]| match flags.by {
+        By::Network => Top::network(value),
+        _ => Top::shown(column, value),
+    };
+    let shown = |value: &[u8]| match (flags.by, text(value)) {
+        (By::Reason, text) if text.is_empty() => "(served)".to_owned(),
+        (_, text) if text.is_empty() => "(none)".to_owned(),
+        (_, text) => text,
+    };
+    let values = found.values.iter().map(|(value, count)| (shown(value), *count));
+    if flags.which.json {
+        let values: Vec<Value> = values.map(|(value, count)| json!({ "value": value, "requests": count })).collect();
+        let whole = json!({
+            "by": format!("{:?}", flags.by).to_lowercase(),
+            "from": from,
+            "until": until,
+            "requests": found.rows,
+            "short": found.short,
+            "values": values,
+        });
+        return talk::answer(&format!("{whole}\n"));
+    }
+    let mut page = format!("{} requests from {} to {}\n", found.rows, speak(from), speak(until));
+    for (value, count) in values {
+        let share = count as f64 * 100.0 / found.rows.max(1) as f64;
+        let value: String = value.chars().filter(|it| !it.is_control()).collect();
+        let _ = writeln!(page, "{count:>10}  {share:>5.1} %  {value}");
+    }
+    if found.short > 0 {
+        let _ =
+            writeln!(page, "Each may be more by {}: what came seldom within an hour is not told apart.", found.short);
+    }
+    talk::answer(&page)
+}
+
+fn over_time(flags: &HistoryOf) -> Done {
+    let (directory, (from, until)) = (directory(&flags.which)?, span(&flags.which)?);
+    let step = u64::try_from(flags.step.as_millis()).unwrap_or(u64::MAX);
+    let platform = flags.which.platform.as_deref();
+    if let Some(wanted) = platform {
+        let known = rollups::platforms(&directory).map_err(unread(&directory))?;
+        if !known.contains(wanted) {
+            let known: Vec<&str> = known.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+            return Err(Failure::because(format!("nothing came for `{wanted}`; there are {}", known.join(", "))));
+        }
+    }
+    let found = history(&directory, &Ask { platform, from, until, step }).map_err(unread(&directory))?;
+    if flags.which.json {
+        let points: Vec<Value> = found.points.iter().map(machine).collect();
+        let postures = found.postures.iter().map(|(at, posture)| json!({ "at": at, "posture": posture }));
+        let whole = json!({
+            "platform": platform,
+            "from": from / step * step,
+            "until": until,
+            "step": step,
+            "missing": found.missing,
+            "postures": postures.collect::<Vec<_>>(),
+            "points": points,
+        });
+        return talk::answer(&format!("{whole}\n"));
+    }
+    lines(&found)
+}
+
+fn machine(point: &Point) -> Value {
+    json!({
+        "at": point.at,
+        "requests": point.requests,
+        "served": point.served,
+        "failed": point.failed,
+        "refused": point.refused,
+        "challenged": point.challenged,
+        "roomed": point.roomed,
+        "delayed": point.delayed,
+        "bytes_in": point.bytes_in,
+        "bytes_out": point.bytes_out,
+        "micros": point.micros,
+    })
+}
+
+fn lines(found: &History) -> Done {
+    let mut page = format!(
+        "{:<23} {:>9} {:>9} {:>9} {:>10} {:>8} {:>8} {:>8} {:>9}  posture\n",
+        "from", "requests", "served", "refused", "challenged", "waiting", "delayed", "failed", "p95 ms"
+    );
+    let mut moves = found.postures.iter().peekable();
+    let mut posture = "";
+    for point in &found.points {
+        while let Some((_, next)) = moves.next_if(|(at, _)| *at <= point.at) {
+            posture = next;
+        }
+        let _ = writeln!(
+            page,
+            "{:<23} {:>9} {:>9} {:>9} {:>10} {:>8} {:>8} {:>8} {:>9.1}  {posture}",
+            speak(point.at),
+            point.requests,
+            point.served,
+            point.refused(),
+            point.challenged,
+            point.roomed,
+            point.delayed,
+            point.failed,
+            point.micros[1] as f64 / 1_000.0,
+        );
+        if page.len() > PAGE {
+            talk::answer(&page)?;
+            page.clear();
+        }
+    }
+    if found.points.is_empty() {
+        page.push_str("Nothing came.\n");
+    }
+    if found.missing > 0 {
+        let _ = writeln!(page, "{} requests of about this time are on record and missing here.", found.missing);
+    }
+    if page.is_empty() { Ok(()) } else { talk::answer(&page) }
+}
