@@ -13,6 +13,9 @@ pub const SMALL: usize = 128;
 /// Values up to which they are a plain list.
 const LISTED: usize = 32;
 
+/// Stands for a sketch where the number of hashes would be.
+const SKETCHED: u32 = u32::MAX;
+
 /// Registers of the sketch.
 const REGISTERS: usize = 1 << BITS;
 const BITS: u32 = 10;
@@ -114,6 +117,45 @@ impl<const MOST: usize> Distinct<MOST> {
     /// Forgets all.
     pub fn clear(&mut self) {
         self.0 = Kept::default();
+    }
+
+    /// What it knows, as [`Distinct::read`] takes it: hashes, or the sketch.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut list = |count: usize, hashes: &mut dyn Iterator<Item = u64>| {
+            out.extend_from_slice(&(count as u32).to_le_bytes());
+            hashes.for_each(|hash| out.extend_from_slice(&hash.to_le_bytes()));
+        };
+        match &self.0 {
+            Kept::List(all) => list(all.len(), &mut all.iter().copied()),
+            Kept::Set(set) => list(set.count, &mut set.iter()),
+            Kept::Sketch(sketch) => {
+                out.extend_from_slice(&SKETCHED.to_le_bytes());
+                out.extend_from_slice(&sketch.registers);
+            }
+        }
+    }
+
+    /// What [`Distinct::write`] wrote, taken off the front; nothing where it is something else.
+    #[must_use]
+    pub fn read(bytes: &mut &[u8]) -> Option<Self> {
+        let (count, mut rest) = bytes.split_first_chunk::<4>()?;
+        let count = u32::from_le_bytes(*count);
+        let mut distinct = Self::default();
+        if count == SKETCHED {
+            let (registers, tail) = rest.split_first_chunk::<REGISTERS>()?;
+            let mut sketch = Sketch::of(std::iter::empty());
+            registers.iter().enumerate().for_each(|(index, rank)| sketch.raise(index, *rank));
+            (distinct.0, rest) = (Kept::Sketch(sketch), tail);
+        } else {
+            let count = usize::try_from(count).ok().filter(|count| *count <= MOST)?;
+            for _ in 0..count {
+                let (hash, tail) = rest.split_first_chunk::<8>()?;
+                distinct.add(u64::from_le_bytes(*hash));
+                rest = tail;
+            }
+        }
+        *bytes = rest;
+        Some(distinct)
     }
 
     /// Bytes that it holds beside itself.
@@ -244,6 +286,24 @@ mod tests {
             let off = told.abs_diff(count);
             assert!(off * 10 <= count && (!exact || off == 0), "{count} told as {told}");
         }
+    }
+
+    #[test]
+    fn what_is_written_reads_back_and_goes_on() {
+        for count in [0, 1, 32, 33, 2048, 2049, 50_000] {
+            let mut distinct = <Distinct>::default();
+            hashes(0, count).for_each(|hash| _ = distinct.add(hash));
+            let mut bytes = Vec::new();
+            distinct.write(&mut bytes);
+            bytes.extend_from_slice(b"rest");
+            let mut rest = &bytes[..];
+            let mut again = <Distinct>::read(&mut rest).expect("it reads back");
+            assert_eq!((again.count(), rest), (distinct.count(), &b"rest"[..]), "{count}");
+            hashes(0, count + 100).for_each(|hash| assert_eq!(again.add(hash), distinct.add(hash)));
+            assert_eq!(again.count(), distinct.count(), "{count}");
+            assert!(<Distinct>::read(&mut &bytes[..bytes.len() - 5]).is_none_or(|part| part.count() == 0), "{count}");
+        }
+        assert!(Distinct::<SMALL>::read(&mut &[0xff, 0, 0, 0][..]).is_none(), "more than it may have");
     }
 
     #[test]

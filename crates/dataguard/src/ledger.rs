@@ -26,7 +26,11 @@ pub struct Ledger {
     entries: BTreeMap<u64, Window>,
     held: usize,
     displaced: u64,
+    noted: u64,
 }
+
+/// What a written part begins with.
+const FORM: &[u8; 8] = b"spent 1\n";
 
 /// What came of noting a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +54,72 @@ impl Ledger {
         let noted = window.note(record, most, now);
         let after = window.held();
         self.held = (self.held + after).saturating_sub(before);
+        self.noted += u64::from(matches!(noted, Noted::Within(_)));
         noted
+    }
+
+    /// How often something was noted: where it has not grown, nothing has changed.
+    #[must_use]
+    pub const fn noted(&self) -> u64 {
+        self.noted
+    }
+
+    /// Writes what left to some principals, those behind `after`, as [`Ledger::read`] takes it: keyed hashes, as they are held. Who
+    /// took nothing for longer than a window is left out. Where there are more, the last that was written comes back.
+    pub fn write(&self, after: Option<u64>, most: usize, now: Tick, out: &mut Vec<u8>) -> Option<u64> {
+        use std::ops::Bound;
+        if after.is_none() {
+            out.extend_from_slice(FORM);
+        }
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut entries = self.entries.range((from, Bound::Unbounded));
+        let mut last = None;
+        for (key, window) in entries.by_ref().take(most) {
+            last = Some(*key);
+            if now.0.saturating_sub(window.last.0) > Span::Day.nanos() / PARTS as u64 * (PARTS as u64 + 1) {
+                continue;
+            }
+            for number in [*key, window.number, window.last.0] {
+                out.extend_from_slice(&number.to_le_bytes());
+            }
+            window.parts.iter().for_each(|part| part.write(out));
+        }
+        entries.next().and(last)
+    }
+
+    /// Takes back what all parts say that were written, in place of what is known. Ticks must have gone on meanwhile. What is of
+    /// the future, by a clock that was set back since, is left out: nobody would be given back what they took there.
+    ///
+    /// # Errors
+    /// It is not what was written; then nothing is taken.
+    pub fn read(&mut self, bytes: &[u8], now: Tick) -> Result<(), &'static str> {
+        let mut rest = bytes.strip_prefix(FORM).ok_or("it is of another form")?;
+        let mut read = Self::default();
+        while !rest.is_empty() {
+            let mut number = || -> Option<u64> {
+                let (number, tail) = rest.split_first_chunk::<8>()?;
+                rest = tail;
+                Some(u64::from_le_bytes(*number))
+            };
+            let (key, number, last) =
+                number().and_then(|key| Some((key, number()?, number()?))).ok_or("it ends early")?;
+            let mut window = Window { last: Tick(last), number, ..Window::default() };
+            for part in &mut window.parts {
+                *part = Distinct::read(&mut rest).ok_or("a count in it cannot be read")?;
+            }
+            let Window { parts, all, .. } = &mut window;
+            parts.iter().for_each(|part| all.merge(part));
+            if last.saturating_sub(now.0) > Span::Minute.nanos() {
+                continue;
+            }
+            if read.entries.len() >= ENTRIES || read.held > BYTES {
+                return Err("it has more than there is room for");
+            }
+            read.held += window.held();
+            read.entries.insert(key, window);
+        }
+        *self = Self { displaced: self.displaced, ..read };
+        Ok(())
     }
 
     /// How many different records are within a window.
@@ -300,6 +369,47 @@ mod tests {
         }
         assert!(left.len() >= 70, "{}", left.len());
         assert!(left.windows(11).all(|window| window[10] - window[0] >= 60), "{left:?}");
+    }
+
+    /// All that is written, in parts of so many.
+    fn written(ledger: &Ledger, most: usize, now: Tick) -> Vec<u8> {
+        let (mut out, mut after) = (Vec::new(), None);
+        loop {
+            after = ledger.write(after, most, now, &mut out);
+            if after.is_none() {
+                return out;
+            }
+        }
+    }
+
+    #[test]
+    fn what_left_counts_after_a_restart() {
+        let hash = |record: u64| (record + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let at = |second: u64| Tick((1_000_000 + second) * SECOND);
+        for span in Span::ALL {
+            let mut ledger = Ledger::default();
+            for record in 0..80 {
+                assert!(matches!(ledger.note(7, hash(record), span, Some(100), at(0)), Noted::Within(_)));
+            }
+            (0..40).for_each(|key| _ = ledger.note(100 + key, hash(key), span, None, at(0)));
+            let bytes = written(&ledger, 7, at(1));
+            assert_eq!(bytes, written(&ledger, 1_000, at(1)), "in parts or at once");
+            let mut again = Ledger::default();
+            again.read(&bytes, at(10)).expect("it reads back");
+            assert_eq!((again.size().0, again.count(7, span, at(10))), (41, 80));
+            assert_eq!(again.note(7, hash(3), span, Some(100), at(10)), Noted::Within(80), "what left is known again");
+            let left = (80..200)
+                .filter(|record| matches!(again.note(7, hash(*record), span, Some(100), at(11)), Noted::Within(_)));
+            assert_eq!(left.count(), 20, "the rest of the budget and no more");
+            let over = span.nanos() / SECOND * 2;
+            assert_eq!(again.count(7, span, at(over)), 0, "and it comes back with time");
+            for cut in [0, 3, 8 + 1, bytes.len() / 2, bytes.len() - 1] {
+                assert!(again.read(&bytes[..cut], at(10)).is_err(), "{cut}");
+            }
+            assert_eq!(again.count(7, span, at(11)), 100, "what cannot be read changes nothing");
+            again.read(&bytes, Tick(500_000 * SECOND)).expect("it reads back");
+            assert_eq!(again.size().0, 0, "a clock that was set back");
+        }
     }
 
     #[test]

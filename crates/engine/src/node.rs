@@ -191,6 +191,12 @@ impl Node {
         hasher.finish()
     }
 
+    /// A key for hashes of one purpose, the same after a restart where the node's secret is.
+    #[must_use]
+    pub fn key_for(&self, purpose: &str) -> [u64; 2] {
+        [b"0", b"1"].map(|half| self.hash(&[purpose.as_bytes(), half]))
+    }
+
     /// The counter of that platform and class: the same one as long as a policy or a request uses it.
     pub(crate) fn counter(&self, platform: &str, class: Option<RouteClass>) -> Arc<Counter> {
         let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);

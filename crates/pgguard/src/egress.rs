@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher as _};
 use std::sync::Arc;
 
 use portcullis_types::Span;
 use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
 
 use crate::book::{ANY, Who};
 
@@ -21,7 +23,7 @@ pub const ROLES: usize = 256;
 const PARTS: usize = 13;
 
 /// What leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Amount {
     /// Rows of results and of `COPY`.
     pub rows: u64,
@@ -107,9 +109,24 @@ pub struct Receiver<'a> {
 pub struct Egress {
     budgets: Vec<Budget>,
     meters: BTreeMap<Key, Meter>,
+    /// Meters of a process before, by a keyed hash of whose they are, until whoever it is comes again.
+    carried: BTreeMap<u64, Meter>,
+    key: [u64; 2],
     ordinary: BTreeMap<Arc<str>, Ordinary>,
     /// Windows that were noted since the start.
     noted: u64,
+    /// Times that something was taken off budgets.
+    charged: u64,
+}
+
+/// The form of what is written of meters.
+const LEFT_FORM: u32 = 1;
+
+/// What left, as it is written down.
+#[derive(Serialize, Deserialize)]
+struct WrittenLeft {
+    form: u32,
+    meters: Vec<(u64, Meter)>,
 }
 
 /// The longest text of what was usual.
@@ -133,7 +150,7 @@ struct WrittenClasses {
     classes: BTreeMap<String, u32>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Key {
     Session(u64),
     Role(Arc<str>),
@@ -178,8 +195,10 @@ impl Egress {
             Scope::Client => Some(Key::Client(Arc::clone(role), Arc::clone(&to.who.client))),
         };
         let mut keys = vec![Key::Role(Arc::clone(role))];
+        keys.iter().for_each(|key| recall(&mut self.meters, &mut self.carried, self.key, key));
         for budget in self.budgets.iter().filter(|budget| falls(budget)) {
             let Some(key) = key(&budget.scope) else { continue };
+            recall(&mut self.meters, &mut self.carried, self.key, &key);
             let key = place(&mut self.meters, key, now);
             let left = self.meters.get_mut(&key).map_or(0, |meter| meter.sum(budget.window, budget.measure, now));
             let more = amount.of(budget.measure);
@@ -190,6 +209,7 @@ impl Egress {
                 keys.push(key);
             }
         }
+        self.charged += 1;
         for key in keys {
             // What stands for all sessions has its place beyond the bound.
             let known = self.meters.len() < METERS || self.meters.contains_key(&key) || key == Key::Session(SHARED);
@@ -210,6 +230,44 @@ impl Egress {
         Ok(())
     }
 
+    /// Changes with what has left.
+    #[must_use]
+    pub const fn charged(&self) -> u64 {
+        self.charged
+    }
+
+    /// What has left under budgets, as [`Self::read_left`] takes it: amounts, and keyed hashes of whose they are. Sessions end with
+    /// their process.
+    #[must_use]
+    pub fn write_left(&mut self, now: u64) -> Vec<u8> {
+        let Self { meters, carried, key, .. } = self;
+        carried.retain(|_, meter| !meter.is_dry(now));
+        let own = meters.iter_mut().filter_map(|(whose, meter)| {
+            let lasts = !matches!(whose, Key::Session(_)) && !meter.is_dry(now);
+            lasts.then(|| (hash(*key, whose), meter.clone()))
+        });
+        let meters = own.chain(carried.iter().map(|(hash, meter)| (*hash, meter.clone()))).take(METERS).collect();
+        postcard::to_allocvec(&WrittenLeft { form: LEFT_FORM, meters }).unwrap_or_default()
+    }
+
+    /// Hashes by this key from now on, and takes up what left before.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words. Nothing of it is taken then.
+    pub fn read_left(&mut self, bytes: &[u8], key: [u64; 2], now: u64) -> Result<(), String> {
+        self.key = key;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let written: WrittenLeft = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
+        if written.form != LEFT_FORM || written.meters.len() > METERS {
+            return Err(format!("not of form {LEFT_FORM}"));
+        }
+        // By a clock that was set back since, nobody would be given back what they took.
+        self.carried = written.meters.into_iter().filter(|(_, meter)| !meter.is_ahead(now)).collect();
+        Ok(())
+    }
+
     /// A session is over.
     pub fn forget(&mut self, session: u64) {
         if session != SHARED {
@@ -220,7 +278,9 @@ impl Egress {
     /// What has left to a role in a window so far.
     #[must_use]
     pub fn left(&mut self, role: &Arc<str>, window: Span, measure: Measure, now: u64) -> u64 {
-        self.meters.get_mut(&Key::Role(Arc::clone(role))).map_or(0, |meter| meter.sum(window, measure, now))
+        let key = Key::Role(Arc::clone(role));
+        recall(&mut self.meters, &mut self.carried, self.key, &key);
+        self.meters.get_mut(&key).map_or(0, |meter| meter.sum(window, measure, now))
     }
 
     /// Changes with what was usual.
@@ -284,6 +344,22 @@ impl Egress {
         let roles = self.ordinary.iter();
         roles.flat_map(|(role, ordinary)| ordinary.proposals(role)).collect()
     }
+}
+
+/// Whoever came before a restart goes on with their meter.
+fn recall(meters: &mut BTreeMap<Key, Meter>, carried: &mut BTreeMap<u64, Meter>, by: [u64; 2], key: &Key) {
+    if carried.is_empty() || matches!(key, Key::Session(_)) || meters.contains_key(key) {
+        return;
+    }
+    if let Some(meter) = carried.remove(&hash(by, key)) {
+        meters.insert(key.clone(), meter);
+    }
+}
+
+fn hash([one, other]: [u64; 2], key: &Key) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(one, other);
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The key, or where there is no room for it the one that stands for it.
@@ -351,12 +427,12 @@ impl fmt::Display for Budget {
 }
 
 /// Three windows that slide by parts.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Meter {
     rings: [Ring; 3],
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Ring {
     parts: [Amount; PARTS],
     /// The number of the part that is written, counted from 1970.
@@ -390,6 +466,11 @@ impl Meter {
             ring.advance(now / part(window));
             ring.total().of(measure)
         })
+    }
+
+    /// Whether it was written at a time that has not come.
+    fn is_ahead(&self, now: u64) -> bool {
+        self.rings.iter().zip(Span::ALL).any(|(ring, window)| ring.current > now / part(window) + 1)
     }
 
     /// Whether nothing is left in any window.
@@ -586,6 +667,55 @@ mod tests {
                 assert!(take(&mut egress, 1, &app, rows(1), NOW + start + gap).is_err(), "{start} {gap}");
             }
         }
+    }
+
+    #[test]
+    fn a_restart_is_no_fresh_budget() {
+        let budgets = || {
+            vec![
+                budget(Scope::Role, Span::Hour, Measure::Rows, 100),
+                budget(Scope::Client, Span::Day, Measure::Rows, 90),
+                budget(Scope::Relation("members".into()), Span::Day, Measure::Bytes, 9_500),
+            ]
+        };
+        let (app, key) = (who("app", 1), [3, 4]);
+        let mut egress = Egress::new(budgets());
+        take(&mut egress, 1, &app, rows(80), NOW).unwrap();
+        assert_eq!(egress.charged(), 1);
+        let written = |egress: &mut Egress| {
+            egress.read_left(&[], key, NOW).unwrap();
+            egress.write_left(NOW)
+        };
+        let bytes = written(&mut egress);
+        let named = |word: &[u8]| bytes.windows(word.len()).any(|part| part == word);
+        assert!(!named(b"app") && !named(b"10.0.1") && !named(b"members"), "hashes, and no names");
+        let again = || {
+            let mut egress = Egress::new(budgets());
+            egress.read_left(&bytes, key, NOW + 60).unwrap();
+            egress
+        };
+        for (amount, now, goes) in [(10, NOW + 60, true), (11, NOW + 60, false), (11, NOW + 90_000 + 7_200, true)] {
+            let mut egress = again();
+            assert_eq!(take(&mut egress, 9, &app, rows(amount), now).is_ok(), goes, "{amount} rows");
+        }
+        // Of another client, the role's hour is what is left.
+        let mut egress = again();
+        let elsewhere = |rows_now| (who("app", 2), rows(rows_now));
+        let (other, amount) = elsewhere(21);
+        let to = |who| Receiver { session: 9, who, relations: &[] };
+        assert!(egress.charge(to(&other), amount, NOW + 60).is_err());
+        assert!(egress.charge(to(&other), rows(20), NOW + 60).is_ok());
+        // What nobody has asked for again is written down again.
+        let twice = again().write_left(NOW + 60);
+        let mut egress = Egress::new(budgets());
+        egress.read_left(&twice, key, NOW + 60).unwrap();
+        assert!(take(&mut egress, 9, &app, rows(11), NOW + 60).is_err());
+        for wrong in [&bytes[..bytes.len() / 2], b"\x07\x00", &[0xff; 40]] {
+            assert!(egress.read_left(wrong, key, NOW).is_err(), "{wrong:?}");
+        }
+        let mut back = Egress::new(budgets());
+        back.read_left(&bytes, key, NOW - 100_000).unwrap();
+        assert!(take(&mut back, 9, &app, rows(90), NOW - 100_000).is_ok(), "a clock that was set back");
     }
 
     #[test]

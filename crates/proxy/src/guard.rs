@@ -27,6 +27,8 @@ use crate::chronicle::Chronicle;
 const LEARNED: usize = 1024;
 /// Principals of all routes whose hour is under way; each holds two KiB at most.
 const OPEN: usize = 32_768;
+/// Principals whose books are written down together.
+const TOGETHER: usize = 512;
 /// How what was learned is written down.
 const FORM: u64 = 1;
 /// Alarms about canaries that are kept to be shown.
@@ -193,6 +195,8 @@ impl Principals {
 /// What all workers share.
 pub(crate) struct Books {
     key: HashKey,
+    /// Nanoseconds since 1970 when ticks began: what left must be known after a restart, when they begin again.
+    epoch: u64,
     pages: Mutex<Pages>,
     pub(crate) counts: Counts,
     chronicle: Arc<Chronicle>,
@@ -269,9 +273,14 @@ pub(crate) struct Sight<'a> {
 }
 
 impl Books {
-    pub(crate) fn new(secret: [u64; 2], chronicle: Arc<Chronicle>) -> Self {
+    pub(crate) fn new(secret: [u64; 2], epoch: u64, chronicle: Arc<Chronicle>) -> Self {
         let key = HashKey([secret[0].rotate_left(29) ^ 0x6c65_6176_696e_6721, secret[1].rotate_left(11)]);
-        Self { key, pages: Mutex::default(), counts: Counts::default(), chronicle }
+        Self { key, epoch, pages: Mutex::default(), counts: Counts::default(), chronicle }
+    }
+
+    /// A tick as the ledger has it, which outlives the process.
+    const fn lasting(&self, now: Tick) -> Tick {
+        Tick(self.epoch.saturating_add(now.0))
     }
 
     pub(crate) const fn key(&self) -> &HashKey {
@@ -311,7 +320,7 @@ impl Books {
             let most = records.saturating_mul(if allowance == Allowance::Twice { 2 } else { 1 });
             let observed = mode == Mode::Observe || allowance == Allowance::Export || !guard.leaving.action.acts();
             // Where nothing is stopped, what goes beyond leaves, and is noted as having left.
-            let noted = ledger.note(key, record, span, Some(most).filter(|_| !observed), now);
+            let noted = ledger.note(key, record, span, Some(most).filter(|_| !observed), self.lasting(now));
             let beyond = match noted {
                 Noted::Beyond(_) => true,
                 Noted::Within(count) => observed && count > most,
@@ -332,6 +341,32 @@ impl Books {
         let parts = place.to_le_bytes().into_iter().chain(principal.to_le_bytes()).chain([who, span, kind]);
         text.iter_mut().zip(parts).for_each(|(to, from)| *to = from);
         self.key.of(Kind::Field, &text)
+    }
+
+    /// How often what left was noted.
+    pub(crate) fn noted(&self) -> u64 {
+        self.open().ledger.noted()
+    }
+
+    /// What left to whom, to be kept over a restart: keyed hashes and nothing else.
+    pub(crate) fn spent(&self, now: Tick) -> Vec<u8> {
+        let (mut out, mut after) = (Vec::new(), None);
+        loop {
+            // Part by part: whoever serves a visitor meanwhile waits for none of them long.
+            after = self.open().ledger.write(after, TOGETHER, self.lasting(now), &mut out);
+            if after.is_none() {
+                return out;
+            }
+        }
+    }
+
+    /// Takes back what left to whom before.
+    ///
+    /// # Errors
+    /// Why it cannot be read; then nothing is taken back.
+    pub(crate) fn restore_spent(&self, bytes: &[u8], now: Tick) -> Result<(), String> {
+        let now = self.lasting(now);
+        self.open().ledger.read(bytes, now).map_err(str::to_owned)
     }
 
     /// What was learned, to be kept over a restart, if anything.
@@ -576,7 +611,7 @@ mod tests {
 
     #[test]
     fn what_is_usual_is_learned_in_calm_only_and_never_of_what_is_too_much() {
-        let (books, guard, hour) = (Books::new([1, 2], Arc::new(Chronicle::new(None))), guard(), Span::Hour.nanos());
+        let (books, guard, hour) = (Books::new([1, 2], 0, Arc::new(Chronicle::new(None))), guard(), Span::Hour.nanos());
         let take = |who: u64, record: u64, calm: bool, allowance: Allowance| {
             let principals = Principals([who; Who::ALL.len()]);
             books.record(&guard, &principals, (Kind::Email, record << 32 | 1), Taking { allowance, calm }, Tick(hour))
@@ -593,5 +628,32 @@ mod tests {
         let alarms: Vec<bool> = (0..9).map(|record| take(3, record, true, Allowance::Once).is_some()).collect();
         assert_eq!(alarms, [false, false, false, true, true, true, true, true, true]);
         assert_eq!(most(&books), Some(3));
+    }
+
+    #[test]
+    fn a_restart_is_no_fresh_budget() {
+        let (guard, hour) = (guard(), Span::Hour.nanos());
+        let (secret, chronicle, began) = ([1, 2], Arc::new(Chronicle::new(None)), 1_000 * Span::Day.nanos());
+        let take = |books: &Books, record: u64, now: u64| {
+            let principals = Principals([7; Who::ALL.len()]);
+            let taking = Taking { allowance: Allowance::Once, calm: false };
+            let record = (record + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            books.record(&guard, &principals, (Kind::Email, record), taking, Tick(now)).is_none()
+        };
+        let books = Books::new(secret, began, Arc::clone(&chronicle));
+        assert!(take(&books, 0, hour) && take(&books, 1, hour), "two of three");
+        assert_eq!(books.noted(), 2);
+        let spent = books.spent(Tick(hour));
+        // A minute later another process begins, and its ticks with it.
+        let again = || {
+            let books = Books::new(secret, began + hour + Span::Minute.nanos(), Arc::clone(&chronicle));
+            books.restore_spent(&spent, Tick(0)).expect("it reads back");
+            books
+        };
+        let books = again();
+        assert!(take(&books, 0, 1) && take(&books, 2, 2), "what was seen costs nothing, and one is left");
+        assert!(!take(&books, 3, 3) && !take(&books, 4, 4), "and no more");
+        assert!(take(&books, 5, 2 * hour), "until the hour is over");
+        assert!(again().restore_spent(&spent[1..], Tick(0)).is_err());
     }
 }

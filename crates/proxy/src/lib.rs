@@ -234,9 +234,10 @@ impl Gate {
         .map_err(other("the brain's thread"))?;
         registry.watch_brain(Arc::clone(&coordinator));
         let probes = Probes::new().map_err(other("the mark of the gate's own probes"))?;
-        let books = guard::Books::new(secret, Arc::clone(&chronicle));
+        let began = unix_millis().saturating_mul(1_000_000).saturating_sub(epoch.elapsed().as_nanos() as u64);
+        let books = guard::Books::new(secret, began, Arc::clone(&chronicle));
         let lessons = Lessons::new(state);
-        lessons.take_back(&books);
+        lessons.take_back(&books, Tick(0));
         let process = Arc::new(Process {
             epoch,
             coordinator,
@@ -670,6 +671,7 @@ impl Operator for Process {
                 tracing::error!("the book of `{}` could not be written: {error}", database.name());
             }
             database.statements.save_usual();
+            database.statements.save_left();
         }
         let duplicate =
             |known: &Named| Ok(Named { name: known.name.clone(), bind: known.bind, socket: known.socket.try_clone()? });

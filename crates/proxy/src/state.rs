@@ -14,6 +14,7 @@ use crate::http::upstream::{self, Server, Shared};
 use crate::inspectors::Inspectors;
 use crate::metrics::{Registry, Slot};
 use crate::postgres::Database;
+use crate::statements::Left;
 use crate::tls::{ServerSide, UpstreamSide};
 
 /// A policy in force.
@@ -74,13 +75,19 @@ impl Snapshot {
                 }
             }
         }
+        // A secret that is kept nowhere hashes nothing that anybody would know again.
+        let left = |name: &str| {
+            let path = directory(&policy)?.join(format!("left.{name}"));
+            Some(Left { path, key: node.key_for("left") })
+        };
         let databases = policy
             .databases
             .iter()
             .map(|declared| {
                 let known =
                     before.and_then(|before| before.databases.iter().find(|known| known.name() == declared.name));
-                Database::compile(declared.clone(), &policy.limits, known.map(AsRef::as_ref), registry).map(Arc::new)
+                let (known, left) = (known.map(AsRef::as_ref), left(&declared.name));
+                Database::compile(declared.clone(), &policy.limits, known, registry, left).map(Arc::new)
             })
             .collect::<Result<Vec<_>, String>>()?;
         let inspectors = Inspectors::compile(&policy, before.map(|before| (&before.policy, &before.inspectors)))?;

@@ -29,6 +29,8 @@ use serde_json::{Value, json};
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// What is usual is written once in so many of those times.
 const USUAL_EVERY: u64 = 12;
+/// The longest file of what left.
+const LEFT_BYTES: u64 = 64 * 1024 * 1024;
 /// How many times what is usual a proposed budget is.
 const BESIDES: u64 = 3;
 /// Statements in one answer to an operator; the file has them all.
@@ -48,6 +50,16 @@ pub(crate) struct Statements {
     unsaved: AtomicU64,
     /// Of what was usual: how much of it is on the disk.
     usual_saved: AtomicU64,
+    /// Where what left under budgets outlives a restart, and how much of it is on the disk.
+    left: Option<Left>,
+    left_saved: AtomicU64,
+}
+
+/// Where what left is written down, and by which key whose it is is hashed.
+#[derive(Debug, Clone)]
+pub(crate) struct Left {
+    pub(crate) path: PathBuf,
+    pub(crate) key: [u64; 2],
 }
 
 /// What an operator asks for.
@@ -66,7 +78,12 @@ impl Statements {
     ///
     /// # Errors
     /// The file is there and cannot be read, in words.
-    pub(crate) fn open(path: Option<PathBuf>, rules: Rules, budgets: Vec<Budget>) -> Result<Arc<Self>, String> {
+    pub(crate) fn open(
+        path: Option<PathBuf>,
+        rules: Rules,
+        budgets: Vec<Budget>,
+        left: Option<Left>,
+    ) -> Result<Arc<Self>, String> {
         let book = match &path {
             Some(path) => read(path)?,
             None => Book::default(),
@@ -81,14 +98,17 @@ impl Statements {
             saved: AtomicU64::new(0),
             unsaved: AtomicU64::new(0),
             usual_saved: AtomicU64::new(0),
+            left,
+            left_saved: AtomicU64::new(0),
         });
+        statements.take_back();
         if let Some(path) = &statements.path
             && let Err(why) = read_usual(&usual(path)).and_then(|text| statements.egress().read_usual(&text))
         {
             // Nobody is held to it: it is begun anew.
             tracing::warn!("what was usual in {} is not taken up: {why}", usual(path).display());
         }
-        if statements.path.is_some() {
+        if statements.path.is_some() || statements.left.is_some() {
             let known = Arc::downgrade(&statements);
             let saver = thread::Builder::new().name("books".to_owned());
             saver.spawn(move || keep_saved(&known)).map_err(|error| format!("no thread to write the book: {error}"))?;
@@ -287,6 +307,40 @@ impl Statements {
         }
     }
 
+    /// Takes up what left before: a restart is no fresh budget.
+    fn take_back(&self) {
+        let Some(Left { path, key }) = &self.left else { return };
+        let bytes = match fs::metadata(path) {
+            Ok(facts) if facts.len() > LEFT_BYTES => Err(io::Error::other("it is too long")),
+            Ok(_) => fs::read(path),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
+        let read = bytes.map_err(|error| error.to_string());
+        if let Err(why) = read.and_then(|bytes| self.egress().read_left(&bytes, *key, now())) {
+            // Service comes first: the budgets begin anew, and that is said.
+            tracing::warn!("what left by {} is not known: its budgets begin anew: {why}", path.display());
+        }
+    }
+
+    /// Writes what left where it has changed.
+    pub(crate) fn save_left(&self) {
+        let Some(Left { path, .. }) = &self.left else { return };
+        let _one = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let (charged, bytes) = {
+            let mut egress = self.egress();
+            let charged = egress.charged();
+            if charged == self.left_saved.load(Ordering::Acquire) || self.retired.load(Ordering::Acquire) {
+                return;
+            }
+            (charged, egress.write_left(now()))
+        };
+        match replace(path, &bytes) {
+            Ok(()) => self.left_saved.store(charged, Ordering::Release),
+            Err(error) => tracing::warn!("what left could not be written to {}: {error}", path.display()),
+        }
+    }
+
     /// Another process holds the book from now on; what this one still learns is not written over it.
     pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
@@ -307,6 +361,7 @@ impl Drop for Statements {
             tracing::error!("the book of statements could not be written: {error}");
         }
         self.save_usual();
+        self.save_left();
     }
 }
 
@@ -362,7 +417,11 @@ pub(crate) fn asked(
 
 fn keep_saved(known: &Weak<Statements>) {
     for round in 1_u64.. {
-        thread::sleep(SAVE_EVERY);
+        for _ in 0..SAVE_EVERY.as_secs() {
+            thread::sleep(Duration::from_secs(1));
+            let Some(statements) = known.upgrade() else { return };
+            statements.save_left();
+        }
         let Some(statements) = known.upgrade() else { return };
         if let Err(error) = statements.save() {
             tracing::error!("the book of statements could not be written: {error}");
@@ -538,7 +597,7 @@ mod tests {
     fn a_role_is_learned_approved_and_held_to_it_and_the_file_knows() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("book.toml");
-        let open = || Statements::open(Some(path.clone()), rules(), Vec::new()).unwrap();
+        let open = || Statements::open(Some(path.clone()), rules(), Vec::new(), None).unwrap();
         let statements = open();
         let stage = |stage, despite| statements.operate(Ask::Stage { role: "app", stage, despite });
         assert!(stage(Stage::Enforce, false).unwrap_err().contains("nothing was learned"));
@@ -566,7 +625,7 @@ mod tests {
 
     #[test]
     fn operators_words_are_read() {
-        let statements = Statements::open(None, rules(), Vec::new()).unwrap();
+        let statements = Statements::open(None, rules(), Vec::new(), None).unwrap();
         let one = [("members", &*statements)];
         let two = [("members", &*statements), ("shop", &*statements)];
         let learn = json!({"do": "stage", "role": "app", "stage": "learn"});
@@ -592,7 +651,7 @@ mod tests {
     #[test]
     fn another_declaration_forgets_what_was_asked_about_the_one_before() {
         let sensitive = |name: &str| Rules { sensitive: vec![name.into()], ..rules() };
-        let statements = Statements::open(None, sensitive("members"), Vec::new()).unwrap();
+        let statements = Statements::open(None, sensitive("members"), Vec::new(), None).unwrap();
         let read = Lineage::new("live", [7, 8], Vec::new(), Vec::new(), &["members".into()]);
         statements.set_lineage(read);
         assert_eq!(statements.lineage().is_sensitive("live", 8), Some(false));
@@ -606,7 +665,7 @@ mod tests {
     fn what_was_usual_is_known_after_a_restart() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("book.toml");
-        let open = || Statements::open(Some(path.clone()), rules(), Vec::new()).unwrap();
+        let open = || Statements::open(Some(path.clone()), rules(), Vec::new(), None).unwrap();
         let budgets = |of: &Statements| of.operate(Ask::Show { role: None, open: false }).unwrap().1["budgets"].clone();
         let statements = open();
         assert_eq!(budgets(&statements), json!([]));
@@ -626,10 +685,41 @@ mod tests {
     }
 
     #[test]
+    fn what_left_counts_after_a_restart() {
+        let home = tempfile::tempdir().unwrap();
+        let left = Left { path: home.path().join("left.members"), key: [1, 2] };
+        let budget = Budget {
+            role: ANY.into(),
+            scope: portcullis_pgguard::egress::Scope::Role,
+            window: portcullis_types::Span::Hour,
+            measure: portcullis_pgguard::egress::Measure::Rows,
+            most: 100,
+        };
+        let open = || Statements::open(None, rules(), vec![budget.clone()], Some(left.clone())).unwrap();
+        let who = Who::new("app", context().client);
+        let take = |of: &Statements, rows: u64| {
+            let to = Receiver { session: 1, who: &who, relations: &[] };
+            of.egress().charge(to, Amount { rows, bytes: rows, values: 0 }, now()).is_ok()
+        };
+        let statements = open();
+        assert!(take(&statements, 80));
+        drop(statements);
+        let statements = open();
+        assert!(!take(&statements, 21) && take(&statements, 20) && !take(&statements, 1));
+        // Without a word, as a crash ends it: what was written a moment ago stands.
+        statements.save_left();
+        statements.retire();
+        drop(statements);
+        assert!(!take(&open(), 1));
+        fs::write(&left.path, b"no such thing").unwrap();
+        assert!(take(&open(), 100), "what cannot be read costs no service");
+    }
+
+    #[test]
     fn who_has_handed_over_writes_no_more() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("book.toml");
-        let statements = Statements::open(Some(path.clone()), rules(), Vec::new()).unwrap();
+        let statements = Statements::open(Some(path.clone()), rules(), Vec::new(), None).unwrap();
         let learn = Ask::Stage { role: "app", stage: Stage::Learn, despite: false };
         statements.operate(learn).unwrap();
         let before = fs::read_to_string(&path).unwrap();
@@ -645,7 +735,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("book.toml");
         fs::write(&path, "[[statement]]\nrole = 1").unwrap();
-        assert!(Statements::open(Some(path.clone()), rules(), Vec::new()).is_err());
+        assert!(Statements::open(Some(path.clone()), rules(), Vec::new(), None).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "[[statement]]\nrole = 1");
     }
 
@@ -653,7 +743,7 @@ mod tests {
     fn a_book_that_cannot_be_written_is_kept_and_counted() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("gone").join("book.toml");
-        let statements = Statements::open(Some(path), rules(), Vec::new()).unwrap();
+        let statements = Statements::open(Some(path), rules(), Vec::new(), None).unwrap();
         let learn = Ask::Stage { role: "app", stage: Stage::Learn, despite: false };
         assert!(statements.operate(learn).unwrap_err().contains("could not be written"));
         assert_eq!(statements.status()["unsaved"], json!(1));

@@ -30,7 +30,7 @@ use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpStream;
 
 use crate::metrics::Registry;
-use crate::statements::Statements;
+use crate::statements::{Left, Statements};
 use crate::tls;
 use crate::worker::Worker;
 use counters::Databases;
@@ -75,6 +75,7 @@ impl Database {
         limits: &Limits,
         before: Option<&Self>,
         registry: &Registry,
+        left: Option<Left>,
     ) -> Result<Self, String> {
         let name = |text: &str| {
             let bare = text.trim_matches(['[', ']']).to_owned();
@@ -108,7 +109,7 @@ impl Database {
             counters: registry.database(&declared.name),
             traffic: registry.traffic(&declared.upstream.text),
             coverage: before.map_or_else(|| registry.coverage(&declared.name), |before| Arc::clone(&before.coverage)),
-            statements: statements(&declared, before)?,
+            statements: statements(&declared, before, left)?,
             detector: detector(&declared),
             sessions: before.map_or_else(Arc::default, |before| Arc::clone(&before.sessions)),
             declared,
@@ -158,14 +159,18 @@ impl Database {
 }
 
 /// The statements of a database: those of the policy before, held to the new declaration, where their book is the same file.
-fn statements(declared: &policy::Database, before: Option<&Database>) -> Result<Arc<Statements>, String> {
+fn statements(
+    declared: &policy::Database,
+    before: Option<&Database>,
+    left: Option<Left>,
+) -> Result<Arc<Statements>, String> {
     let (rules, budgets) = (rules(declared)?, declared.budgets.iter().flat_map(budgets).collect());
     let known = before.map(|before| &before.statements).filter(|known| known.path() == declared.book.as_deref());
     if let Some(known) = known {
         known.set(rules, budgets);
         return Ok(Arc::clone(known));
     }
-    Statements::open(declared.book.clone(), rules, budgets)
+    Statements::open(declared.book.clone(), rules, budgets, left)
 }
 
 fn rules(declared: &policy::Database) -> Result<Rules, String> {
