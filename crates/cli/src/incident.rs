@@ -5,6 +5,7 @@
 
 mod export;
 pub(crate) mod live;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,7 +17,7 @@ use portcullis_config::Policy;
 use portcullis_incident::{Case, Contact, Docket, Gathering, Incident, Ledger, Organisation, Report, Thresholds};
 use portcullis_ledger::checkpoint::Trust;
 use portcullis_ledger::note::VerifierKey;
-use portcullis_ledger::{Assurance, Closed, Decision, Event, Note, Record, Recorder as _, Told};
+use portcullis_ledger::{Assurance, Closed, Decision, Event, Note, Opened as Beginning, Record, Recorder as _, Told};
 use portcullis_proxy::control;
 use portcullis_store::disk::Directory;
 use portcullis_store::verify::verify;
@@ -24,7 +25,7 @@ use portcullis_store::{PUBLIC_KEY, Snapshot};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::args::incident::{AskIncident, Attest, Handed, Records, Shown};
+use crate::args::incident::{AskIncident, Attest, Handed, Open, Records, Shown};
 use crate::evidence;
 use crate::moment::{now, speak};
 use crate::verbs::unanswered;
@@ -45,6 +46,7 @@ pub(crate) fn run(ask: &AskIncident) -> Done {
             talk::answer(&portcullis_incident::statement(&report).map_err(broken)?)
         }
         AskIncident::Export(flags) => export::run(flags),
+        AskIncident::Open(flags) => begin(flags),
         AskIncident::Note(flags) => {
             let answers = flags.answers.iter().map(|answer| match answer.split_once('=') {
                 Some((field, text)) => Ok((field.trim().to_owned(), text.trim().to_owned())),
@@ -113,7 +115,8 @@ impl Opened {
 
     /// The whole report, after the ledger was verified.
     pub(crate) fn report(&self, name: &str) -> Result<Report, Failure> {
-        let case = self.case(name)?;
+        let mut case = self.case(name)?;
+        case.sources = Some(sources::sources(&self.directory, self.policy.as_ref(), (case.from, case.until)));
         Ok(Report::compose(&case, &self.ledger(), &self.organisation(), now()))
     }
 
@@ -250,6 +253,40 @@ fn show(shown: &Shown) -> Done {
 }
 
 /// Writes down what a person did, about an incident that there is.
+/// A person says that there is an incident.
+fn begin(flags: &Open) -> Done {
+    let opened = Opened::open(&flags.of)?;
+    if let Some(open) = opened.docket.open() {
+        let (id, since) = (&open.id, speak(open.since));
+        return Err(Failure::because(format!(
+            "incident {id} is open since {since}, and whatever happens belongs to it: `portcullis incident note {id} …` adds to it, \
+             `portcullis incident close {id} …` ends it"
+        )));
+    }
+    let words = flags.because.trim();
+    if words.is_empty() {
+        return Err(Failure::because("say what happened, and how you know: --because"));
+    }
+    if let Some(policy) = &opened.policy {
+        let platforms = policy.platforms.iter().map(|platform| platform.name.as_str());
+        let known: Vec<&str> =
+            platforms.chain(policy.databases.iter().map(|database| database.name.as_str())).collect();
+        if let Some(wrong) = flags.platform.iter().find(|name| !known.contains(&name.as_str())) {
+            let known = known.join(", ");
+            return Err(Failure::because(format!("there is no platform or database `{wrong}`; there are {known}")));
+        }
+    }
+    let now = now();
+    let since = flags.since.map_or(now, |since| since.resolve_back(now));
+    if since > now {
+        return Err(Failure::because(format!("{} has not come yet", speak(since))));
+    }
+    let incident = opened.docket.next_id(since);
+    let (platforms, cause, words) = (flags.platform.clone(), who(), words.to_owned());
+    opened.write(Event::Opened(Beginning { incident: incident.clone(), since, platforms, cause, words }))?;
+    talk::answer(&format!("Incident {incident} is open."))
+}
+
 fn add(of: &Records, incident: &str, event: impl FnOnce(String) -> Event) -> Done {
     let opened = Opened::open(of)?;
     let incident = opened.find(incident)?.id.clone();

@@ -44,6 +44,46 @@ fn configuration(place: &Path) -> String {
 }
 
 #[test]
+fn a_person_opens_an_incident_where_none_is_open() {
+    let place = tempfile::tempdir().expect("a place");
+    ledger(&place.path().join("evidence"), Vec::new());
+    let config = configuration(place.path());
+    let open = |arguments: &[&str]| -> Vec<String> {
+        let all = [&["incident", "open", "--config", config.as_str()], arguments].concat();
+        all.into_iter().map(str::to_owned).collect()
+    };
+    let because = ["--because", "The host telephoned: visitors are sent elsewhere."];
+    let with = |more: &[&str]| open(&[&because[..], more].concat());
+    let strs = |all: &Vec<String>| portcullis(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    let why = |all: &Vec<String>| {
+        let output = strs(all);
+        assert!(!output.status.success(), "{all:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(why(&with(&[])).contains("2019-11-11-1 is open since"), "{}", why(&with(&[])));
+    said(&["incident", "close", "last", "Calm.", "--config", &config]);
+    let table = [
+        (with(&["--platform", "publik"]), "no platform or database `publik`; there are public"),
+        (with(&["--since", "2099-01-01T00:00:00Z"]), "has not come yet"),
+        (open(&["--because", "  "]), "--because"),
+    ];
+    for (arguments, part) in table {
+        assert!(why(&arguments).contains(part), "{}", why(&arguments));
+    }
+    let output = strs(&with(&["--platform", "public", "--since", "2h"]));
+    let id = String::from_utf8_lossy(&output.stdout).into_owned();
+    let id = id.split("Incident ").nth(1).and_then(|rest| rest.split(' ').next()).expect("its name").to_owned();
+    let listed = said(&["incident", "list", "--config", &config]);
+    assert!(listed.contains(&format!("{id}  open")) && listed.contains("The host telephoned"), "{listed}");
+    let shown: serde_json::Value =
+        serde_json::from_str(&said(&["incident", "show", &id, "--json", "--config", &config])).expect("JSON");
+    assert_eq!((&shown["incident"]["cause"], &shown["incident"]["platforms"][0]), (&"duty".into(), &"public".into()));
+    assert!(why(&with(&[])).contains(&id), "one is open");
+    said(&["incident", "close", &id, "It was their certificate.", "--config", &config]);
+    assert!(said(&["incident", "list", "--config", &config]).contains(&format!("{id}  closed")));
+}
+
+#[test]
 fn an_incident_is_shown_noted_exported_and_closed() {
     let place = tempfile::tempdir().expect("a place");
     let evidence = place.path().join("evidence");

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use portcullis_ledger::{Copies, Custody, Event, Record, Sensor};
 use serde::Serialize;
 
+use crate::attribution::Sources;
 use crate::coverage::Watch;
 use crate::docket::Incident;
 use crate::effect::Effect;
@@ -71,6 +72,8 @@ pub struct Case {
     pub answers: BTreeMap<String, (String, Evidence)>,
     /// Rules that the gate put in force, in its own words.
     pub rules: Listed<Said>,
+    /// Where refused requests came from, where somebody counted them.
+    pub sources: Option<Sources>,
 }
 
 /// At most so many, and how many there were.
@@ -310,6 +313,7 @@ impl Gathering {
             papers: Listed::default(),
             answers: BTreeMap::new(),
             rules: Listed::default(),
+            sources: None,
         };
         Self { case, last_at: 0, seqs: BTreeMap::new(), last_record: 0 }
     }

@@ -199,6 +199,20 @@ impl Docket {
         self.incidents.iter().rev().find(|incident| incident.id == id)
     }
 
+    /// The one that no person has ended: there is one at most, and whatever happens belongs to it.
+    #[must_use]
+    pub fn open(&self) -> Option<&Incident> {
+        self.incidents.last().filter(|incident| incident.closed.is_none())
+    }
+
+    /// The name of the next one that begins then: `2026-11-22-1`.
+    #[must_use]
+    pub fn next_id(&self, since: u64) -> String {
+        let day = Date::of_millis(since).to_string();
+        let same_day = self.incidents.iter().filter(|incident| incident.id.starts_with(&day)).count();
+        format!("{day}-{}", same_day + 1)
+    }
+
     /// What there was no room for, by what it was.
     #[must_use]
     pub fn unplaced(&self) -> &BTreeMap<&'static str, u64> {
@@ -277,10 +291,8 @@ impl Docket {
             return events;
         }
         if !open {
-            let day = Date::of_millis(sign.since).to_string();
-            let same_day = self.incidents.iter().filter(|incident| incident.id.starts_with(&day)).count();
             let incident = Incident {
-                id: format!("{day}-{}", same_day + 1),
+                id: self.next_id(sign.since),
                 since: sign.since,
                 cause: sign.cause.to_owned(),
                 words: sign.words.clone(),
@@ -340,8 +352,13 @@ impl Docket {
                 self.incidents.get(*last).is_some_and(|incident| !incident.confirmed && incident.closed.is_none())
             })
         };
-        if let Some(incident) = known.or_else(unconfirmed).and_then(|at| self.incidents.get_mut(at)) {
-            incident.id = plain(&opened.incident);
+        // A person who opens one while another is opened means that.
+        let persons = || (opened.is_a_persons() && self.open().is_some()).then(|| self.incidents.len() - 1);
+        let found = known.or_else(unconfirmed);
+        if let Some(incident) = found.or_else(persons).and_then(|at| self.incidents.get_mut(at)) {
+            if found.is_some() {
+                incident.id = plain(&opened.incident);
+            }
             incident.since = incident.since.min(opened.since);
             incident.platforms.extend(opened.platforms.iter().take(PLATFORMS).map(|platform| plain(platform)));
             incident.evidence.add(index);
@@ -484,6 +501,35 @@ pub(crate) mod tests {
         let (docket, again) = fold(&events[2..]);
         assert_eq!((docket.incidents().len(), docket.incidents()[0].waves.len(), again.len()), (1, 1, 0));
         assert_eq!(docket.incidents()[0].since, NOON);
+    }
+
+    #[test]
+    fn a_person_opens_one_and_what_follows_belongs_to_it() {
+        let opened = |id: &str, platforms: &[&str]| {
+            Event::Opened(Opened {
+                incident: id.to_owned(),
+                since: NOON,
+                platforms: platforms.iter().map(|name| (*name).to_owned()).collect(),
+                cause: "ada".to_owned(),
+                words: "The host telephoned.".to_owned(),
+            })
+        };
+        let closed = Closed { incident: "2019-11-12-1".to_owned(), by: "ada".to_owned(), words: String::new() };
+        let events = [
+            (NOON + MINUTE, opened("2019-11-12-1", &["public"])),
+            (NOON + HOUR, posture("members", "normal", "attack")),
+            (NOON + HOUR, opened("2019-11-12-2", &["shop"])),
+            (NOON + 2 * HOUR, posture("members", "attack", "normal")),
+            (NOON + 3 * HOUR, Event::Closed(closed)),
+        ];
+        let (docket, told) = fold(&events);
+        let [incident] = docket.incidents() else { panic!("{:?}", docket.incidents()) };
+        assert_eq!((incident.id.as_str(), incident.cause.as_str(), incident.since), ("2019-11-12-1", "ada", NOON));
+        assert_eq!(incident.platforms.iter().map(String::as_str).collect::<Vec<_>>(), ["members", "public", "shop"]);
+        let waves = told.iter().all(|event| matches!(event, Event::Wave(_)));
+        assert!(waves && incident.waves.len() == 1, "a wave, and no other incident: {told:?}");
+        assert_eq!((docket.open(), docket.next_id(NOON)), (None, "2019-11-12-2".to_owned()));
+        assert_eq!(fold(&events[..1]).0.incidents()[0].waves.len(), 0, "nothing was seen yet");
     }
 
     #[test]

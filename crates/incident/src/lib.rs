@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod assessment;
+mod attribution;
 mod case;
 mod chart;
 mod coverage;
@@ -25,6 +26,7 @@ mod timeline;
 mod words;
 
 pub use self::assessment::{Assessment, Asset, Claim, Ledger, Outcome, PathState, Reason, Verdict, percent};
+pub use self::attribution::{Matched, Ranked, Sources};
 pub use self::case::{Case, Gathering};
 pub use self::docket::{Docket, Ended, Incident, Surge, Thresholds};
 pub use self::documents::{handover, notice, statement};

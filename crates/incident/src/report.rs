@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::assessment::{Assessment, Claim, Ledger, Outcome, Reason};
+use crate::assessment::{Assessment, Claim, Ledger, Outcome};
+use crate::attribution::{Attribution, attribution};
 use crate::case::{Breach, Case, Found, Hit, Left, Listed, Paper, Ran, Said, Tally};
 use crate::chart;
 use crate::docket::{Incident, Surge};
@@ -185,17 +186,6 @@ pub struct Report {
     pub statement: Statement,
     /// What is not known yet, or wants an answer.
     pub open_questions: Vec<String>,
-}
-
-/// What is known of who did it.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Attribution {
-    /// Always `unknown`: the gate sees addresses and software, never people.
-    pub(crate) finding: &'static str,
-    /// What is known, which is no attribution.
-    pub(crate) known: Vec<Reason>,
-    /// What would change this.
-    pub(crate) would_change: Vec<&'static str>,
 }
 
 /// A copy of the register.
@@ -558,24 +548,6 @@ fn weighed(case: &Case, assessment: &Assessment) -> Vec<Weighed> {
         );
     }
     table
-}
-
-fn attribution(case: &Case) -> Attribution {
-    let known = case
-        .rules
-        .list
-        .iter()
-        .take(20)
-        .map(|said| Reason { words: said.words.clone(), evidence: said.evidence.clone() });
-    Attribution {
-        finding: "unknown",
-        known: known.collect(),
-        would_change: vec![
-            "records of a provider upstream that show where traffic without forged addresses came from",
-            "machines that were seized or cleaned, and what was found on them",
-            "a claim that names details which only the gate and the attacker know",
-        ],
-    }
 }
 
 fn open_questions(report: &Report) -> Vec<String> {

@@ -147,7 +147,15 @@ impl Statement {
                 &[&paper.evidence],
             );
         }
-        say("Who is behind it is unknown.".to_owned(), "judged", &[], &[&report.incident.evidence]);
+        let known = !report.attribution.known.is_empty();
+        let unknown = match known {
+            true => {
+                "Who is behind it is unknown. What we know of networks and software says where machines stood and how they looked, \
+                     and not who used them."
+            }
+            false => "Who is behind it is unknown.",
+        };
+        say(unknown.to_owned(), "judged", &[], &[&report.incident.evidence]);
         Self { sentences, never }
     }
 }

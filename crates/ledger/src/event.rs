@@ -688,10 +688,21 @@ pub struct Opened {
     pub since: u64,
     /// The platforms that it concerns so far.
     pub platforms: Vec<String>,
-    /// What it was opened from: `posture`, `disclosure`, `canary`, `finding`, `login`, or a name of a person.
+    /// What it was opened from: one of [`Opened::CAUSES`], or a name of a person.
     pub cause: String,
     /// What happened, in a sentence.
     pub words: String,
+}
+
+impl Opened {
+    /// What the gate opens one from. Any other cause is a person's name.
+    pub const CAUSES: [&str; 6] = ["posture", "disclosure", "canary", "finding", "alarm", "login"];
+
+    /// Whether a person opened it.
+    #[must_use]
+    pub fn is_a_persons(&self) -> bool {
+        !Self::CAUSES.contains(&self.cause.as_str())
+    }
 }
 
 /// A wave of an incident.

@@ -420,8 +420,10 @@ fn persons(args: Value) -> Result<Event, String> {
             | Event::Closed(_)
             | Event::Assurance(_)),
         ) => Ok(event),
+        // What the gate opens from is the gate's to say.
+        Ok(Event::Opened(opened)) if opened.is_a_persons() => Ok(Event::Opened(opened)),
         Ok(_) => {
-            Err("people record notes, decisions, who was told, reports, assurances and the end of an incident"
+            Err("people record notes, decisions, who was told, reports, assurances, the beginning and the end of an incident"
                 .to_owned())
         }
         Err(error) => Err(format!("that is no record: {error}")),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::DEFAULT_CONFIG;
+use super::{DEFAULT_CONFIG, since};
 use crate::moment::Moment;
 
 /// What is asked of `incident`.
@@ -26,6 +26,10 @@ pub(crate) enum AskIncident {
     Statement(Shown),
     /// Write everything to a directory that verifies offline: report, forms, statement, notices, machine forms, proofs.
     Export(Export),
+    /// Open an incident that the gate does not see: somebody telephoned, a letter came.
+    ///
+    /// Whatever the gate sees from then on belongs to it, until a person closes it. While one is open there is no other.
+    Open(Open),
     /// Add words to an incident, or answer what a form asks and nothing measures.
     Note(Note),
     /// Write down what was decided, and why.
@@ -76,6 +80,22 @@ pub(crate) struct Export {
     /// A directory with forms (TOML) instead of those that are built in.
     #[arg(long, value_name = "DIR")]
     pub(crate) forms: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) of: Records,
+}
+
+/// Flags of `open`.
+#[derive(Debug, Args)]
+pub(crate) struct Open {
+    /// What happened, and how you know.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) because: String,
+    /// A platform or database that it concerns; may be given again.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) platform: Vec<String>,
+    /// Since when, where it did not begin now: RFC 3339, `HH:MM` today (UTC), or `2h` ago.
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(crate) since: Option<Moment>,
     #[command(flatten)]
     pub(crate) of: Records,
 }

@@ -1,0 +1,201 @@
+//! Who did it: unknown, always. And what is known, which is no attribution.
+//!
+//! Never names anybody: the gate sees addresses and software. What it is told of where requests came from is counted from single
+//! requests, which lie beside the ledger and are erased sooner; a figure of theirs rests on no leaf, and that is said.
+
+use serde::Serialize;
+
+use crate::case::Case;
+use crate::evidence::{Evidence, plain};
+use crate::moment;
+use crate::statement::spaced;
+
+/// Names of each kind that are told.
+const TOLD: usize = 10;
+/// Rules of the gate that are told.
+const RULES: usize = 20;
+
+/// What is known of who did it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Attribution {
+    /// Always `unknown`: the gate sees addresses and software, never people.
+    pub(crate) finding: &'static str,
+    /// What is known, which is no attribution.
+    pub(crate) known: Vec<Known>,
+    /// What would change this.
+    pub(crate) would_change: Vec<String>,
+}
+
+/// Something that is known.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Known {
+    pub(crate) words: String,
+    /// Whether somebody could have made it look so: `yes` or `no`, and why.
+    pub(crate) spoofable: &'static str,
+    pub(crate) evidence: Evidence,
+}
+
+/// Where requests that were refused came from, counted by whoever can read them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Sources {
+    /// What was counted: from when.
+    pub from: u64,
+    /// Until when; an incident may last longer than is looked at.
+    pub until: u64,
+    /// Requests that were refused within it.
+    pub refused: u64,
+    /// Networks, /24 of IPv4 and /56 of IPv6: how many, and the most frequent.
+    pub networks: Ranked,
+    /// Fingerprints of their TLS.
+    pub prints: Ranked,
+    /// Lists of addresses that the configuration names, each with how many of these requests came from one of its addresses.
+    pub lists: Vec<Matched>,
+    /// Why nothing could be counted, where that is so.
+    pub unread: String,
+}
+
+/// How many there were, and the most frequent of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Ranked {
+    /// How many different ones.
+    pub different: u64,
+    /// With their requests.
+    pub first: Vec<(String, u64)>,
+}
+
+/// What of a list was met.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Matched {
+    /// Its name.
+    pub list: String,
+    /// Requests from its addresses.
+    pub requests: u64,
+    /// When its file was written; none where it stands in the configuration.
+    pub dated: Option<u64>,
+}
+
+pub(crate) fn attribution(case: &Case) -> Attribution {
+    let mut known = case.sources.as_ref().map(sources).unwrap_or_default();
+    known.extend(case.rules.list.iter().take(RULES).map(|said| Known {
+        words: said.words.clone(),
+        spoofable: "yes: it is how requests looked",
+        evidence: said.evidence.clone(),
+    }));
+    let mut would_change = vec![
+        "records of a provider upstream that show where traffic without forged addresses came from".to_owned(),
+        "machines that were seized or cleaned, and what was found on them".to_owned(),
+        "a claim that names details which only the gate and the attacker know".to_owned(),
+    ];
+    if case.sources.as_ref().is_some_and(|sources| sources.refused > 0) {
+        would_change.push(
+            "who held these networks at the time, and whose machines stood there: the gate has no table of countries or \
+             autonomous systems"
+                .to_owned(),
+        );
+        would_change
+            .push("a list of addresses from before the incident, by somebody who says how they know".to_owned());
+    }
+    Attribution { finding: "unknown", known, would_change }
+}
+
+fn sources(sources: &Sources) -> Vec<Known> {
+    let say = |words: String, spoofable| Known { words, spoofable, evidence: Evidence::default() };
+    if !sources.unread.is_empty() {
+        let words = format!("Where requests came from could not be counted: {}.", plain(&sources.unread));
+        return vec![say(words, "not asked")];
+    }
+    let span = format!("from {} to {}", moment::speak(sources.from), moment::speak(sources.until));
+    if sources.refused == 0 {
+        let words = format!("No request that was refused is on record one by one {span}.");
+        return vec![say(words, "not asked")];
+    }
+    let ranked = |ranked: &Ranked| {
+        let first = ranked.first.iter().take(TOLD);
+        let told: Vec<String> = first.map(|(name, count)| format!("{} ({})", plain(name), spaced(*count))).collect();
+        told.join(", ")
+    };
+    let (refused, networks) = (spaced(sources.refused), spaced(sources.networks.different));
+    let mut known = vec![say(
+        format!(
+            "{refused} requests that were refused {span} came from {networks} networks; most from {}. No leaf of the ledger commits \
+             to this count: it is of single requests, which are erased sooner.",
+            ranked(&sources.networks)
+        ),
+        "no: an address that is answered cannot be forged. But it can be borrowed: proxies, infected machines, rented servers",
+    )];
+    if sources.prints.different > 0 {
+        let prints = spaced(sources.prints.different);
+        known.push(say(
+            format!("Their software showed {prints} fingerprints (JA4); most often {}.", ranked(&sources.prints)),
+            "yes: software can imitate any other",
+        ));
+    }
+    known.extend(sources.lists.iter().map(|matched| {
+        let dated = matched.dated.map_or_else(
+            || "it stands in the configuration and bears no date".to_owned(),
+            |dated| format!("its file is of {}", moment::speak(dated)),
+        );
+        say(
+            format!(
+                "{} of them came from addresses on the list {}; {dated}.",
+                spaced(matched.requests),
+                plain(&matched.list)
+            ),
+            "no, but a list ages: an address may have had another holder by then",
+        )
+    }));
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted() -> Sources {
+        Sources {
+            from: 1_573_560_000_000,
+            until: 1_573_563_600_000,
+            refused: 12_345,
+            networks: Ranked {
+                different: 20,
+                first: (0..20).map(|at| (format!("10.0.{at}.0/24"), 900 - at)).collect(),
+            },
+            prints: Ranked { different: 1, first: vec![("t13d1516h2".to_owned(), 12_345)] },
+            lists: vec![Matched { list: "rented".to_owned(), requests: 7, dated: Some(1_573_000_000_000) }],
+            unread: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_known_says_whether_it_can_be_forged_and_rests_on_no_leaf() {
+        let known = sources(&counted());
+        let words: Vec<&str> = known.iter().map(|known| known.words.as_str()).collect();
+        assert!(words[0].starts_with("12,345 requests that were refused from 2019-11-12 12:00:00 UTC to"), "{words:?}");
+        assert!(
+            words[0].contains("20 networks; most from 10.0.0.0/24 (900)") && words[0].contains("No leaf"),
+            "{words:?}"
+        );
+        assert!(!words[0].contains("10.0.10.0/24"), "ten are told");
+        assert!(words[2].contains("7 of them") && words[2].contains("its file is of 2019-11-06"), "{words:?}");
+        let spoofable: Vec<&str> =
+            known.iter().map(|known| known.spoofable.split([':', ',']).next().unwrap_or("")).collect();
+        assert_eq!(spoofable, ["no", "yes", "no"]);
+        assert!(known.iter().all(|known| known.evidence.records == 0));
+    }
+
+    #[test]
+    fn what_could_not_be_counted_is_said() {
+        let table = [
+            (Sources { refused: 0, ..counted() }, "No request that was refused"),
+            (
+                Sources { unread: "a file is <b>broken</b>\u{7}".to_owned(), ..counted() },
+                "could not be counted: a file",
+            ),
+        ];
+        for (sources, expected) in table {
+            let known = super::sources(&sources);
+            assert!(known.len() == 1 && known[0].words.contains(expected), "{known:?}");
+            assert!(!known[0].words.contains('\u{7}'), "what is no text is left out");
+        }
+    }
+}
