@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_dataguard::canary::{CanaryKey, EntryKind, Registry, Values};
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
@@ -26,6 +27,8 @@ use crate::args::Demo;
 
 /// Members that do not exist, planted among the others.
 const CANARIES: usize = 5;
+/// So much calm ends a wave of an incident.
+pub(crate) const CALM: Duration = Duration::from_secs(20);
 const PLANTED: &str = "2026-01-01";
 
 /// Names that the certificate carries, and that the platforms answer to.
@@ -156,6 +159,7 @@ pub(crate) fn config(demo: &Demo, behind: &Behind) -> String {
     let (newsletter, people) = (NEWSLETTER, members::MEMBERS);
     let paths = if database.is_empty() { String::new() } else { guarded_path() };
     let paths = format!("{paths}{MEMBERS_PATH}");
+    let calm = CALM.as_secs();
     format!(
         r#"# The gate of `portcullis demo`: three platforms of a campaign, on loopback.
 
@@ -191,7 +195,7 @@ sample = 20
 [evidence]
 directory = "evidence"
 # A minute apart is a day apart here.
-calm = "20s"
+calm = "{calm}s"
 
 [organisation]
 name = "Open Harbour, a sample campaign"

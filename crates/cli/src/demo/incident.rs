@@ -16,15 +16,18 @@ use tokio::time::{Instant as Moment, MissedTickBehavior, interval, sleep};
 
 use super::attack::{self, LASTS, Tally};
 use super::figures::{Figures, thousands};
+use super::front::CALM;
 use super::leak::Drill;
-use super::watch::{ask, has_learned};
+use super::watch::{ask, has_learned, is_calm};
 use super::{Ending, Front};
 use crate::{Failure, moment, talk};
 
 /// How long the gate may learn before the first wave comes whether or not it has learned enough.
 const LEARNING: Duration = Duration::from_secs(180);
-/// After the second wave.
-const AFTER: Duration = Duration::from_secs(60);
+/// After the second wave, at least.
+const AFTER: Duration = Duration::from_secs(30);
+/// What the gate may take until it is calm again.
+const RECOVERY: Duration = Duration::from_secs(240);
 /// How often visitors' counts are noted.
 const NOTED: Duration = Duration::from_millis(100);
 /// The attempt on the database comes so long after the second wave began: when everybody looks elsewhere.
@@ -77,15 +80,33 @@ impl Play<'_> {
         }
         talk::say("\nThe first wave: `botnet` on the public site.");
         self.wave(&mut counted, &["botnet"], false).await?;
-        talk::say(&format!("\nIt is over. The second comes after {} s.", self.apart.as_secs()));
-        self.pass(&mut counted, self.apart).await?;
+        talk::say(&format!("\nIt is over. The second comes after {} s, when all is calm again.", self.apart.as_secs()));
+        self.rest(&mut counted, self.apart).await?;
         talk::say(
             "\nThe second wave: `botnet` and `search` on the public site, `stuffing` on the logins beneath it, and an attempt on the database.",
         );
         self.wave(&mut counted, &["botnet", "search", "stuffing"], true).await?;
         talk::say("\nIt is over. The gate takes its measures back.");
-        self.pass(&mut counted, AFTER).await?;
+        self.rest(&mut counted, AFTER).await?;
         Some(counted)
+    }
+
+    /// Lets at least so much time pass, and as much as it takes until the gate has been calm for as long as ends a wave.
+    async fn rest(&mut self, counted: &mut Counted, least: Duration) -> Option<()> {
+        let (begun, mut calm) = (Instant::now(), None);
+        while begun.elapsed() < RECOVERY.max(least) {
+            self.pass(counted, Duration::from_secs(1)).await?;
+            if !is_calm(&ask(self.control).await) {
+                calm = None;
+                continue;
+            }
+            let calm: Instant = *calm.get_or_insert_with(Instant::now);
+            // A look later, so that it is on record too.
+            if begun.elapsed() >= least && calm.elapsed() > CALM + Duration::from_secs(2) {
+                break;
+            }
+        }
+        Some(())
     }
 
     async fn wave(&mut self, counted: &mut Counted, attacks: &[&str], beneath: bool) -> Option<()> {

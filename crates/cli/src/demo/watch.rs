@@ -262,6 +262,11 @@ pub(super) fn has_learned(status: &Status, platform: &str) -> bool {
     status.platforms.iter().any(|known| known.name == platform && known.baseline.ready)
 }
 
+/// Whether nothing is out of the ordinary anywhere.
+pub(super) fn is_calm(status: &Status) -> bool {
+    !status.platforms.is_empty() && status.platforms.iter().all(|platform| platform.posture == "normal")
+}
+
 /// How the gate stands; nothing where it does not say.
 pub(super) async fn ask(control: &Path) -> Status {
     let control = control.to_owned();
