@@ -17,7 +17,9 @@ use portcullis_config::Policy;
 use portcullis_incident::{Case, Contact, Docket, Gathering, Incident, Ledger, Organisation, Report, Thresholds};
 use portcullis_ledger::checkpoint::Trust;
 use portcullis_ledger::note::VerifierKey;
-use portcullis_ledger::{Assurance, Closed, Decision, Event, Note, Opened as Beginning, Record, Recorder as _, Told};
+use portcullis_ledger::{
+    Assurance, Closed, Decision, Event, Note, Opened as Beginning, Record, Recorder as _, Retention, Told,
+};
 use portcullis_proxy::control;
 use portcullis_store::disk::Directory;
 use portcullis_store::verify::verify;
@@ -95,7 +97,7 @@ impl Opened {
         let directory = directory
             .ok_or_else(|| Failure::because("no evidence is kept: neither `[evidence]` nor `--ledger` says where"))?;
         let mut docket = Docket::new(policy.as_ref().map_or_else(Thresholds::default, live::thresholds));
-        each(&directory, |kind, _, _| Docket::wants(kind), |record| drop(docket.record(record)))?;
+        each(&directory, Docket::wants, |_, _, _| true, |record| drop(docket.record(record)))?;
         Ok(Self { directory, policy, docket })
     }
 
@@ -109,7 +111,12 @@ impl Opened {
     fn case(&self, name: &str) -> Result<Case, Failure> {
         let mut gathering = Gathering::new(self.find(name)?);
         let begin = gathering.clone();
-        each(&self.directory, |kind, index, at| begin.wants(kind, index, at), |record| gathering.record(record))?;
+        each(
+            &self.directory,
+            |_| true,
+            |kind, index, at| begin.wants(kind, index, at),
+            |record| gathering.record(record),
+        )?;
         Ok(gathering.finish())
     }
 
@@ -173,10 +180,11 @@ impl Opened {
 
 fn each(
     directory: &std::path::Path,
+    classes: impl Fn(Retention) -> bool + Send,
     wanted: impl Fn(&str, u64, u64) -> bool + Sync,
     take: impl FnMut(&Record),
 ) -> Result<(), Failure> {
-    portcullis_store::read_all(directory, wanted, take)
+    portcullis_store::read_all(directory, classes, wanted, take)
         .map_err(|error| Failure::because(format!("cannot read {}: {}", directory.display(), plain(&error))))
 }
 

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use portcullis_ledger::{Event, Opened, Record, Wave};
+use portcullis_ledger::{Event, Opened, Record, Retention, Wave};
 use portcullis_types::Date;
 use serde::{Deserialize, Serialize};
 
@@ -160,10 +160,10 @@ impl Docket {
         events
     }
 
-    /// Whether records of this kind can open an incident or change one. All others tell it the time, and need not be read.
+    /// Whether records of this class can open an incident or change one. All others tell it the time, and need not be read.
     #[must_use]
-    pub fn wants(kind: &str) -> bool {
-        !matches!(kind, "beats" | "traffic" | "egress" | "statements" | "probe")
+    pub fn wants(class: Retention) -> bool {
+        class != Retention::Figures
     }
 
     /// Lets time pass: a wave ends after calm.
@@ -424,7 +424,7 @@ pub(crate) fn place(path: &str) -> &str {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use portcullis_ledger::{Act, Canary, Closed, Finding, Login};
+    use portcullis_ledger::{Act, Canary, Closed, Egress, Finding, Login, Probe, Statements, Traffic};
 
     use super::*;
     use crate::moment::{DAY, HOUR};
@@ -551,10 +551,16 @@ pub(crate) mod tests {
             (finding(""), 1),
             (posture("public", "normal", "elevated"), 0),
             (posture("public", "normal", "overload"), 1),
+            (Event::Beats { beats: Vec::new() }, 0),
+            (Event::Traffic(Traffic { requests: 9, ..Traffic::default() }), 0),
+            (Event::Egress(Egress { answers: 9, ..Egress::default() }), 0),
+            (Event::Statements(Statements { cut: 9, ..Statements::default() }), 0),
+            (Event::Probe(Probe { asked: 9, ..Probe::default() }), 0),
         ];
         for (event, incidents) in table {
             let (docket, _) = fold(&[(NOON, event.clone())]);
             assert_eq!(docket.incidents().len(), incidents, "{event:?}");
+            assert!(incidents == 0 || Docket::wants(event.retention()), "{event:?} would not be read");
         }
     }
 

@@ -42,9 +42,10 @@ impl Bundle {
 }
 
 /// Has every bundle worked on by as many threads as there are cores, and takes what comes of them in their order, until there
-/// are no more or `take` wants none.
+/// are no more or `take` wants none. Events of classes that are not wanted are not looked for: they are as erased ones.
 pub(crate) fn in_order<D: Disk, T: Send>(
     snapshot: &Snapshot<D>,
+    classes: impl Fn(Retention) -> bool + Send,
     work: impl Fn(&Bundle) -> T + Sync,
     mut take: impl FnMut(T) -> bool,
 ) {
@@ -58,7 +59,7 @@ pub(crate) fn in_order<D: Disk, T: Send>(
             jobs.push(job);
             ends.push(result);
         }
-        scope.spawn(move || feed(snapshot, &jobs));
+        scope.spawn(move || feed(snapshot, classes, &jobs));
         // Bundles come back in the order in which they went out.
         for end in ends.iter().cycle() {
             let Ok(done) = end.recv() else { return };
@@ -69,7 +70,7 @@ pub(crate) fn in_order<D: Disk, T: Send>(
     });
 }
 
-fn feed<D: Disk>(snapshot: &Snapshot<D>, workers: &[SyncSender<Bundle>]) {
+fn feed<D: Disk>(snapshot: &Snapshot<D>, classes: impl Fn(Retention) -> bool, workers: &[SyncSender<Bundle>]) {
     let mut events = Events::default();
     let size = snapshot.checkpoint.size;
     for (number, worker) in (0..size.div_ceil(TILE)).zip(workers.iter().cycle()) {
@@ -80,7 +81,9 @@ fn feed<D: Disk>(snapshot: &Snapshot<D>, workers: &[SyncSender<Bundle>]) {
         let mut segments: Vec<Arc<Vec<u8>>> = Vec::new();
         let found = entries.iter().take(wanted).zip(first..).map(|(entry, index)| {
             // Where the entry is none, somebody else says so.
-            let Some((class, millis)) = brief(entry) else { return (0, Found::Erased) };
+            let Some((class, millis)) = brief(entry).filter(|(class, _)| classes(*class)) else {
+                return (0, Found::Erased);
+            };
             let found = events.look(snapshot.disk(), class, index, millis / DAY_MILLIS);
             let segment = events.segment(class);
             let known = segments.iter().rposition(|known| Arc::ptr_eq(known, segment));

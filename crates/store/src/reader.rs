@@ -32,13 +32,14 @@ pub fn read(directory: &Path) -> io::Result<Records<Directory>> {
     Ok(Records::new(Snapshot::open(Directory::at(directory))?, 0))
 }
 
-/// Hands over all records of a directory in their order, read by all cores. The event of a kind, place and time that is not
-/// wanted is left out, as an erased one is.
+/// Hands over all records of a directory in their order, read by all cores. The event of a class, or of a kind, place and time,
+/// that is not wanted is left out, as an erased one is; segments of a class that is not wanted are not read at all.
 ///
 /// # Errors
 /// When there is no checkpoint, or something cannot be read; what comes before it was handed over.
 pub fn read_all(
     directory: &Path,
+    classes: impl Fn(Retention) -> bool + Send,
     wanted: impl Fn(&str, u64, u64) -> bool + Sync,
     mut take: impl FnMut(&Record),
 ) -> io::Result<()> {
@@ -46,6 +47,7 @@ pub fn read_all(
     let mut failed = Ok(());
     in_order(
         &snapshot,
+        classes,
         |bundle| records(bundle, &wanted),
         |(records, end)| {
             records.iter().for_each(&mut take);

@@ -218,6 +218,7 @@ pub fn verify<D: Disk + Clone>(disk: D, trust: &Trust, kept: &[String]) -> io::R
     fold.anchor();
     in_order(
         &snapshot,
+        |_| true,
         |bundle| check(&snapshot, bundle),
         |checked| {
             fold.take(checked);
