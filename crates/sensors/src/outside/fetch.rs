@@ -2,6 +2,7 @@
 //!
 //! The certificate is looked at whether a browser would believe it or not; what is believed is said beside it.
 
+use std::fmt::Debug;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use portcullis_config::integrity::Outside;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
@@ -94,7 +95,7 @@ impl Fetcher {
             let (status, body) = exchange(stream, &self.at.authority, path).await?;
             return Ok(Fetched { status, body, presented: None });
         };
-        seen.take();
+        seen.belief.take();
         let connector = TlsConnector::from(Arc::clone(config));
         let stream = connector.connect(name.clone(), stream).await.map_err(|error| format!("TLS: {error}"))?;
         let presented = stream
@@ -102,7 +103,7 @@ impl Fetcher {
             .1
             .peer_certificates()
             .and_then(|chain| chain.first())
-            .map(|leaf| describe(leaf, seen.take()));
+            .map(|leaf| describe(leaf, seen.belief.take()));
         let (status, body) = exchange(stream, &self.at.authority, path).await?;
         Ok(Fetched { status, body, presented })
     }
@@ -166,9 +167,8 @@ fn tls(at: &Outside) -> Result<(Arc<ClientConfig>, ServerName<'static>, Arc<Seen
     let roots = roots(at.ca_pem.as_deref())?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     // A system without authorities believes nobody; that is what it says then.
-    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().ok();
-    let algorithms = provider.signature_verification_algorithms;
-    let seen = Arc::new(Seen { inner, algorithms, invalid: Mutex::new(None) });
+    let browser = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().ok();
+    let seen = Arc::new(Verifier::new(Onlooker { browser, invalid: Mutex::new(None) }, &provider));
     let verifier: Arc<dyn ServerCertVerifier> = Arc::<Seen>::clone(&seen);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -197,36 +197,92 @@ pub(crate) fn roots(pem: Option<&[u8]>) -> Result<RootCertStore, String> {
 }
 
 /// Says what a browser would, and looks on.
+type Seen = Verifier<Onlooker>;
+
+/// Decides over the certificate that a server shows. That the server has its key is proven all the same, as rustls does it.
 #[derive(Debug)]
-pub(crate) struct Seen {
-    inner: Option<Arc<WebPkiServerVerifier>>,
+pub(crate) struct Verifier<B> {
+    belief: B,
     algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// What of certificates is believed.
+pub(crate) trait Belief: Debug + Send + Sync {
+    /// Whether it is believed: the leaf first, then what came with it.
+    fn judge(
+        &self,
+        chain: (&CertificateDer<'_>, &[CertificateDer<'_>]),
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Error>;
+}
+
+/// Believes whatever is shown, and remembers why a browser would not.
+#[derive(Debug)]
+pub(crate) struct Onlooker {
+    browser: Option<Arc<WebPkiServerVerifier>>,
     invalid: Mutex<Option<String>>,
 }
 
-impl Seen {
+/// Believes one certificate and no other.
+#[derive(Debug)]
+pub(crate) struct Exactly(pub(crate) CertificateDer<'static>);
+
+impl<B: Belief> Verifier<B> {
+    pub(crate) fn new(belief: B, provider: &CryptoProvider) -> Self {
+        Self { belief, algorithms: provider.signature_verification_algorithms }
+    }
+}
+
+impl Onlooker {
     fn take(&self) -> Option<String> {
         self.invalid.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-impl ServerCertVerifier for Seen {
-    fn verify_server_cert(
+impl Belief for Onlooker {
+    fn judge(
         &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        (leaf, others): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+        name: &ServerName<'_>,
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let verdict = match &self.inner {
-            Some(inner) => inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now),
+    ) -> Result<(), Error> {
+        let verdict = match &self.browser {
+            Some(browser) => browser.verify_server_cert(leaf, others, name, &[], now).map(drop),
             None => Err(Error::General("no authority is known here".to_owned())),
         };
         if let Err(error) = verdict {
             *self.invalid.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal(&error));
         }
-        Ok(ServerCertVerified::assertion())
+        Ok(())
+    }
+}
+
+impl Belief for Exactly {
+    fn judge(
+        &self,
+        (leaf, _): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+        _: &ServerName<'_>,
+        _: UnixTime,
+    ) -> Result<(), Error> {
+        if *leaf == self.0 {
+            Ok(())
+        } else {
+            Err(Error::General("the server shows another certificate than the declared one".to_owned()))
+        }
+    }
+}
+
+impl<B: Belief> ServerCertVerifier for Verifier<B> {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.belief.judge((end_entity, intermediates), server_name, now).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -268,52 +324,6 @@ fn refusal(error: &Error) -> String {
             CertificateError::NotValidForNameContext { .. } | CertificateError::NotValidForName,
         ) => "it is for another name".to_owned(),
         error => error.to_string(),
-    }
-}
-
-/// Believes one certificate and no other.
-#[derive(Debug)]
-pub(crate) struct Exactly {
-    pub(crate) leaf: CertificateDer<'static>,
-    pub(crate) algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ServerCertVerifier for Exactly {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if *end_entity == self.leaf {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(Error::General("the server shows another certificate than the declared one".to_owned()))
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
     }
 }
 

@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::fetch::{Exactly, Verifier};
+
 /// `SSLRequest`, as the protocol has it.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 0xd2, 0x16, 0x2f];
 /// What connecting to one address may take.
@@ -83,8 +85,7 @@ fn verified(pem: Option<&[u8]>) -> Result<ClientConfig, String> {
 fn exactly(pem: &[u8]) -> Result<ClientConfig, String> {
     let leaf = CertificateDer::pem_slice_iter(pem).next().and_then(Result::ok).ok_or("`cert` holds no certificate")?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let algorithms = provider.signature_verification_algorithms;
-    let verifier: Arc<dyn ServerCertVerifier> = Arc::new(super::fetch::Exactly { leaf: leaf.into_owned(), algorithms });
+    let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Verifier::new(Exactly(leaf.into_owned()), &provider));
     let builder = ClientConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
