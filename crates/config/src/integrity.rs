@@ -129,6 +129,8 @@ pub struct OriginAddress {
 pub struct Names {
     /// The names.
     pub names: Vec<String>,
+    /// Whom to ask instead of the system's resolver.
+    pub resolver: Option<SocketAddr>,
     /// How often.
     pub interval: Duration,
 }
@@ -413,5 +415,9 @@ fn texts(draft: &Draft, key: &str) -> Vec<String> {
 }
 
 fn names(draft: &Draft) -> Names {
-    Names { names: texts(draft, "names"), interval: draft.duration("interval").unwrap_or_default() }
+    Names {
+        names: texts(draft, "names"),
+        resolver: draft.given("resolver").then(|| draft.socket("resolver")),
+        interval: draft.duration("interval").unwrap_or_default(),
+    }
 }

@@ -420,6 +420,8 @@ section! {
     INTEGRITY_NAMES = "integrity.names", many: true, holds: [] {
         /// The names.
         names: List(&ServerName), Must, "[\"example.org\", \"www.example.org\"]";
+        /// The resolver that is asked, over UDP and TCP.
+        resolver: Socket, Or("the system's: /etc/resolv.conf, for addresses whatever the system asks"), "\"192.0.2.53:53\"";
         /// How often.
         interval: Quantity(Duration, 1000 * MS, 24 * HOUR), is("1m"), "\"5m\"";
     }

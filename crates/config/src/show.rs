@@ -234,6 +234,7 @@ fn show_beyond_files(out: &mut String, integrity: &Integrity) {
     for names in &integrity.names {
         table(out, &schema::INTEGRITY_NAMES, |key| match key {
             "names" => list(&names.names, |name| Value::Text(name.clone())),
+            "resolver" => names.resolver.and_then(socket),
             _ => duration(names.interval),
         });
     }

@@ -954,7 +954,7 @@ fn asset_of_finding(what: &str) -> Option<Asset> {
 /// What the sensor of that name watches: its first word says its trade.
 fn watches_integrity(sensor: &str) -> Option<Asset> {
     match sensor.split('/').next().unwrap_or_default() {
-        "files" | "pages" | "scripts" | "certificates" | "certificate" | "dns" | "configuration" => Some(Asset::Web),
+        "files" | "pages" | "scripts" | "certificates" | "certificate" | "names" | "configuration" => Some(Asset::Web),
         "schema" => Some(Asset::Database),
         _ => None,
     }

@@ -75,7 +75,9 @@ pub(crate) struct Set {
     schemas: BTreeMap<String, Sender<schema::Ask>>,
     /// Their threads end when these go.
     _origins: Vec<Sender<origin::Ask>>,
-    _names: Vec<Sender<names::Ask>>,
+    names: BTreeMap<String, Sender<names::Ask>>,
+    /// The files of the configuration, as they are in force.
+    configuration: Arc<Mutex<Watched>>,
     clerk: Arc<Clerk>,
     /// SHA-256 of the certificates of the configuration.
     own: Arc<Mutex<Vec<String>>>,
@@ -222,13 +224,14 @@ impl Set {
             spawn(&format!("origin-{}", way.platform), move || origin::run(&way, &eye, &asked))?;
             origins.push(ask);
         }
-        let mut names = Vec::new();
+        let mut names = BTreeMap::new();
         for of in &declared.names {
-            let eye = sense(format!("names/{}", of.names.first().map_or("", String::as_str)), names::BLIND_TO);
+            let name = format!("names/{}", of.names.first().map_or("", String::as_str));
+            let eye = sense(name.clone(), names::BLIND_TO);
             let (ask, asked) = mpsc::channel();
-            let of = of.clone();
-            spawn("names", move || names::run(&of, &eye, &asked))?;
-            names.push(ask);
+            let (of, state) = (of.clone(), declared.state.clone());
+            spawn("names", move || names::run(&of, state, &eye, &asked))?;
+            names.insert(name, ask);
         }
         let mut schemas = BTreeMap::new();
         let databases = watched(policy);
@@ -254,7 +257,8 @@ impl Set {
             outside,
             schemas,
             _origins: origins,
-            _names: names,
+            names,
+            configuration: Arc::clone(configuration),
             clerk,
             own,
             drilling: Mutex::new(()),
