@@ -234,9 +234,15 @@ pub(crate) fn run(flags: &Demo) -> Done {
         talk::answer(&format!("\nWhat visitors counted, and what is on record:\n\n{table}"))?;
         let of = || Records { config: folder.config(), ledger: Some(folder.evidence()), json: false };
         let last = || "last".to_owned();
-        crate::incident::run(&AskIncident::Show(Shown { incident: last(), of: of() }))?;
+        crate::incident::run(&AskIncident::Show(Shown { incident: last(), no_drill: false, of: of() }))?;
         let to = flags.report.clone();
-        crate::incident::run(&AskIncident::Export(Export { incident: last(), to, forms: None, of: of() }))?;
+        crate::incident::run(&AskIncident::Export(Export {
+            incident: last(),
+            to,
+            forms: None,
+            no_drill: false,
+            of: of(),
+        }))?;
         if !same {
             return Err(Failure::because("what visitors counted is not what is on record"));
         }

@@ -6,6 +6,7 @@
 mod export;
 pub(crate) mod live;
 mod sources;
+mod tried;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,7 +15,9 @@ use std::io;
 use std::path::PathBuf;
 
 use portcullis_config::Policy;
-use portcullis_incident::{Case, Contact, Docket, Gathering, Incident, Ledger, Organisation, Report, Thresholds};
+use portcullis_incident::{
+    Case, Contact, Docket, Gathering, Incident, Ledger, Organisation, Report, Thresholds, Tried,
+};
 use portcullis_ledger::checkpoint::Trust;
 use portcullis_ledger::note::VerifierKey;
 use portcullis_ledger::{
@@ -44,7 +47,7 @@ pub(crate) fn run(ask: &AskIncident) -> Done {
         AskIncident::List(of) => list(of),
         AskIncident::Show(shown) => show(shown),
         AskIncident::Statement(shown) => {
-            let report = Opened::open(&shown.of)?.report(&shown.incident)?;
+            let report = Opened::open(&shown.of)?.report(&shown.incident, shown.no_drill)?;
             talk::answer(&portcullis_incident::statement(&report).map_err(broken)?)
         }
         AskIncident::Export(flags) => export::run(flags),
@@ -120,11 +123,18 @@ impl Opened {
         Ok(gathering.finish())
     }
 
-    /// The whole report, after the ledger was verified.
-    pub(crate) fn report(&self, name: &str) -> Result<Report, Failure> {
+    /// The whole report, after the ledger was verified. What watches is tried first, while the incident is open: what is tried after its
+    /// end says nothing of it.
+    pub(crate) fn report(&self, name: &str, untried: bool) -> Result<Report, Failure> {
+        let tried = match &self.find(name)?.closed {
+            Some(_) => None,
+            None if untried => Some(Tried::not("Nothing was tried before this was written, as was asked for")),
+            None => Some(tried::before(self.policy.as_ref(), &self.directory)),
+        };
         let mut case = self.case(name)?;
         case.sources = Some(sources::sources(&self.directory, self.policy.as_ref(), (case.from, case.until)));
-        Ok(Report::compose(&case, &self.ledger(), &self.organisation(), now()))
+        let ledger = Ledger { tried, ..self.ledger() };
+        Ok(Report::compose(&case, &ledger, &self.organisation(), now()))
     }
 
     fn organisation(&self) -> Organisation {
@@ -218,7 +228,7 @@ fn list(of: &Records) -> Done {
 }
 
 fn show(shown: &Shown) -> Done {
-    let report = Opened::open(&shown.of)?.report(&shown.incident)?;
+    let report = Opened::open(&shown.of)?.report(&shown.incident, shown.no_drill)?;
     if shown.of.json {
         return talk::answer(&serde_json::to_string_pretty(&report).unwrap_or_default());
     }

@@ -9,7 +9,7 @@
 //! 3. Otherwise how likely, from what was not watched and what drills do not rule out; where nobody drilled, only that there was
 //!    no sign. Confidence is said apart: high needs coverage of 99.5 %, drills of the last day that bound what they miss at 1 %,
 //!    a quorum of witnesses, nothing unexplained, and no copy without a guard or a person's word. A path that nobody guards is
-//!    named in the sentence and caps it at moderate. Losses in the ledger, and drills that failed since, leave it low.
+//!    named in the sentence and caps it at moderate; so does what could not be tried right before. Losses in the ledger, and drills that failed since, leave it low.
 
 use std::collections::BTreeSet;
 
@@ -179,6 +179,25 @@ pub struct Ledger {
     pub key: String,
     /// Witnesses that must have signed.
     pub quorum: u32,
+    /// What was tried right before; none where nobody was asked to.
+    pub tried: Option<Tried>,
+}
+
+/// What was tried right before anything was said: inert probes through the real paths.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Tried {
+    /// In words, without a full stop.
+    pub words: String,
+    /// Everything was tried, and seen.
+    pub sound: bool,
+}
+
+impl Tried {
+    /// Nothing was.
+    #[must_use]
+    pub fn not(why: &str) -> Self {
+        Self { words: why.to_owned(), sound: false }
+    }
 }
 
 /// A path of the register, as it stood in this incident.
@@ -288,6 +307,8 @@ struct Judge<'a> {
     residuals: Vec<Reason>,
     witnesses: Vec<String>,
     quorum: bool,
+    /// Why what was tried last says less than it might.
+    untried: Option<Reason>,
 }
 
 impl<'a> Judge<'a> {
@@ -302,7 +323,9 @@ impl<'a> Judge<'a> {
             .collect();
         // High confidence asks for a witness whatever was configured: nobody vouches for themselves.
         let quorum = witnesses.len() >= ledger.quorum.max(1) as usize;
-        Self { case, paths: paths(case), faults, ground, residuals: residuals(case), witnesses, quorum }
+        let untried = ledger.tried.as_ref().filter(|tried| !tried.sound);
+        let untried = untried.map(|tried| reason(sentence(&tried.words), Evidence::default()));
+        Self { case, paths: paths(case), faults, ground, residuals: residuals(case), witnesses, quorum, untried }
     }
 
     fn copies(&self, asset: Asset) -> impl Iterator<Item = &'a Copy> {
@@ -544,6 +567,9 @@ impl<'a> Judge<'a> {
         }
         for residual in &self.residuals {
             cap(Confidence::Moderate, residual.clone(), &mut because);
+        }
+        if let Some(untried) = &self.untried {
+            cap(Confidence::Moderate, untried.clone(), &mut because);
         }
         if !self.quorum {
             let words = "No quorum of witnesses has signed the ledger lately.";
@@ -1014,6 +1040,13 @@ fn refused(claim: Claim, asset: Option<Asset>, because: Vec<Reason>) -> Verdict 
         because,
         ..blank(claim, asset)
     }
+}
+
+/// Words as a sentence.
+fn sentence(words: &str) -> String {
+    let words = plain(words);
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
 fn reason(words: impl Into<String>, evidence: Evidence) -> Reason {

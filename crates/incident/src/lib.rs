@@ -25,7 +25,7 @@ mod statement;
 mod timeline;
 mod words;
 
-pub use self::assessment::{Assessment, Asset, Claim, Ledger, Outcome, PathState, Reason, Verdict, percent};
+pub use self::assessment::{Assessment, Asset, Claim, Ledger, Outcome, PathState, Reason, Tried, Verdict, percent};
 pub use self::attribution::{Matched, Ranked, Sources};
 pub use self::case::{Case, Gathering};
 pub use self::docket::{Docket, Ended, Incident, Surge, Thresholds};

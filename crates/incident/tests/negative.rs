@@ -2,7 +2,7 @@
 
 mod scene;
 
-use portcullis_incident::{Assessment, Asset, Claim, Confidence, Ledger, Likelihood, Outcome};
+use portcullis_incident::{Assessment, Asset, Claim, Confidence, Ledger, Likelihood, Outcome, Tried};
 use portcullis_ledger::{Canary, Copies, Custody, Disclosure, Drill, Egress, Event, Finding, Lost, State};
 use scene::{BEGIN, HOUR, MINUTE, NOON, SECOND, case, records, register, sound};
 

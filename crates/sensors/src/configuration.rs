@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use portcullis_config::Policy;
@@ -42,6 +43,8 @@ struct Looked {
     mark: Option<(u64, i64, i64, u64)>,
     differs: Option<Instant>,
     told: String,
+    /// It is there for a drill alone: which, and who waits for it.
+    drill: Option<(String, Sender<Instant>)>,
 }
 
 /// Every file that the policy was read from.
@@ -71,9 +74,21 @@ impl Watched {
         let looked = |path: PathBuf| {
             let mark = mark(&path);
             let now = digest(&path);
-            (path, Looked { in_force: now.clone(), now, mark, differs: None, told: String::new() })
+            (path, Looked { in_force: now.clone(), now, mark, differs: None, told: String::new(), drill: None })
         };
         Self { files: files.into_iter().take(FILES).map(looked).collect() }
+    }
+
+    /// Takes a file for one of the configuration, until it is forgotten. What is in it now is not what it should be.
+    pub(crate) fn expect(&mut self, path: PathBuf, id: String, seen: Sender<Instant>) {
+        let in_force = hex(&Sha256::digest(b"as it is in force"));
+        let drill = Some((id, seen));
+        let file = Looked { in_force, now: String::new(), mark: None, differs: None, told: String::new(), drill };
+        self.files.insert(path, file);
+    }
+
+    pub(crate) fn forget(&mut self, path: &Path) {
+        self.files.remove(path);
     }
 
     /// Looks at each file whose mark is another one.
@@ -98,6 +113,12 @@ impl Watched {
             }
             file.told.clone_from(&file.now);
             let words = format!("{} on disk is not what is in force; a reload would put it in force", path.display());
+            let mut drill = String::new();
+            if let Some((id, seen)) = &file.drill {
+                drill.clone_from(id);
+                // Whoever waits may have given up.
+                let _ = seen.send(Instant::now());
+            }
             sense.record(Event::Finding(Finding {
                 what: "configuration-changed".to_owned(),
                 subject: path.display().to_string(),
@@ -105,6 +126,7 @@ impl Watched {
                 after: file.now.clone(),
                 words,
                 after_millis: Some(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)),
+                drill,
                 ..Finding::default()
             }));
         }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::drill::Trial;
 use crate::manifest::BYTES;
 use crate::{Shared, low_priority};
 
@@ -37,6 +38,15 @@ pub enum Question {
     Drill {
         /// Only what is called so, or begins with it.
         only: Option<String>,
+        /// Who asks.
+        by: String,
+    },
+    /// Try what was not tried lately, before something is said that rests on it.
+    Due {
+        /// Seconds: what was tried within so long is not tried again.
+        fresh: u64,
+        /// Seconds that all of it may take.
+        within: u64,
         /// Who asks.
         by: String,
     },
@@ -156,11 +166,18 @@ fn answer(question: Question, shared: &Shared) -> Answer {
             Answer { ok: true, words: String::new(), value }
         }
         Question::Drill { only, by } => {
-            let tried = set.drill(only.as_deref(), &by);
+            let tried = set.drill(&Trial { only: only.as_deref(), ..Trial::of_all(&by) }).tried;
             let ok = tried.iter().all(|it| it.seen) && !tried.is_empty();
             let words =
                 if tried.is_empty() { "there is nothing of that name to try".to_owned() } else { String::new() };
             Answer { ok, words, value: serde_json::to_value(tried).unwrap_or_default() }
+        }
+        Question::Due { fresh, within, by } => {
+            // No longer than whoever asks waits for an answer.
+            let within = Duration::from_secs(within).min(ANSWER / 2);
+            let drilled = set.drill(&Trial { only: None, by: &by, fresh: Duration::from_secs(fresh), within });
+            let ok = drilled.late.is_empty() && drilled.tried.iter().all(|it| it.seen);
+            Answer { ok, words: String::new(), value: serde_json::to_value(drilled).unwrap_or_default() }
         }
         Question::Baseline { only, by } => {
             let mut words = Vec::new();

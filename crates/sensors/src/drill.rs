@@ -4,71 +4,155 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::PoisonError;
+use std::sync::TryLockError;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis_config::integrity::Files;
 use portcullis_ledger::{Drill, Event};
 use portcullis_types::Date;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::bait::Way;
 use crate::files::Ask;
-use crate::{Set, outside, schema, unix_millis};
+use crate::{Set, lock, names, outside, schema, unix_millis};
 
 /// Until the kernel must have told.
 const KERNEL: Duration = Duration::from_secs(5);
 /// Until a page must have been fetched and looked at.
 const VISIT: Duration = Duration::from_secs(120);
+/// Until a file of the configuration must have been told, which may stand for six seconds first.
+const EDITED: Duration = Duration::from_secs(30);
 /// Until a sweep that was asked for must have come by.
 const SWEEP: Duration = Duration::from_secs(300);
 
+/// What is tried, and for how long.
+pub(crate) struct Trial<'a> {
+    /// Only what is called so (`files`, `files/public`).
+    pub(crate) only: Option<&'a str>,
+    /// Who asks.
+    pub(crate) by: &'a str,
+    /// What was tried within so long is not tried again.
+    pub(crate) fresh: Duration,
+    /// All of it together. What is under way then is given up, and is neither seen nor missed.
+    pub(crate) within: Duration,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Drilled {
+    /// What was tried, seen or missed; all of it is on record.
+    pub tried: Vec<Drill>,
+    /// What was tried lately, and so not again.
+    pub fresh: Vec<String>,
+    /// What there was no time for.
+    pub late: Vec<String>,
+}
+
+/// Why a drill was not seen.
+enum Unseen {
+    /// It was not.
+    Missed(String),
+    /// Nobody waited until it might have been.
+    Late,
+}
+
+/// What came of one, and how long that took.
+type Outcome = Result<(Duration, &'static str), Unseen>;
+
+impl<T: Into<String>> From<T> for Unseen {
+    fn from(why: T) -> Self {
+        Self::Missed(why.into())
+    }
+}
+
+impl Trial<'_> {
+    /// Everything, for as long as it takes.
+    pub(crate) const fn of_all(by: &str) -> Trial<'_> {
+        Trial { only: None, by, fresh: Duration::ZERO, within: Duration::MAX }
+    }
+
+    fn names(&self, path: &str) -> bool {
+        self.only.is_none_or(|only| path == only || path.strip_prefix(only).is_some_and(|rest| rest.starts_with('/')))
+    }
+}
+
 impl Set {
-    /// Tries everything that can be tried, or what `only` names (`files`, `files/public`), and puts it on record.
-    pub(crate) fn drill(&self, only: Option<&str>, by: &str) -> Vec<Drill> {
-        let _one = self.drilling.lock().unwrap_or_else(PoisonError::into_inner);
-        let named = |path: &str| {
-            only.is_none_or(|only| path == only || path.strip_prefix(only).is_some_and(|rest| rest.starts_with('/')))
+    /// Tries what can be tried and is named, and puts it on record.
+    pub(crate) fn drill(&self, trial: &Trial<'_>) -> Drilled {
+        let until = Instant::now().checked_add(trial.within);
+        let mut drilled = Drilled::default();
+        // One at a time: whoever asks while others try waits for them, for no longer than may be.
+        let mut last = loop {
+            match self.drilling.try_lock() {
+                Ok(last) => break last,
+                Err(TryLockError::Poisoned(last)) => break last.into_inner(),
+                Err(TryLockError::WouldBlock) if left(until, KERNEL).is_zero() => {
+                    drilled.late.push("everything: other drills are under way".to_owned());
+                    return drilled;
+                }
+                Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(50)),
+            }
         };
         let stamp = minute(unix_millis());
-        let mut tried = Vec::new();
+        let mut attempt = |what: &str, path: &str, way: &dyn Fn(&str) -> Outcome| {
+            if !trial.names(path) {
+                return;
+            }
+            let key = format!("{path} {what}");
+            if last.get(&key).is_some_and(|at| at.elapsed() < trial.fresh) {
+                return drilled.fresh.push(key);
+            }
+            let way_of = if what.starts_with("canary") { what.to_owned() } else { path.replace('/', "-") };
+            let id = format!("d-{stamp}-{way_of}");
+            let outcome = if left(until, KERNEL).is_zero() { Err(Unseen::Late) } else { way(&id) };
+            match record(id, what, path.to_owned(), trial.by, outcome) {
+                Some(drill) => {
+                    // What missed one is tried again, however soon.
+                    if drill.seen {
+                        last.insert(key, Instant::now());
+                    } else {
+                        last.remove(&key);
+                    }
+                    self.recorder.record(&drill.path.clone().into(), Event::Drill(drill.clone()));
+                    drilled.tried.push(drill);
+                }
+                None => drilled.late.push(key),
+            }
+        };
         for files in &self.declared.files {
-            let path = format!("files/{}", files.name);
-            let Some(probe) = files.probe.as_ref().filter(|_| named(&path)) else { continue };
-            let id = format!("d-{stamp}-{}", path.replace('/', "-"));
-            let outcome = self.plant(files, probe, &id);
-            tried.push(record(id, "planted-file", path, by, outcome));
+            let Some(probe) = &files.probe else { continue };
+            attempt("planted-file", &format!("files/{}", files.name), &|id| self.plant(files, probe, id, until));
         }
         for address in &self.declared.outside {
-            let path = format!("pages/{}", address.name);
-            let Some(ask) = self.outside.get(&address.name).filter(|_| named(&path)) else { continue };
-            let id = format!("d-{stamp}-{}", path.replace('/', "-"));
-            let begun = Instant::now();
-            let (seen, answer) = mpsc::channel();
-            let extra = format!("<script src=\"https://drill.portcullis.invalid/{id}.js\"></script>");
-            let asked = ask.send(outside::Ask::Drill { extra, seen }).map_err(|_| "its thread has ended".to_owned());
-            let outcome = asked.and_then(|()| {
-                let answer = answer.recv_timeout(VISIT).map_err(|_| "its thread does not answer".to_owned())?;
-                Ok((answer?.duration_since(begun), "with a script more than it has"))
-            });
-            tried.push(record(id, "changed-page", path, by, outcome));
-        }
-        let lookout = self.lookout.as_ref();
-        for bait in self.declared.baits.iter().filter(|bait| named(&bait.way)) {
-            for way in Way::of(bait) {
-                let id = format!("d-{stamp}-{}", way.name());
-                let outcome = match lookout {
-                    Some(lookout) => lookout.drill(bait, *way, &id),
-                    None => Err("no evidence is kept that could tell".to_owned()),
-                };
-                tried.push(record(id, way.name(), bait.way.clone(), by, outcome));
+            attempt("changed-page", &format!("pages/{}", address.name), &|id| self.change(&address.name, id, until));
+            if let Some(ask) = self.outside.get(&address.name).filter(|_| address.tls) {
+                let way = || asked(until, |seen| ask.send(outside::Ask::Exchange { seen }).is_ok());
+                let path = format!("certificate/{}", address.name);
+                attempt("other-certificate", &path, &|_| Ok((way()?, "as another certificate than there is")));
             }
         }
-        for drill in &tried {
-            self.recorder.record(&drill.path.clone().into(), Event::Drill(drill.clone()));
+        for (path, ask) in &self.names {
+            let way = || asked(until, |seen| ask.send(names::Ask::Drill { seen }).is_ok());
+            attempt("other-name-server", path, &|_| Ok((way()?, "as a name server more than there is")));
         }
-        tried
+        for (name, ask) in &self.schemas {
+            let way = || asked(until, |seen| ask.send(schema::Ask::Drill { seen }).is_ok());
+            let path = format!("schema/{name}");
+            attempt("other-schema", &path, &|_| Ok((way()?, "as a function more than there is")));
+        }
+        attempt("changed-configuration", "configuration", &|id| self.edit(id, until));
+        for bait in &self.declared.baits {
+            for way in Way::of(bait) {
+                attempt(way.name(), &bait.way, &|id| match &self.lookout {
+                    Some(lookout) => Ok(lookout.drill(bait, *way, id)?),
+                    None => Err("no evidence is kept that could tell".into()),
+                });
+            }
+        }
+        drilled
     }
 
     /// Takes what is there as what should be there: of a directory, of pages, of a schema; each with what came of it.
@@ -95,10 +179,38 @@ impl Set {
         done
     }
 
+    /// Has a page looked at with a script more than it has.
+    fn change(&self, name: &str, id: &str, until: Option<Instant>) -> Outcome {
+        let ask = self.outside.get(name).ok_or("nobody looks at it")?;
+        let extra = format!("<script src=\"https://drill.portcullis.invalid/{id}.js\"></script>");
+        let after = asked(until, |seen| ask.send(outside::Ask::Drill { extra: extra.clone(), seen }).is_ok())?;
+        Ok((after, "with a script more than it has"))
+    }
+
+    /// Puts a file beside those of the configuration that is not as it should be, waits until that was told, and takes it away.
+    fn edit(&self, id: &str, until: Option<Instant>) -> Outcome {
+        let place = self.declared.state.clone().unwrap_or_else(std::env::temp_dir);
+        let path = place.join(format!("{id}-{}", unix_millis()));
+        let planted = fs::create_dir_all(&place).and_then(|()| fs::write(&path, format!("portcullis drill {id}\n")));
+        planted.map_err(|error| format!("{} cannot be planted: {error}", path.display()))?;
+        let begun = Instant::now();
+        let (seen, told) = mpsc::channel();
+        lock(&self.configuration).expect(path.clone(), id.to_owned(), seen);
+        let outcome = match told.recv_timeout(left(until, EDITED)) {
+            Ok(at) => Ok((at.duration_since(begun), "as a file of the configuration that nobody put in force")),
+            Err(_) if left(until, EDITED).is_zero() => Err(Unseen::Late),
+            Err(_) => Err("nobody told of the file".into()),
+        };
+        lock(&self.configuration).forget(&path);
+        // Gone again, or never there.
+        let _ = fs::remove_file(&path);
+        outcome
+    }
+
     /// Plants a file, waits until it was found, and takes it away.
-    fn plant(&self, files: &Files, probe: &str, id: &str) -> Result<(Duration, &'static str), String> {
+    fn plant(&self, files: &Files, probe: &str, id: &str, until: Option<Instant>) -> Outcome {
         let ask = self.files.get(&files.name).ok_or("nobody watches the directory")?;
-        let send = |question| ask.send(question).map_err(|_| "its thread has ended".to_owned());
+        let send = |question| ask.send(question).map_err(|_| "its thread has ended");
         // The process tells drills of one minute from one another.
         let name = format!("{id}-{}", unix_millis());
         let content = format!("portcullis drill {name}\n");
@@ -113,37 +225,72 @@ impl Set {
             seen,
         })?;
         // A sweep may be looking there already.
-        awaited.recv_timeout(KERNEL).map_err(|_| "its thread does not answer".to_owned())?;
+        awaited.recv_timeout(KERNEL).map_err(|_| "its thread does not answer")?;
         let planted = files.directory.join(&path);
         let begun = Instant::now();
-        let outcome = fs::write(&planted, &content)
-            .map_err(|error| format!("{} cannot be planted: {error}", planted.display()))
-            .and_then(|()| match found.recv_timeout(KERNEL) {
-                Ok(at) => Ok((at.duration_since(begun), "told by the kernel")),
-                Err(RecvTimeoutError::Disconnected) => Err("its thread has ended".to_owned()),
-                Err(RecvTimeoutError::Timeout) => {
-                    send(Ask::Sweep)?;
-                    let at = found.recv_timeout(SWEEP).map_err(|_| "nobody saw the file".to_owned())?;
-                    Ok((at.duration_since(begun), "found by a sweep"))
-                }
-            });
+        let outcome = match fs::write(&planted, &content) {
+            Ok(()) => Self::found(&found, begun, until, send),
+            Err(error) => Err(format!("{} cannot be planted: {error}", planted.display()).into()),
+        };
         // Gone again, or never there.
         let _ = fs::remove_file(&planted);
         send(Ask::Forget)?;
         outcome
     }
+
+    /// Waits until a planted file was found: by the kernel's word, else by a sweep.
+    fn found(
+        found: &mpsc::Receiver<Instant>,
+        begun: Instant,
+        until: Option<Instant>,
+        send: impl Fn(Ask) -> Result<(), &'static str>,
+    ) -> Outcome {
+        match found.recv_timeout(KERNEL) {
+            Ok(at) => return Ok((at.duration_since(begun), "told by the kernel")),
+            Err(RecvTimeoutError::Disconnected) => return Err("its thread has ended".into()),
+            Err(RecvTimeoutError::Timeout) => send(Ask::Sweep)?,
+        }
+        match found.recv_timeout(left(until, SWEEP)) {
+            Ok(at) => Ok((at.duration_since(begun), "found by a sweep")),
+            Err(_) if left(until, SWEEP).is_zero() => Err(Unseen::Late),
+            Err(_) => Err("nobody saw the file".into()),
+        }
+    }
 }
 
-/// What came of it, as it is put on record.
-fn record(id: String, what: &str, path: String, by: &str, outcome: Result<(Duration, &'static str), String>) -> Drill {
+/// Asks a thread to try itself, and how long it took to see.
+fn asked(
+    until: Option<Instant>,
+    ask: impl Fn(mpsc::Sender<Result<Instant, String>>) -> bool,
+) -> Result<Duration, Unseen> {
+    let begun = Instant::now();
+    let (seen, answer) = mpsc::channel();
+    if !ask(seen) {
+        return Err("its thread has ended".into());
+    }
+    match answer.recv_timeout(left(until, VISIT)) {
+        Ok(at) => Ok(at?.duration_since(begun)),
+        Err(_) if left(until, VISIT).is_zero() => Err(Unseen::Late),
+        Err(_) => Err("its thread does not answer".into()),
+    }
+}
+
+/// How long may still be waited: no longer than `most`.
+fn left(until: Option<Instant>, most: Duration) -> Duration {
+    until.map_or(most, |until| until.saturating_duration_since(Instant::now()).min(most))
+}
+
+/// What came of it, as it is put on record; none where nobody waited for it.
+fn record(id: String, what: &str, path: String, by: &str, outcome: Outcome) -> Option<Drill> {
     let (seen, millis, words) = match outcome {
         Ok((after, how)) => {
             let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
             (true, millis, format!("{path} saw the drill after {millis} ms, {how}"))
         }
-        Err(why) => (false, 0, format!("{path} did not see the drill: {why}")),
+        Err(Unseen::Missed(why)) => (false, 0, format!("{path} did not see the drill: {why}")),
+        Err(Unseen::Late) => return None,
     };
-    Drill {
+    Some(Drill {
         id,
         what: what.to_owned(),
         path,
@@ -153,7 +300,7 @@ fn record(id: String, what: &str, path: String, by: &str, outcome: Result<(Durat
         millis,
         by: by.to_owned(),
         words,
-    }
+    })
 }
 
 /// A time as a name: `20261122-0914`.

@@ -34,10 +34,12 @@ use sha2::{Digest as _, Sha256};
 pub use self::bait::Lookout;
 pub use self::clerk::{in_force, judge};
 pub use self::control::{Answer, Question, ask, socket};
+pub use self::drill::Drilled;
 pub use self::schema::{OwnSession, OwnSessions};
 pub use self::sense::{Sight, Told};
 use crate::clerk::Clerk;
 use crate::configuration::Watched;
+use crate::drill::Trial;
 use crate::outside::Visitor;
 use crate::sense::{Board, Sense, Unkept};
 
@@ -57,7 +59,7 @@ struct Shared {
     lookout: Option<Arc<Lookout>>,
     sessions: OwnSessions,
     set: Mutex<Arc<Set>>,
-    configuration: Mutex<Watched>,
+    configuration: Arc<Mutex<Watched>>,
     path: PathBuf,
 }
 
@@ -81,8 +83,8 @@ pub(crate) struct Set {
     clerk: Arc<Clerk>,
     /// SHA-256 of the certificates of the configuration.
     own: Arc<Mutex<Vec<String>>>,
-    /// One drill at a time.
-    drilling: Mutex<()>,
+    /// When what was tried last; one drill at a time.
+    drilling: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Sensors {
@@ -98,8 +100,8 @@ impl Sensors {
     ) -> Result<Self, String> {
         let kept = lookout.clone().map(|lookout| lookout as Arc<dyn Recorder>);
         let recorder = kept.unwrap_or_else(|| Arc::new(Unkept));
-        let set = Set::begin(policy, &recorder, lookout.clone(), &sessions)?;
-        let configuration = Mutex::new(Watched::new(configuration::files(path, policy)));
+        let configuration = Arc::new(Mutex::new(Watched::new(configuration::files(path, policy))));
+        let set = Set::begin(policy, &recorder, lookout.clone(), &sessions, &configuration)?;
         let shared = Arc::new(Shared {
             recorder,
             lookout,
@@ -141,7 +143,7 @@ impl Sensors {
                     drilled.map_or(begun.elapsed() >= FIRST_DRILL, |drilled| drilled.elapsed() >= set.declared.drill);
                 if due && !set.declared.is_empty() {
                     drilled = Some(Instant::now());
-                    set.drill(None, "schedule");
+                    set.drill(&Trial::of_all("schedule"));
                 }
                 drop(set);
                 thread::sleep(BEAT);
@@ -167,7 +169,8 @@ impl Sensors {
         *lock(&self.shared.configuration) = Watched::new(configuration::files(&self.shared.path, policy));
         *lock(&set.own) = certificates(policy);
         if set.declared != policy.integrity || set.databases != watched(policy) {
-            let set = Set::begin(policy, &self.shared.recorder, self.shared.lookout.clone(), &self.shared.sessions)?;
+            let Shared { recorder, sessions, configuration, .. } = &*self.shared;
+            let set = Set::begin(policy, recorder, self.shared.lookout.clone(), sessions, configuration)?;
             *self.shared.lock() = set;
         }
         Ok(())
@@ -190,6 +193,7 @@ impl Set {
         recorder: &Arc<dyn Recorder>,
         lookout: Option<Arc<Lookout>>,
         sessions: &OwnSessions,
+        configuration: &Arc<Mutex<Watched>>,
     ) -> Result<Arc<Self>, String> {
         let declared = &policy.integrity;
         let board = Arc::new(Board::default());
@@ -261,7 +265,7 @@ impl Set {
             configuration: Arc::clone(configuration),
             clerk,
             own,
-            drilling: Mutex::new(()),
+            drilling: Mutex::default(),
         }))
     }
 

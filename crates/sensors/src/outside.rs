@@ -309,7 +309,7 @@ impl Visitor {
                 ..Finding::default()
             }));
         };
-        if let Some(before) = self.known.certificate.as_ref().filter(|before| before.leaf != presented.leaf) {
+        if let Some(before) = self.other(&presented) {
             let mine = self.own.lock().unwrap_or_else(PoisonError::into_inner).contains(&presented.leaf);
             let own = mine.then(|| "the gate's own certificate".to_owned());
             let key = if before.key == presented.key { "the same key" } else { "another key" };
@@ -355,6 +355,23 @@ impl Visitor {
             presented.told_ending = true;
         }
         self.known.certificate = Some(presented);
+    }
+
+    /// What was shown before, where that was another certificate.
+    fn other(&self, presented: &Presented) -> Option<&Presented> {
+        self.known.certificate.as_ref().filter(|before| before.leaf != presented.leaf)
+    }
+
+    /// Fetches the first page, and takes the certificate for another than it is.
+    fn exchange(&self) -> Result<Instant, String> {
+        let path = self.declared.paths.first().ok_or("no page is declared")?;
+        let mut presented = self.fetcher.get(path)?.presented.ok_or("no certificate was shown")?;
+        presented.leaf = format!("drill {}", presented.leaf);
+        match self.other(&presented) {
+            Some(_) => Ok(Instant::now()),
+            None if self.known.certificate.is_none() => Err("no certificate is known yet".to_owned()),
+            None => Err("another certificate is not told from the one that was there".to_owned()),
+        }
     }
 
     fn tell(&self, what: &str, path: &str, before: String, after: String, authorised: Option<String>, words: String) {

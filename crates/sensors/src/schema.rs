@@ -105,7 +105,12 @@ pub trait OwnSession: Send {
 pub(crate) enum Ask {
     /// Take the present schema as what should be, on somebody's word.
     Relearn { by: String, done: Sender<Result<String, String>> },
+    /// Look, and compare with one function more than there is.
+    Drill { seen: Sender<Result<Instant, String>> },
 }
+
+/// What a drill adds to a schema.
+const DRILL: &str = "function portcullis_drill()";
 
 /// Names of objects with the SHA-256 of their definitions.
 type Objects = BTreeMap<String, String>;
@@ -141,13 +146,15 @@ pub(crate) fn run(
             tracing::warn!(path = %path.display(), %error, "what the schema is like cannot be kept");
         }
     };
-    loop {
-        let looked = runtime.block_on(async {
+    let look = || {
+        runtime.block_on(async {
             tokio::time::timeout(PATIENCE, look(database, declared, sessions))
                 .await
                 .unwrap_or_else(|_| Err(format!("it took longer than {} s", PATIENCE.as_secs())))
-        });
-        match looked {
+        })
+    };
+    loop {
+        match look() {
             Err(why) => {
                 sense.dropped(1);
                 sense.blind(&why);
@@ -198,13 +205,25 @@ pub(crate) fn run(
                     let _ = done.send(Ok(words));
                     break;
                 }
+                Ok(Ask::Drill { seen }) => {
+                    let now = look().map(|mut now| {
+                        now.insert(DRILL.to_owned(), String::new());
+                        now
+                    });
+                    let told = now.and_then(|now| match &known {
+                        Some(before) if differences(before, &now).contains_key(&DRILL.to_owned()) => Ok(Instant::now()),
+                        Some(_) => Err("a function more is not told".to_owned()),
+                        None => Err("the schema is not known yet".to_owned()),
+                    });
+                    let _ = seen.send(told);
+                }
             }
         }
     }
 }
 
-/// Tells what differs, each once; how many do.
-fn compare(database: &str, before: &Objects, now: &Objects, told: &mut Objects, sense: &Sense) -> usize {
+/// What differs: how, what it was and what it is.
+fn differences<'a>(before: &'a Objects, now: &'a Objects) -> BTreeMap<&'a String, (&'static str, &'a str, &'a str)> {
     let mut differ = BTreeMap::new();
     for (name, hash) in before {
         match now.get(name) {
@@ -215,6 +234,12 @@ fn compare(database: &str, before: &Objects, now: &Objects, told: &mut Objects, 
     }
     let new = now.iter().filter(|(name, _)| !before.contains_key(*name));
     differ.extend(new.map(|(name, hash)| (name, ("is new", "", hash.as_str()))));
+    differ
+}
+
+/// Tells what differs, each once; how many do.
+fn compare(database: &str, before: &Objects, now: &Objects, told: &mut Objects, sense: &Sense) -> usize {
+    let differ = differences(before, now);
     for (name, (how, was, is)) in &differ {
         if told.get(*name).is_some_and(|told| told == is) {
             continue;

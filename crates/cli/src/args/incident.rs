@@ -64,6 +64,9 @@ pub(crate) struct Shown {
     /// Its name, such as 2026-11-22-1, or last.
     #[arg(value_name = "INCIDENT", default_value = "last")]
     pub(crate) incident: String,
+    /// Do not have the gate try its sensors first, which takes two minutes at most. What is said says so, and bears less.
+    #[arg(long)]
+    pub(crate) no_drill: bool,
     #[command(flatten)]
     pub(crate) of: Records,
 }
@@ -80,6 +83,9 @@ pub(crate) struct Export {
     /// A directory with forms (TOML) instead of those that are built in.
     #[arg(long, value_name = "DIR")]
     pub(crate) forms: Option<PathBuf>,
+    /// Do not have the gate try its sensors first, which takes two minutes at most. What is said says so, and bears less.
+    #[arg(long)]
+    pub(crate) no_drill: bool,
     #[command(flatten)]
     pub(crate) of: Records,
 }

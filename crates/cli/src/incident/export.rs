@@ -23,7 +23,7 @@ use crate::{Done, Failure, talk};
 /// Writes everything.
 pub(super) fn run(flags: &Export) -> Done {
     let opened = Opened::open(&flags.of)?;
-    let report = opened.report(&flags.incident)?;
+    let report = opened.report(&flags.incident, flags.no_drill)?;
     let forms = forms(flags.forms.as_deref())?;
     let mut out = Out::begin(&flags.to)?;
     write(&mut out, &report, &forms)?;
