@@ -11,6 +11,7 @@ use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Gate, Setup, Signals, StartError};
 use portcullis_sensors::{Lookout, Sensors};
 use portcullis_store::Store;
+use portcullis_wire::report::Report;
 
 use crate::configuration::Read;
 use crate::evidence;
@@ -37,7 +38,7 @@ impl Standing {
     ) -> Result<Self, StartError> {
         let store = evidence::begin(&policy, takeover);
         let sensors = Arc::new(OnceLock::<Sensors>::new());
-        let (reloaded, approving) = (Arc::clone(&sensors), Arc::clone(&sensors));
+        let (reloaded, approving, hearing) = (Arc::clone(&sensors), Arc::clone(&sensors), Arc::clone(&sensors));
         let keeper = store.clone().map(|store| Keeper::begin(store, &policy));
         let register = keeper.clone();
         // Drills know their own canaries when they pass.
@@ -56,6 +57,9 @@ impl Standing {
             takeover,
             recorder: lookout.clone().map(|lookout| lookout as Arc<dyn Recorder>),
             approves: Some(Arc::new(move |content: &[u8; 32]| approving.get()?.approves(content))),
+            hears: Some(Arc::new(move |platform: &str, report: &Report, network: u64| {
+                hearing.get().is_some_and(|sensors| sensors.hears(platform, report, network))
+            })),
         };
         let gate = Gate::start(setup)?;
         let sessions = gate.own_sessions();

@@ -34,8 +34,23 @@ pub struct Integrity {
     pub origins: Vec<Origin>,
     /// Names that are looked up.
     pub names: Vec<Names>,
+    /// Platforms whose pages browsers report about.
+    pub browsers: Vec<Browsers>,
     /// Canaries that drills fetch.
     pub baits: Vec<Bait>,
+}
+
+/// What browsers are asked to report of a platform's pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Browsers {
+    /// The platform.
+    pub platform: String,
+    /// Whether pages say where reports go.
+    pub announce: bool,
+    /// The directives of a policy that only reports.
+    pub policy: Vec<String>,
+    /// Whether scripts without a hash are reported.
+    pub integrity_policy: bool,
 }
 
 /// A canary that was planted for drills, and how it is fetched: a page of a platform, or a statement on a database.
@@ -175,6 +190,7 @@ impl Integrity {
             && self.outside.is_empty()
             && self.origins.is_empty()
             && self.names.is_empty()
+            && self.browsers.is_empty()
             && self.baits.is_empty()
     }
 }
@@ -219,6 +235,7 @@ impl Check<'_> {
             outside: self.outside(draft),
             origins: self.origins(draft, platforms),
             names: draft.tables("names").iter().map(names).collect(),
+            browsers: self.browsers(draft, platforms),
             baits: self.baits(root, (listeners, platforms, databases)),
         }
     }
@@ -251,6 +268,36 @@ impl Check<'_> {
                 paths: texts(draft, "paths"),
                 interval: draft.duration("interval").unwrap_or_default(),
                 timeout: draft.duration("timeout").unwrap_or_default(),
+            });
+        }
+        all
+    }
+
+    fn browsers(&mut self, integrity: &Draft, platforms: &[Platform]) -> Vec<Browsers> {
+        let (mut claims, mut all) = (Claims::new(), Vec::new());
+        for draft in integrity.tables("browsers") {
+            let name = draft.string("platform");
+            if draft.given("platform") && !platforms.iter().any(|platform| platform.name == name) {
+                let message = format!("there is no platform `{name}`");
+                self.problems.error("unknown-platform", draft.at("platform"), message);
+            }
+            let message = format!("browsers of `{name}` are asked twice");
+            self.once("duplicate-name", &mut claims, name.clone(), draft.at("platform"), message, "first here");
+            for (at, directive) in draft.list("policy", Value::text) {
+                let called = directive.split_whitespace().next().unwrap_or_default();
+                if called.eq_ignore_ascii_case("report-uri") || called.eq_ignore_ascii_case("report-to") {
+                    let message = format!("the gate itself says where reports go, and `{called}` stands in its way");
+                    self.problems.error("policy-with-reports", at, message).hint("leave it out");
+                } else if !directive.bytes().all(|byte| matches!(byte, b' '..=b'~' if !matches!(byte, b';' | b','))) {
+                    let message = "one directive is meant here, in ASCII, without `;` and `,`";
+                    self.problems.error("bad-directive", at, message).hint("write one entry for each directive");
+                }
+            }
+            all.push(Browsers {
+                platform: name,
+                announce: draft.flag("announce").unwrap_or(true),
+                policy: texts(draft, "policy"),
+                integrity_policy: draft.flag("integrity_policy").unwrap_or(false),
             });
         }
         all

@@ -256,7 +256,7 @@ section! {
 section! {
     /// What is watched beside traffic, and who may authorise a change. What changes and nobody authorised is told; what cannot
     /// be seen is told too. A file, a page or a certificate that is not as it was signed refuses no visitor.
-    INTEGRITY = "integrity", many: false, holds: [INTEGRITY_FILES INTEGRITY_OUTSIDE INTEGRITY_ORIGIN INTEGRITY_NAMES INTEGRITY_CANARY] {
+    INTEGRITY = "integrity", many: false, holds: [INTEGRITY_FILES INTEGRITY_OUTSIDE INTEGRITY_ORIGIN INTEGRITY_NAMES INTEGRITY_BROWSERS INTEGRITY_CANARY] {
         /// A directory for what is in force: manifests, baselines, what pages were like.
         state: File, Or("`integrity` below `defence.state`; without either, a restart begins anew"),
             "\"/var/lib/portcullis/integrity\"";
@@ -416,7 +416,24 @@ section! {
 }
 
 section! {
-    /// Names whose addresses are looked up with the system's resolver, and told where they change.
+    /// What visitors' browsers report of a platform's pages is taken at `/.portcullis/reports`, in both forms that browsers have.
+    /// Anybody can send a report: it is told as what browsers say, has the page visited from outside, opens no incident, and changes
+    /// no sentence. A policy of the platform's own that reports there needs nothing more than this table.
+    INTEGRITY_BROWSERS = "integrity.browsers", many: true, holds: [] {
+        /// The platform.
+        platform: Name, Must, "\"public\"";
+        /// Whether its pages say where reports go (`Reporting-Endpoints`, under the name `portcullis`).
+        announce: Flag, is("true"), "false";
+        /// The directives of a policy that only reports, sent beside whatever the platform sends (`Content-Security-Policy-Report-Only`).
+        policy: List(&Words), is("[]"), "[\"script-src 'self' https://cdn.example.net\", \"form-action 'self'\"]";
+        /// Whether scripts without a hash are to be reported (`Integrity-Policy-Report-Only`).
+        integrity_policy: Flag, is("false"), "true";
+    }
+}
+
+section! {
+    /// Names that are looked up, and told where what is said of them is another: addresses, aliases, name servers, mail servers, who may
+    /// issue certificates (CAA), signatures' keys above them (DS), who may send in their name (SPF, DMARC). Name the zone itself, too.
     INTEGRITY_NAMES = "integrity.names", many: true, holds: [] {
         /// The names.
         names: List(&ServerName), Must, "[\"example.org\", \"www.example.org\"]";

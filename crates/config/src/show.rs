@@ -231,6 +231,14 @@ fn show_beyond_files(out: &mut String, integrity: &Integrity) {
             _ => text(&bait.statement).filter(|_| kind == "database"),
         });
     }
+    for browsers in &integrity.browsers {
+        table(out, &schema::INTEGRITY_BROWSERS, |key| match key {
+            "platform" => text(&browsers.platform),
+            "announce" => flag(browsers.announce),
+            "policy" => list(&browsers.policy, |directive| Value::Text(directive.clone())),
+            _ => flag(browsers.integrity_policy),
+        });
+    }
     for names in &integrity.names {
         table(out, &schema::INTEGRITY_NAMES, |key| match key {
             "names" => list(&names.names, |name| Value::Text(name.clone())),

@@ -52,6 +52,8 @@ pub struct Case {
     pub findings: Listed<Found>,
     /// What was authorised.
     pub authorised: Listed<Found>,
+    /// What others say alone, and anybody can say: it is shown, and judges nothing.
+    pub hearsay: Listed<Found>,
     /// Everything else that rang.
     pub alarms: BTreeMap<(String, String), Tally>,
     /// What roles ran, by database and role.
@@ -304,6 +306,7 @@ impl Gathering {
             canaries: Listed::default(),
             findings: Listed::default(),
             authorised: Listed::default(),
+            hearsay: Listed::default(),
             alarms: BTreeMap::new(),
             statements: BTreeMap::new(),
             drills: BTreeMap::new(),
@@ -520,7 +523,11 @@ impl Case {
                 },
             ),
             Event::Finding(found) if found.drill.is_empty() => {
-                let list = if found.authorised.is_empty() { &mut self.findings } else { &mut self.authorised };
+                let list = match found.authorised.is_empty() {
+                    _ if found.is_hearsay() => &mut self.hearsay,
+                    true => &mut self.findings,
+                    false => &mut self.authorised,
+                };
                 list.push(
                     index,
                     Found {

@@ -255,7 +255,9 @@ impl Docket {
                 let words = format!("Canary {} {what} by {} through {}.", canary.canary, canary.path, canary.through);
                 sign("canary", now, place(&canary.path), &words)
             }
-            Event::Finding(finding) if finding.drill.is_empty() && finding.authorised.is_empty() => {
+            Event::Finding(finding)
+                if finding.drill.is_empty() && finding.authorised.is_empty() && !finding.is_hearsay() =>
+            {
                 let since = now.saturating_sub(finding.after_millis.unwrap_or(0));
                 sign("finding", since, &finding.platform, &finding.words)
             }
@@ -549,6 +551,7 @@ pub(crate) mod tests {
             (canary(""), 1),
             (finding("sha256:aa"), 0),
             (finding(""), 1),
+            (Event::Finding(Finding { what: portcullis_ledger::HEARSAY.to_owned(), ..Finding::default() }), 0),
             (posture("public", "normal", "elevated"), 0),
             (posture("public", "normal", "overload"), 1),
             (Event::Beats { beats: Vec::new() }, 0),

@@ -161,6 +161,7 @@ pub struct Report {
     pub(crate) breaches: Listed<Breach>,
     pub(crate) findings: Listed<Found>,
     pub(crate) authorised: Listed<Found>,
+    pub(crate) hearsay: Listed<Found>,
     pub(crate) alarms: Vec<(String, String, Tally)>,
     pub(crate) rules: Listed<Said>,
     /// What can be said.
@@ -238,6 +239,7 @@ impl Report {
             breaches: case.breaches.clone(),
             findings: case.findings.clone(),
             authorised: case.authorised.clone(),
+            hearsay: case.hearsay.clone(),
             alarms: case
                 .alarms
                 .iter()

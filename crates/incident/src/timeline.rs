@@ -117,6 +117,7 @@ impl Timeline {
                     format!("Canary {} {what} ({}) by {} through {}.{drill}", it.canary, it.way, it.path, it.through);
                 entry(if it.drill.is_empty() { First } else { Third }, "canary", &it.path, words)
             }
+            Event::Finding(it) if it.is_hearsay() => entry(Second, "hearsay", &it.platform, format!("{}.", it.words)),
             Event::Finding(it) => {
                 let right = match (it.authorised.is_empty(), it.drill.is_empty()) {
                     (_, false) => format!(" This was our drill {}.", it.drill),

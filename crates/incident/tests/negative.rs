@@ -110,6 +110,53 @@ fn what_leaks_through_any_path_refuses_the_sentence() {
 }
 
 #[test]
+fn what_was_not_tried_right_before_lowers_the_word() {
+    let case = case(&records(vec![], all));
+    let web = |tried: Option<Tried>| {
+        let assessment = Assessment::of(&case, &Ledger { tried, ..sound() });
+        let verdict = assessment
+            .verdicts
+            .into_iter()
+            .find(|it| it.claim == Claim::Confidentiality && it.asset == Some(Asset::Web));
+        verdict.expect("a verdict")
+    };
+    let seen = Tried { words: "7 ways were tried right before this was written; each was seen".into(), sound: true };
+    assert_eq!(web(Some(seen)).confidence, Confidence::High);
+    let verdict = web(Some(Tried::not("nothing was tried before this was written: no gate with sensors runs")));
+    assert_eq!(verdict.confidence, Confidence::Moderate);
+    let said = "Nothing was tried before this was written: no gate with sensors runs.";
+    assert!(verdict.because.iter().any(|reason| reason.words == said), "{:?}", verdict.because);
+}
+
+#[test]
+fn what_anybody_can_say_is_shown_and_changes_no_sentence() {
+    let said = |number: u64| {
+        let finding = Finding {
+            what: portcullis_ledger::HEARSAY.into(),
+            platform: "public".into(),
+            subject: "example.org/donate".into(),
+            words: "browsers say that example.org/donate was kept from `https://evil.example`".into(),
+            ..Finding::default()
+        };
+        (SECOND + number, Event::Finding(finding))
+    };
+    let without = judged(vec![], all);
+    let case = case(&records((0..200).map(said).collect(), all));
+    assert_eq!((case.hearsay.count, case.findings.count), (200, 0));
+    let with = Assessment::of(&case, &sound());
+    for claim in Claim::ALL {
+        assert_eq!(headline(&with, claim), headline(&without, claim), "{claim:?}");
+    }
+    assert_eq!(with.residuals.len(), without.residuals.len());
+    let page = case.timeline.entries.iter().filter(|entry| entry.kind == "hearsay").count();
+    assert!(page > 0, "it is in the timeline");
+    // The canary: somebody who looked and found it refuses the sentence.
+    let found = Finding { what: "script-added".into(), platform: "public".into(), ..Finding::default() };
+    let found = judged(vec![(SECOND, Event::Finding(found))], all);
+    assert_eq!(headline(&found, Claim::Integrity).0, Outcome::Refused);
+}
+
+#[test]
 fn a_change_without_authority_refuses_integrity_and_nothing_else() {
     let found = |what: &str, authorised: &str| {
         Event::Finding(Finding {

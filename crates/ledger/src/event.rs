@@ -461,7 +461,7 @@ pub struct Statements {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Finding {
     /// `file-changed`, `file-added`, `file-removed`, `page-changed`, `script-added`, `certificate-changed`, `dns-changed`,
-    /// `schema-changed`, `origin-reachable`, `statement-bypass`, `configuration-changed`, …
+    /// `schema-changed`, `origin-reachable`, `statement-bypass`, `configuration-changed`, `browser-report`, …
     pub what: String,
     /// The platform or database that it is about.
     pub platform: String,
@@ -484,6 +484,17 @@ pub struct Finding {
     /// The drill that it was found in, where it was one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub drill: String,
+}
+
+/// What a [`Finding`] is called that rests on what others say alone.
+pub const HEARSAY: &str = "browser-report";
+
+impl Finding {
+    /// Whether it rests on what others say alone: anybody can say it, so it opens no incident and changes no sentence.
+    #[must_use]
+    pub fn is_hearsay(&self) -> bool {
+        self.what == HEARSAY
+    }
 }
 
 /// Something that concerns an incident.

@@ -14,6 +14,6 @@ pub mod witness;
 
 pub use self::event::{
     Act, Alarm, Assurance, Beat, Canary, Change, Closed, Copies, Copy, Custody, Decision, Deploy, Disclosure, Drill,
-    Egress, Event, Finding, Login, Lost, Measure, Note, Opened, Path, Probe, Record, Recorder, Report, Request,
-    Retention, Sensor, Stamped, Start, State, Statements, Stop, Told, Traffic, Verdict, Wave, Witnessed,
+    Egress, Event, Finding, HEARSAY, Login, Lost, Measure, Note, Opened, Path, Probe, Record, Recorder, Report,
+    Request, Retention, Sensor, Stamped, Start, State, Statements, Stop, Told, Traffic, Verdict, Wave, Witnessed,
 };

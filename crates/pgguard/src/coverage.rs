@@ -336,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_line_that_lets_in_more_than_the_gate_is_told() {
-        assert_eq!(open("host all all 10.0.0.5 255.255.255.255 scram-sha-256\nlocal all postgres peer"), []);
+        assert_eq!(open("host all all 10.0.0.5 255.255.255.255 scram-sha-256\nlocal all postgres peer"), [0_u32; 0]);
         assert_eq!(open("local all all peer"), [1]);
         assert_eq!(open("host all all 10.0.0.0 255.255.255.0 scram-sha-256"), [1], "neighbours of the gate");
         assert_eq!(open("host all backup 10.9.7.0 255.255.255.0 md5\nhost all all 10.8.0.0 255.254.0.0 md5"), [2]);

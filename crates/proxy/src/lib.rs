@@ -92,10 +92,16 @@ pub struct Setup {
     pub recorder: Option<Arc<dyn Recorder>>,
     /// Which signed manifest names a content, by its SHA-256.
     pub approves: Option<Approves>,
+    /// Who listens to what browsers report, if anybody.
+    pub hears: Option<Hears>,
 }
 
 /// Tells which signed manifest names a content, by its SHA-256.
 pub type Approves = Arc<dyn Fn(&[u8; 32]) -> Option<String> + Send + Sync>;
+
+/// Takes what a browser reported of a page of that platform, with a hash that tells networks apart. It must not wait, and says
+/// whether it had room.
+pub type Hears = Arc<dyn Fn(&str, &portcullis_wire::report::Report, u64) -> bool + Send + Sync>;
 
 /// Why a gate did not start.
 #[derive(Debug)]
@@ -135,6 +141,7 @@ pub(crate) struct Process {
     pub(crate) journal: Arc<Journal>,
     pub(crate) chronicle: Arc<Chronicle>,
     pub(crate) scripts: http::scripts::Scripts,
+    pub(crate) reports: http::reports::Reports,
     pub(crate) coordinator: Arc<Coordinator>,
     pub(crate) probes: Probes,
     /// What left, to whom.
@@ -174,7 +181,7 @@ impl Gate {
     /// # Errors
     /// With the first thing that cannot be had; nothing is left running.
     pub fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { policy, reload, mut inherited, version, takeover, recorder, approves } = setup;
+        let Setup { policy, reload, mut inherited, version, takeover, recorder, approves, hears } = setup;
         let mut predecessor: Option<TakeoverHandle> = None;
         if takeover {
             let (sockets, handle) =
@@ -249,6 +256,7 @@ impl Gate {
             journal,
             chronicle,
             scripts: http::scripts::Scripts::new(approves),
+            reports: http::reports::Reports::new(hears),
             secret,
             upstream_tls,
             reload,

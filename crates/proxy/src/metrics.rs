@@ -238,6 +238,7 @@ impl Registry {
         self.render_brain(&mut text);
         self.render_probes(&mut text);
         self.render_leaving(&mut text);
+        self.render_reports(&mut text);
         text.0
     }
 
@@ -453,6 +454,16 @@ impl Registry {
         text.one("portcullis_canary_alarms_total", "counter", help, read(&counts.canaries));
         let help = "Requests of those who ask for one id after the other.";
         text.one("portcullis_enumerations_total", "counter", help, read(&counts.enumerations));
+    }
+
+    fn render_reports(&self, text: &mut Text) {
+        let Some(gate) = self.gate.get().and_then(Weak::upgrade) else { return };
+        let help =
+            "What became of what browsers reported: reports that were heard, messages and reports that were not.";
+        text.head("portcullis_browser_reports_total", "counter", help);
+        for (outcome, count) in gate.reports.counts.all() {
+            text.line("portcullis_browser_reports_total", &[("outcome", outcome)], count);
+        }
     }
 
     fn render_process(&self, text: &mut Text) {

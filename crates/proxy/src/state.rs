@@ -10,6 +10,7 @@ use portcullis_engine::{self as engine, Declaration, Declared};
 
 use crate::chronicle::{self, Chronicle, Flow};
 use crate::guard::Guards;
+use crate::http::reports::Announced;
 use crate::http::upstream::{self, Server, Shared};
 use crate::inspectors::Inspectors;
 use crate::metrics::{Registry, Slot};
@@ -29,6 +30,8 @@ pub(crate) struct Snapshot {
     flows: Vec<Vec<Arc<Flow>>>,
     /// For each platform its routes, as they are called.
     pub(crate) route_names: Vec<Vec<Box<str>>>,
+    /// For each platform whose browsers are listened to, what its pages carry.
+    browsers: Vec<Option<Announced>>,
     /// For each platform its servers, as the node sees them.
     pub(crate) servers: Vec<Vec<Arc<Shared>>>,
     /// The databases, as the node sees them.
@@ -95,6 +98,7 @@ impl Snapshot {
             inspectors,
             guards: Guards::compile(&policy)?,
             route_names: policy.platforms.iter().map(route_names).collect(),
+            browsers: policy.platforms.iter().map(|platform| announced(&policy, platform)).collect(),
             flows: policy.platforms.iter().map(|platform| flows(platform, chronicle)).collect(),
             router: Router::new(&policy),
             tls,
@@ -113,6 +117,11 @@ impl Snapshot {
         self.flows.get(platform)?.get(route).map(AsRef::as_ref)
     }
 
+    /// What pages of a platform carry for browsers that report; none where nobody listens to them.
+    pub(crate) fn browsers(&self, platform: usize) -> Option<&Announced> {
+        self.browsers.get(platform)?.as_ref()
+    }
+
     /// The server that the policy before had, if it is declared just the same.
     fn server(&self, platform: &Platform, declared: &Upstream) -> Option<Arc<Shared>> {
         let index = self.policy.platforms.iter().position(|known| known.name == platform.name)?;
@@ -122,6 +131,11 @@ impl Snapshot {
             && known.health == platform.health;
         self.servers.get(index)?.iter().find(|server| same && server.upstream() == declared).cloned()
     }
+}
+
+fn announced(policy: &Policy, platform: &Platform) -> Option<Announced> {
+    let declared = policy.integrity.browsers.iter().find(|declared| declared.platform == platform.name)?;
+    Some(Announced::new(declared))
 }
 
 fn route_names(platform: &Platform) -> Vec<Box<str>> {

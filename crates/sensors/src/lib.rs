@@ -4,6 +4,7 @@
 //! refuses no visitor and changes nothing; what it finds goes on record. Start at [`Sensors`]; `files.rs` is the largest.
 
 mod bait;
+mod browsers;
 mod clerk;
 mod configuration;
 mod control;
@@ -19,7 +20,7 @@ pub mod signed;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Sender, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,6 +28,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use portcullis_config::policy::{Certificate, Database};
 use portcullis_config::{Integrity, Policy};
 use portcullis_ledger::Recorder;
+use portcullis_wire::report::Report;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
@@ -37,6 +39,7 @@ pub use self::control::{Answer, Question, ask, socket};
 pub use self::drill::Drilled;
 pub use self::schema::{OwnSession, OwnSessions};
 pub use self::sense::{Sight, Told};
+use crate::browsers::{Ear, Heard};
 use crate::clerk::Clerk;
 use crate::configuration::Watched;
 use crate::drill::Trial;
@@ -75,7 +78,9 @@ pub(crate) struct Set {
     files: BTreeMap<String, Sender<files::Ask>>,
     outside: BTreeMap<String, Sender<outside::Ask>>,
     schemas: BTreeMap<String, Sender<schema::Ask>>,
-    /// Their threads end when these go.
+    /// Where what browsers report goes.
+    ear: SyncSender<Heard>,
+    /// Their threads end when these go; so do all others.
     _origins: Vec<Sender<origin::Ask>>,
     names: BTreeMap<String, Sender<names::Ask>>,
     /// The files of the configuration, as they are in force.
@@ -159,6 +164,14 @@ impl Sensors {
         self.shared.set().clerk.approves(sha256)
     }
 
+    /// Takes what a visitor's browser reported of a page of that platform. `network` tells senders apart. Never waits: what there is
+    /// no room for is dropped, and counted by whoever asks.
+    #[must_use]
+    pub fn hears(&self, platform: &str, report: &Report, network: u64) -> bool {
+        let heard = Heard { platform: platform.to_owned(), report: report.clone(), network };
+        self.shared.set().ear.try_send(heard).is_ok()
+    }
+
     /// Watches what another policy declares, and takes the files that it was read from as they are in force. Where it declares the
     /// same, nothing begins anew.
     ///
@@ -220,6 +233,20 @@ impl Set {
             spawn(&format!("pages-{}", address.name), move || outside::run(visitor, &asked))?;
             outside.insert(address.name.clone(), ask);
         }
+        let ears = declared.browsers.iter().map(|of| Ear {
+            platform: of.platform.clone(),
+            sense: sense(format!("browsers/{}", of.platform), browsers::BLIND_TO),
+            visitors: declared
+                .outside
+                .iter()
+                .filter(|address| address.platform == of.platform)
+                .filter_map(|address| Some((address.clone(), outside.get(&address.name)?.clone())))
+                .collect(),
+        });
+        let (ears, (ear, heard)): (Vec<Ear>, _) = (ears.collect(), mpsc::sync_channel(browsers::WAITING));
+        if !ears.is_empty() {
+            spawn("browsers", move || browsers::run(ears, &heard))?;
+        }
         let mut origins = Vec::new();
         for way in &declared.origins {
             let eye = sense(format!("origin/{}", way.platform), origin::BLIND_TO);
@@ -260,6 +287,7 @@ impl Set {
             files,
             outside,
             schemas,
+            ear,
             _origins: origins,
             names,
             configuration: Arc::clone(configuration),

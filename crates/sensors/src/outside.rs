@@ -50,6 +50,10 @@ pub(crate) enum Ask {
     Relearn { by: String, done: Sender<Result<String, String>> },
     /// Compare with this page, as if it had been fetched: whoever drills says what is new in it.
     Drill { extra: String, seen: Sender<Result<Instant, String>> },
+    /// Fetch, and compare with the certificate as if another had been shown.
+    Exchange { seen: Sender<Result<Instant, String>> },
+    /// Visit now: somebody says that a page is not what it was.
+    Look,
 }
 
 /// What is known of one address; it outlives the process.
@@ -106,6 +110,8 @@ pub(crate) fn run(mut visitor: Visitor, asked: &Receiver<Ask>) {
                 Ok(Ask::Drill { extra, seen }) => {
                     let _ = seen.send(visitor.drill(&extra));
                 }
+                Ok(Ask::Exchange { seen }) => drop(seen.send(visitor.exchange())),
+                Ok(Ask::Look) => break,
             }
             left = left.saturating_sub(begun.elapsed());
             if left.is_zero() {

@@ -134,6 +134,12 @@ limits! {
     h2_stall: Duration = 30 * S, 100 * MS, 600 * S;
     /// Keys (addresses, prefixes, sessions, API keys) that the rate table holds at once, over all rates. A new key displaces the oldest of its bucket.
     rate_keys: Count = 262_144, 1024, 16_777_216;
+    /// What a browser may report at once. Beyond it: `body-too-large`.
+    report_bytes: Size = 64 * KIB, KIB, MIB;
+    /// Messages with browsers' reports that one network (/24 or /56) may send in a minute. What is beyond is answered and not read.
+    reports_per_network: Count = 30, 1, 1_000_000;
+    /// Messages with browsers' reports in a second, over all platforms. What is beyond is answered and not read.
+    reports_per_second: Count = 100, 1, 1_000_000;
     /// The longest text of SQL that is judged. Beyond it: `statement-unreadable`.
     database_statement_bytes: Size = 256 * KIB, KIB, 8 * MIB;
     /// The names of a prepared statement and its portal together. Beyond it: `database-protocol`.

@@ -1,5 +1,5 @@
 //! Hostile bytes to values: TLS ClientHello, PROXY protocol, HTTP/1.1, HTTP/2 frames, forwarding headers,
-//! PostgreSQL messages.
+//! PostgreSQL messages, what browsers report.
 //!
 //! Nothing here opens a socket, reads a clock or keeps state beyond one connection; every parser is bounded, takes any
 //! split of its input, and never panics. Start at [`http`] for what a message looks like to the rest of the gate, at
@@ -13,4 +13,5 @@ pub mod postgres;
 pub mod proxy_protocol;
 pub mod read;
 pub mod recording;
+pub mod report;
 pub mod tls;

@@ -67,6 +67,14 @@ pub(crate) fn absent(account: &Account) -> Answer {
     own(account, &pages::absent())
 }
 
+/// An answer without a word in it.
+pub(crate) fn nothing() -> Answer {
+    let mut head = ResponseHead { status: 204, fields: Fields::default() };
+    head.fields.push(b"cache-control", b"no-store");
+    let cleared = Cleared { head, body: Body::Empty, upgrade: None, eye: None };
+    Answer { cleared, held: None, upgrade: None, idle: OWN_PAGE, keeps_connection: true, ends_connection: false }
+}
+
 /// The page for a request whose head was refused; the connection closes after it.
 pub(crate) fn refuse_unread(account: &mut Account, refused: Refused) -> Answer {
     account.fail(refused.reason, refused.detail);

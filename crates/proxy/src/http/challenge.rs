@@ -3,7 +3,7 @@
 //! A navigation that is asked to pass gets the page of its step in the place of the page that it asked for, so that
 //! whatever the visitor does next, a reload, a bookmark or the way back, leads there. The proof comes back in a cookie:
 //! what the step has left there is checked when the same page is asked for again, and exchanged for a token. Four paths
-//! under `/.portcullis/` are the gate's own; none of them reaches a platform. Nothing is remembered here.
+//! under `/.portcullis/` are for that (`reports` has a fifth); none of them reaches a platform. Nothing is remembered here.
 
 use std::time::Duration;
 

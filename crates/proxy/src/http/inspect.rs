@@ -423,6 +423,14 @@ fn told(mut text: String) -> Detail {
     Detail::Measure(Arc::from(text))
 }
 
+/// Reads a body to its end, which must have a bound.
+///
+/// # Errors
+/// With the reason, where it does not come, or not as it should.
+pub(crate) async fn read_whole(body: &mut Body, around: &Around<'_>) -> Result<Bytes, Refusal> {
+    read_ahead(body, usize::MAX, around).await.map(|ahead| ahead.bytes)
+}
+
 /// The beginning of a body.
 struct Ahead {
     bytes: Bytes,

@@ -16,6 +16,7 @@ pub(crate) mod metered;
 pub(crate) mod outflow;
 pub(crate) mod pace;
 pub(crate) mod passing;
+pub(crate) mod reports;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod rules;

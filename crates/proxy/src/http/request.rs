@@ -24,6 +24,7 @@ use super::challenge::{self, Caller};
 use super::identity::{self, Client, Connection};
 use super::inspect::{self, Sighting};
 use super::leaving::{self, Failed, Stop};
+use super::reports;
 use super::response::{self, Interim};
 use super::rules;
 use super::sight;
@@ -91,7 +92,13 @@ async fn phases(
         // Only for hosts of ours: a redirect to whatever `Host` says would be an open one.
         return Ok(redirect(account, head, port));
     }
-    if challenge::is_ours(&normal_path(head.path())) {
+    let path = normal_path(head.path());
+    if *path == *reports::PATH
+        && let Some(answer) = Box::pin(reported(visit, snapshot, &mut body, &client, place)).await?
+    {
+        return Ok(answer);
+    }
+    if challenge::is_ours(&path) {
         return Ok(own_page(visit, snapshot, client, place, account));
     }
     let guard = snapshot.guards.of(place);
@@ -188,6 +195,9 @@ async fn phases(
                 }
             }
         }
+    }
+    if let Some(announced) = snapshot.browsers(place.0) {
+        announced.put(&mut cleared.head, client.is_secure());
     }
     let grant = held.as_ref().and_then(Admitted::grant).filter(|_| response::may_carry_cookie(&cleared.head));
     if let Some(grant) = grant.filter(|_| snapshot.policy.defence.mode == Mode::Enforce) {
@@ -457,6 +467,23 @@ fn challenged(
         account.fail(Reason::Challenge, Asked(step, detail.into()));
     }
     challenge::answer(account, reply)
+}
+
+/// What a browser reports of a page; none where nobody listens.
+async fn reported(
+    visit: &Visit<'_>,
+    snapshot: &Snapshot,
+    body: &mut Body,
+    client: &Client,
+    place: (usize, usize),
+) -> Result<Option<Answer>, Refusal> {
+    let Visit { worker, head, watch, .. } = *visit;
+    let limits = &snapshot.policy.limits;
+    let idle = snapshot.policy.platforms[place.0].transport.idle_timeout;
+    let around = inspect::Around { watch, limits, idle };
+    let network = client.address.prefix();
+    let sent = reports::Sent { snapshot, platform: place.0, head, network, now: watch.now() };
+    worker.process().reports.take(&sent, body, &around).await
 }
 
 /// A page of the gate's own, behind its own path.
