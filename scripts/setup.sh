@@ -18,7 +18,7 @@ fail() { say "$*"; exit 1; }
 # libFuzzer is C++.
 build_tools="gcc=gcc stdio.h=libc6-dev make=make libclang.so=libclang-dev"
 test_tools="g++=g++ curl=curl nginx=nginx haproxy=haproxy h2load=nghttp2-client wrk=wrk slowhttptest=slowhttptest
-    openssl=openssl chromium=chromium ip=iproute2 ss=iproute2 nft=nftables python3=python3
+    openssl=openssl chromium=chromium aide=aide ip=iproute2 ss=iproute2 nft=nftables python3=python3
     go=golang-go tlog.go=golang-golang-x-mod-dev"
 
 command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"

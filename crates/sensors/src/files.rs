@@ -31,7 +31,8 @@ use crate::{low_priority, unix_millis};
 
 /// What cannot be seen from here, whatever is done.
 pub(crate) const BLIND_TO: &str = "writes through a mapping, changes through a name outside of the directory, and files on a network \
-file system, until the sweep; whoever can change the kernel, this process or its state; what runs in memory";
+file system, until the sweep; owners, access lists and other attributes than the mode; whoever can change the kernel, this process or its \
+state; what runs in memory";
 
 /// A path is looked at when nothing happened to it for so long,
 const QUIET: Duration = Duration::from_millis(300);

@@ -1,10 +1,12 @@
 //! Integrity with real files, a real kernel and a running gate: what changes and nobody authorised is told, what was authorised is
 //! silent, what cannot be seen is said, and each sensor can be tried.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Seek as _, Write as _};
+use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use portcullis_suite::{Gate, Origin, Output, Plan, eventually, place, run};
@@ -289,4 +291,180 @@ fn when_the_kernels_queue_was_full_the_sensor_is_blind_until_a_sweep_has_caught_
     assert!(told["words"].as_str().is_some_and(|words| words.contains("found by the sweep")), "{told}");
     assert!(watched.gate.said().contains("more happened than the kernel could tell"), "{}", watched.gate.said());
     watched.until("it has caught up", |sensor| sensor["state"] == "up" && sensor["dropped"].as_u64() > Some(0));
+}
+
+#[test]
+fn a_write_through_a_mapping_is_found_by_the_sweep_and_the_kernel_s_silence_is_stated() {
+    let watched = Watched::start("integrity-mapping", "sweep = \"4s\"");
+    watched.baseline();
+    let said = watched.sensor();
+    assert!(said["blind_to"].as_str().is_some_and(|blind| blind.contains("writes through a mapping")), "{said}");
+    // The descriptor stays open as long as the mapping does: closing it is what the kernel would tell of.
+    let script = "import mmap, sys\nfile = open(sys.argv[1], 'r+b')\nm = mmap.mmap(file.fileno(), 0)\nm[4:8] = b'Gone'\nm.flush()\n\
+                  print('written', flush=True)\nsys.stdin.read()";
+    let mut child = Command::new("python3")
+        .args(["-c", script, text(&watched.tree.join("index.html"))])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("its word")).read_line(&mut line).expect("it writes");
+    assert_eq!(line, "written\n");
+    let told = watched.told("file-changed", "index.html");
+    assert!(told["words"].as_str().is_some_and(|words| words.contains("found by the sweep")), "{told}");
+    drop(child.stdin.take());
+    assert!(child.wait().expect("it ends").success());
+}
+
+/// Something that is done to a tree.
+type Change = fn(&Path);
+
+/// AIDE's own database of a tree, and what it says of changes.
+struct Aide {
+    config: PathBuf,
+}
+
+impl Aide {
+    fn begin(place: &Path, tree: &Path, attributes: &str) -> Self {
+        let config = place.join(format!("aide-{}.conf", attributes.len()));
+        let lines = format!(
+            "database_in=file:{0}/aide.db\ndatabase_out=file:{0}/aide.db\nreport_url=stdout\nreport_level=changed_attributes\n\
+             report_format=plain\ngzip_dbout=no\nWatched = {attributes}\n{1}/ Watched\n",
+            place.display(),
+            tree.display()
+        );
+        fs::write(&config, lines).expect("a configuration");
+        let begun = run("aide", &["--config", text(&config), "--init"], PATIENCE);
+        assert!(begun.success, "{}{}", begun.stdout, begun.stderr);
+        Self { config }
+    }
+
+    /// The paths that it says were added, removed or changed.
+    fn differs(&self, tree: &Path) -> BTreeSet<String> {
+        let checked = run("aide", &["--config", text(&self.config), "--check"], PATIENCE);
+        let begin = format!("{}/", tree.display());
+        // `f++++++++++++++++: /tree/new`, `d =.... mc.. .. . : /tree/assets`.
+        let path = |line: &str| Some(line.split_once(": ")?.1.strip_prefix(&begin)?.to_owned());
+        checked.stdout.lines().filter_map(path).collect()
+    }
+}
+
+#[test]
+fn aide_and_the_sweep_find_the_same_changes() {
+    if !portcullis_suite::have("aide", "aide", "aide_and_the_sweep_find_the_same_changes") {
+        return;
+    }
+    let cases: [(&str, Change); 14] = [
+        ("nothing", |_| {}),
+        ("a file is another", |at| fs::write(at.join("index.html"), "<h1>Gone</h1>").expect("a change")),
+        ("of the same length, at the same time", |at| {
+            let path = at.join("index.html");
+            let before = fs::metadata(&path).and_then(|facts| facts.modified()).expect("its time");
+            fs::write(&path, "<h1>Veto</h1>").expect("a change");
+            fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(before)).expect("its time");
+        }),
+        ("a mode", |at| {
+            fs::set_permissions(at.join("index.html"), fs::Permissions::from_mode(0o4755)).expect("its mode");
+        }),
+        ("a directory's mode", |at| {
+            fs::set_permissions(at.join("assets"), fs::Permissions::from_mode(0o777)).expect("its mode");
+        }),
+        ("a file comes", |at| fs::write(at.join("new.php"), "<?php").expect("a file")),
+        ("a hidden one", |at| fs::write(at.join("assets/.htaccess"), "x").expect("a file")),
+        ("a file goes", |at| fs::remove_file(at.join("assets/app.js")).expect("it goes")),
+        ("a file is renamed", |at| fs::rename(at.join("index.html"), at.join("index.htm")).expect("a rename")),
+        ("a directory comes, with something in it", |at| {
+            fs::create_dir_all(at.join("deep/er")).expect("directories");
+            fs::write(at.join("deep/er/shell.php"), "<?php").expect("a file");
+        }),
+        ("a link comes", |at| std::os::unix::fs::symlink("/etc/passwd", at.join("link")).expect("a link")),
+        ("a file becomes a link to what it was", |at| {
+            fs::rename(at.join("index.html"), at.join("index.real")).expect("a rename");
+            std::os::unix::fs::symlink("index.real", at.join("index.html")).expect("a link");
+        }),
+        ("another name for a file", |at| fs::hard_link(at.join("index.html"), at.join("twin.html")).expect("a link")),
+        ("all of a directory goes", |at| fs::remove_dir_all(at.join("assets")).expect("it goes")),
+    ];
+    let watched = Watched::start("integrity-aide", "sweep = \"1h\"");
+    for (name, change) in cases {
+        // The directory itself stays: what is watched is this one, not its name.
+        for entry in fs::read_dir(&watched.tree).expect("a tree") {
+            let path = entry.expect("an entry").path();
+            let is_directory = fs::symlink_metadata(&path).expect("its facts").is_dir();
+            if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.expect("a tree anew");
+        }
+        fs::create_dir_all(watched.tree.join("assets")).expect("a tree");
+        fs::write(watched.tree.join("index.html"), "<h1>Vote</h1>").expect("a file");
+        fs::write(watched.tree.join("assets/app.js"), "vote()").expect("a file");
+        let taken = watched.ask(&["baseline", "--by", "somebody"]);
+        assert!(taken.success && watched.ask(&["diff"]).success, "{}", taken.stderr);
+        // What a manifest has: kind, mode, content, target of a link.
+        let aide = Aide::begin(&watched.place, &watched.tree, "ftype+p+l+sha256");
+        change(&watched.tree);
+        let differs = watched.ask(&["diff"]).stdout;
+        let ours: BTreeSet<String> = differs
+            .lines()
+            .filter_map(|line| {
+                line.strip_prefix(['M', '-', '+'])?.strip_prefix(' ')?.split("  ").next().map(str::to_owned)
+            })
+            .collect();
+        let theirs: BTreeSet<String> =
+            aide.differs(&watched.tree).into_iter().map(|path| path.trim_end_matches('/').to_owned()).collect();
+        assert_eq!(ours, theirs, "{name}: {differs}");
+        assert_eq!(ours.is_empty(), name == "nothing", "{name}");
+    }
+    // What AIDE can tell and a manifest does not have: who owns a file. It is stated.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let aide = Aide::begin(&watched.place, &watched.tree, "ftype+p+l+sha256+u+g");
+    watched.until("it is taken as it is", |_| watched.ask(&["baseline", "--by", "somebody"]).success);
+    std::os::unix::fs::chown(watched.tree.join("index.html"), Some(65_534), Some(65_534)).expect("another owner");
+    assert_eq!(aide.differs(&watched.tree), BTreeSet::from(["index.html".to_owned()]));
+    assert!(watched.ask(&["diff"]).success, "a manifest has no owners");
+    assert!(watched.ask(&["sensors"]).stdout.contains("owners, access lists"), "and that is said");
+}
+
+#[test]
+fn a_claim_has_the_sensors_tried_first_and_says_what_came_of_it() {
+    let evidence = place("integrity-claim-evidence");
+    let more = format!("sweep = \"1h\"\n[evidence]\ndirectory = \"{}\"", evidence.display());
+    let mut watched = Watched::start("integrity-claim", &more);
+    watched.baseline();
+    fs::write(watched.tree.join("index.html"), "<h1>Donate here</h1>").expect("a change");
+    watched.told("file-changed", "index.html");
+    let ask = |watched: &Watched, more: &[&str]| watched.ask(&[&["incident", "statement", "last"], more].concat());
+    assert!(eventually(PATIENCE, || ask(&watched, &["--no-drill"]).success), "it has opened an incident by itself");
+    let said = |watched: &Watched, more: &[&str]| {
+        let said = ask(watched, more);
+        assert!(said.success, "{}", said.stderr);
+        said.stdout
+    };
+    assert!(said(&watched, &["--no-drill"]).contains("Nothing was tried before this was written, as was asked for"));
+    // Nothing can be planted: it is not seen.
+    let probe = watched.tree.join(".portcullis");
+    fs::remove_dir(&probe).expect("it goes");
+    fs::write(&probe, "").expect("a file in its place");
+    let missed = said(&watched, &[]);
+    assert!(missed.contains("NOT SEEN: files/www"), "{missed}");
+    fs::remove_file(&probe).expect("it goes");
+    fs::create_dir(&probe).expect("as it was");
+    let seen = said(&watched, &[]);
+    assert!(
+        seen.contains(
+            "1 ways were tried right before this was written, and 1 within the ten minutes before; each was seen"
+        ),
+        "{seen}"
+    );
+    assert!(said(&watched, &[]).contains("2 ways were tried within the ten minutes before"));
+    let page = watched.ask(&["incident", "show", "last", "--json"]).stdout;
+    let page: Value = serde_json::from_str(&page).expect("JSON");
+    let drills =
+        page["timeline"]["entries"].as_array().expect("a timeline").iter().filter(|entry| entry["kind"] == "drill");
+    assert!(drills.count() >= 2, "and the ledger has both before the page is written");
+    watched.gate.signal(Signal::TERM);
+    assert!(watched.gate.wait(PATIENCE).is_some());
+    let alone = said(&watched, &[]);
+    assert!(alone.contains("no gate with sensors runs"), "{alone}");
 }

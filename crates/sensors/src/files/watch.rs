@@ -62,10 +62,15 @@ impl Watch {
         let handles = handle_of(trial);
         match (group(), handles) {
             (Ok(group), Ok(_)) => Self::Fanotify { group, handles: HashMap::new(), count: 0 },
-            _ => match inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK) {
-                Ok(fd) => Self::Inotify { fd, paths: HashMap::new() },
-                Err(error) => Self::Nothing(error.to_string()),
-            },
+            _ => Self::without_handles(),
+        }
+    }
+
+    /// By inotify, which knows no handles and tells no process.
+    fn without_handles() -> Self {
+        match inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK) {
+            Ok(fd) => Self::Inotify { fd, paths: HashMap::new() },
+            Err(error) => Self::Nothing(error.to_string()),
         }
     }
 
@@ -223,5 +228,124 @@ fn join(parent: &[u8], name: &[u8]) -> Box<[u8]> {
         (parent, [] | b".") => parent.into(),
         ([], name) => name.into(),
         (parent, name) => [parent, b"/", name].concat().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::Write as _;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::Path;
+
+    use super::*;
+
+    /// What is heard within so long, or as soon as `path` is.
+    fn heard(watch: &mut Watch, path: &[u8]) -> Vec<Noticed> {
+        let mut all = Vec::new();
+        for _ in 0..50 {
+            watch.wait(Duration::from_millis(100));
+            all.extend(watch.hear().expect("the queue can be read").noticed);
+            if all.iter().any(|noticed: &Noticed| *noticed.path == *path) {
+                break;
+            }
+        }
+        all
+    }
+
+    /// Both ways in which the kernel tells, or the one that there is here.
+    fn ways(directory: &File) -> Vec<Watch> {
+        let mut ways = vec![Watch::without_handles()];
+        assert!(matches!(ways[0], Watch::Inotify { .. }), "{}", ways[0].words());
+        let best = Watch::new(directory.as_fd());
+        if matches!(best, Watch::Fanotify { .. }) {
+            ways.push(best);
+        }
+        ways
+    }
+
+    /// What happens, by whom, at which path, and whether it is a directory.
+    type Case = (&'static str, fn(&Path), &'static str, bool);
+
+    #[test]
+    fn inotify_tells_what_fanotify_tells() {
+        let cases: [Case; 9] = [
+            ("a file is written", |at| fs::write(at.join("old"), "2").unwrap(), "old", false),
+            (
+                "a file is added to",
+                |at| File::options().append(true).open(at.join("old")).unwrap().write_all(b"+").unwrap(),
+                "old",
+                false,
+            ),
+            (
+                "its mode",
+                |at| fs::set_permissions(at.join("old"), fs::Permissions::from_mode(0o777)).unwrap(),
+                "old",
+                false,
+            ),
+            ("a file comes", |at| fs::write(at.join("new"), "").unwrap(), "new", false),
+            ("a file goes", |at| fs::remove_file(at.join("old")).unwrap(), "old", false),
+            ("a file is renamed", |at| fs::rename(at.join("old"), at.join("other")).unwrap(), "other", false),
+            ("a link comes", |at| symlink("/etc/passwd", at.join("link")).unwrap(), "link", false),
+            ("another name of a file", |at| fs::hard_link(at.join("old"), at.join("twin")).unwrap(), "twin", false),
+            ("a directory comes", |at| fs::create_dir(at.join("deep")).unwrap(), "deep", true),
+        ];
+        for (name, change, path, is_directory) in cases {
+            let place = tempfile::tempdir().expect("a directory");
+            for mut watch in ways(&File::open(place.path()).expect("it opens")) {
+                let at = place.path().join(watch.words().replace(' ', "-"));
+                fs::create_dir(&at).expect("a directory of its own");
+                fs::write(at.join("old"), "1").expect("a file");
+                let directory = File::open(&at).expect("it opens");
+                watch.add(directory.as_fd(), b"below").expect("it is watched");
+                assert!(
+                    watch.hear().expect("the queue can be read").noticed.is_empty(),
+                    "{name}: nothing happened yet"
+                );
+                change(&at);
+                let expected = format!("below/{path}");
+                let heard = heard(&mut watch, expected.as_bytes());
+                let told = heard.iter().find(|noticed| *noticed.path == *expected.as_bytes());
+                let told = told.unwrap_or_else(|| panic!("{name}, {}: {heard:?}", watch.words()));
+                assert_eq!(told.directory, is_directory, "{name}, {}", watch.words());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_only_read_is_not_told() {
+        let place = tempfile::tempdir().expect("a directory");
+        fs::write(place.path().join("old"), "1").expect("a file");
+        let directory = File::open(place.path()).expect("it opens");
+        for mut watch in ways(&directory) {
+            watch.add(directory.as_fd(), b"").expect("it is watched");
+            fs::read(place.path().join("old")).expect("it can be read");
+            fs::read_dir(place.path()).expect("it can be listed").for_each(drop);
+            fs::write(place.path().join("end"), "").expect("a file");
+            let heard = heard(&mut watch, b"end");
+            assert!(heard.iter().all(|noticed| *noticed.path == *b"end"), "{}: {heard:?}", watch.words());
+            fs::remove_file(place.path().join("end")).expect("it goes");
+        }
+    }
+
+    #[test]
+    fn a_queue_of_inotify_that_was_full_is_told() {
+        let place = tempfile::tempdir().expect("a directory");
+        let directory = File::open(place.path()).expect("it opens");
+        let mut watch = Watch::without_handles();
+        watch.add(directory.as_fd(), b"").expect("it is watched");
+        let most = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").expect("the kernel says");
+        let most: usize = most.trim().parse().expect("a number");
+        // Two events each, and no two alike in a row, which the kernel would put together.
+        for number in 0..most / 2 + 100 {
+            let path = place.path().join(if number % 2 == 0 { "even" } else { "odd" });
+            fs::write(&path, "").expect("a file");
+            fs::remove_file(&path).expect("it goes");
+        }
+        let mut overflow = false;
+        for _ in 0..200 {
+            overflow |= watch.hear().expect("the queue can be read").overflow;
+        }
+        assert!(overflow);
     }
 }
