@@ -206,6 +206,7 @@ impl Effect {
         self.measures.retain(|measure| measure.until.is_none_or(|end| end > from));
         for (name, flow) in &mut self.platforms {
             flow.close_interval();
+            flow.series.begin();
             let own: Vec<&InForce> = self.measures.iter().filter(|measure| measure.platform == *name).collect();
             let firsts = own.iter().map(|measure| measure.from.max(from)).chain(flow.slow.iter().map(|slow| slow.from));
             flow.slowed_from = firsts.min();
@@ -453,6 +454,13 @@ impl Series {
         if let Some(point) = self.points.get_mut(place) {
             change(point);
         }
+    }
+
+    /// It begins with the first record: before it nothing was counted, which is not the same as nothing.
+    fn begin(&mut self) {
+        let before = self.points.iter().take_while(|point| point.requests == 0 && point.probe_micros == 0).count();
+        self.points.drain(..before);
+        self.from += before as u64 * self.step;
     }
 
     /// The same in at most `rows`, for a table: its time and its sums.

@@ -11,6 +11,7 @@ mod assessment;
 mod attribution;
 mod case;
 mod chart;
+mod content;
 mod coverage;
 mod docket;
 mod documents;

@@ -8,6 +8,8 @@ use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, Error, Output, State, UndefinedBehavior, context};
 
 use crate::assessment::percent;
+use crate::chart::Chart;
+use crate::content::{Block, Content};
 use crate::moment;
 use crate::report::Report;
 use crate::statement::spaced;
@@ -25,10 +27,18 @@ pub(crate) fn value(report: &Report) -> Value {
 /// # Errors
 /// When the template does not fit the report, which a test of it would have shown.
 pub fn html(report: &Report) -> Result<String, Error> {
+    let content = Content::of(report);
+    let blocks = content.sections.iter().flat_map(|section| &section.blocks);
+    let charts: Vec<String> = blocks
+        .filter_map(|block| match block {
+            Block::Chart { number, chart } => Some(chart.svg(*number)),
+            _ => None,
+        })
+        .collect();
     environment().render_named_str(
         "report.html",
         include_str!("../templates/report.html"),
-        context! { r => value(report) },
+        context! { c => Value::from(Serde(&content)), charts, key => Chart::KEY },
     )
 }
 

@@ -9,12 +9,12 @@ use serde::Serialize;
 use crate::assessment::{Assessment, Claim, Ledger, Outcome};
 use crate::attribution::{Attribution, attribution};
 use crate::case::{Breach, Case, Found, Hit, Left, Listed, Paper, Ran, Said, Tally};
-use crate::chart;
+use crate::chart::{self, Chart};
 use crate::docket::{Incident, Surge};
 use crate::effect::{Flow, InForce, Point, Slow};
 use crate::evidence::{Evidence, plain};
 use crate::moment;
-use crate::statement::Statement;
+use crate::statement::{Statement, spaced};
 use crate::timeline::Timeline;
 
 /// Routes that are listed, the most touched first.
@@ -101,7 +101,7 @@ pub struct PlatformReport {
     pub slowed_from: Option<String>,
     pub restored: Option<String>,
     pub slow: Vec<Slow>,
-    pub chart: String,
+    pub chart: Chart,
     pub rows: Vec<(String, Point)>,
 }
 
@@ -387,7 +387,7 @@ fn figures(case: &Case, assessment: &Assessment) -> Vec<Figure> {
         assessment.paths.iter().for_each(|path| evidence.merge(&path.stretch.evidence));
         add(
             "coverage",
-            "path time that was covered, in hundredths of a per cent of all that is registered",
+            "path time that was covered, of all that is registered",
             (share * 10_000.0).floor() as u64,
             "1/10,000",
             &evidence,
@@ -397,7 +397,7 @@ fn figures(case: &Case, assessment: &Assessment) -> Vec<Figure> {
 }
 
 fn platforms(case: &Case) -> Vec<PlatformReport> {
-    let each = |(number, (name, flow)): (usize, (&String, &Flow))| PlatformReport {
+    let each = |(name, flow): (&String, &Flow)| PlatformReport {
         name: name.clone(),
         requests: flow.requests,
         served: flow.served,
@@ -412,10 +412,10 @@ fn platforms(case: &Case) -> Vec<PlatformReport> {
         slowed_from: flow.slowed_from.map(moment::speak),
         restored: flow.restored.map(moment::speak),
         slow: flow.slow.clone(),
-        chart: chart::requests(name, number, flow),
+        chart: Chart::of(name, flow),
         rows: flow.series.rows(chart::ROWS),
     };
-    case.effect.platforms.iter().enumerate().map(each).collect()
+    case.effect.platforms.iter().map(each).collect()
 }
 
 fn routes(case: &Case) -> (Vec<RouteHarm>, usize) {
@@ -434,8 +434,8 @@ fn routes(case: &Case) -> (Vec<RouteHarm>, usize) {
         roomed: harm.roomed,
         delayed: harm.delayed,
         visitors: match harm.visitors {
-            [least, most] if least == most => least.to_string(),
-            [least, most] => format!("{least} to {most}"),
+            [least, most] if least == most => spaced(least),
+            [least, most] => format!("{} to {}", spaced(least), spaced(most)),
         },
         evidence: harm.evidence.clone(),
     });

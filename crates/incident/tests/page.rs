@@ -2,8 +2,9 @@
 
 mod scene;
 
-use portcullis_incident::{Contact, Organisation, Report, html};
+use portcullis_incident::{Contact, Organisation, Report, html, pdf};
 use portcullis_ledger::{Alarm, Event, Note, Told, Traffic};
+use proptest::prelude::*;
 use scene::{MINUTE, SECOND, case, records, sound};
 
 fn organisation() -> Organisation {
@@ -62,6 +63,18 @@ fn the_page_has_headings_a_language_and_a_table_beside_each_chart() {
         assert!(page.contains(part), "{part}");
     }
     assert!(!page.contains("<script") && !page.contains("src="), "it loads and runs nothing");
+}
+
+#[test]
+fn no_row_stands_for_a_time_before_the_first_record() {
+    let late = scene::NOON - 5 * MINUTE;
+    let records = records(vec![], |at, event| at > late || !matches!(event, Event::Traffic(_) | Event::Probe(_)));
+    let report = Report::compose(&case(&records), &sound(), &organisation(), scene::END);
+    for platform in &report.platforms {
+        let (time, first) = &platform.rows[0];
+        assert_eq!(time, "2019-11-11 11:55:00 UTC");
+        assert!(first.requests > 0, "{}: {first:?}", platform.name);
+    }
 }
 
 #[test]
