@@ -122,7 +122,8 @@ pub fn plain(text: &str) -> String {
     out
 }
 
-fn is_hostile(c: char) -> bool {
+/// Whether it moves a terminal, turns the direction of writing, or is not seen.
+pub(crate) fn is_hostile(c: char) -> bool {
     // Line and paragraph separators, marks and overrides of direction, what has no width, and tags that nobody sees.
     c.is_control()
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

@@ -78,6 +78,30 @@ fn no_row_stands_for_a_time_before_the_first_record() {
 }
 
 #[test]
+fn a_report_is_the_same_pdf_each_time_and_another_is_not() {
+    let file = |by: &str| {
+        let note = Note { incident: "2019-11-11-1".into(), by: by.into(), words: "x".into(), ..Note::default() };
+        pdf(&report(vec![(SECOND, Event::Note(note))])).expect("a file")
+    };
+    let one = file("duty");
+    assert!(one.starts_with(b"%PDF-1.7") && one.ends_with(b"%%EOF"));
+    assert!(one == file("duty") && one != file("lead"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// Whatever a record says, and however long its words are, there is a page and a file of it.
+    #[test]
+    fn there_is_a_report_of_whatever_was_recorded(name in "\\PC{0,80}", words in any::<String>(), many in 0usize..60) {
+        let note = Note { incident: "2019-11-11-1".into(), by: name.clone(), words: words.repeat(many), ..Note::default() };
+        let alarm = Alarm { what: name.clone(), platform: words, words: name.repeat(many), count: 3, ..Alarm::default() };
+        let report = report(vec![(SECOND, Event::Note(note)), (SECOND, Event::Alarm(alarm))]);
+        prop_assert!(html(&report).is_ok());
+        prop_assert!(pdf(&report).is_ok_and(|file| file.len() > 10_000));
+    }
+}
+
+#[test]
 fn hostile_names_stay_names() {
     let evil = "</td><script>alert(1)</script><img src=x onerror=alert(2)>\u{202e}\u{1b}[2J\"'{{ r }}";
     let traffic = Traffic {

@@ -77,6 +77,7 @@ pub const PURE_LIBRARIES: &[&str] = &[
     "md-5",
     "memchr",
     "minijinja",
+    "pdf-writer",
     "postcard",
     "regex-automata",
     "regex-syntax",
@@ -89,7 +90,10 @@ pub const PURE_LIBRARIES: &[&str] = &[
     "siphasher",
     "smallvec",
     "strsim",
+    "subsetter",
     "toml",
+    "ttf-noto-sans",
+    "ttf-parser",
     "x509-parser",
     "zstd-safe",
 ];

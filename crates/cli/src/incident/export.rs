@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 use portcullis_incident::forms::Form;
-use portcullis_incident::{Report, handover, html, machine, notice, statement};
+use portcullis_incident::{Report, handover, html, machine, notice, pdf, statement};
 use portcullis_ledger::checkpoint::Trust;
 use portcullis_ledger::note::VerifierKey;
 use portcullis_store::disk::Directory;
@@ -75,6 +75,7 @@ fn stamp(disk: &Directory, report: &Report) -> Option<(stamp::Kept, Snapshot<Dir
 /// Everything that is written from the report alone.
 fn write(out: &mut Out<'_>, report: &Report, forms: &[Form]) -> Done {
     out.file("report.html", html(report).map_err(broken)?.as_bytes())?;
+    out.file("report.pdf", &pdf(report).map_err(broken)?)?;
     out.json("assessment.json", report)?;
     out.file("timeline.jsonl", machine::timesketch(report).as_bytes())?;
     out.json("stix.json", &machine::stix(report))?;
@@ -181,7 +182,7 @@ fn readme(report: &Report, unproven: u64, stamp: Option<&stamp::Kept>) -> String
          - `sha256sum --check SHA256SUMS`: no file was changed since.\n\
          - `for proof in proofs/*; do portcullis ledger check \"$proof\" --key \"$(cat ledger.pub)\"; done`: each record that a figure rests on is in the \
          ledger that `checkpoint` is of. Get the key from somewhere else than from here.\n\
-         - `report.html` is for people, `assessment.json` has all of it, `statement.md` is what may be said in public, \
+         - `report.html` and `report.pdf` are for people and say the same, `assessment.json` has all of it, `statement.md` is what may be said in public, \
          `forms/` are drafts for authorities with their clocks, `handover.md` is for whoever comes next.\n\
          - `stix.json` (STIX 2.1), `misp.json`, `ocsf.ndjson`, `timeline.jsonl` (Timesketch) and `playbook.cacao.json` (CACAO 2.0) \
          are for machines.\n",
