@@ -18,6 +18,7 @@ fail() { say "$*"; exit 1; }
 # libFuzzer is C++.
 build_tools="gcc=gcc stdio.h=libc6-dev make=make libclang.so=libclang-dev"
 test_tools="g++=g++ curl=curl nginx=nginx haproxy=haproxy h2load=nghttp2-client wrk=wrk slowhttptest=slowhttptest
+    qpdf=qpdf pdfinfo=poppler-utils npm=npm
     openssl=openssl chromium=chromium aide=aide ip=iproute2 ss=iproute2 nft=nftables python3=python3
     go=golang-go tlog.go=golang-golang-x-mod-dev"
 
@@ -91,4 +92,14 @@ if ! cmp -s scripts/requirements.txt "$stamp"; then
     target/venv/bin/pip --disable-pip-version-check install -q -r scripts/requirements.txt ||
         fail "pip could not install scripts/requirements.txt"
     cp scripts/requirements.txt "$stamp"
+fi
+
+# axe-core, which the suite reads pages with: what the lock names, by its hash, and nothing of it is run here.
+if ! cmp -s proof/suite/node/package-lock.json target/node/.installed; then
+    say "installing axe-core into target/node"
+    mkdir -p target/node
+    cp proof/suite/node/package.json proof/suite/node/package-lock.json target/node/
+    npm --prefix target/node ci --ignore-scripts --no-audit --no-fund --silent >/dev/null 2>&1 ||
+        fail "npm could not install proof/suite/node/package-lock.json"
+    cp proof/suite/node/package-lock.json target/node/.installed
 fi

@@ -212,9 +212,10 @@ impl Browser {
         }
     }
 
-    /// The value of an expression; scripts must be allowed.
+    /// The value of an expression, or what it promises; scripts must be allowed.
     pub fn evaluate(&mut self, expression: &str) -> Value {
-        let answer = self.call("Runtime.evaluate", json!({ "expression": expression, "returnByValue": true }));
+        let wish = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
+        let answer = self.call("Runtime.evaluate", wish);
         answer["result"]["value"].clone()
     }
 

@@ -6,6 +6,7 @@
 //! Start at [`Plan`], which writes a configuration and starts a [`Gate`]; [`Origin`] is what stands behind it,
 //! [`Wire`] what speaks to it byte by byte.
 
+mod axe;
 mod browser;
 mod bystander;
 mod certs;
@@ -27,6 +28,7 @@ mod process;
 mod python;
 mod tools;
 
+pub use axe::Axe;
 pub use browser::{Accessible, Browser, assert_accessible};
 pub use bystander::{Bystander, Calm, Tally};
 pub use certs::{Authority, Leaf};

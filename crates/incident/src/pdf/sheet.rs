@@ -315,7 +315,7 @@ impl Sheets {
         }
     }
 
-    /// Words as lines of that width. They are parted at spaces, else behind signs, else anywhere.
+    /// Words as lines of that width. They are parted at spaces, else behind a sign late in the line, else anywhere.
     pub(super) fn lines(&self, words: &Words, style: Style, width: f32) -> Vec<Line> {
         let letters = self.letters(words, style);
         let (mut lines, mut begin, mut x, mut at) = (Vec::new(), 0, 0.0, 0);
@@ -331,7 +331,7 @@ impl Sheets {
             at += 1;
             match letter.c {
                 ' ' => space = Some(at),
-                '/' | '-' | '.' | ',' | ':' | '_' | '=' | '&' | '?' => sign = Some(at),
+                '/' | '-' | '.' | ',' | ':' | '_' | '=' | '&' | '?' if x > 0.6 * width => sign = Some(at),
                 _ => {}
             }
         }
