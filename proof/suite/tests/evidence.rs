@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use portcullis_suite::{Gate, HOST, Next, Origin, Plan, Seen, Wire, eventually, place, respond, run};
 use serde_json::Value;
 
@@ -101,4 +103,94 @@ fn what_is_on_record_is_what_clients_counted() {
     assert!(drills.iter().any(|drill| drill["what"] == "self-test" && drill["missed"] == 0), "{drills:?}");
     assert_eq!(records(&evidence, "stop").len(), 1);
     assert!(records(&evidence, "lost").is_empty());
+
+    // What is rolled up, and what is counted of single requests, is the same.
+    for step in ["1s", "1m", "1h"] {
+        let history = requests(&evidence, &["history", "--platform", "main", "--step", step]);
+        let points = history["points"].as_array().expect("points").clone();
+        let of = |name: &str| sum(&points, |point| point[name].as_u64().unwrap_or_default());
+        let limits = sum(&points, |point| point["refused"]["rate-limited"].as_u64().unwrap_or_default());
+        assert_eq!((of("requests"), of("failed"), limits), (asked, failed, limited), "by {step}: {history}");
+        assert_eq!((&history["missing"], points.len() > 1), (&0.into(), step == "1s"), "by {step}: {history}");
+    }
+    let most = |by: &str| -> Vec<(String, u64)> {
+        let top = requests(&evidence, &["top", "--by", by]);
+        assert_eq!(top["requests"], asked, "{top}");
+        let values = top["values"].as_array().expect("values").iter();
+        values
+            .map(|line| (line["value"].as_str().expect("text").to_owned(), line["requests"].as_u64().unwrap()))
+            .collect()
+    };
+    assert_eq!(most("network"), [("127.0.0.0/24".to_owned(), asked)]);
+    assert!(most("reason").contains(&("rate-limited".to_owned(), limited)), "{:?}", most("reason"));
+    assert!(most("address")[0].0.starts_with("127.0.0."), "asked for, it is told");
+}
+
+/// What `portcullis requests` says of the last hour.
+fn requests(evidence: &Path, arguments: &[&str]) -> Value {
+    let place = ["--ledger", evidence.to_str().expect("text"), "--since", "1h", "--json"];
+    let said = run(Gate::binary().display().to_string(), &[&["requests"], arguments, &place].concat(), PATIENCE);
+    serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {} {}", said.stdout, said.stderr))
+}
+
+#[test]
+fn a_restart_is_no_fresh_budget() {
+    let origin = Origin::start(answer);
+    let routes = "session_cookie = \"session\"\n[[platform.route]]\npath = \"/list\"\n[platform.route.data]\naction = \"block\"\n\
+                  [[platform.route.budget]]\nwho = \"session\"\nover = \"hour\"\nrecords = 75\n";
+    let start = |state: &Path| {
+        let plan = Plan::new("budgets").table(&format!("[defence]\nstate = {state:?}\n"));
+        plan.upstream(&[origin.url()], routes).start()
+    };
+    let state = place("budgets-state");
+    let gate = start(&state);
+    assert_eq!(status(&gate, "/list?0"), 200, "sixty of seventy-five");
+    // Its end is not told to it: what was written a second ago is what the next one knows.
+    let spent = state.join("spent");
+    assert!(eventually(PATIENCE, || spent.exists()), "{}", gate.said());
+    let pid = i32::try_from(gate.id()).ok().and_then(Pid::from_raw).expect("it has an id");
+    kill_process(pid, Signal::KILL).expect("it is ours");
+    drop(gate);
+    let gate = start(&state);
+    assert_eq!(status(&gate, "/list?0"), 200, "who was seen costs nothing again");
+    assert_ne!(status(&gate, "/list?1"), 200, "fifteen are left, and sixty were asked for");
+    drop(gate);
+    let gate = start(&state);
+    assert_ne!(status(&gate, "/list?1"), 200, "nor are there more after an end that was told");
+    drop(gate);
+    // Without what it knew it would have passed.
+    let gate = start(&place("budgets-fresh-state"));
+    assert_eq!(status(&gate, "/list?1"), 200);
+    // Nothing of a member can be read from what is kept.
+    let kept = std::fs::read(&spent).expect("it is there");
+    assert!(!kept.windows(7).any(|part| part == b"example"), "keyed hashes and nothing else");
+}
+
+#[test]
+fn what_a_person_opens_gathers_what_the_gate_sees() {
+    let origin = Origin::start(answer);
+    let state = place("opened-state");
+    let gate =
+        Plan::new("opened").table(&format!("[defence]\nstate = {state:?}\n")).upstream(&[origin.url()], "").start();
+    let binary = Gate::binary().display().to_string();
+    let config = gate.config().display().to_string();
+    let incident = |arguments: &[&str]| {
+        run(binary.clone(), &[&["incident"], arguments, &["--config", &config]].concat(), PATIENCE)
+    };
+    let listed = || -> Value { serde_json::from_str(&incident(&["list", "--json"]).stdout).unwrap_or_default() };
+    let because = ["open", "--because", "The host telephoned.", "--platform", "main"];
+    let beaten = || records(&state.join("evidence"), "beats").len() >= 2;
+    assert!(eventually(PATIENCE, beaten), "{}", gate.said());
+    let opened = incident(&because);
+    assert!(opened.stdout.contains("is open"), "{} {}", opened.stdout, opened.stderr);
+    let known = || listed()["incidents"].as_array().map_or(0, Vec::len) == 1;
+    assert!(eventually(PATIENCE, known), "{}", listed());
+    assert!(incident(&because).stderr.contains("is open since"), "one is open already");
+    // What the gate sees from now on belongs to it.
+    run(binary.clone(), &["posture", "main", "attack", "--config", &config], PATIENCE);
+    let waved = || listed()["incidents"][0]["waves"].as_array().map_or(0, Vec::len) == 1;
+    assert!(eventually(PATIENCE, waved), "{}", listed());
+    let whole = listed();
+    assert_eq!(whole["incidents"].as_array().map(Vec::len), Some(1), "and opens no other: {whole}");
+    assert_eq!(whole["incidents"][0]["words"], "The host telephoned.");
 }
