@@ -810,7 +810,7 @@ pub enum Verdict {
     Served,
     /// It was refused.
     Refused,
-    /// Its platform, or the gate, failed.
+    /// Its platform, or the gate, failed: an answer with a status of 500 or more is no service.
     Failed,
     /// It was answered by a challenge.
     Challenged,

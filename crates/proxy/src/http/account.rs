@@ -325,6 +325,8 @@ impl Account {
                 Some(Reason::WaitingRoom) => ledger::Verdict::Roomed,
                 Some(Reason::Challenge) => ledger::Verdict::Challenged,
                 _ => match self.came_to() {
+                    // It went through, and what came back is that the platform failed.
+                    Verdict::Served if self.status >= 500 => ledger::Verdict::Failed,
                     Verdict::Served => ledger::Verdict::Served,
                     Verdict::Refused => ledger::Verdict::Refused,
                     Verdict::Failed => ledger::Verdict::Failed,
