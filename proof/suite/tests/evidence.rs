@@ -187,7 +187,8 @@ fn what_a_person_opens_gathers_what_the_gate_sees() {
     assert!(eventually(PATIENCE, known), "{}", listed());
     assert!(incident(&because).stderr.contains("is open since"), "one is open already");
     // What the gate sees from now on belongs to it.
-    run(binary.clone(), &["posture", "main", "attack", "--config", &config], PATIENCE);
+    let raised = run(binary.clone(), &["posture", "main", "attack", "--config", &config], PATIENCE);
+    assert!(raised.success, "{}", raised.stderr);
     let waved = || listed()["incidents"][0]["waves"].as_array().map_or(0, Vec::len) == 1;
     assert!(eventually(PATIENCE, waved), "{}", listed());
     let whole = listed();
