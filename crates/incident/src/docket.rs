@@ -231,9 +231,8 @@ impl Docket {
                     "attack" | "overload" => {
                         self.hot.insert(act.platform.clone());
                     }
-                    "recovery" if self.hot.contains(&act.platform) => {}
                     _ => {
-                        // The end of an attack is the last sign of its wave.
+                        // The end of an attack is the last sign of its wave; recovery only watches whether it comes back.
                         if !self.hot.remove(&act.platform) {
                             return None;
                         }
@@ -472,7 +471,7 @@ pub(crate) mod tests {
         assert_eq!(incident.platforms, BTreeSet::from(["members".to_owned(), "public".to_owned()]));
         let waves: Vec<_> =
             incident.waves.iter().map(|wave| (wave.from - NOON, wave.until.map(|at| at - NOON))).collect();
-        assert_eq!(waves, [(0, Some(50 * MINUTE)), (DAY, None)]);
+        assert_eq!(waves, [(0, Some(40 * MINUTE)), (DAY, None)]);
         assert_eq!(told.len(), 4, "opened, wave 1 began, wave 1 ended, wave 2 began: {told:?}");
         let mut docket = docket;
         assert_eq!(docket.tick(NOON + DAY + 80 * MINUTE).len(), 1, "calm ended the second");

@@ -262,9 +262,10 @@ pub(super) fn has_learned(status: &Status, platform: &str) -> bool {
     status.platforms.iter().any(|known| known.name == platform && known.baseline.ready)
 }
 
-/// Whether nothing is out of the ordinary anywhere.
+/// Whether no platform is attacked any more.
 pub(super) fn is_calm(status: &Status) -> bool {
-    !status.platforms.is_empty() && status.platforms.iter().all(|platform| platform.posture == "normal")
+    let hot = |posture: &str| matches!(posture, "attack" | "overload");
+    !status.platforms.is_empty() && !status.platforms.iter().any(|platform| hot(&platform.posture))
 }
 
 /// How the gate stands; nothing where it does not say.
