@@ -542,6 +542,9 @@ impl<'a> Judge<'a> {
         }
         for path in guarded.iter().filter(|path| path.miss_bound.is_none_or(|bound| bound > HIGH_BOUND)) {
             let words = match path.miss_bound {
+                Some(bound) if bound >= 1.0 => {
+                    format!("So few drills on {} ({}) do not bound what is missed there.", path.path, path.drills)
+                }
                 Some(bound) => format!(
                     "{} drills on {} bound what is missed there at {}, not at {}.",
                     path.drills,
@@ -991,12 +994,12 @@ fn confidence_sentence(verdict: &Verdict) -> String {
         return String::new();
     }
     let on = match (verdict.coverage, verdict.miss_bound) {
-        (Some(coverage), Some(bound)) => format!(
+        (Some(coverage), Some(bound)) if bound < 1.0 => format!(
             ": {} of the time was covered, and drills bound what is missed at {}",
             percent(coverage),
             percent_up(bound)
         ),
-        (Some(coverage), None) => format!(": {} was covered", percent(coverage)),
+        (Some(coverage), _) => format!(": {} was covered", percent(coverage)),
         _ => String::new(),
     };
     format!("Our confidence in this judgement is {}{on}.", verdict.confidence.word())

@@ -105,6 +105,8 @@ pub struct Docket {
     thresholds: Thresholds,
     incidents: Vec<Incident>,
     hot: BTreeSet<String>,
+    /// Since when a platform is suspected of being attacked.
+    wary: BTreeMap<String, u64>,
     failed_logins: VecDeque<u64>,
     unplaced: BTreeMap<&'static str, u64>,
 }
@@ -133,7 +135,7 @@ impl Docket {
             Some(Event::Opened(opened)) => self.confirm(opened, record.index),
             Some(Event::Wave(wave)) => self.adopt(wave, record.index),
             // A gate that begins anew begins in calm, whatever the one before did not live to say.
-            Some(Event::Start(_)) => self.hot.clear(),
+            Some(Event::Start(_)) => self.forget(),
             Some(Event::Closed(closed)) => {
                 let ended = Ended {
                     by: plain(&closed.by),
@@ -147,7 +149,7 @@ impl Docket {
                         last.until = Some(last.last);
                     }
                     incident.closed.get_or_insert(ended);
-                    self.hot.clear();
+                    self.forget();
                 }
             }
             Some(event) => {
@@ -219,6 +221,12 @@ impl Docket {
         &self.unplaced
     }
 
+    /// A gate that begins anew begins in calm.
+    fn forget(&mut self) {
+        self.hot.clear();
+        self.wary.clear();
+    }
+
     /// What opens an incident, or belongs to the one that is open. A drill of ours never does.
     fn sign<'a>(&mut self, event: &'a Event, now: u64) -> Option<Sign<'a>> {
         let sign = |cause, since: u64, platform, words: &str| {
@@ -230,8 +238,16 @@ impl Docket {
                 match to {
                     "attack" | "overload" => {
                         self.hot.insert(act.platform.clone());
+                        // It began when it was first suspected: measures may have begun by then.
+                        let wary = self.wary.remove(&act.platform);
+                        let wary = wary.filter(|since| now.saturating_sub(*since) <= self.thresholds.pause_millis);
+                        return sign("posture", wary.unwrap_or(now), &act.platform, &act.words);
                     }
                     _ => {
+                        match to {
+                            "elevated" => drop(self.wary.insert(act.platform.clone(), now)),
+                            _ => drop(self.wary.remove(&act.platform)),
+                        }
                         // The end of an attack is the last sign of its wave; recovery only watches whether it comes back.
                         if !self.hot.remove(&act.platform) {
                             return None;
@@ -459,7 +475,8 @@ pub(crate) mod tests {
     #[test]
     fn a_second_wave_a_day_later_on_another_platform_is_the_same_incident() {
         let events = [
-            (NOON, posture("public", "normal", "attack")),
+            (NOON, posture("public", "normal", "elevated")),
+            (NOON + 900, posture("public", "elevated", "attack")),
             (NOON + 40 * MINUTE, posture("public", "attack", "recovery")),
             (NOON + 50 * MINUTE, posture("public", "recovery", "normal")),
             (NOON + DAY, posture("members", "elevated", "overload")),
