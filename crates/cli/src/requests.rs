@@ -154,18 +154,19 @@ fn over_time(flags: &HistoryOf) -> Done {
 }
 
 fn machine(point: &Point) -> Value {
+    let tally = &point.tally;
     json!({
         "at": point.at,
-        "requests": point.requests,
-        "served": point.served,
-        "failed": point.failed,
-        "refused": point.refused,
-        "challenged": point.challenged,
-        "roomed": point.roomed,
-        "delayed": point.delayed,
-        "bytes_in": point.bytes_in,
-        "bytes_out": point.bytes_out,
-        "micros": point.micros,
+        "requests": tally.requests,
+        "served": tally.served,
+        "failed": tally.failed,
+        "refused": tally.refused,
+        "challenged": tally.challenged,
+        "roomed": tally.roomed,
+        "delayed": tally.delayed,
+        "bytes_in": tally.bytes_in,
+        "bytes_out": tally.bytes_out,
+        "micros": tally.micros(),
     })
 }
 
@@ -180,18 +181,19 @@ fn lines(found: &History) -> Done {
         while let Some((_, next)) = moves.next_if(|(at, _)| *at <= point.at) {
             posture = next;
         }
+        let tally = &point.tally;
         let _ = writeln!(
             page,
             "{:<23} {:>9} {:>9} {:>9} {:>10} {:>8} {:>8} {:>8} {:>9.1}  {posture}",
             speak(point.at),
-            point.requests,
-            point.served,
-            point.refused(),
-            point.challenged,
-            point.roomed,
-            point.delayed,
-            point.failed,
-            point.micros[1] as f64 / 1_000.0,
+            tally.requests,
+            tally.served,
+            tally.refused(),
+            tally.challenged,
+            tally.roomed,
+            tally.delayed,
+            tally.failed,
+            tally.micros()[1] as f64 / 1_000.0,
         );
         if page.len() > PAGE {
             talk::answer(&page)?;

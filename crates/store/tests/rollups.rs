@@ -91,10 +91,9 @@ fn ask(home: &Path, platform: Option<&str>, step: u64) -> History {
 
 fn told(history: &History) -> BTreeMap<u64, Counts> {
     let counts = history.points.iter().map(|point| {
-        let refused = point.refused.iter().map(|(reason, count)| (reason.to_string(), *count)).collect();
-        let (challenged, roomed) = (point.challenged, point.roomed);
-        let counts =
-            (point.requests, point.served, point.failed, refused, challenged, roomed, point.delayed, point.bytes_out);
+        let it = &point.tally;
+        let refused = it.refused.iter().map(|(reason, count)| (reason.to_string(), *count)).collect();
+        let counts = (it.requests, it.served, it.failed, refused, it.challenged, it.roomed, it.delayed, it.bytes_out);
         (point.at, counts)
     });
     counts.collect()
@@ -141,7 +140,7 @@ fn what_was_told_comes_out_second_by_second_and_minute_by_minute() {
     drop(store);
     assert_whole(home.path(), 9_000, "again");
     assert_eq!(changes(home.path()), [""; 0], "nothing had to be made again");
-    let times = ask(home.path(), None, 3 * HOUR).points[0].micros;
+    let times = ask(home.path(), None, 3 * HOUR).points[0].tally.micros();
     assert!((25_000..30_000).contains(&times[0]) && times[0] <= times[1] && times[1] <= times[2], "{times:?}");
     let platforms: Vec<String> = rollups::platforms(home.path()).expect("read").into_iter().collect();
     assert_eq!(platforms, ["", "join", "public"]);
@@ -185,7 +184,7 @@ fn a_crash_costs_nothing_and_counts_nothing_twice() {
 /// How many requests the roll-ups have.
 fn rolled_up(home: &Path) -> Option<u64> {
     let all = history(home, &Ask { platform: None, from: BEGIN, until: BEGIN + 3 * HOUR, step: 60_000 }).ok()?;
-    Some(all.points.iter().map(|point| point.requests).sum())
+    Some(all.points.iter().map(|point| point.tally.requests).sum())
 }
 
 #[test]

@@ -5,6 +5,7 @@
 pub(crate) mod block;
 pub(crate) mod row;
 mod segment;
+mod tally;
 pub(crate) mod times;
 mod traffic;
 
@@ -22,6 +23,7 @@ use self::row::{ROW_BYTES, rows};
 pub(crate) use self::segment::{HOUR, replay};
 pub use self::segment::{Query, Top, networks, pack_hours, top};
 use self::segment::{Segments, hours, since};
+pub use self::tally::Tally;
 use self::traffic::{Counting, INTERVAL};
 use crate::disk::{Directory, Disk as _};
 use crate::lanes::{Missed, lock, turn};

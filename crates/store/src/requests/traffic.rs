@@ -9,7 +9,7 @@ use portcullis_ledger::{Traffic, Verdict};
 use siphasher::sip::SipHasher13;
 
 use super::row::Row;
-use super::times::Times;
+use super::tally::Tally;
 
 /// Milliseconds that are told together.
 pub(crate) const INTERVAL: u64 = 10_000;
@@ -24,29 +24,23 @@ const EXACT: usize = 512;
 pub(crate) struct Counting {
     /// For the hashes of visitors.
     keys: (u64, u64),
-    open: BTreeMap<u64, BTreeMap<Box<[u8]>, Tally>>,
+    open: BTreeMap<u64, BTreeMap<Box<[u8]>, Group>>,
     /// Where a row's place is written to be looked up.
     place: Vec<u8>,
     /// Where the last that was told ended.
     told: u64,
 }
 
+/// Requests of one place.
 #[derive(Default)]
-struct Tally {
+struct Group {
     /// Platform, route, class, audience.
     place: [String; 4],
-    requests: u64,
-    served: u64,
-    failed: u64,
-    refused: BTreeMap<Box<[u8]>, u64>,
-    challenged: u64,
-    roomed: u64,
-    delayed: u64,
-    bytes_in: u64,
-    bytes_out: u64,
+    tally: Tally,
+    /// Requests of each second.
     seconds: [u64; (INTERVAL / 1000) as usize],
-    times: Times,
     visitors: Distinct<EXACT>,
+    /// Visitors that were refused, challenged or delayed.
     touched: Distinct<EXACT>,
 }
 
@@ -66,13 +60,13 @@ impl Counting {
         // What has been told is not told again: whoever is late counts in the next.
         let from = (row.unix_millis - row.unix_millis % INTERVAL).max(self.told);
         let places = self.open.entry(from).or_default();
-        let [platform, route, class, audience, _, reason] = row.names;
+        let [platform, route, class, audience, ..] = row.names;
         self.place.clear();
         for name in [platform, route, class, audience] {
             self.place.extend_from_slice(name);
             self.place.push(0);
         }
-        let tally = if places.contains_key(&self.place[..]) {
+        let group = if places.contains_key(&self.place[..]) {
             places.get_mut(&self.place[..])
         } else {
             let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
@@ -81,35 +75,21 @@ impl Counting {
                 false => (&b"other"[..], "other".to_owned()),
             };
             let place = [text(platform), route, text(class), text(audience)];
-            Some(places.entry(key.into()).or_insert_with(|| Tally { place, ..Tally::default() }))
+            Some(places.entry(key.into()).or_insert_with(|| Group { place, ..Group::default() }))
         };
-        let Some(tally) = tally else { return };
+        let Some(group) = group else { return };
         let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
         hasher.write(&row.client);
         let visitor = hasher.finish().max(1);
-        tally.requests += 1;
-        tally.bytes_in += row.bytes_in;
-        tally.bytes_out += row.bytes_out;
+        group.tally.add(row);
         let second = usize::try_from(row.unix_millis.saturating_sub(from) / 1000).unwrap_or(0);
-        let last = tally.seconds.len() - 1;
-        if let Some(second) = tally.seconds.get_mut(second.min(last)) {
+        let last = group.seconds.len() - 1;
+        if let Some(second) = group.seconds.get_mut(second.min(last)) {
             *second += 1;
         }
-        tally.visitors.add(visitor);
-        let delayed = row.waited > 0;
-        match row.verdict() {
-            Verdict::Served => {
-                tally.served += 1;
-                tally.times.add(row.micros);
-            }
-            Verdict::Failed => tally.failed += 1,
-            Verdict::Refused => *tally.refused.entry(reason.into()).or_default() += 1,
-            Verdict::Challenged => tally.challenged += 1,
-            Verdict::Roomed => tally.roomed += 1,
-        }
-        tally.delayed += u64::from(delayed);
-        if delayed || !matches!(row.verdict(), Verdict::Served | Verdict::Failed) {
-            tally.touched.add(visitor);
+        group.visitors.add(visitor);
+        if row.waited > 0 || !matches!(row.verdict(), Verdict::Served | Verdict::Failed) {
+            group.touched.add(visitor);
         }
     }
 
@@ -122,17 +102,17 @@ impl Counting {
                 break;
             }
             let Some((_, places)) = self.open.pop_first() else { break };
-            told.extend(places.into_values().map(|tally| tally.told(from, until)));
+            told.extend(places.into_values().map(|group| group.told(from, until)));
             self.told = self.told.max(until);
         }
         told
     }
 }
 
-impl Tally {
+impl Group {
     fn told(self, from: u64, until: u64) -> Traffic {
         let [platform, route, class, audience] = self.place;
-        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        let micros = self.tally.micros();
         Traffic {
             platform,
             route,
@@ -140,18 +120,18 @@ impl Tally {
             audience,
             from: from - from % INTERVAL,
             until,
-            requests: self.requests,
-            served: self.served,
-            failed: self.failed,
-            challenged: self.challenged,
-            roomed: self.roomed,
-            delayed: self.delayed,
-            bytes_in: self.bytes_in,
-            bytes_out: self.bytes_out,
+            requests: self.tally.requests,
+            served: self.tally.served,
+            failed: self.tally.failed,
+            challenged: self.tally.challenged,
+            roomed: self.tally.roomed,
+            delayed: self.tally.delayed,
+            bytes_in: self.tally.bytes_in,
+            bytes_out: self.tally.bytes_out,
             peak: self.seconds.into_iter().max().unwrap_or(0),
-            micros: self.times.within(),
+            micros,
             visitors: [self.visitors.count(), self.touched.count()],
-            refused: self.refused.iter().map(|(reason, count)| (text(reason), *count)).collect(),
+            refused: self.tally.refused.into_iter().map(|(reason, count)| (reason.into(), count)).collect(),
         }
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction, params};
 
-use super::tally::Tally;
 use super::{Batch, MINUTE, SECOND};
+use crate::requests::Tally;
 use crate::requests::times::Times;
 
 /// Where it lies in the directory of the evidence.

@@ -6,7 +6,6 @@
 
 mod database;
 mod stances;
-mod tally;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -20,11 +19,10 @@ use portcullis_ledger::{Change, Event, Sensor};
 
 use self::database::{Counted, Database, Fault, NAME, Reading};
 use self::stances::Stances;
-use self::tally::Tally;
 use crate::disk::{Directory, Disk as _};
 use crate::lanes::lock;
 use crate::requests::row::Row;
-use crate::requests::{HOUR, replay};
+use crate::requests::{HOUR, Tally, replay};
 use crate::writer::{Shared, now};
 
 pub(crate) const SECOND: u64 = 1_000;
@@ -475,34 +473,8 @@ pub struct Ask<'a> {
 pub struct Point {
     /// When it begins, in milliseconds since 1970.
     pub at: u64,
-    /// Requests that came.
-    pub requests: u64,
-    /// Those that were served.
-    pub served: u64,
-    /// Those that the platform, or the gate, failed.
-    pub failed: u64,
-    /// Those that were refused, by reason.
-    pub refused: BTreeMap<Box<str>, u64>,
-    /// Those that were answered by a challenge.
-    pub challenged: u64,
-    /// Those that were sent to the waiting room.
-    pub roomed: u64,
-    /// Those that waited for admission.
-    pub delayed: u64,
-    /// Bytes that came in.
-    pub bytes_in: u64,
-    /// Bytes that went out.
-    pub bytes_out: u64,
-    /// Of those served, microseconds until half, 95 and 99 of a hundred were, to within an eighth.
-    pub micros: [u64; 3],
-}
-
-impl Point {
-    /// All that were refused, whatever for.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refused.values().sum()
-    }
+    /// What came.
+    pub tally: Tally,
 }
 
 /// A span, point by point.
@@ -531,36 +503,32 @@ pub fn history(directory: &Path, ask: &Ask<'_>) -> io::Result<History> {
     }
     let reading = Reading::open(directory).map_err(unread)?;
     let span = (from, ask.until);
-    let mut points: Vec<(u64, Tally)> = Vec::new();
+    let mut points: Vec<Point> = Vec::new();
     let mut sorted = true;
     let each = reading.each(ask.step.is_multiple_of(MINUTE), ask.platform, span, |at, tally| {
         let at = at / ask.step * ask.step;
         match points.last_mut() {
-            Some((last, known)) if *last == at => known.merge(&tally),
+            Some(last) if last.at == at => last.tally.merge(&tally),
             last => {
-                sorted &= last.is_none_or(|(last, _)| *last < at);
-                points.push((at, tally));
+                sorted &= last.is_none_or(|last| last.at < at);
+                points.push(Point { at, tally });
             }
         }
     });
     each.map_err(unread)?;
     if !sorted {
         // Platform after platform: those of one time come together.
-        points.sort_by_key(|(at, _)| *at);
-        points.dedup_by(|(at, tally), (kept, known)| {
-            let same = at == kept;
+        points.sort_by_key(|point| point.at);
+        points.dedup_by(|point, kept| {
+            let same = point.at == kept.at;
             if same {
-                known.merge(tally);
+                kept.tally.merge(&point.tally);
             }
             same
         });
     }
     let postures = ask.platform.map(|platform| reading.postures(platform, span)).transpose().map_err(unread)?;
-    Ok(History {
-        points: points.into_iter().map(|(at, tally)| point(at, tally)).collect(),
-        postures: postures.unwrap_or_default(),
-        missing: reading.missing(span).map_err(unread)?,
-    })
+    Ok(History { points, postures: postures.unwrap_or_default(), missing: reading.missing(span).map_err(unread)? })
 }
 
 /// The platforms that the roll-ups of a directory know; requests that were for none are under the empty name.
@@ -573,12 +541,6 @@ pub fn platforms(directory: &Path) -> io::Result<BTreeSet<String>> {
 
 fn unread(fault: Fault) -> io::Error {
     io::Error::other(format!("{NAME}: {fault}"))
-}
-
-fn point(at: u64, tally: Tally) -> Point {
-    let Tally { requests, served, failed, refused, challenged, roomed, delayed, bytes_in, bytes_out, times } = tally;
-    let micros = times.within();
-    Point { at, requests, served, failed, refused, challenged, roomed, delayed, bytes_in, bytes_out, micros }
 }
 
 #[cfg(test)]
@@ -597,7 +559,7 @@ mod tests {
 
     fn requests(home: &Path) -> u64 {
         let ask = Ask { platform: Some("public"), from: 0, until: 1_000_000_000, step: SECOND };
-        history(home, &ask).expect("read").points.iter().map(|point| point.requests).sum()
+        history(home, &ask).expect("read").points.iter().map(|point| point.tally.requests).sum()
     }
 
     #[test]

@@ -1,31 +1,53 @@
-//! What the gate answered in one second or minute on one platform. Parts add up: two tallies merged are the tally of both.
+//! What became of requests, counted together. Parts add up: two tallies merged are the tally of both.
 
 use std::collections::BTreeMap;
 
 use portcullis_ledger::Verdict;
 
-use crate::requests::row::Row;
-use crate::requests::times::Times;
+use super::row::Row;
+use super::times::Times;
 
 /// Reasons that one tally tells apart; the gate has fewer. What comes beyond is `other`.
 const REASONS: usize = 256;
 
-/// Requests by what became of them, when they came.
+/// Requests by what became of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) requests: u64,
-    pub(crate) served: u64,
-    pub(crate) failed: u64,
-    pub(crate) refused: BTreeMap<Box<str>, u64>,
-    pub(crate) challenged: u64,
-    pub(crate) roomed: u64,
-    pub(crate) delayed: u64,
-    pub(crate) bytes_in: u64,
-    pub(crate) bytes_out: u64,
+pub struct Tally {
+    /// Requests that came.
+    pub requests: u64,
+    /// Those that were served.
+    pub served: u64,
+    /// Those that the platform, or the gate, failed.
+    pub failed: u64,
+    /// Those that were refused, by reason.
+    pub refused: BTreeMap<Box<str>, u64>,
+    /// Those that were answered by a challenge.
+    pub challenged: u64,
+    /// Those that were sent to the waiting room.
+    pub roomed: u64,
+    /// Those that waited for admission.
+    pub delayed: u64,
+    /// Bytes that came in.
+    pub bytes_in: u64,
+    /// Bytes that went out.
+    pub bytes_out: u64,
+    /// How long those took that were served.
     pub(crate) times: Times,
 }
 
 impl Tally {
+    /// All that were refused, whatever for.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.values().sum()
+    }
+
+    /// Of those served, microseconds until half, 95 and 99 of a hundred were, to within an eighth; 0 where there was none.
+    #[must_use]
+    pub fn micros(&self) -> [u64; 3] {
+        self.times.within()
+    }
+
     pub(crate) fn add(&mut self, row: &Row<'_>) {
         self.requests += 1;
         self.bytes_in = self.bytes_in.saturating_add(row.bytes_in);
@@ -60,7 +82,7 @@ impl Tally {
         other.refused.iter().for_each(|(reason, count)| self.refuse(reason, *count));
     }
 
-    pub(crate) fn refuse(&mut self, reason: &str, count: u64) {
+    fn refuse(&mut self, reason: &str, count: u64) {
         let reason = if self.refused.len() < REASONS || self.refused.contains_key(reason) { reason } else { "other" };
         match self.refused.get_mut(reason) {
             Some(known) => *known = known.saturating_add(count),
