@@ -193,8 +193,9 @@ impl Store {
 
 impl Recorder for Store {
     fn record(&self, sensor: &Sensor, event: Event) {
-        self.shared.rollups.hear(&event, now());
-        self.shared.lanes.put(sensor, &event, now());
+        let now = now();
+        self.shared.rollups.hear(&event, now);
+        self.shared.lanes.put(sensor, &event, now);
     }
 
     fn pulse(&self, beat: Beat) {
