@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 use portcullis_ledger::note::{Algorithm, SignerKey};
 use portcullis_ledger::{Recorder as _, Request, Verdict};
 use portcullis_store::disk::Directory;
-use portcullis_store::requests::Keep;
-use portcullis_store::rollups::{self, Ask, history};
-use portcullis_store::{Retain, Settings, Store};
+use portcullis_store::rollups::{Ask, history};
+use portcullis_store::{Settings, Store};
 
 const DAY: u64 = 86_400_000;
 const BEGIN: u64 = 20_000 * DAY;
@@ -24,17 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let each: u64 = std::env::args().nth(1).map_or(Ok(5), |text| text.parse())?;
     let home = tempfile::tempdir()?;
     let key = SignerKey::new("bench/evidence", Algorithm::Ed25519, &[7; 32]).map_err(|_| "no key")?;
-    let settings = Settings {
-        directory: Directory::create(home.path())?,
-        key,
-        retain: Retain { millis: [None; 4] },
-        requests: Keep { millis: None, bytes: u64::MAX },
-        rollups: rollups::Keep::default(),
-        wait: false,
-        witnesses: Vec::new(),
-        authorities: Vec::new(),
-        quorum: 0,
-    };
+    let settings = Settings::new(Directory::create(home.path())?, key);
     let store = Store::open(settings).map_err(|why| why.to_string())?;
     let began = Instant::now();
     for second in 0..DAY / 1_000 {

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use portcullis_ledger::note::{Algorithm, SignerKey};
 use portcullis_ledger::{Recorder as _, Request, Verdict};
 use portcullis_store::disk::Directory;
-use portcullis_store::requests::{Column, Keep, Query, pack_hours, top};
-use portcullis_store::{Retain, Settings, Store, rollups};
+use portcullis_store::requests::{Column, Query, pack_hours, top};
+use portcullis_store::{Settings, Store};
 
 const DAY: u64 = 86_400_000;
 /// A day that has its hours whole.
@@ -36,17 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Tells the store so many requests of a day, and says what that costs.
 fn fill(home: &Path, all: u64) -> Result<(), Box<dyn Error>> {
     let key = SignerKey::new("bench/evidence", Algorithm::Ed25519, &[7; 32]).map_err(|_| "no key")?;
-    let settings = Settings {
-        directory: Directory::create(home)?,
-        key,
-        retain: Retain { millis: [None; 4] },
-        requests: Keep { millis: None, bytes: u64::MAX },
-        rollups: rollups::Keep::default(),
-        wait: false,
-        witnesses: Vec::new(),
-        quorum: 0,
-        authorities: Vec::new(),
-    };
+    let settings = Settings::new(Directory::create(home)?, key);
     let store = Store::open(settings).map_err(|why| why.to_string())?;
     let (began, cpu) = (Instant::now(), process_time());
     let mut told = Duration::ZERO;

@@ -63,6 +63,24 @@ pub struct Settings {
     pub wait: bool,
 }
 
+impl Settings {
+    /// Everything is kept for ever, nobody is asked, and nobody is waited for.
+    #[must_use]
+    pub fn new(directory: Directory, key: SignerKey) -> Self {
+        Self {
+            directory,
+            key,
+            retain: Retain::default(),
+            requests: requests::Keep { millis: None, bytes: u64::MAX },
+            rollups: rollups::Keep::default(),
+            witnesses: Vec::new(),
+            quorum: 0,
+            authorities: Vec::new(),
+            wait: false,
+        }
+    }
+}
+
 /// The open store.
 pub struct Store {
     shared: Arc<Shared>,

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use portcullis_ledger::note::Algorithm;
 use portcullis_ledger::{Act, Event, Recorder as _, Request, Start, Verdict};
 use portcullis_store::disk::Directory;
-use portcullis_store::requests::{Keep, pack_hours};
+use portcullis_store::requests::pack_hours;
 use portcullis_store::rollups::{self, Ask, History, history};
-use portcullis_store::{Retain, Settings, Store, key, read};
+use portcullis_store::{Settings, Store, key, read};
 use rusqlite::Connection;
 
 const HOUR: u64 = 3_600_000;
@@ -25,18 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn open(home: &Path) -> Arc<Store> {
     let directory = Directory::create(home).expect("a directory");
     let key = key(home, "gate.example/evidence", Algorithm::Ed25519).expect("a key");
-    let settings = Settings {
-        directory,
-        key,
-        retain: Retain::default(),
-        requests: Keep { millis: None, bytes: u64::MAX },
-        rollups: rollups::Keep::default(),
-        witnesses: Vec::new(),
-        authorities: Vec::new(),
-        quorum: 0,
-        wait: false,
-    };
-    Store::open(settings).expect("a store")
+    Store::open(Settings::new(directory, key)).expect("a store")
 }
 
 /// The `nth` request of a made-up day: what became of it and when is a hash of its number.

@@ -8,28 +8,13 @@ use portcullis_ledger::checkpoint::Trust;
 use portcullis_ledger::note::Algorithm;
 use portcullis_ledger::{Act, Beat, Event, Record, Recorder, Start, State, Stop};
 use portcullis_store::disk::Directory;
-use portcullis_store::requests::Keep;
 use portcullis_store::verify::verify;
-use portcullis_store::{Retain, Settings, Store, key, read, rollups};
-
-/// Requests are kept.
-const KEEP: Keep = Keep { millis: None, bytes: u64::MAX };
+use portcullis_store::{Settings, Store, key, read};
 
 fn open(path: &Path) -> std::sync::Arc<Store> {
     let directory = Directory::create(path).expect("a directory");
     let key = key(path, "gate.example/evidence", Algorithm::Ed25519).expect("a key");
-    Store::open(Settings {
-        directory,
-        key,
-        retain: Retain::default(),
-        requests: KEEP,
-        rollups: rollups::Keep::default(),
-        witnesses: Vec::new(),
-        quorum: 0,
-        authorities: Vec::new(),
-        wait: false,
-    })
-    .expect("a store")
+    Store::open(Settings::new(directory, key)).expect("a store")
 }
 
 fn act(words: String) -> Event {
@@ -112,22 +97,11 @@ fn sensors_beat_and_are_down_when_nothing_is_heard_of_them() {
 fn one_process_writes_a_directory() {
     let home = tempfile::tempdir().expect("a directory");
     let store = open(home.path());
-    let directory = Directory::at(home.path());
     let key = key(home.path(), "", Algorithm::Ed25519).expect("it is there");
-    let second = Settings {
-        directory,
-        key,
-        retain: Retain::default(),
-        requests: KEEP,
-        rollups: rollups::Keep::default(),
-        witnesses: Vec::new(),
-        quorum: 0,
-        authorities: Vec::new(),
-        wait: true,
-    };
-    assert!(Store::open(Settings { wait: false, ..settings(&second) }).is_err());
+    let second = || Settings::new(Directory::at(home.path()), key.clone());
+    assert!(Store::open(second()).is_err());
     // One that waits keeps what it is given until the first is done.
-    let second = Store::open(second).expect("it waits");
+    let second = Store::open(Settings { wait: true, ..second() }).expect("it waits");
     second.record(&"gate".into(), act("of the second".to_owned()));
     store.record(&"gate".into(), act("of the first".to_owned()));
     drop(store);
@@ -135,20 +109,6 @@ fn one_process_writes_a_directory() {
     let words: Vec<_> = records(home.path()).into_iter().map(|record| record.event).collect();
     let acts = words.iter().filter(|event| matches!(event, Some(Event::Act(_)))).count();
     assert_eq!(acts, 2, "{words:?}");
-}
-
-fn settings(of: &Settings) -> Settings {
-    Settings {
-        directory: of.directory.clone(),
-        key: of.key.clone(),
-        retain: of.retain,
-        requests: of.requests,
-        rollups: of.rollups,
-        witnesses: Vec::new(),
-        quorum: 0,
-        authorities: Vec::new(),
-        wait: of.wait,
-    }
 }
 
 #[test]
