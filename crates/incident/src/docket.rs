@@ -243,16 +243,12 @@ impl Docket {
                         let wary = wary.filter(|since| now.saturating_sub(*since) <= self.thresholds.pause_millis);
                         return sign("posture", wary.unwrap_or(now), &act.platform, &act.words);
                     }
-                    _ => {
-                        match to {
-                            "elevated" => drop(self.wary.insert(act.platform.clone(), now)),
-                            _ => drop(self.wary.remove(&act.platform)),
-                        }
-                        // The end of an attack is the last sign of its wave; recovery only watches whether it comes back.
-                        if !self.hot.remove(&act.platform) {
-                            return None;
-                        }
-                    }
+                    "elevated" => drop(self.wary.insert(act.platform.clone(), now)),
+                    _ => drop(self.wary.remove(&act.platform)),
+                }
+                // The end of an attack is the last sign of its wave; recovery only watches whether it comes back.
+                if !self.hot.remove(&act.platform) {
+                    return None;
                 }
                 sign("posture", now, &act.platform, &act.words)
             }
