@@ -3,7 +3,7 @@
 //! Where it cannot be kept the gate runs without and says so: service comes first.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use portcullis_config::{Evidence, Policy};
@@ -15,6 +15,9 @@ use portcullis_store::stamp::Authority;
 use portcullis_store::witness::Asked;
 use portcullis_store::{Retain, Settings, Store, rollups};
 use sha2::{Digest, Sha256};
+
+use crate::Failure;
+use crate::args::incident::Records;
 
 /// Whose the records of the process are.
 pub(crate) const GATE: Sensor = Sensor::Borrowed("gate");
@@ -44,6 +47,13 @@ pub(crate) fn begin(policy: &Policy, takeover: bool) -> Option<Arc<Store>> {
 pub(crate) fn end(store: &Store) {
     store.record(&GATE, Event::Stop(Stop { why: "told".to_owned() }));
     store.close();
+}
+
+/// Where the evidence lies that a command is about: the directory that was named, or else the configured one.
+pub(crate) fn directory(of: &Records, policy: Option<&Policy>) -> Result<PathBuf, Failure> {
+    let configured = || policy.and_then(|policy| policy.evidence.directory.clone());
+    let none = || Failure::because("no evidence is kept: neither `[evidence]` nor `--ledger` says where");
+    of.ledger.clone().or_else(configured).ok_or_else(none)
 }
 
 /// Opens a directory to write to; `wait` for whoever writes there now.

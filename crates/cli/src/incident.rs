@@ -95,10 +95,7 @@ impl Opened {
             (Some(_), false) => None,
             _ => Some(configuration::policy(&of.config)?),
         };
-        let configured = policy.as_ref().and_then(|policy| policy.evidence.directory.clone());
-        let directory = of.ledger.clone().or(configured);
-        let directory = directory
-            .ok_or_else(|| Failure::because("no evidence is kept: neither `[evidence]` nor `--ledger` says where"))?;
+        let directory = evidence::directory(of, policy.as_ref())?;
         let mut docket = Docket::new(policy.as_ref().map_or_else(Thresholds::default, live::thresholds));
         each(&directory, Docket::wants, |_, _, _| true, |record| drop(docket.record(record)))?;
         Ok(Self { directory, policy, docket })

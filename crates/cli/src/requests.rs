@@ -12,10 +12,11 @@ use portcullis_store::requests::{Column, Query, Top, networks, top};
 use portcullis_store::rollups::{self, Ask, History, Point, history};
 use serde_json::{Value, json};
 
+use crate::args::incident::Records;
 use crate::args::requests::{AskRequests, Became, By, HistoryOf, TopOf, Which};
 use crate::moment::{now, speak};
 use crate::world::plain;
-use crate::{Done, Failure, configuration, talk};
+use crate::{Done, Failure, configuration, evidence, talk};
 
 /// Threads that count.
 const THREADS: usize = 2;
@@ -30,13 +31,13 @@ pub(crate) fn run(ask: &AskRequests) -> Done {
     }
 }
 
-/// Where the evidence is.
-fn directory(which: &Which) -> Result<PathBuf, Failure> {
-    if let Some(directory) = &which.ledger {
-        return Ok(directory.clone());
-    }
-    let none = || Failure::because("no evidence is kept: neither `[evidence]` nor `--ledger` says where");
-    configuration::policy(&which.config)?.evidence.directory.ok_or_else(none)
+/// Where the evidence is. A directory that was named needs no configuration.
+fn directory(of: &Records) -> Result<PathBuf, Failure> {
+    let policy = match &of.ledger {
+        Some(_) => None,
+        None => Some(configuration::policy(&of.config)?),
+    };
+    evidence::directory(of, policy.as_ref())
 }
 
 /// From when until when.
@@ -79,7 +80,7 @@ const fn verdict(became: Became) -> Verdict {
 }
 
 fn most(flags: &TopOf) -> Done {
-    let (directory, (from, until)) = (directory(&flags.which)?, span(&flags.which)?);
+    let (directory, (from, until)) = (directory(&flags.which.of)?, span(&flags.which)?);
     let of_platform = flags.which.platform.iter().map(|name| (Column::Platform, name.as_bytes().to_vec()));
     let of_verdict = flags.only.iter().map(|became| (Column::Verdict, vec![verdict(*became) as u8]));
     let query = Query { from, until, only: of_platform.chain(of_verdict).collect() };
@@ -99,7 +100,7 @@ fn most(flags: &TopOf) -> Done {
         (_, text) => text,
     };
     let values = found.values.iter().map(|(value, count)| (shown(value), *count));
-    if flags.which.json {
+    if flags.which.of.json {
         let values: Vec<Value> = values.map(|(value, count)| json!({ "value": value, "requests": count })).collect();
         let whole = json!({
             "by": format!("{:?}", flags.by).to_lowercase(),
@@ -125,7 +126,7 @@ fn most(flags: &TopOf) -> Done {
 }
 
 fn over_time(flags: &HistoryOf) -> Done {
-    let (directory, (from, until)) = (directory(&flags.which)?, span(&flags.which)?);
+    let (directory, (from, until)) = (directory(&flags.which.of)?, span(&flags.which)?);
     let step = u64::try_from(flags.step.as_millis()).unwrap_or(u64::MAX);
     let platform = flags.which.platform.as_deref();
     if let Some(wanted) = platform {
@@ -136,7 +137,7 @@ fn over_time(flags: &HistoryOf) -> Done {
         }
     }
     let found = history(&directory, &Ask { platform, from, until, step }).map_err(unread(&directory))?;
-    if flags.which.json {
+    if flags.which.of.json {
         let points: Vec<Value> = found.points.iter().map(machine).collect();
         let postures = found.postures.iter().map(|(at, posture)| json!({ "at": at, "posture": posture }));
         let whole = json!({

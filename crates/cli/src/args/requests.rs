@@ -1,11 +1,11 @@
 //! Flags of `portcullis requests`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{DEFAULT_CONFIG, duration, since};
+use super::incident::Records;
+use super::{duration, since};
 use crate::moment::Moment;
 
 /// What is asked of `requests`.
@@ -42,15 +42,8 @@ pub(crate) struct Which {
     /// Those of this platform alone.
     #[arg(long, value_name = "PLATFORM")]
     pub(crate) platform: Option<String>,
-    /// The configuration file, which names the evidence.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
-    pub(crate) config: PathBuf,
-    /// The directory of the evidence itself, instead of the one that the configuration names.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) ledger: Option<PathBuf>,
-    /// One JSON object, for programs.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) of: Records,
 }
 
 /// Flags of `top`.
