@@ -200,7 +200,7 @@ mod tests {
         fn reload(&self) -> Result<Reloaded, String> {
             Err("not here".into())
         }
-        fn command(&self, command: portcullis_engine::Command) -> Result<String, String> {
+        fn command(&self, command: portcullis_engine::Command, _: &str) -> Result<String, String> {
             Ok(format!("{command:?}"))
         }
 

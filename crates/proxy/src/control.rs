@@ -70,11 +70,11 @@ pub trait Operator: Send + Sync + 'static {
         self.reload()
     }
 
-    /// Does what an operator asks of the brain, on a thread that may block. It is in the journal on return.
+    /// Does what an operator asks of the brain, on a thread that may block. It is in the journal on return, under the name `by`.
     ///
     /// # Errors
     /// In words for the operator.
-    fn command(&self, command: Command) -> Result<String, String>;
+    fn command(&self, command: Command, by: &str) -> Result<String, String>;
 
     /// Does what an operator asks of a database's book, on a thread that may block; `uid` asks. What was changed is in the
     /// journal on return.
@@ -434,10 +434,12 @@ fn persons(args: Value) -> Result<Event, String> {
 fn operate(operator: &dyn Operator, verb: &str, args: &Value) -> Value {
     match command(verb, args) {
         Ok(None) => json!({"ok": true, "message": "", "status": operator.status()}),
-        Ok(Some(command)) => match operator.command(command) {
-            Ok(words) => json!({"ok": true, "message": words}),
-            Err(words) => refusal(&words),
-        },
+        Ok(Some(command)) => {
+            match operator.command(command, args.get("by").and_then(Value::as_str).unwrap_or("operator")) {
+                Ok(words) => json!({"ok": true, "message": words}),
+                Err(words) => refusal(&words),
+            }
+        }
         Err(words) => refusal(&words),
     }
 }
@@ -713,7 +715,7 @@ mod tests {
             }
         }
 
-        fn command(&self, command: Command) -> Result<String, String> {
+        fn command(&self, command: Command, _: &str) -> Result<String, String> {
             Ok(format!("{command:?}"))
         }
 

@@ -75,7 +75,8 @@ struct Told {
 enum Message {
     Harvest(u64, Harvest, mpsc::Sender<Harvest>),
     Replace(Settings, Site, u64, mpsc::Sender<()>),
-    Command(Command, mpsc::Sender<Result<String, String>>),
+    /// With who asks for it.
+    Command(Command, String, mpsc::Sender<Result<String, String>>),
     Status(mpsc::Sender<DefenceStatus>),
     Save(mpsc::Sender<()>),
     Stop,
@@ -166,8 +167,9 @@ impl Coordinator {
     ///
     /// # Errors
     /// In words for the operator.
-    pub(crate) fn command(&self, command: Command) -> Result<String, String> {
-        self.ask(|reply| Message::Command(command, reply))?
+    pub(crate) fn command(&self, command: Command, by: &str) -> Result<String, String> {
+        let by = by.to_owned();
+        self.ask(|reply| Message::Command(command, by, reply))?
     }
 
     /// How everything stands.
@@ -306,8 +308,8 @@ impl Life {
                 self.judge();
                 let _ = reply.send(());
             }
-            Message::Command(command, reply) => {
-                let answer = self.brain.command(command, self.now(), unix_millis());
+            Message::Command(command, by, reply) => {
+                let answer = self.brain.command(command, &by, self.now(), unix_millis());
                 let answer = answer.map(|(words, acts)| {
                     self.tell(&acts);
                     words

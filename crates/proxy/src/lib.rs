@@ -323,6 +323,12 @@ impl Gate {
         }
     }
 
+    /// What operators ask of it, for whoever speaks with them.
+    #[must_use]
+    pub fn operator(&self) -> Arc<dyn Operator> {
+        Arc::clone(&self.process) as _
+    }
+
     /// Where metrics and health are served.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
@@ -619,8 +625,8 @@ impl Operator for Process {
         Ok(reloaded)
     }
 
-    fn command(&self, command: portcullis_engine::Command) -> Result<String, String> {
-        self.coordinator.command(command)
+    fn command(&self, command: portcullis_engine::Command, by: &str) -> Result<String, String> {
+        self.coordinator.command(command, by)
     }
 
     fn database(&self, args: &serde_json::Value, uid: u32) -> Result<(String, serde_json::Value), String> {
@@ -651,7 +657,14 @@ impl Operator for Process {
         };
         let current = self.lock();
         let policy = &current.snapshot.policy;
+        let origins = policy.platforms.iter().flat_map(|platform| {
+            platform.upstreams.iter().map(|upstream| {
+                let healthy = self.registry.upstream(&upstream.url).healthy();
+                serde_json::json!({ "platform": platform.name, "url": upstream.url, "healthy": healthy })
+            })
+        });
         serde_json::json!({
+            "origins": origins.collect::<Vec<_>>(),
             "node": policy.server.name,
             "generation": current.snapshot.generation,
             "draining": self.draining.load(Ordering::Relaxed),

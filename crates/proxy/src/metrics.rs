@@ -684,7 +684,7 @@ impl Upstream {
         self.health.store(Self::UNKNOWN, Ordering::Relaxed);
     }
 
-    fn healthy(&self) -> Option<bool> {
+    pub(crate) fn healthy(&self) -> Option<bool> {
         match self.health.load(Ordering::Relaxed) {
             Self::UNKNOWN => None,
             health => Some(health == Self::HEALTHY),

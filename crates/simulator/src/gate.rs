@@ -78,7 +78,7 @@ impl Gate {
 
     /// An operator's command; the world gives only those that hold.
     pub(crate) fn command(&mut self, command: portcullis_engine::Command, now: Tick) -> Vec<Act> {
-        self.brain.command(command, now, wall(now)).map_or_else(|_| Vec::new(), |(_, acts)| acts)
+        self.brain.command(command, "operator", now, wall(now)).map_or_else(|_| Vec::new(), |(_, acts)| acts)
     }
 
     /// A new process takes the place of this one: it knows what this one saved.

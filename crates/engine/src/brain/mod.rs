@@ -227,12 +227,12 @@ impl Brain {
         Some(Arc::new(Orders { revision: self.revision, platforms: self.in_force.clone() }))
     }
 
-    /// Does what an operator asks.
+    /// Does what an operator asks; each act bears the name of who it is.
     ///
     /// # Errors
     /// When there is no such rule, platform or event, or the event makes no sense.
-    pub fn command(&mut self, command: Command, now: Tick, wall: u64) -> Result<(String, Vec<Act>), String> {
-        let acts = match command {
+    pub fn command(&mut self, command: Command, by: &str, now: Tick, wall: u64) -> Result<(String, Vec<Act>), String> {
+        let mut acts = match command {
             Command::Pin(rule) => {
                 vec![self.rule_act(rule, |platform| platform.rules.pin(rule, &platform.site.name, now))?]
             }
@@ -258,6 +258,7 @@ impl Brain {
                 vec![event_act("event-cancelled", &event, words, now)]
             }
         };
+        acts.iter_mut().for_each(|act| by.clone_into(&mut act.by));
         let words: Vec<_> = acts.iter().map(|act| act.words.as_str()).collect();
         Ok((words.join("\n"), acts))
     }

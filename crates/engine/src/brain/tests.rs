@@ -438,18 +438,18 @@ fn the_operators_word_wins() {
     let mut world = World::new(15, WITHOUT_RULES);
     world.live(&CALM, 100);
     let (now, wall) = (world.now, world.wall);
-    let mut say = |command| world.brain.command(command, now, wall);
+    let mut say = |command| world.brain.command(command, "Ane", now, wall);
     let hold = |platform: Option<&str>, posture| Command::Posture { platform: platform.map(str::to_owned), posture };
     assert_eq!(say(hold(Some("nowhere"), None)).expect_err("refused"), "there is no platform nowhere");
     assert_eq!(say(Command::Pin(crate::RuleId(7))).expect_err("refused"), "there is no rule r-7");
     assert_eq!(say(Command::Undo(crate::RuleId(7))).expect_err("refused"), "there is no rule r-7");
     let (words, acts) = say(hold(None, Some(Posture::Elevated))).expect("done");
     assert_eq!(words, "An operator holds public in elevated; it was normal.");
-    assert_eq!((acts[0].by.as_str(), acts[0].undo.as_str()), ("operator", "portcullis posture auto --platform public"));
+    assert_eq!((acts[0].by.as_str(), acts[0].undo.as_str()), ("Ane", "portcullis posture auto --platform public"));
     world.live(&CALM, 120);
     assert_eq!(world.posture(), Posture::Elevated, "quiet as it is");
     assert!(world.brain.status(world.now).platforms[0].forced);
-    world.brain.command(hold(Some("public"), None), world.now, world.wall).expect("done");
+    world.brain.command(hold(Some("public"), None), "operator", world.now, world.wall).expect("done");
     world.live(&CALM, 15);
     assert_eq!(world.posture(), Posture::Normal);
 }
@@ -524,7 +524,7 @@ fn an_announced_event_pins_what_is_ordinary() {
     world.live(&CALM, 240);
     let (from, until) = (world.wall + 3_600_000, world.wall + 7_200_000);
     let event = Command::AddEvent { name: "debate".to_owned(), platform: None, from, until };
-    let (words, acts) = world.brain.command(event, world.now, world.wall).expect("announced");
+    let (words, acts) = world.brain.command(event, "operator", world.now, world.wall).expect("announced");
     assert!(words.contains("debate") && acts[0].kind == "event-added", "{words}");
     let before = world.brain.status(world.now).platforms[0].baseline.clone();
     world.live(&CALM.times(1.15), 100);
@@ -533,7 +533,10 @@ fn an_announced_event_pins_what_is_ordinary() {
     let baseline = &status.platforms[0].baseline;
     assert_eq!(baseline.pinned_by.as_deref(), Some("debate"));
     assert_eq!((baseline.rows, baseline.expected_rps), (before.rows, before.expected_rps));
-    world.brain.command(Command::CancelEvent { name: "debate".to_owned() }, world.now, world.wall).expect("cancelled");
+    world
+        .brain
+        .command(Command::CancelEvent { name: "debate".to_owned() }, "operator", world.now, world.wall)
+        .expect("cancelled");
     world.live(&CALM, 100);
     let baseline = &world.brain.status(world.now).platforms[0].baseline;
     assert!(baseline.pinned_by.is_none() && baseline.rows > before.rows, "{baseline:?}");

@@ -120,7 +120,11 @@ pub fn explain_acts(lines: &[String]) -> String {
             undo if undo.is_empty() => String::new(),
             undo => format!("\n  Undo: {undo}"),
         };
-        let who = if act["by"] == "operator" { ", by an operator" } else { "" };
+        let who = match text(&act["by"]).as_str() {
+            "" | "gate" => String::new(),
+            "operator" => ", by an operator".to_owned(),
+            name => format!(", by {name}"),
+        };
         format!("{}  {}{who}\n  {}{undo}\n", text(&record["t"]), text(&act["platform"]), text(&act["words"]))
     });
     paragraphs.collect()
