@@ -37,6 +37,7 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
     let integrity = check.integrity(root, (&listeners, &platforms, &databases));
     Policy {
         server: check.server(root.table("server")),
+        console: check.console(root, (&admin, &listeners), &certificates, defence.state.as_deref()),
         admin,
         trusted,
         limits: check.limits(root.table("limits")),
@@ -168,7 +169,8 @@ impl Check<'_> {
 
     fn certificates(&mut self, root: &Draft) -> Vec<Certificate> {
         let drafts = root.tables("certificate");
-        let tls = root.tables("listener").iter().any(|listener| listener.flag("tls") == Some(true));
+        let mut speakers = root.tables("listener").iter().chain([root.table("console")]);
+        let tls = speakers.any(|speaker| speaker.flag("tls") == Some(true));
         if let Some(first) = drafts.first().filter(|_| !tls) {
             self.problems
                 .warning("certificate-unused", &first.span, "there is a certificate, and no listener speaks TLS")
@@ -412,7 +414,7 @@ fn covers(name: &str, host: &str) -> bool {
 }
 
 /// Whether two sockets with one port would meet. An unspecified IPv6 address may hold IPv4 as well.
-fn overlap(one: IpAddr, other: IpAddr) -> bool {
+pub(crate) fn overlap(one: IpAddr, other: IpAddr) -> bool {
     let holds = |any: IpAddr, some: IpAddr| any.is_unspecified() && (any.is_ipv6() || some.is_ipv4());
     one == other || holds(one, other) || holds(other, one)
 }

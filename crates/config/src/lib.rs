@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod console;
 mod database;
 mod draft;
 mod evidence;

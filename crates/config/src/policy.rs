@@ -22,6 +22,8 @@ pub struct Policy {
     pub server: Server,
     /// Where metrics and health are served; never public.
     pub admin: Admin,
+    /// Pages and an API for those who look after the gate.
+    pub console: Option<Console>,
     /// The sockets that visitors reach.
     pub listeners: Vec<Listener>,
     /// Certificates, chosen by SNI; the first is the default.
@@ -82,6 +84,19 @@ pub struct Server {
     pub drain: Duration,
     /// Name of this node in `Via` and logs.
     pub name: String,
+}
+
+/// The console.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Console {
+    /// Loopback, or TLS is spoken.
+    pub listen: SocketAddr,
+    /// Which of the certificates, where TLS is spoken.
+    pub tls: Option<usize>,
+    /// Where browsers find it, without a slash at the end.
+    pub url: String,
+    /// Where accounts are kept.
+    pub directory: PathBuf,
 }
 
 /// The admin listener.

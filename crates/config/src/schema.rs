@@ -99,7 +99,7 @@ macro_rules! section {
 
 section! {
     /// Everything lies in one file. Quantities are strings with a unit; paths are relative to the file's directory.
-    ROOT = "", many: false, holds: [SERVER ADMIN LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE EVIDENCE ORGANISATION COPIES WAF DATA INTEGRITY LIST VOUCHED PLATFORM DATABASE] {}
+    ROOT = "", many: false, holds: [SERVER ADMIN CONSOLE LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE EVIDENCE ORGANISATION COPIES WAF DATA INTEGRITY LIST VOUCHED PLATFORM DATABASE] {}
 }
 
 section! {
@@ -121,6 +121,21 @@ section! {
     ADMIN = "admin", many: false, holds: [] {
         /// Where it listens.
         listen: Socket, is("127.0.0.1:9180"), "\"127.0.0.1:9180\"";
+    }
+}
+
+section! {
+    /// The console: pages and an API for the people who look after the gate. Its first account is made by a link that is printed at the
+    /// start.
+    CONSOLE = "console", many: false, holds: [] {
+        /// Where it listens. Beyond loopback it needs `tls`.
+        listen: Socket, Or("there is no console"), "\"127.0.0.1:9181\"";
+        /// Whether TLS is spoken, with the `[[certificate]]` that has the name in `url`, or else the first.
+        tls: Flag, is("false"), "true";
+        /// Where browsers find it. It answers to no other name but loopback's.
+        url: Upstream, Or("where it listens"), "\"https://console.example.org:9181\"";
+        /// Where accounts are kept.
+        directory: File, Or("`console` in `defence.state`"), "\"/var/lib/portcullis/console\"";
     }
 }
 

@@ -29,6 +29,7 @@ pub fn show(policy: &Policy) -> String {
     let Policy {
         server,
         admin,
+        console,
         listeners,
         certificates,
         trusted,
@@ -53,6 +54,14 @@ pub fn show(policy: &Policy) -> String {
         _ => text(&server.name),
     });
     table(&mut out, &schema::ADMIN, |_| socket(admin.listen));
+    if let Some(console) = console {
+        table(&mut out, &schema::CONSOLE, |key| match key {
+            "listen" => socket(console.listen),
+            "tls" => flag(console.tls.is_some()),
+            "url" => text(&console.url),
+            _ => path(&console.directory),
+        });
+    }
     listeners.iter().for_each(|listener| show_listener(&mut out, listener));
     for Certificate { cert, key: private, .. } in certificates {
         table(&mut out, &schema::CERTIFICATE, |key| path(if key == "cert" { cert } else { private }));
