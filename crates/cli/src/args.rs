@@ -3,6 +3,7 @@
 //!
 //! Nothing is decided here beyond what a flag may look like.
 
+pub(crate) mod console;
 pub(crate) mod incident;
 pub(crate) mod integrity;
 mod ledger;
@@ -62,6 +63,7 @@ Examples:
   portcullis requests history --step 1s   What the gate answered, by the second
   portcullis incident show                What happened, and what can be said
   portcullis incident export last report  Report, forms and proofs
+  portcullis console link --name ane      A way into the console, once
   portcullis ledger verify DIR --key KEY  Whether the record is what it was
   portcullis explain 5Z7Q0C2M4N8KT        Why this request was refused
   portcullis explain r-81                 What a rule is, and why it came
@@ -168,6 +170,8 @@ pub(crate) enum Verb {
     Incident(incident::Incident),
     /// Count the requests on record, or say what the gate answered over time.
     Requests(requests::Requests),
+    /// Make a link with which somebody gets into the console.
+    Console(console::Console),
     /// Verify the ledger of what happened, look at it, prove a record of it.
     Ledger(Ledger),
     /// Stand on another host and sign what a ledger shows, so that it cannot be rewritten unseen.
@@ -729,6 +733,9 @@ pub(crate) struct Demo {
     /// Where the gate answers its operator.
     #[arg(long, value_name = "PORT", default_value = "9180", value_parser = loopback)]
     pub(crate) admin: SocketAddr,
+    /// Where the console is.
+    #[arg(long, value_name = "PORT", default_value = "9181", value_parser = loopback)]
+    pub(crate) console: SocketAddr,
     /// Where the gate takes sessions of the members' database, where PostgreSQL is installed.
     #[arg(long, value_name = "PORT", default_value = "6432", value_parser = loopback)]
     pub(crate) database: SocketAddr,
@@ -773,8 +780,13 @@ pub(crate) struct Completions {
 impl Demo {
     /// Refuses one port for two listeners.
     pub(crate) fn distinct(&self) -> Result<(), clap::Error> {
-        let flags =
-            [("--http", self.http), ("--https", self.https), ("--admin", self.admin), ("--database", self.database)];
+        let flags = [
+            ("--http", self.http),
+            ("--https", self.https),
+            ("--admin", self.admin),
+            ("--console", self.console),
+            ("--database", self.database),
+        ];
         let shared = flags.iter().enumerate().find_map(|(index, (flag, at))| {
             let mut others = flags.iter().skip(index + 1);
             others.find(|(_, other)| other == at && at.port() != 0).map(|(other, _)| (flag, other, at))

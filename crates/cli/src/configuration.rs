@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use portcullis_config::{Outcome, Policy, load};
+use portcullis_config::{Outcome, Policy, Problem, load};
 use portcullis_proxy::inspectors;
 
 use crate::args::DEFAULT_CONFIG;
@@ -58,6 +58,11 @@ impl Read {
     /// The text that was read.
     pub(crate) fn as_written(&self) -> &str {
         &self.text
+    }
+
+    /// Everything that is wrong with it.
+    pub(crate) fn problems(&self) -> &[Problem] {
+        &self.outcome.problems
     }
 
     /// The policy, or every problem as text without colour: for whoever asked over the control socket.

@@ -129,7 +129,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
         Ok((at, _)) => format!("in PostgreSQL, through the gate at {at}"),
         Err(why) => format!("in memory ({why})"),
     };
-    welcome(flags, &front, &standing.gate, &members, &folder)?;
+    welcome(flags, &front, &standing, &members, &folder)?;
 
     let started = Instant::now();
     let (mut escaped, mut played) = (false, None);
@@ -344,8 +344,9 @@ fn taken(error: &StartError) -> Failure {
     Failure::because(format!("port {port} on {address} is taken (by {holder}); choose another with {flag}"))
 }
 
-fn welcome(flags: &Demo, front: &Front, gate: &Gate, members: &str, folder: &Folder) -> Done {
-    let (http, https, admin) = (front.http.port(), front.https.port(), gate.admin());
+fn welcome(flags: &Demo, front: &Front, standing: &Standing, members: &str, folder: &Folder) -> Done {
+    let (http, https, admin) = (front.http.port(), front.https.port(), standing.gate.admin());
+    let console = standing.console().and_then(|console| console.welcome()).unwrap_or("(there is none: see above)");
     talk::answer(&format!(
         "Open Harbour, a sample campaign, behind its gate:
 
@@ -354,6 +355,7 @@ fn welcome(flags: &Demo, front: &Front, gate: &Gate, members: &str, folder: &Fol
   Members' desk    http://{MEMBERS}:{http}
   With TLS         https://localhost:{https}  (the certificate is a minute old: your browser will ask)
   Members          {members}
+  Console          {console}
   Metrics          http://{admin}/metrics
 
   Configuration    {config}

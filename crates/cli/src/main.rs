@@ -5,6 +5,7 @@
 mod args;
 mod canary;
 mod configuration;
+mod console;
 mod data;
 mod demo;
 mod diagnose;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
         Verb::Drill(flags) => integrity::drill(&flags),
         Verb::Incident(flags) => incident::run(&flags.ask),
         Verb::Requests(flags) => requests::run(&flags.ask),
+        Verb::Console(flags) => console::run(&flags.ask),
         Verb::Ledger(flags) => ledger::run(&flags.ask),
         Verb::Witness(flags) => witness::run(&flags),
         Verb::Explain(flags) => verbs::explain(&flags),

@@ -55,7 +55,7 @@ fn unread(directory: &std::path::Path) -> impl Fn(io::Error) -> Failure {
     move |error| Failure::because(format!("cannot read {}: {}", directory.display(), plain(&error)))
 }
 
-const fn column(by: By) -> Column {
+pub(crate) const fn column(by: By) -> Column {
     match by {
         By::Network | By::Address => Column::Client,
         By::Platform => Column::Platform,
@@ -69,7 +69,7 @@ const fn column(by: By) -> Column {
     }
 }
 
-const fn verdict(became: Became) -> Verdict {
+pub(crate) const fn verdict(became: Became) -> Verdict {
     match became {
         Became::Served => Verdict::Served,
         Became::Refused => Verdict::Refused,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use portcullis_config::Policy;
+use portcullis_control::{Console, Live};
 use portcullis_ledger::Recorder;
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Gate, Setup, Signals, StartError};
@@ -14,8 +15,10 @@ use portcullis_store::Store;
 use portcullis_wire::report::Report;
 
 use crate::configuration::Read;
+use crate::console;
 use crate::evidence;
 use crate::incident::live::Keeper;
+use crate::moment;
 
 /// A gate that stands.
 pub(crate) struct Standing {
@@ -23,6 +26,8 @@ pub(crate) struct Standing {
     store: Option<Arc<Store>>,
     /// Empty where nothing could be watched.
     _sensors: Arc<OnceLock<Sensors>>,
+    /// Pages and an API for people, where they are wanted.
+    console: Option<Console>,
 }
 
 impl Standing {
@@ -39,8 +44,9 @@ impl Standing {
         let store = evidence::begin(&policy, takeover);
         let sensors = Arc::new(OnceLock::<Sensors>::new());
         let (reloaded, approving, hearing) = (Arc::clone(&sensors), Arc::clone(&sensors), Arc::clone(&sensors));
-        let keeper = store.clone().map(|store| Keeper::begin(store, &policy));
-        let register = keeper.clone();
+        let live = Live::new(moment::now());
+        let keeper = store.clone().map(|store| Keeper::begin(store, &policy, Arc::clone(&live)));
+        let (register, asked) = (keeper.clone(), keeper.clone());
         // Drills know their own canaries when they pass.
         let lookout = keeper.map(|keeper| Lookout::new(keeper));
         let path = config.to_owned();
@@ -70,7 +76,13 @@ impl Standing {
             Ok(begun) => drop(sensors.set(begun)),
             Err(why) => tracing::error!(why, "nothing is watched beside traffic"),
         }
-        Ok(Self { gate, store, _sensors: sensors })
+        let console = console::begin(config.to_owned(), &policy, gate.operator(), asked, (live, takeover));
+        Ok(Self { gate, store, _sensors: sensors, console })
+    }
+
+    /// The console, if there is one.
+    pub(crate) const fn console(&self) -> Option<&Console> {
+        self.console.as_ref()
     }
 
     /// Serves until it is told to end.

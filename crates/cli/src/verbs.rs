@@ -68,14 +68,20 @@ pub(crate) fn reload(flags: &Reload) -> Done {
 
 /// Says why a request was refused, or what a reason means.
 pub(crate) fn explain(flags: &Explain) -> Done {
-    let subject = flags.subject.trim();
+    talk::answer(&explained(&flags.config, flags.log.as_deref(), &flags.subject)?)
+}
+
+/// The same, for whoever shows it elsewhere.
+pub(crate) fn explained(config: &Path, log: Option<&Path>, subject: &str) -> Result<String, Failure> {
+    let subject = subject.trim();
     // Reasons first: some of their codes could be read as a reference too.
     if let Some(reason) = Reason::from_code(&subject.to_ascii_lowercase()) {
-        return talk::answer(&meaning(reason));
+        return Ok(meaning(reason));
     }
-    let log = || match &flags.log {
-        Some(log) => Ok(log.clone()),
-        None => log_of(&flags.config),
+    let named = log.is_some();
+    let log = || match log {
+        Some(log) => Ok(log.to_owned()),
+        None => log_of(config),
     };
     if let Some(rule) = subject.strip_prefix("r-").filter(|number| number.parse::<u32>().is_ok()) {
         return explain_rule(&log()?, &format!("r-{rule}"));
@@ -87,10 +93,10 @@ pub(crate) fn explain(flags: &Explain) -> Done {
     match found {
         Some(record) => {
             let mut said = journal::explain(&record);
-            if let Some(tried) = try_exclusions(flags, &record, reference)? {
+            if let Some(tried) = try_exclusions(config, named, &record, reference)? {
                 said.push_str(&tried);
             }
-            talk::answer(&said)
+            Ok(said)
         }
         None => Err(Failure::because(format!(
             "{} has no record of {reference}; records of served requests are samples, and old files are removed",
@@ -100,26 +106,26 @@ pub(crate) fn explain(flags: &Explain) -> Done {
 }
 
 /// What would have let a request pass in which inspection found something; needs the configuration to try it.
-fn try_exclusions(flags: &Explain, record: &str, reference: Reference) -> Result<Option<String>, Failure> {
+fn try_exclusions(config: &Path, named: bool, record: &str, reference: Reference) -> Result<Option<String>, Failure> {
     if !record.contains("\"evidence\":{") {
         return Ok(None);
     }
-    if flags.log.is_some() {
+    if named {
         return Ok(Some("Exclusion  not tried: that needs --config, which has the rules.\n".to_owned()));
     }
-    let flags = Records { config: flags.config.clone(), log: None, since: None, json: false };
+    let flags = Records { config: config.to_owned(), log: None, since: None, json: false };
     waf::narrowest(&flags, &reference.to_string())
 }
 
 /// Says what was done about a rule, and why.
-fn explain_rule(log: &Path, rule: &str) -> Done {
+fn explain_rule(log: &Path, rule: &str) -> Result<String, Failure> {
     let acts = journal::find_acts(log, rule)
         .map_err(|error| Failure::because(format!("cannot read {}: {}", log.display(), plain(&error))))?;
     if acts.is_empty() {
         let log = log.display();
         return Err(Failure::because(format!("{log} has no record of {rule}; old files are removed")));
     }
-    talk::answer(&journal::explain_acts(&acts))
+    Ok(journal::explain_acts(&acts))
 }
 
 /// Version, compiler, target, features.

@@ -19,7 +19,7 @@ impl Demo {
     /// On free ports, until its addresses are printed.
     fn start(flags: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .args(["demo", "--http", "0", "--https", "0", "--admin", "0", "--database", "0"])
+            .args(["demo", "--http", "0", "--https", "0", "--admin", "0", "--console", "0", "--database", "0"])
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -36,7 +36,7 @@ impl Demo {
             let port: String = rest.chars().take_while(char::is_ascii_digit).collect();
             SocketAddr::from(([127, 0, 0, 1], port.parse().expect("a port")))
         };
-        let (http, admin) = (address("http://localhost:"), address("http://127.0.0.1:"));
+        let (http, admin) = (address("http://localhost:"), address("Metrics          http://127.0.0.1:"));
         Self { child, http, admin, said, rest }
     }
 
@@ -142,7 +142,7 @@ fn a_taken_port_is_named_with_the_flag_that_chooses_another() {
     let holder = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = holder.local_addr().expect("an address").port().to_string();
     for flag in ["--http", "--https", "--admin"] {
-        let flags = ["--http", "--https", "--admin", "--database"]
+        let flags = ["--http", "--https", "--admin", "--console", "--database"]
             .map(|each| [each, if each == flag { port.as_str() } else { "0" }]);
         let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
             .arg("demo")

@@ -164,6 +164,12 @@ pub struct Point {
     pub probe_micros: u64,
 }
 
+/// Whether these are people who have shown that they are, or whom the organisation vouches for.
+#[must_use]
+pub fn is_known(audience: &str) -> bool {
+    PEOPLE.contains(&audience)
+}
+
 impl Effect {
     pub(crate) fn new(incident: &Incident, until: u64) -> Self {
         let waves = incident.waves.iter().map(|wave| (wave.from, wave.until.unwrap_or(until))).collect();
@@ -220,7 +226,7 @@ impl Effect {
     /// Harm to those who are known to be people or are vouched for, summed; and the records it rests on.
     #[must_use]
     pub fn people(&self) -> Harm {
-        self.of(|audience| PEOPLE.contains(&audience))
+        self.of(is_known)
     }
 
     /// The same, of an audience.

@@ -74,7 +74,8 @@ impl Timeline {
     }
 
     /// What a record has to say in a timeline: weight, kind, platform, words. Figures have nothing.
-    pub(crate) fn entry(event: &Event) -> Option<(Weight, &'static str, String, String)> {
+    #[must_use]
+    pub fn entry(event: &Event) -> Option<(Weight, &'static str, String, String)> {
         use Weight::{First, Second, Third};
         let entry = |weight, kind, platform: &str, words: String| Some((weight, kind, platform.to_owned(), words));
         match event {
@@ -125,7 +126,8 @@ impl Timeline {
                     (true, true) => " Nothing authorised it.".to_owned(),
                 };
                 let weight = if it.drill.is_empty() { First } else { Third };
-                entry(weight, "finding", &it.platform, format!("{}{right}", it.words))
+                let words = it.words.trim_end_matches('.');
+                entry(weight, "finding", &it.platform, format!("{words}.{right}"))
             }
             Event::Alarm(it) => entry(First, "alarm", &it.platform, format!("{} ({} times)", it.words, it.count)),
             Event::Drill(it) => {

@@ -12,7 +12,7 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portcullis_ledger::note::SignerKey;
-use portcullis_ledger::{Beat, Event, Lost, Recorder, Request, Sensor, Witnessed};
+use portcullis_ledger::{Beat, Event, Lost, Recorder, Request, Sensor, Traffic, Witnessed};
 
 use crate::beats::Beats;
 use crate::disk::{Directory, Disk};
@@ -102,6 +102,8 @@ pub(crate) struct Shared {
     pub(crate) rollups: rollups::Handed,
     /// The directory is this process's to write.
     pub(crate) owns: AtomicBool,
+    /// The last figures of requests that were told.
+    pub(crate) figures: Mutex<Vec<Traffic>>,
 }
 
 /// What became of what was recorded.
@@ -150,6 +152,7 @@ impl Store {
             requests: Waiting::default(),
             rollups: rollups::Handed::default(),
             owns: AtomicBool::new(lock.is_some()),
+            figures: Mutex::default(),
         });
         let witnessing = (!witnesses.is_empty())
             .then(|| {
@@ -190,6 +193,12 @@ impl Store {
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.shared.counters
+    }
+
+    /// The figures of requests that were told last: of the ten seconds before, where something came.
+    #[must_use]
+    pub fn figures(&self) -> Vec<Traffic> {
+        lock(&self.shared.figures).clone()
     }
 
     /// Writes what waits, signs a last checkpoint, and ends. What is recorded afterwards is lost.

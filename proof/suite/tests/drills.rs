@@ -8,7 +8,7 @@ use portcullis_suite::{Gate, run};
 #[test]
 fn a_member_list_leaves_by_no_way_beyond_its_budget_and_what_left_is_on_record() {
     let Some(_) = programs("leak drills") else { return };
-    let ports = ["--http", "0", "--https", "0", "--admin", "0", "--database", "0"];
+    let ports = ["--http", "0", "--https", "0", "--admin", "0", "--console", "0", "--database", "0"];
     let flags = [&["demo", "--supporters", "3", "--drill"][..], &ports].concat();
     let output = run(Gate::binary(), &flags, Duration::from_secs(120));
     let said = format!("{}{}", output.stdout, output.stderr);

@@ -41,6 +41,7 @@ pub const ROOMS: &[(&str, Room)] = &[
     ("portcullis-store", Room::Shell),
     ("portcullis-proxy", Room::Shell),
     ("portcullis-sensors", Room::Shell),
+    ("portcullis-control", Room::Shell),
     ("portcullis-simulator", Room::Shell),
     ("portcullis", Room::Binary),
     ("portcullis-suite", Room::Proof),

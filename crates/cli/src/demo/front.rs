@@ -152,7 +152,7 @@ fn guarded_path() -> String {
 
 /// The configuration, as an operator would write it.
 pub(crate) fn config(demo: &Demo, behind: &Behind) -> String {
-    let Demo { http, https, admin, .. } = demo;
+    let Demo { http, https, admin, console, .. } = demo;
     let Behind { public, forms, members, database } = behind;
     let database = database.map_or_else(String::new, |upstream| guarded(demo.database, upstream));
     let (session, key_header, old_list) = (forms::SESSION, members::KEY_HEADER, members::OLD_LIST);
@@ -170,6 +170,10 @@ drain = "1s"
 
 [admin]
 listen = "{admin}"
+
+[console]
+listen = "{console}"
+directory = "console"
 
 [[listener]]
 name = "http"
@@ -462,6 +466,7 @@ mod tests {
         assert_eq!(policy.platforms.len(), 3);
         assert!(policy.listeners.iter().all(|listener| listener.bind.ip().is_loopback()));
         assert!(policy.admin.listen.ip().is_loopback());
+        assert!(policy.console.is_some_and(|console| console.listen.ip().is_loopback()));
         assert!(policy.databases.iter().all(|database| database.bind.ip().is_loopback()));
         assert_eq!(policy.databases.len(), 1);
         assert!(

@@ -6,20 +6,26 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_config::Policy;
-use portcullis_incident::{Docket, Thresholds};
-use portcullis_ledger::{Beat, Copies, Copy, Custody, Event, Path as Way, Record, Recorder, Request, Sensor};
+use portcullis_control::Live;
+use portcullis_incident::{Docket, Incident, Thresholds};
+use portcullis_ledger::{Beat, Copies, Copy, Custody, Event, Path as Way, Record, Recorder, Request, Sensor, Traffic};
 use portcullis_store::Store;
 
+use crate::console;
 use crate::evidence::GATE;
 use crate::moment;
 
 /// Records that wait for the fold. Those that open an incident are told in batches by those who make them.
 const WAITING: usize = 4_096;
+/// How often those who look are shown the incidents.
+const SHOWN_EVERY: Duration = Duration::from_secs(1);
+/// How long figures of ten seconds say how it is: they are told a moment after their end.
+const FIGURES_HOLD: u64 = 15_000;
 
 /// Keeps records in a store, and watches what they come to.
 pub(crate) struct Keeper {
@@ -27,24 +33,36 @@ pub(crate) struct Keeper {
     fold: SyncSender<(u64, Event)>,
     passed_by: AtomicU64,
     register: Mutex<Option<Copies>>,
+    /// As they stood a moment ago, for whoever looks.
+    incidents: Mutex<Vec<Incident>>,
+    live: Arc<Live>,
 }
 
 impl Keeper {
     /// Begins: the register is recorded, and what the ledger had before is read on the thread.
-    pub(crate) fn begin(store: Arc<Store>, policy: &Policy) -> Arc<Self> {
+    pub(crate) fn begin(store: Arc<Store>, policy: &Policy, live: Arc<Live>) -> Arc<Self> {
         let (fold, records) = sync_channel::<(u64, Event)>(WAITING);
         let keeper = Arc::new(Self {
             store: Arc::clone(&store),
             fold,
             passed_by: AtomicU64::new(0),
             register: Mutex::default(),
+            incidents: Mutex::default(),
+            live,
         });
         keeper.register(policy);
         let directory = policy.evidence.directory.clone();
         let thresholds = thresholds(policy);
+        let shown = Arc::downgrade(&keeper);
         let body = move || {
             let mut docket = directory.map_or_else(|| Docket::new(thresholds), |it| before(&it, thresholds));
+            let mut told_at: Option<Instant> = None;
             loop {
+                if told_at.is_none_or(|at| at.elapsed() >= SHOWN_EVERY) {
+                    told_at = Some(Instant::now());
+                    let Some(keeper) = shown.upgrade() else { return };
+                    docket.incidents().clone_into(&mut lock(&keeper.incidents));
+                }
                 let told = match records.recv_timeout(Duration::from_secs(1)) {
                     Ok((at, event)) => {
                         docket.record(&Record { index: 0, sensor: GATE, seq: 0, unix_millis: at, event: Some(event) })
@@ -55,6 +73,9 @@ impl Keeper {
                 for event in told {
                     if let Event::Opened(opened) = &event {
                         tracing::warn!(incident = opened.incident, "an incident began: {}", opened.words);
+                    }
+                    if let (Some(keeper), Some(happening)) = (shown.upgrade(), console::happening(&event)) {
+                        keeper.live.tell(&happening);
                     }
                     store.record(&GATE, event.clone());
                     // The fold knows from now on that it is on record.
@@ -74,16 +95,33 @@ impl Keeper {
         keeper
     }
 
+    /// The incidents, as they stood a moment ago.
+    pub(crate) fn incidents(&self) -> Vec<Incident> {
+        lock(&self.incidents).clone()
+    }
+
+    /// What became of requests in the last ten seconds that are told, if that is not long ago.
+    pub(crate) fn figures(&self) -> Vec<Traffic> {
+        let mut figures = self.store.figures();
+        let now = moment::now();
+        figures.retain(|traffic| now.saturating_sub(traffic.until) < FIGURES_HOLD);
+        figures
+    }
+
     /// Records the register of copies where it is not the one before.
     pub(crate) fn register(&self, policy: &Policy) {
         let copies = Copies { copies: policy.copies.iter().map(copy).collect() };
-        let mut known = self.register.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = lock(&self.register);
         if policy.copies.is_empty() && known.is_none() || known.as_ref() == Some(&copies) {
             return;
         }
         self.store.record(&GATE, Event::Copies(copies.clone()));
         *known = Some(copies);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// From when on something is an incident, as the configuration has it.
@@ -147,6 +185,9 @@ impl Recorder for Keeper {
             && self.passed_by.fetch_add(1, Ordering::Relaxed) == 0
         {
             tracing::warn!("more happens than is folded into incidents; the ledger has all of it");
+        }
+        if let Some(happening) = console::happening(&event) {
+            self.live.tell(&happening);
         }
         self.store.record(sensor, event);
     }

@@ -235,6 +235,7 @@ impl Writing {
         if over.is_empty() {
             return;
         }
+        (*lock(&self.shared.figures)).clone_from(&over);
         for traffic in over {
             let sensor = match traffic.platform.as_str() {
                 "" => GATE,

@@ -1,0 +1,49 @@
+//! Flags of `portcullis console`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::DEFAULT_CONFIG;
+
+/// What is asked of `console`.
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct Console {
+    #[command(subcommand)]
+    pub(crate) ask: AskConsole,
+}
+
+/// Verbs of `console`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AskConsole {
+    /// Print a link that works once, within the hour: it makes an account, or gives one a new password.
+    ///
+    /// It writes where accounts are kept and asks no gate, so it is for whoever may write there.
+    Link(NewLink),
+}
+
+/// Flags of `console link`.
+#[derive(Debug, Args)]
+pub(crate) struct NewLink {
+    /// The configuration file, which says where accounts are kept.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// For whom; whoever opens the link chooses a name where nothing is said.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// What a new account may do; one that is there keeps what it may.
+    #[arg(long, value_enum, default_value = "owner")]
+    pub(crate) role: Role,
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Role {
+    /// Look.
+    Viewer,
+    /// Act on measures, postures, events and incidents.
+    Operator,
+    /// Change the configuration, people and tokens, too.
+    Owner,
+}

@@ -1,0 +1,591 @@
+//! The console of a gate that runs: what it asks is answered from the gate, its evidence and its sensors.
+//!
+//! Nothing is worked out here that a verb of the command line does not say too.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum as _;
+use portcullis_config::{Policy, Problem, Severity};
+use portcullis_control::model::{
+    Announced, Audience, Busiest, Checked, Counted, Draft, Happening, History, IncidentLine, Measure, Now, Origin,
+    Platform, Points, Rates, Role, Sign, Stance, Wrong,
+};
+use portcullis_control::{Console, Deed, Desk, Fault, Form as Written, Live, Settings, Span};
+use portcullis_engine::{Command, PlatformStatus, Status};
+use portcullis_incident::forms::Form;
+use portcullis_incident::{Incident, Report, Timeline, html, is_known, pdf, statement};
+use portcullis_ledger::{Closed, Decision, Drill, Event, Login, Note, Recorder as _, State, Told, Traffic};
+use portcullis_proxy::control::Operator;
+use portcullis_proxy::journal::Change;
+use portcullis_sensors::{Question, Sight};
+use portcullis_store::disk::Directory;
+use portcullis_store::requests::{Column, Query, Top, networks, top};
+use portcullis_store::rollups::{self, Ask, history};
+use serde_json::Value;
+
+use crate::args::console::{self as args, AskConsole};
+use crate::args::incident::Records;
+use crate::args::requests::{Became, By};
+use crate::configuration::Read;
+use crate::evidence::GATE;
+use crate::incident::live::Keeper;
+use crate::incident::{Opened, broken};
+use crate::requests::{column, verdict};
+use crate::world::plain;
+use crate::{Done, Failure, configuration, moment, talk, verbs};
+
+/// How old a report may be that is shown again: composing one verifies the whole ledger.
+const FRESH: Duration = Duration::from_secs(30);
+/// Threads that count.
+const THREADS: usize = 1;
+
+/// Makes a link into the console.
+pub(crate) fn run(ask: &AskConsole) -> Done {
+    let AskConsole::Link(flags) = ask;
+    let policy = configuration::policy(&flags.config)?;
+    let none = || Failure::because(format!("{} declares no console (`listen` in `[console]`)", flags.config.display()));
+    let declared = policy.console.as_ref().ok_or_else(none)?;
+    let role = match flags.role {
+        args::Role::Viewer => Role::Viewer,
+        args::Role::Operator => Role::Operator,
+        args::Role::Owner => Role::Owner,
+    };
+    let link = portcullis_control::link(&declared.directory, &declared.url, flags.name.as_deref(), role, moment::now());
+    let link = link.map_err(Failure::Because)?;
+    talk::say(&format!("It works once, until {}.", moment::speak(link.until)));
+    talk::answer(&link.url)
+}
+
+/// What happens, for whoever looks.
+pub(crate) fn happening(event: &Event) -> Option<Happening> {
+    let (_, kind, platform, words) = Timeline::entry(event)?;
+    let by = match event {
+        Event::Act(act) => act.by.clone(),
+        Event::Change(change) => change.by.clone(),
+        Event::Login(login) => login.who.clone(),
+        Event::Note(Note { by, .. }) | Event::Decision(Decision { by, .. }) | Event::Closed(Closed { by, .. }) => {
+            by.clone()
+        }
+        _ => "gate".to_owned(),
+    };
+    let platform = Some(platform).filter(|it| !it.is_empty());
+    Some(Happening { at: moment::now(), kind: kind.to_owned(), platform, by, words })
+}
+
+/// Starts the console that the configuration asks for. A gate that cannot have it serves without, and says so.
+pub(crate) fn begin(
+    config: PathBuf,
+    policy: &Policy,
+    operator: Arc<dyn Operator>,
+    keeper: Option<Arc<Keeper>>,
+    (live, takeover): (Arc<Live>, bool),
+) -> Option<Console> {
+    let declared = policy.console.as_ref()?;
+    let tls = declared.tls.and_then(|index| policy.certificates.get(index));
+    let settings = Settings {
+        listen: declared.listen,
+        tls: tls.map(|pair| (pair.cert_pem.clone(), pair.key_pem.clone())),
+        url: if declared.listen.port() == 0 { String::new() } else { declared.url.clone() },
+        directory: declared.directory.clone(),
+        organisation: policy.organisation.name.clone(),
+        takeover,
+    };
+    let desk = Counter { config, policy: policy.clone(), operator, keeper, reports: Mutex::default() };
+    match Console::start(settings, Arc::new(desk), live) {
+        Ok(console) => {
+            tracing::info!("the console is on {}", console.address());
+            if let Some(link) = console.welcome() {
+                tracing::warn!("nobody has an account yet. Within the hour, make the first one here: {link}");
+            }
+            Some(console)
+        }
+        Err(why) => {
+            tracing::error!(why, "there is no console");
+            None
+        }
+    }
+}
+
+/// Where people's questions are answered.
+struct Counter {
+    config: PathBuf,
+    /// As it was at the start: where things are. What may change with a reload is asked of the gate.
+    policy: Policy,
+    operator: Arc<dyn Operator>,
+    keeper: Option<Arc<Keeper>>,
+    /// The last report of each incident that was asked for, and when it was composed.
+    reports: Mutex<BTreeMap<String, (Instant, Arc<Report>)>>,
+}
+
+impl Counter {
+    fn keeper(&self) -> Result<&Keeper, Fault> {
+        self.keeper.as_deref().ok_or_else(|| Fault::Unable("no evidence is kept: declare `[evidence]`".to_owned()))
+    }
+
+    fn directory(&self) -> Result<&PathBuf, Fault> {
+        self.keeper()?;
+        self.policy.evidence.directory.as_ref().ok_or_else(|| Fault::Unable("no evidence is kept".to_owned()))
+    }
+
+    fn sights(&self) -> Vec<Sight> {
+        let answer = self.sensors(&Question::Status).ok();
+        answer.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
+    }
+
+    fn sensors(&self, question: &Question) -> Result<Value, Fault> {
+        let socket = portcullis_sensors::socket(&self.policy.server.control);
+        let answer = portcullis_sensors::ask(&socket, question).map_err(|error| Fault::Unable(plain(&error)))?;
+        if answer.ok || !answer.value.is_null() { Ok(answer.value) } else { Err(Fault::Refused(answer.words)) }
+    }
+
+    /// Over the last second that is whole and written: two seconds ago.
+    fn second(&self, platform: &str, now: u64) -> Option<(Rates, [f64; 3])> {
+        let directory = self.directory().ok()?;
+        let until = now / 1_000 * 1_000 - 1_000;
+        let ask = Ask { platform: Some(platform), from: until - 1_000, until, step: 1_000 };
+        let found = history(directory, &ask).ok()?;
+        let tally = found.points.into_iter().next().unwrap_or_default().tally;
+        let rates = Rates {
+            requests: tally.requests as f64,
+            served: tally.served as f64,
+            delayed: tally.delayed as f64,
+            challenged: tally.challenged as f64,
+            roomed: tally.roomed as f64,
+            refused: tally.refused() as f64,
+            failed: tally.failed as f64,
+        };
+        Some((rates, tally.micros().map(|micros| micros as f64 / 1_000.0)))
+    }
+
+    fn report(&self, id: &str) -> Result<Arc<Report>, Fault> {
+        self.directory()?;
+        // One at a time: the others find what it made.
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.retain(|_, (at, _)| at.elapsed() < FRESH);
+        if let Some((_, report)) = reports.get(id) {
+            return Ok(Arc::clone(report));
+        }
+        let of = Records { config: self.config.clone(), ledger: None, json: true };
+        let report = Opened::open(&of).and_then(|opened| opened.report(id, false)).map_err(unknown)?;
+        let report = Arc::new(report);
+        reports.insert(id.to_owned(), (Instant::now(), Arc::clone(&report)));
+        Ok(report)
+    }
+}
+
+impl Desk for Counter {
+    fn now(&self) -> Now {
+        let (at, status) = (moment::now(), self.operator.status());
+        let text = |key: &str| status.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let number = |key: &str| status.get(key).and_then(Value::as_u64).unwrap_or_default();
+        let defence = status.get("defence").cloned().unwrap_or_default();
+        let defence: Status = serde_json::from_value(defence).unwrap_or_default();
+        let origins: Vec<(String, Origin)> = origins(&status);
+        let figures = self.keeper.as_ref().map(|keeper| keeper.figures()).unwrap_or_default();
+        let platforms = defence.platforms.into_iter().map(|platform| {
+            let second = self.second(&platform.name, at);
+            let people = audiences(&figures, &platform.name);
+            let own = origins.iter().filter(|(of, _)| *of == platform.name).map(|(_, origin)| origin.clone()).collect();
+            shown(platform, at, second, own, people)
+        });
+        let sights = self.sights();
+        let sees = |sight: &&Sight| matches!(sight.state, State::Up);
+        let incidents = self.keeper.as_ref().map(|keeper| keeper.incidents()).unwrap_or_default();
+        Now {
+            at,
+            node: text("node"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            generation: number("generation"),
+            draining: status.get("draining").and_then(Value::as_bool).unwrap_or_default(),
+            connections: number("connections"),
+            platforms: platforms.collect(),
+            events: defence
+                .events
+                .into_iter()
+                .map(|event| Announced {
+                    name: event.name,
+                    platform: event.platform,
+                    from: event.from,
+                    until: event.until,
+                })
+                .collect(),
+            incident: incidents.iter().rev().find(|it| it.closed.is_none()).map(line),
+            blind: sights.iter().filter(|sight| !sees(sight)).map(|it| (it.sensor.clone(), it.why.clone())).collect(),
+            watching: sights.iter().filter(sees).count() as u64,
+            evidence: self.keeper.is_some(),
+            advice: Vec::new(),
+        }
+    }
+
+    fn history(&self, span: &Span<'_>, step: u64) -> Result<History, Fault> {
+        let directory = self.directory()?;
+        let unread = |error: std::io::Error| Fault::Unable(plain(&error));
+        let known = rollups::platforms(directory).map_err(unread)?;
+        if let Some(name) = span.platform.filter(|name| !known.contains(*name)) {
+            return Err(Fault::Unknown(format!("nothing came for `{name}`")));
+        }
+        let from = span.from / step * step;
+        let found =
+            history(directory, &Ask { platform: span.platform, from, until: span.until, step }).map_err(unread)?;
+        let mut points = Points::default();
+        for point in &found.points {
+            let tally = &point.tally;
+            points.at.push(point.at.saturating_sub(from) / step);
+            points.requests.push(tally.requests);
+            points.served.push(tally.served);
+            points.delayed.push(tally.delayed);
+            points.challenged.push(tally.challenged);
+            points.roomed.push(tally.roomed);
+            points.refused.push(tally.refused());
+            points.failed.push(tally.failed);
+            points.p95.push(tally.micros()[1] as f64 / 1_000.0);
+        }
+        Ok(History {
+            platform: span.platform.map(str::to_owned),
+            from,
+            until: span.until,
+            step,
+            missing: found.missing,
+            postures: found.postures.into_iter().map(|(at, posture)| Stance { at, posture }).collect(),
+            points,
+        })
+    }
+
+    fn busiest(&self, span: &Span<'_>, by: &str, only: Option<&str>, most: usize) -> Result<Busiest, Fault> {
+        let directory = Directory::at(self.directory()?);
+        let ranked = By::from_str(by, true).map_err(Fault::Refused)?;
+        let only = only.map(|only| Became::from_str(only, true)).transpose().map_err(Fault::Refused)?;
+        let of_platform = span.platform.iter().map(|name| (Column::Platform, name.as_bytes().to_vec()));
+        let of_verdict = only.iter().map(|became| (Column::Verdict, vec![verdict(*became) as u8]));
+        let query = Query { from: span.from, until: span.until, only: of_platform.chain(of_verdict).collect() };
+        let found = match ranked {
+            By::Network => networks(&directory, most, &query, THREADS),
+            _ => top(&directory, column(ranked), most, &query, THREADS),
+        };
+        let found = found.map_err(|error| Fault::Unable(plain(&error)))?;
+        let text = |value: &[u8]| match ranked {
+            By::Network => Top::network(value),
+            _ => Top::shown(column(ranked), value),
+        };
+        let values = found.values.iter().map(|(value, requests)| Counted { value: text(value), requests: *requests });
+        Ok(Busiest {
+            by: by.to_owned(),
+            from: span.from,
+            until: span.until,
+            requests: found.rows,
+            short: found.short,
+            values: values.collect(),
+        })
+    }
+
+    fn explain(&self, of: &str) -> Result<String, Fault> {
+        verbs::explained(&self.config, None, of).map_err(unknown)
+    }
+
+    fn command(&self, command: Command, by: &str) -> Result<String, Fault> {
+        self.operator.command(command, by).map_err(Fault::Refused)
+    }
+
+    fn incidents(&self) -> Result<Vec<IncidentLine>, Fault> {
+        Ok(self.keeper()?.incidents().iter().rev().map(line).collect())
+    }
+
+    fn incident(&self, id: &str, form: Written) -> Result<Vec<u8>, Fault> {
+        let report = self.report(id)?;
+        let unable = |failure: Failure| Fault::Unable(said(failure));
+        match form {
+            Written::Json => serde_json::to_vec(&*report).map_err(|error| unable(broken(error))),
+            Written::Html => html(&report).map(String::into_bytes).map_err(|error| unable(broken(error))),
+            Written::Pdf => pdf(&report).map_err(|error| unable(broken(error))),
+            Written::Statement => statement(&report).map(String::into_bytes).map_err(|error| unable(broken(error))),
+        }
+    }
+
+    fn add(&self, id: &str, deed: Deed, by: &str) -> Result<String, Fault> {
+        let incidents = self.keeper()?.incidents();
+        let known = incidents.iter().find(|it| it.id == id || id == "last");
+        let Some(known) = known else { return Err(Fault::Unknown(format!("there is no incident {id}"))) };
+        let (incident, by) = (known.id.clone(), by.to_owned());
+        let event = match deed {
+            Deed::Note(words) => Event::Note(Note { incident, by, words, answers: BTreeMap::new() }),
+            Deed::Decision(words) => Event::Decision(Decision { incident, by, words }),
+            Deed::Told(whom, words) => Event::Told(Told { incident, by, whom, words }),
+            Deed::Close(words) => Event::Closed(Closed { incident, by, words }),
+        };
+        let said = self.operator.told(event).map_err(Fault::Refused)?;
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        Ok(said)
+    }
+
+    fn integrity(&self) -> Result<Value, Fault> {
+        self.sensors(&Question::Status)
+    }
+
+    fn drill(&self, by: &str) -> Result<String, Fault> {
+        let told = self.sensors(&Question::Drill { only: None, by: by.to_owned() })?;
+        let drills: Vec<Drill> = serde_json::from_value(told).unwrap_or_default();
+        let missed = drills.iter().filter(|drill| !drill.seen).map(|drill| drill.words.as_str()).collect::<Vec<_>>();
+        if missed.is_empty() {
+            Ok(format!("{} drills, and all were seen.", drills.len()))
+        } else {
+            Err(Fault::Refused(format!("{} of {} were missed: {}", missed.len(), drills.len(), missed.join("; "))))
+        }
+    }
+
+    fn leaving(&self) -> Value {
+        self.operator.status().get("leaving").cloned().unwrap_or_default()
+    }
+
+    fn configuration(&self) -> Result<String, Fault> {
+        Read::file(&self.config).map(|read| read.as_written().to_owned()).map_err(Fault::Unable)
+    }
+
+    fn check(&self, text: &str) -> Checked {
+        let read = Read::text(self.config.display().to_string(), &self.config, text.to_owned());
+        Checked { problems: read.problems().iter().map(|problem| wrong(problem, text)).collect() }
+    }
+
+    fn forms(&self, id: &str) -> Result<Vec<Draft>, Fault> {
+        let report = self.report(id)?;
+        let forms = Form::built_in().map_err(Fault::Unable)?;
+        let filled = forms.iter().map(|form| {
+            form.fill(&report, &forms).map(|draft| Draft {
+                id: draft.id,
+                title: draft.title,
+                due: draft.due,
+                missing: draft.missing,
+                markdown: draft.markdown,
+            })
+        });
+        filled.collect::<Result<_, _>>().map_err(Fault::Unable)
+    }
+
+    fn reload(&self, by: &str) -> Result<String, Fault> {
+        let change =
+            Change { by: by.to_owned(), uid: None, words: "The configuration was put in force again.".to_owned() };
+        self.operator.changed(&change).map(|reloaded| reloaded.message).map_err(Fault::Refused)
+    }
+
+    fn login(&self, who: &str, from: Option<IpAddr>, good: bool) {
+        let event = Event::Login(Login { place: "console".to_owned(), who: who.to_owned(), client: from, good });
+        self.keeper.iter().for_each(|keeper| keeper.record(&GATE, event.clone()));
+    }
+
+    fn changed(&self, words: &str, by: &str) {
+        let (what, by, words) = ("console".to_owned(), by.to_owned(), words.to_owned());
+        let event =
+            Event::Change(portcullis_ledger::Change { what, by, words, ..portcullis_ledger::Change::default() });
+        self.keeper.iter().for_each(|keeper| keeper.record(&GATE, event.clone()));
+    }
+}
+
+fn unknown(failure: Failure) -> Fault {
+    Fault::Unknown(said(failure))
+}
+
+fn said(failure: Failure) -> String {
+    match failure {
+        Failure::Because(words) => words,
+        Failure::Said => "it did not work; the gate's own log says why".to_owned(),
+    }
+}
+
+fn wrong(problem: &Problem, text: &str) -> Wrong {
+    let before = text.get(..problem.span.start).unwrap_or(text);
+    let line_begins = before.rfind('\n').map_or(0, |at| at + 1);
+    Wrong {
+        severity: match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+        .to_owned(),
+        code: problem.code.to_owned(),
+        message: problem.message.clone(),
+        line: 1 + before.matches('\n').count() as u64,
+        column: 1 + before[line_begins..].chars().count() as u64,
+        label: problem.label.clone(),
+        hints: problem.hints.clone(),
+    }
+}
+
+fn line(incident: &Incident) -> IncidentLine {
+    IncidentLine {
+        id: incident.id.clone(),
+        words: incident.words.clone(),
+        since: incident.since,
+        closed: incident.closed.as_ref().map(|closed| closed.at),
+        closed_by: incident.closed.as_ref().map(|closed| closed.by.clone()),
+        waves: incident.waves.len() as u64,
+        platforms: incident.platforms.iter().cloned().collect(),
+    }
+}
+
+fn origins(status: &Value) -> Vec<(String, Origin)> {
+    let all = status.get("origins").and_then(Value::as_array).into_iter().flatten();
+    all.map(|origin| {
+        let text = |key: &str| origin.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        (text("platform"), Origin { url: text("url"), healthy: origin.get("healthy").and_then(Value::as_bool) })
+    })
+    .collect()
+}
+
+/// By what the gate knew of them, those it knows first.
+fn audiences(figures: &[Traffic], platform: &str) -> Vec<Audience> {
+    let mut all: BTreeMap<&str, Audience> = BTreeMap::new();
+    for traffic in figures.iter().filter(|it| it.platform == platform) {
+        let audience = all.entry(&traffic.audience).or_default();
+        audience.requests += traffic.requests;
+        audience.refused += traffic.refused.values().sum::<u64>();
+        audience.held += traffic.challenged + traffic.roomed;
+        audience.delayed += traffic.delayed;
+        audience.visitors[0] += traffic.visitors[0];
+        audience.visitors[1] += traffic.visitors[1];
+    }
+    let named =
+        all.into_iter().map(|(name, audience)| Audience { name: name.to_owned(), known: is_known(name), ..audience });
+    let mut named: Vec<Audience> = named.collect();
+    named.sort_by_key(|audience| !audience.known);
+    named
+}
+
+fn shown(
+    platform: PlatformStatus,
+    now: u64,
+    second: Option<(Rates, [f64; 3])>,
+    origins: Vec<Origin>,
+    people: Vec<Audience>,
+) -> Platform {
+    let reading = reading(&platform).to_owned();
+    let mut measures: Vec<Measure> = platform
+        .rules
+        .iter()
+        .map(|rule| Measure {
+            id: rule.id.clone(),
+            kind: "rule".to_owned(),
+            phase: rule.phase.clone(),
+            action: rule.action.clone(),
+            share: rule.share,
+            pattern: rule.pattern.clone(),
+            why: rule.why.clone(),
+            matched: rule.matched,
+            pinned: rule.pinned,
+            undo: !matches!(rule.phase.as_str(), "undone" | "dormant"),
+        })
+        .collect();
+    let whole = |kind: &str, action: &str, pattern: String| Measure {
+        id: format!("{kind}/{}", platform.name),
+        kind: kind.to_owned(),
+        phase: "on".to_owned(),
+        action: action.to_owned(),
+        share: 100,
+        pattern,
+        ..Measure::default()
+    };
+    if let Some(at_once) = platform.admission.whole {
+        measures.push(whole("admission", "wait", format!("more than {at_once} requests at once")));
+    }
+    if platform.admission.room_open {
+        measures.push(whole(
+            "room",
+            "wait",
+            "navigations of people who are not known, while there is no room".to_owned(),
+        ));
+    }
+    let signs = platform.channels.into_iter();
+    Platform {
+        // Both are read at slightly different moments: a screen must not see it move.
+        since: (now as f64 / 1_000.0 - platform.since_seconds).max(0.0).round() as u64 * 1_000,
+        reading,
+        signs: signs.map(|it| Sign { name: it.name, level: it.level, figures: it.figures }).collect(),
+        expected: platform.baseline.ready.then_some(platform.baseline.expected_rps),
+        rates: second.map(|(rates, _)| rates),
+        millis: second.map(|(_, millis)| millis).filter(|millis| millis[0] > 0.0),
+        name: platform.name,
+        posture: platform.posture,
+        why: platform.why,
+        held: platform.forced,
+        origins,
+        measures,
+        people,
+    }
+}
+
+/// An attack or a crowd? Contrast and protocol tell them apart: a crowd looks like people, and people come by many ways.
+fn reading(platform: &PlatformStatus) -> &'static str {
+    let level = |name: &str| platform.channels.iter().find(|it| it.name == name).map_or("off", |it| it.level.as_str());
+    let loud = |name: &str| matches!(level(name), "weak" | "strong");
+    let hostile = ["contrast", "protocol", "business"].into_iter().any(|name| level(name) == "strong");
+    match platform.posture.as_str() {
+        "attack" => "attack",
+        _ if hostile => "attack",
+        _ if loud("rate") && !["contrast", "protocol", "business"].into_iter().any(loud) => "crowd",
+        "overload" => "strain",
+        _ if loud("stress") => "strain",
+        "normal" if !platform.baseline.ready => "unknown",
+        "normal" => "calm",
+        _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_engine::{BaselineStatus, ChannelStatus};
+
+    use super::*;
+
+    #[test]
+    fn an_attack_and_a_crowd_are_told_apart() {
+        type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+        let table: [Case; 8] = [
+            ("normal", &[], "calm"),
+            ("elevated", &[("rate", "strong")], "crowd"),
+            ("elevated", &[("rate", "strong"), ("contrast", "strong")], "attack"),
+            ("elevated", &[("rate", "strong"), ("contrast", "weak")], "unknown"),
+            ("attack", &[], "attack"),
+            ("overload", &[("stress", "strong")], "strain"),
+            ("overload", &[("stress", "strong"), ("rate", "strong")], "crowd"),
+            ("normal", &[("business", "strong")], "attack"),
+        ];
+        for (posture, channels, expected) in table {
+            let channel = |(name, level): &(&str, &str)| ChannelStatus {
+                name: (*name).to_owned(),
+                level: (*level).to_owned(),
+                ..ChannelStatus::default()
+            };
+            let platform = PlatformStatus {
+                posture: posture.to_owned(),
+                channels: channels.iter().map(channel).collect(),
+                baseline: BaselineStatus { ready: true, ..BaselineStatus::default() },
+                ..PlatformStatus::default()
+            };
+            assert_eq!(reading(&platform), expected, "{posture} {channels:?}");
+        }
+        assert_eq!(reading(&PlatformStatus { posture: "normal".to_owned(), ..PlatformStatus::default() }), "unknown");
+    }
+
+    #[test]
+    fn who_is_hurt_is_told_by_what_is_known_of_them() {
+        let traffic = |platform: &str, audience: &str, refused| Traffic {
+            platform: platform.to_owned(),
+            audience: audience.to_owned(),
+            requests: 10,
+            refused: BTreeMap::from([("rule".to_owned(), refused)]),
+            challenged: 2,
+            ..Traffic::default()
+        };
+        let figures = [
+            traffic("public", "fresh", 5),
+            traffic("public", "history", 1),
+            traffic("public", "fresh", 1),
+            traffic("shop", "fresh", 9),
+        ];
+        let people = audiences(&figures, "public");
+        let told: Vec<_> =
+            people.iter().map(|it| (it.name.as_str(), it.known, it.requests, it.refused, it.held)).collect();
+        assert_eq!(told, [("history", true, 10, 1, 2), ("fresh", false, 20, 6, 4)]);
+    }
+}

@@ -1,0 +1,441 @@
+//! The API as browsers, programs and attackers use it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::Extension;
+use axum::http::{HeaderMap, Method, Request};
+use portcullis_engine::Command;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::desk::{Deed, Form, Span};
+use crate::model::{Busiest, Checked, Draft, Happening, History, IncidentLine, Now, Token};
+use crate::server::{Peer, now};
+
+/// A gate that remembers what was asked of it.
+#[derive(Default)]
+struct Gate {
+    asked: Mutex<Vec<String>>,
+}
+
+impl Gate {
+    fn note(&self, words: String) -> String {
+        self.asked.lock().expect("whole").push(words.clone());
+        words
+    }
+}
+
+impl Desk for Gate {
+    fn now(&self) -> Now {
+        Now { node: "gate-1".to_owned(), ..Now::default() }
+    }
+    fn history(&self, span: &Span<'_>, step: u64) -> Result<History, Fault> {
+        Ok(History { from: span.from, until: span.until, step, ..History::default() })
+    }
+    fn busiest(&self, _: &Span<'_>, by: &str, _: Option<&str>, _: usize) -> Result<Busiest, Fault> {
+        Ok(Busiest { by: by.to_owned(), ..Busiest::default() })
+    }
+    fn explain(&self, of: &str) -> Result<String, Fault> {
+        Err(Fault::Unknown(format!("{of} is not known")))
+    }
+    fn command(&self, command: Command, by: &str) -> Result<String, Fault> {
+        Ok(self.note(format!("{command:?} by {by}")))
+    }
+    fn incidents(&self) -> Result<Vec<IncidentLine>, Fault> {
+        Err(Fault::Unable("no evidence is kept".to_owned()))
+    }
+    fn incident(&self, _: &str, form: Form) -> Result<Vec<u8>, Fault> {
+        Ok(format!("{form:?}").into_bytes())
+    }
+    fn add(&self, id: &str, deed: Deed, by: &str) -> Result<String, Fault> {
+        Ok(self.note(format!("{id}: {deed:?} by {by}")))
+    }
+    fn integrity(&self) -> Result<Value, Fault> {
+        Ok(json!({}))
+    }
+    fn drill(&self, by: &str) -> Result<String, Fault> {
+        Ok(self.note(format!("drill by {by}")))
+    }
+    fn leaving(&self) -> Value {
+        json!({})
+    }
+    fn configuration(&self) -> Result<String, Fault> {
+        Ok("[server]\n".to_owned())
+    }
+    fn check(&self, _: &str) -> Checked {
+        Checked::default()
+    }
+    fn forms(&self, _: &str) -> Result<Vec<Draft>, Fault> {
+        Ok(Vec::new())
+    }
+    fn reload(&self, by: &str) -> Result<String, Fault> {
+        Ok(self.note(format!("reload by {by}")))
+    }
+    fn login(&self, who: &str, _: Option<IpAddr>, good: bool) {
+        self.note(format!("login {who} {good}"));
+    }
+    fn changed(&self, words: &str, by: &str) {
+        self.note(format!("{words} by {by}"));
+    }
+}
+
+/// A console without a socket, with somebody of each role.
+struct Stand {
+    app: Arc<App>,
+    gate: Arc<Gate>,
+    router: Router,
+    _directory: tempfile::TempDir,
+}
+
+/// What a signed-in browser has.
+#[derive(Clone, Default)]
+struct Browser {
+    cookie: String,
+    csrf: String,
+}
+
+const WORDS: &str = "heron lantern gravel soup";
+
+fn stand() -> Stand {
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = Settings {
+        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        tls: None,
+        url: "http://console.example.org:9181".to_owned(),
+        directory: PathBuf::from(directory.path()),
+        organisation: "Folk".to_owned(),
+        takeover: false,
+    };
+    let people = People::open(directory.path()).expect("accounts");
+    let gate = Arc::new(Gate::default());
+    let app = Arc::new(App::new(settings, people, Arc::clone(&gate) as Arc<dyn Desk>, Live::new(now())));
+    app.live.stand(Now { node: "gate-1".to_owned(), ..Now::default() });
+    let peer = SocketAddr::from(([192, 0, 2, 1], 4000));
+    let router = router(&app).layer(Extension(Peer(peer)));
+    Stand { app, gate, router, _directory: directory }
+}
+
+impl Stand {
+    fn browser(&self, name: &str, role: Role) -> Browser {
+        let (link, _) = self.app.people.link(None, role, now()).expect("a link");
+        let begun = self.app.people.welcome(&link, Some(name), WORDS, now()).expect("an account");
+        let known = self.app.people.session(&begun.cookie, now()).expect("readable").expect("a session");
+        Browser { cookie: begun.cookie, csrf: known.csrf.expect("a session has one") }
+    }
+
+    async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
+        let response = self.router.clone().oneshot(request).await.expect("an answer");
+        let (parts, body) = response.into_parts();
+        if parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream") {
+            return (parts.status, parts.headers, Value::Null);
+        }
+        let bytes = to_bytes(body, usize::MAX).await.expect("a body");
+        (parts.status, parts.headers, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
+    }
+
+    async fn ask(&self, method: &str, path: &str, browser: &Browser, body: Option<Value>) -> (StatusCode, Value) {
+        let (status, _, value) = self.send(request(method, path, browser, body)).await;
+        (status, value)
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut *self.gate.asked.lock().expect("whole"))
+    }
+}
+
+fn request(method: &str, path: &str, browser: &Browser, body: Option<Value>) -> Request<Body> {
+    let mut request = Request::builder().method(method).uri(path).header("host", "localhost:9181");
+    if !browser.cookie.is_empty() {
+        request = request.header("cookie", format!("theme=dark; portcullis={}", browser.cookie));
+    }
+    if !browser.csrf.is_empty() {
+        request = request.header("x-portcullis-csrf", &browser.csrf);
+    }
+    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    request.header("content-type", "application/json").body(body).expect("a request")
+}
+
+/// A body that each operation takes.
+fn body(path: &str) -> Option<Value> {
+    Some(match path {
+        "/api/v1/session" => json!({"name": "nobody", "password": "x"}),
+        "/api/v1/session/totp" => json!({"code": "000000"}),
+        "/api/v1/platforms/{name}/posture" => json!({"posture": "attack"}),
+        "/api/v1/events" => json!({"name": "debate", "from": now() + 1, "until": now() + 1_000}),
+        "/api/v1/people" => json!({"name": "Dag", "role": "viewer"}),
+        "/api/v1/people/{name}/role" => json!({"role": "viewer"}),
+        "/api/v1/tokens" => json!({"name": "wall", "role": "viewer", "days": 1}),
+        "/api/v1/configuration/check" => json!({"text": ""}),
+        path if path.starts_with("/api/v1/incidents/") => json!({"words": "x", "whom": "y"}),
+        _ => return None,
+    })
+}
+
+/// Every operation of the document with its least role, and a path that can be asked.
+fn operations() -> Vec<(String, String, Option<Role>, String)> {
+    let document: Value = serde_json::from_str(&document()).expect("JSON");
+    let mut all = Vec::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            let least = serde_json::from_value(operation["x-role"].clone()).ok();
+            assert!(least.is_some() || operation["x-role"] == "nobody", "{method} {path} does not say who may");
+            let mut real = path.replace("{id}", "r-1").replace("{name}", "public").replace("{of}", "r-1");
+            if path == "/api/v1/busiest" {
+                real.push_str("?by=network");
+            }
+            all.push((method.to_uppercase(), real, least, path.clone()));
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn nobody_does_what_their_role_may_not() {
+    let stand = stand();
+    let people = [(Role::Viewer, "Vi"), (Role::Operator, "Op"), (Role::Owner, "Ow")]
+        .map(|(role, name)| (role, stand.browser(name, role)));
+    let operations = operations();
+    assert!(operations.len() > 35, "{} operations", operations.len());
+    for (method, real, least, path) in &operations {
+        let (status, _) = stand.ask(method, real, &Browser::default(), body(path)).await;
+        match least {
+            // Whoever fails to sign in is told so by the same status.
+            None => assert!(status != StatusCode::FORBIDDEN, "{method} {path}"),
+            Some(_) => assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path} for nobody"),
+        }
+        let Some(least) = least else { continue };
+        for (role, browser) in &people {
+            if path == "/api/v1/session" {
+                continue;
+            }
+            stand.asked();
+            let (status, told) = stand.ask(method, real, browser, body(path)).await;
+            if role < least {
+                assert_eq!(status, StatusCode::FORBIDDEN, "{method} {path} for {role:?}: {told}");
+                assert_eq!(stand.asked(), [""; 0], "{method} {path} for {role:?} did something");
+            } else {
+                let refused = [StatusCode::FORBIDDEN, StatusCode::UNAUTHORIZED, StatusCode::METHOD_NOT_ALLOWED];
+                assert!(!refused.contains(&status), "{method} {path} for {role:?}: {status} {told}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn acts_bear_the_name_of_who_did_them() {
+    let stand = stand();
+    let op = stand.browser("Op", Role::Operator);
+    for (method, path, sent, expected) in [
+        ("POST", "/api/v1/measures/r-81/undo", None, "Undo(RuleId(81)) by Op"),
+        ("POST", "/api/v1/measures/r-81/pin", None, "Pin(RuleId(81)) by Op"),
+        (
+            "PUT",
+            "/api/v1/platforms/public/posture",
+            Some(json!({"posture": "overload"})),
+            "Posture { platform: Some(\"public\"), posture: Some(Overload) } by Op",
+        ),
+        (
+            "PUT",
+            "/api/v1/platforms/*/posture",
+            Some(json!({"posture": "auto"})),
+            "Posture { platform: None, posture: None } by Op",
+        ),
+        (
+            "POST",
+            "/api/v1/incidents/2026-05-17-1/notes",
+            Some(json!({"words": "seen"})),
+            "2026-05-17-1: Note(\"seen\") by Op",
+        ),
+        (
+            "POST",
+            "/api/v1/incidents/2026-05-17-1/told",
+            Some(json!({"words": "all", "whom": "ICO"})),
+            "2026-05-17-1: Told(\"ICO\", \"all\") by Op",
+        ),
+        ("POST", "/api/v1/drills", None, "drill by Op"),
+    ] {
+        let (status, told) = stand.ask(method, path, &op, sent).await;
+        assert_eq!((status, stand.asked()), (StatusCode::OK, vec![expected.to_owned()]), "{method} {path}: {told}");
+    }
+    for (method, path, sent) in [
+        ("POST", "/api/v1/measures/everything/undo", None),
+        ("PUT", "/api/v1/platforms/public/posture", Some(json!({"posture": "calm"}))),
+        ("PUT", "/api/v1/platforms/public/posture", Some(json!({"stance": "attack"}))),
+        ("POST", "/api/v1/incidents/x/notes", Some(json!({"words": " "}))),
+        ("POST", "/api/v1/incidents/x/told", Some(json!({"words": "x"}))),
+        ("GET", "/api/v1/history?from=9&until=3", None),
+        ("GET", "/api/v1/history?from=0&until=9000000000&step=1", None),
+        ("GET", "/api/v1/busiest?by=mood", None),
+    ] {
+        let (status, told) = stand.ask(method, path, &op, sent).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{method} {path}: {told}");
+        assert!(stand.asked().is_empty() && told["detail"].as_str().is_some_and(|it| !it.is_empty()), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn another_page_cannot_act_in_somebodys_name() {
+    let stand = stand();
+    let op = stand.browser("Op", Role::Operator);
+    let undo = || request("POST", "/api/v1/measures/r-81/undo", &op, None);
+    let with = |name: &'static str, value: &'static str| {
+        let mut request = undo();
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
+        request
+    };
+    for (case, request, status) in [
+        ("as it should be", undo(), 200),
+        ("from its own page", with("origin", "http://localhost:9181"), 200),
+        ("of its own site", with("sec-fetch-site", "same-origin"), 200),
+        ("from another page", with("origin", "https://evil.example"), 403),
+        ("from another port", with("origin", "http://localhost:8080"), 403),
+        ("from nowhere", with("origin", "null"), 403),
+        ("of another site", with("sec-fetch-site", "cross-site"), 403),
+        ("with another's word", with("x-portcullis-csrf", "AAAA"), 403),
+        ("by another name for this address", with("host", "evil.example:9181"), 421),
+        ("by the declared name", with("host", "console.example.org:9181"), 200),
+        ("by number", with("host", "[::1]:9181"), 200),
+    ] {
+        assert_eq!(stand.send(request).await.0.as_u16(), status, "{case}");
+    }
+    let mut without = undo();
+    without.headers_mut().remove("x-portcullis-csrf");
+    assert_eq!(stand.send(without).await.0, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn signing_in_is_told_and_its_cookie_is_out_of_reach() {
+    let stand = stand();
+    let nobody = Browser::default();
+    let (_, session) = stand.ask("GET", "/api/v1/session", &nobody, None).await;
+    assert!(session["fresh"] == true && session["person"].is_null() && session["organisation"] == "", "{session}");
+    stand.browser("Op", Role::Operator);
+    let sign_in =
+        |password: &str| request("POST", "/api/v1/session", &nobody, Some(json!({"name": "Op", "password": password})));
+    let (status, _, told) = stand.send(sign_in("wrong wrong wrong")).await;
+    assert_eq!((status, told["detail"].as_str()), (StatusCode::UNAUTHORIZED, Some("name, password or code is wrong")));
+    let (status, headers, session) = stand.send(sign_in(WORDS)).await;
+    assert_eq!((status, &session["person"]["role"]), (StatusCode::OK, &json!("operator")));
+    let cookie = headers.get("set-cookie").and_then(|it| it.to_str().ok()).expect("a cookie");
+    assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Strict") && !cookie.contains("Secure"), "{cookie}");
+    let value = cookie.split(['=', ';']).nth(1).expect("a value").to_owned();
+    let op = Browser { cookie: value, csrf: session["csrf"].as_str().expect("text").to_owned() };
+    assert_eq!(stand.ask("GET", "/api/v1/now", &op, None).await.0, StatusCode::OK);
+    assert_eq!(stand.ask("DELETE", "/api/v1/session", &op, None).await.0, StatusCode::OK);
+    assert_eq!(stand.ask("GET", "/api/v1/now", &op, None).await.0, StatusCode::UNAUTHORIZED);
+    let mut told = stand.asked();
+    for _ in 0..100 {
+        if told.len() >= 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        told.extend(stand.asked());
+    }
+    assert_eq!(told, ["login Op false", "login Op true"]);
+}
+
+#[tokio::test]
+async fn a_token_opens_its_parts_and_no_more() {
+    let stand = stand();
+    let owner = stand.browser("Ow", Role::Owner);
+    let wanted = json!({"name": "wall", "role": "operator", "scopes": ["now", "measures"], "days": 7});
+    let (status, made) = stand.ask("POST", "/api/v1/tokens", &owner, Some(wanted)).await;
+    assert_eq!(status, StatusCode::OK, "{made}");
+    let token: Token = serde_json::from_value(made["token"].clone()).expect("a token");
+    let secret = made["secret"].as_str().expect("text");
+    let with = |method: &str, path: &str, sent: Option<Value>| {
+        let mut request = request(method, path, &Browser::default(), sent);
+        let value = HeaderValue::from_str(&format!("Bearer {secret}")).expect("a header");
+        request.headers_mut().insert("authorization", value);
+        request
+    };
+    for (method, path, sent, status) in [
+        ("GET", "/api/v1/now", None, 200),
+        ("POST", "/api/v1/measures/r-1/undo", None, 200),
+        ("GET", "/api/v1/history", None, 403),
+        ("GET", "/api/v1/people", None, 403),
+        ("POST", "/api/v1/session/totp", None, 403),
+    ] {
+        assert_eq!(stand.send(with(method, path, sent)).await.0.as_u16(), status, "{method} {path}");
+    }
+    assert!(stand.asked().iter().any(|it| it.ends_with("by Ow (wall)")), "its acts bear both names");
+    let (status, _) = stand.ask("DELETE", &format!("/api/v1/tokens/{}", token.id), &owner, None).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(stand.send(with("GET", "/api/v1/now", None)).await.0, StatusCode::UNAUTHORIZED);
+    for wrong in [
+        json!({"name": "x", "role": "owner", "scopes": ["everything"], "days": 7}),
+        json!({"name": "x", "role": "owner", "days": 0}),
+        json!({"name": "", "role": "owner", "days": 7}),
+    ] {
+        let (status, _) = stand.ask("POST", "/api/v1/tokens", &owner, Some(wrong.clone())).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn faults_are_problems_that_say_what_to_do() {
+    let stand = stand();
+    let vi = stand.browser("Vi", Role::Viewer);
+    for (path, status, detail) in [
+        ("/api/v1/explain/r-9", StatusCode::NOT_FOUND, "r-9 is not known"),
+        ("/api/v1/incidents", StatusCode::SERVICE_UNAVAILABLE, "no evidence is kept"),
+        ("/api/v1/nothing", StatusCode::NOT_FOUND, "there is nothing here: /api/v1/openapi.json says what there is"),
+    ] {
+        let (got, headers, told) = stand.send(request("GET", path, &vi, None)).await;
+        assert_eq!((got, told["detail"].as_str()), (status, Some(detail)), "{path}");
+        assert_eq!(headers.get(CONTENT_TYPE).expect("a kind"), "application/problem+json");
+    }
+    let long = Body::from(vec![b'x'; BODY_BYTES + 1]);
+    let request = Request::builder().method(Method::POST).uri("/api/v1/session").header("host", "localhost");
+    let (status, ..) =
+        stand.send(request.header("content-type", "application/json").body(long).expect("a request")).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn the_live_stream_resumes() {
+    let stand = stand();
+    let vi = stand.browser("Vi", Role::Viewer);
+    let words = |words: &str| Happening { words: words.to_owned(), ..Happening::default() };
+    stand.app.live.tell(&words("seen"));
+    let seen = stand.app.live.follow(None).0[0].id;
+    stand.app.live.tell(&words("missed"));
+    let mut again = request("GET", "/api/v1/live", &vi, None);
+    again.headers_mut().insert("last-event-id", seen.into());
+    let response = stand.router.clone().oneshot(again).await.expect("an answer");
+    assert_eq!(response.headers().get(CONTENT_TYPE).expect("a kind"), "text/event-stream");
+    let mut stream = response.into_body().into_data_stream();
+    let mut text = String::new();
+    while !text.contains("coming") {
+        let chunk =
+            timeout(Duration::from_secs(10), futures_util::StreamExt::next(&mut stream)).await.expect("in time");
+        text.push_str(&String::from_utf8_lossy(&chunk.expect("more").expect("whole")));
+        if text.contains("event: now") && !text.contains("coming") {
+            stand.app.live.tell(&words("coming"));
+        }
+    }
+    assert!(text.contains("missed") && !text.contains("\"seen\""), "{text}");
+    assert!(text.contains(&format!("id: {}", seen + 1)), "{text}");
+}
+
+#[test]
+fn the_document_is_of_the_form_that_it_says() {
+    let document: Value = serde_json::from_str(&document()).expect("JSON");
+    assert_eq!(document["openapi"], "3.1.0");
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        assert!(path.starts_with("/api/v1/"), "{path}");
+        for operation in item.as_object().expect("operations").values() {
+            assert!(operation["operationId"].is_string() && operation["summary"].is_string(), "{path}: {operation}");
+            assert!(operation["responses"]["default"].is_object(), "{path}");
+        }
+    }
+    let text = document.to_string();
+    for (at, _) in text.match_indices("#/components/schemas/") {
+        let name: String = text[at + 21..].chars().take_while(|c| *c != '"').collect();
+        assert!(document["components"]["schemas"][&name].is_object(), "{name} is not described");
+    }
+}

@@ -1,0 +1,149 @@
+//! What the console asks of the gate that it belongs to. The binary connects them.
+
+use std::net::IpAddr;
+
+use portcullis_engine::Command;
+
+use crate::model::{Busiest, Checked, Draft, History, IncidentLine, Now};
+
+/// A gate, as its console sees it. Calls may block: they run on threads that may.
+pub trait Desk: Send + Sync + 'static {
+    /// How everything stands; without advice, which is the console's own.
+    fn now(&self) -> Now;
+
+    /// What was answered over time.
+    ///
+    /// # Errors
+    /// Nothing is kept, or it cannot be read.
+    fn history(&self, span: &Span<'_>, step: u64) -> Result<History, Fault>;
+
+    /// Of what there was most. `by` is one of [`BUSIEST`].
+    ///
+    /// # Errors
+    /// Nothing is kept, or it cannot be read.
+    fn busiest(&self, span: &Span<'_>, by: &str, only: Option<&str>, most: usize) -> Result<Busiest, Fault>;
+
+    /// Why a request was refused, by its reference; what a rule is; what a reason means.
+    ///
+    /// # Errors
+    /// There is nothing by that name.
+    fn explain(&self, of: &str) -> Result<String, Fault>;
+
+    /// Does what a person asks of the brain. It is in the journal on return, under that person's name.
+    ///
+    /// # Errors
+    /// The gate refuses.
+    fn command(&self, command: Command, by: &str) -> Result<String, Fault>;
+
+    /// Every incident, the newest first.
+    ///
+    /// # Errors
+    /// Nothing is kept, or it cannot be read.
+    fn incidents(&self) -> Result<Vec<IncidentLine>, Fault>;
+
+    /// What can be said of one, in a form: for programs it is JSON.
+    ///
+    /// # Errors
+    /// There is none of that name, or it cannot be read.
+    fn incident(&self, id: &str, form: Form) -> Result<Vec<u8>, Fault>;
+
+    /// The forms of authorities for one, filled in as far as they can be.
+    ///
+    /// # Errors
+    /// As [`Desk::incident`].
+    fn forms(&self, id: &str) -> Result<Vec<Draft>, Fault>;
+
+    /// Puts what a person did in an incident on record.
+    ///
+    /// # Errors
+    /// There is none of that name, or nothing is kept.
+    fn add(&self, id: &str, deed: Deed, by: &str) -> Result<String, Fault>;
+
+    /// How the sensors beside traffic stand, as `portcullis sensors --json` has it.
+    ///
+    /// # Errors
+    /// Nothing is watched.
+    fn integrity(&self) -> Result<serde_json::Value, Fault>;
+
+    /// Tries the sensors with something inert.
+    ///
+    /// # Errors
+    /// Nothing is watched, or something was missed.
+    fn drill(&self, by: &str) -> Result<String, Fault>;
+
+    /// What left and which budgets are proposed, as `portcullis data report --json` has it.
+    fn leaving(&self) -> serde_json::Value;
+
+    /// The configuration as it was written.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn configuration(&self) -> Result<String, Fault>;
+
+    /// Everything that is wrong with a configuration, as `portcullis check` has it.
+    fn check(&self, text: &str) -> Checked;
+
+    /// Reads the configuration again and puts it in force.
+    ///
+    /// # Errors
+    /// With what is wrong with it; the policy in force stays.
+    fn reload(&self, by: &str) -> Result<String, Fault>;
+
+    /// Somebody signed in, or tried to.
+    fn login(&self, who: &str, from: Option<IpAddr>, good: bool);
+
+    /// Something about the console itself was changed: an account, a key, a token.
+    fn changed(&self, words: &str, by: &str);
+}
+
+/// What can be ranked.
+pub const BUSIEST: [&str; 10] =
+    ["network", "address", "platform", "route", "class", "audience", "print", "reason", "verdict", "status"];
+
+/// A stretch of time on one platform or all of them, in Unix milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Span<'a> {
+    /// The platform; all of them without.
+    pub platform: Option<&'a str>,
+    /// From.
+    pub from: u64,
+    /// Until.
+    pub until: u64,
+}
+
+/// What a report is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For programs.
+    Json,
+    /// A page that stands by itself.
+    Html,
+    /// To print and to sign.
+    Pdf,
+    /// What the press is told, as Markdown.
+    Statement,
+}
+
+/// What a person does in an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// Something to remember.
+    Note(String),
+    /// Something that was decided.
+    Decision(String),
+    /// Somebody was told: whom, what.
+    Told(String, String),
+    /// It is over.
+    Close(String),
+}
+
+/// Why something was not done, in words for whoever asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// There is nothing by that name.
+    Unknown(String),
+    /// It is understood, and refused.
+    Refused(String),
+    /// It cannot be had now.
+    Unable(String),
+}

@@ -1,0 +1,524 @@
+//! What the API says, version 1: one type for each thing that a screen shows. Names stay; what is added is optional to read.
+//!
+//! Times are Unix milliseconds, UTC. Rates are per second over the last whole second.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Everything on the first screen. It comes once a second.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Now {
+    /// When it was so.
+    pub at: u64,
+    /// The node's name.
+    pub node: String,
+    /// Of the program.
+    pub version: String,
+    /// Counts the policies that this process has had in force.
+    pub generation: u64,
+    /// It takes no new connections.
+    pub draining: bool,
+    /// Client connections held.
+    pub connections: u64,
+    /// By declaration.
+    pub platforms: Vec<Platform>,
+    /// Announced events that are not over.
+    pub events: Vec<Announced>,
+    /// The incident that is open.
+    pub incident: Option<IncidentLine>,
+    /// Sensors that do not see, by name, with why.
+    pub blind: BTreeMap<String, String>,
+    /// Sensors that see.
+    pub watching: u64,
+    /// Whether evidence is kept: without it there are no rates, no history and nobody who is hurt.
+    pub evidence: bool,
+    /// What to do next, the most urgent first; never empty.
+    pub advice: Vec<Advice>,
+}
+
+/// How one platform stands.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Platform {
+    /// Its name.
+    pub name: String,
+    /// `normal`, `elevated`, `attack`, `overload`, `recovery`.
+    pub posture: String,
+    /// Since when.
+    pub since: u64,
+    /// Why, in a sentence.
+    pub why: String,
+    /// An operator holds it there.
+    pub held: bool,
+    /// What it is taken for: `calm`, `crowd` (more people than usual, and nothing speaks of an attack), `attack`, `strain` (the platform
+    /// suffers and nobody is to blame yet), `unknown` (too little is known of what is normal).
+    pub reading: String,
+    /// What speaks for it.
+    pub signs: Vec<Sign>,
+    /// Requests per second that are expected now; none before enough is known.
+    pub expected: Option<f64>,
+    /// Over the last whole second; none where no evidence is kept.
+    pub rates: Option<Rates>,
+    /// Milliseconds in which 50, 95 and 99 of a hundred served requests were answered in that second.
+    pub millis: Option<[f64; 3]>,
+    /// What stands behind the gate.
+    pub origins: Vec<Origin>,
+    /// What holds somebody or could.
+    pub measures: Vec<Measure>,
+    /// Who was served and who was not over the last ten seconds, by what the gate knew of them.
+    pub people: Vec<Audience>,
+}
+
+/// One kind of sign.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Sign {
+    /// `rate`, `stress`, `contrast`, `protocol`, `business`.
+    pub name: String,
+    /// `quiet`, `weak`, `strong`, `off`.
+    pub level: String,
+    /// Figures, in a sentence.
+    pub figures: String,
+}
+
+/// What became of requests, per second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Rates {
+    /// That came.
+    pub requests: f64,
+    /// Answered by the platform.
+    pub served: f64,
+    /// Of those, that waited first.
+    pub delayed: f64,
+    /// Answered by a challenge.
+    pub challenged: f64,
+    /// Sent to the waiting room.
+    pub roomed: f64,
+    /// Refused.
+    pub refused: f64,
+    /// That the platform failed.
+    pub failed: f64,
+}
+
+/// A server behind the gate.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Origin {
+    /// Its URL.
+    pub url: String,
+    /// Whether it takes requests; none where nobody has looked.
+    pub healthy: Option<bool>,
+}
+
+/// What holds somebody or could.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Measure {
+    /// `r-81`; `admission/PLATFORM`, `room/PLATFORM` for what is not a rule.
+    pub id: String,
+    /// `rule`, `admission`, `room`.
+    pub kind: String,
+    /// `shadow`, `enforced`, `relaxing`, `dormant`, `undone`; `on` for what is not a rule.
+    pub phase: String,
+    /// What becomes of a match: `wait`, `challenge`, `refuse`, …
+    pub action: String,
+    /// Of the matches, so many in a hundred are acted upon.
+    pub share: u8,
+    /// What it looks for, in words.
+    pub pattern: String,
+    /// Why, as it was told when it was enforced: the excess that it explains, and whom it would have hit on an ordinary day.
+    pub why: String,
+    /// Requests that matched since it was proposed.
+    pub matched: u64,
+    /// An operator keeps it.
+    pub pinned: bool,
+    /// Whether it can be undone here.
+    pub undo: bool,
+}
+
+/// Visitors by what the gate knew of them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Audience {
+    /// `suspect`, `fresh`, `human`, `passed`, `history`, `crawler`, `partner`, `staff`.
+    pub name: String,
+    /// Whether these are people who have shown that they are, or whom the organisation vouches for.
+    pub known: bool,
+    /// Requests of theirs.
+    pub requests: u64,
+    /// Of those, refused.
+    pub refused: u64,
+    /// Of those, answered by a challenge or the waiting room.
+    pub held: u64,
+    /// Of those, that waited before they were served.
+    pub delayed: u64,
+    /// Different visitors, about: all, and those touched.
+    pub visitors: [u64; 2],
+}
+
+/// A crowd that is expected.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Announced {
+    /// Its name.
+    pub name: String,
+    /// The platform it concerns; none for all.
+    pub platform: Option<String>,
+    /// From.
+    pub from: u64,
+    /// Until.
+    pub until: u64,
+}
+
+/// An incident in a line.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct IncidentLine {
+    /// `2026-05-17-1`.
+    pub id: String,
+    /// What it is, in a sentence.
+    pub words: String,
+    /// Since when.
+    pub since: u64,
+    /// When it was closed; none while it is open.
+    pub closed: Option<u64>,
+    /// Who closed it.
+    pub closed_by: Option<String>,
+    /// How many waves there were.
+    pub waves: u64,
+    /// What was attacked.
+    pub platforms: Vec<String>,
+}
+
+/// What to do, and what that would cost.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Advice {
+    /// `nothing`, `undo`, `look`, `hold`, `drill`, `close`, `report`, `origin`: what a screen shows a button for.
+    pub kind: String,
+    /// What it is about: a measure, a platform, an incident, a sensor.
+    pub about: String,
+    /// What to do.
+    pub words: String,
+    /// What it costs, and whom.
+    pub cost: String,
+}
+
+/// Something that happened, as the live stream tells it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Happening {
+    /// When.
+    pub at: u64,
+    /// `posture`, `rule-enforced`, `login`, `finding`, `incident`, …
+    pub kind: String,
+    /// The platform, where it is about one.
+    pub platform: Option<String>,
+    /// Who did it: `gate`, or a person.
+    pub by: String,
+    /// The whole of it.
+    pub words: String,
+}
+
+/// A line of time.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct History {
+    /// The platform; none for all.
+    pub platform: Option<String>,
+    /// Beginning of the first point.
+    pub from: u64,
+    /// End of the last.
+    pub until: u64,
+    /// Milliseconds of one point.
+    pub step: u64,
+    /// Requests in it of which nothing is known any more.
+    pub missing: u64,
+    /// From when on which posture stood.
+    pub postures: Vec<Stance>,
+    /// One list for each figure, all as long as `at`, so that a day by the second is small. Seconds without a request are left out.
+    pub points: Points,
+}
+
+/// From when on a posture stood.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Stance {
+    /// From when on.
+    pub at: u64,
+    /// Which.
+    pub posture: String,
+}
+
+/// Points of a line of time, by column.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Points {
+    /// When each begins, in steps after `from`.
+    pub at: Vec<u64>,
+    /// Requests that came.
+    pub requests: Vec<u64>,
+    /// Answered by the platform.
+    pub served: Vec<u64>,
+    /// That waited first.
+    pub delayed: Vec<u64>,
+    /// Answered by a challenge.
+    pub challenged: Vec<u64>,
+    /// Sent to the waiting room.
+    pub roomed: Vec<u64>,
+    /// Refused.
+    pub refused: Vec<u64>,
+    /// That the platform failed.
+    pub failed: Vec<u64>,
+    /// Milliseconds in which 95 of a hundred were served.
+    pub p95: Vec<f64>,
+}
+
+/// Of what there was most.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Busiest {
+    /// By what.
+    pub by: String,
+    /// From.
+    pub from: u64,
+    /// Until.
+    pub until: u64,
+    /// All requests.
+    pub requests: u64,
+    /// Each count may be more by so many.
+    pub short: u64,
+    /// The most frequent first.
+    pub values: Vec<Counted>,
+}
+
+/// A value and how often it came.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Counted {
+    /// The value.
+    pub value: String,
+    /// Requests.
+    pub requests: u64,
+}
+
+/// Why something was decided.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Explained {
+    /// The reference, rule or reason that was asked for.
+    pub of: String,
+    /// In words.
+    pub words: String,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Done {
+    /// In words.
+    pub words: String,
+}
+
+/// What went wrong, as RFC 9457 has it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// Always `about:blank`: the status says which.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// What to do about it.
+    pub detail: String,
+}
+
+/// Who is signed in, and what may be done.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Session {
+    /// Who; none when nobody is.
+    pub person: Option<Person>,
+    /// Goes back in `X-Portcullis-Csrf` with whatever changes something.
+    pub csrf: Option<String>,
+    /// Nobody has an account yet: the link that the gate has printed makes the first.
+    pub fresh: bool,
+    /// Ways to sign in: `password`, `passkey`, `oidc`.
+    pub ways: Vec<String>,
+    /// The organisation's name.
+    pub organisation: String,
+}
+
+/// Somebody with an account.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Person {
+    /// By which acts are signed.
+    pub name: String,
+    /// What may be done.
+    pub role: Role,
+    /// A second factor is set up.
+    pub totp: bool,
+    /// How many passkeys there are.
+    pub passkeys: u64,
+    /// When this person last signed in.
+    pub seen: Option<u64>,
+}
+
+/// What somebody may do; each may what the one before may.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Look.
+    #[default]
+    Viewer,
+    /// Act on measures, postures, events and incidents.
+    Operator,
+    /// Change the configuration, people and keys.
+    Owner,
+}
+
+/// A name and a password, and the code of the second factor once it is set up.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SignIn {
+    /// Whose.
+    pub name: String,
+    /// At least twelve characters.
+    pub password: String,
+    /// Six digits (RFC 6238).
+    #[serde(default)]
+    pub code: Option<String>,
+}
+
+/// What a one-time link makes: an account, or a new password for one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Welcome {
+    /// What stands behind `#` in the link.
+    pub link: String,
+    /// By which acts are to be signed; a link for somebody has it already.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// At least twelve characters.
+    pub password: String,
+}
+
+/// A second factor that waits for its first code.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Enrolment {
+    /// For an authenticator (`otpauth://`).
+    pub url: String,
+    /// The same, to type, in base32.
+    pub secret: String,
+}
+
+/// A code of the second factor.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Code {
+    /// Six digits.
+    pub code: String,
+}
+
+/// Whom to invite.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Invite {
+    /// By which acts are to be signed.
+    pub name: String,
+    /// What may be done.
+    pub role: Role,
+}
+
+/// A link that works once.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Link {
+    /// To be opened in a browser.
+    pub url: String,
+    /// Until when.
+    pub until: u64,
+}
+
+/// What a program may do in somebody's name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Token {
+    /// To revoke it.
+    pub id: String,
+    /// What it is for.
+    pub name: String,
+    /// Who made it.
+    pub by: String,
+    /// What may be done.
+    pub role: Role,
+    /// Parts of the API that it opens; all of them if empty.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub made: u64,
+    /// When it ends.
+    pub until: u64,
+    /// When it was last used.
+    pub used: Option<u64>,
+}
+
+/// A token to make.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NewToken {
+    /// What it is for.
+    pub name: String,
+    /// Not more than who makes it may.
+    pub role: Role,
+    /// `now`, `traffic`, `measures`, `incidents`, `integrity`, `data`, `settings`; all of them if empty.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// Days until it ends: 1 to 366.
+    pub days: u32,
+}
+
+/// A token, shown once.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MadeToken {
+    /// What is known of it afterwards.
+    pub token: Token,
+    /// To be sent as `Authorization: Bearer`.
+    pub secret: String,
+}
+
+/// Where a platform is to be held.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Hold {
+    /// `normal`, `elevated`, `attack`, `overload`, `recovery`; `auto` lets the gate decide.
+    pub posture: String,
+}
+
+/// Words of a person about an incident.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Words {
+    /// What is to be on record.
+    pub words: String,
+    /// Whom it was told, for `told`.
+    #[serde(default)]
+    pub whom: Option<String>,
+}
+
+/// A form for an authority, filled in as far as it can be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Draft {
+    /// The form.
+    pub id: String,
+    /// What it is.
+    pub title: String,
+    /// By when it is due; none where there is no deadline, or it has not begun.
+    pub due: Option<u64>,
+    /// What only a person knows: the question, and how it is answered.
+    pub missing: Vec<String>,
+    /// The draft, in Markdown.
+    pub markdown: String,
+}
+
+/// What is wrong with a configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Checked {
+    /// All of it; with no `error` among them it could be put in force.
+    pub problems: Vec<Wrong>,
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Wrong {
+    /// `error` or `warning`.
+    pub severity: String,
+    /// Stable name of this kind of problem.
+    pub code: String,
+    /// What is wrong, in a sentence.
+    pub message: String,
+    /// Where, from 1.
+    pub line: u64,
+    /// In characters, from 1.
+    pub column: u64,
+    /// A few words about the place.
+    pub label: String,
+    /// What to write instead, or where to look.
+    pub hints: Vec<String>,
+}
