@@ -73,7 +73,11 @@ impl Console {
         };
         let app = Arc::new(api::App::new(settings, people, desk, live));
         let (stop, stopped) = watch::channel(false);
-        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(api::ASKS + 4).build();
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .thread_name("console-ask")
+            .max_blocking_threads(api::ASKS + 4)
+            .build();
         let runtime = runtime.map_err(refused)?;
         let thread = std::thread::Builder::new().name("console".to_owned()).spawn(move || {
             runtime.block_on(server::serve(listener, tls, app, stopped));

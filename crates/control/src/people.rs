@@ -12,10 +12,11 @@ use std::net::IpAddr;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 
 use self::secret::{Secret, digest};
 use crate::model::{Enrolment, Person, Role, Token};
@@ -24,6 +25,8 @@ use crate::model::{Enrolment, Person, Role, Token};
 const NAME: &str = "console.sqlite";
 /// Its form. A file of another is not touched.
 const FORM: i64 = 1;
+/// How long another process may hold the file: `portcullis console link` beside a gate.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Accounts.
 const PEOPLE: u64 = 200;
 /// Tokens.
@@ -39,6 +42,8 @@ const IDLE: u64 = 12 * HOUR;
 const WHOLE: u64 = 7 * 24 * HOUR;
 /// A link that works once.
 const LINK: u64 = HOUR;
+/// Of those that bear no name; the oldest end.
+const LINKS: u64 = 4;
 const HOUR: u64 = 3_600_000;
 /// How exactly it is known when a session or token was last used: each use does not write to the disk.
 const SEEN: u64 = 60_000;
@@ -115,15 +120,11 @@ impl People {
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let file = file.map_err(|error| refused(&error))?;
         file.set_permissions(Permissions::from_mode(0o600)).map_err(|error| refused(&error))?;
-        let database = Connection::open(&path).map_err(|error| refused(&error))?;
-        let form: i64 =
-            database.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(|error| refused(&error))?;
-        match form {
-            0 => database.execute_batch(TABLES).map_err(|error| refused(&error))?,
+        let mut database = Connection::open(&path).map_err(|error| refused(&error))?;
+        match prepared(&mut database).map_err(|error| refused(&error))? {
             FORM => {}
             other => return Err(refused(&format!("it is of form {other}, and this program knows {FORM}"))),
         }
-        database.execute_batch("PRAGMA foreign_keys = ON").map_err(|error| refused(&error))?;
         let nobody = hashed(&Secret::fresh().text()).map_err(|_| "no password can be hashed".to_owned())?;
         Ok(Self { database: Mutex::new(database), tries: Mutex::default(), nobody })
     }
@@ -135,11 +136,16 @@ impl People {
             .query_row("SELECT NOT EXISTS (SELECT 1 FROM person WHERE password IS NOT NULL)", [], |row| row.get(0))?)
     }
 
-    /// A link that works once within the hour: for an account that there is, or for a new one.
+    /// A link that works once within the hour: for an account that there is, or for a new one. For a name there is one; of those for
+    /// whoever opens them first there may be a few, since a gate prints one when it starts.
     pub(crate) fn link(&self, name: Option<&str>, role: Role, now: u64) -> Result<(String, u64), Denied> {
         let (secret, until) = (Secret::fresh(), now + LINK);
         let database = self.lock();
-        database.execute("DELETE FROM link WHERE until <= ?1 OR name IS ?2", params![millis(now), name])?;
+        database.execute(
+            "DELETE FROM link WHERE until <= ?1 OR name = ?2 OR name IS NULL AND ?2 IS NULL AND hash NOT IN
+             (SELECT hash FROM link WHERE name IS NULL ORDER BY until DESC LIMIT ?3)",
+            params![millis(now), name, millis(LINKS - 1)],
+        )?;
         database.execute(
             "INSERT INTO link (hash, name, role, until) VALUES (?1, ?2, ?3, ?4)",
             params![secret.hash(), name, word(role), millis(until)],
@@ -163,6 +169,8 @@ impl People {
             if database.execute("DELETE FROM link WHERE hash = ?1", params![digest(link)])? == 0 {
                 return because("this link has been used, or is too old: ask for another");
             }
+            // Another that waits in a log must not make somebody else an owner.
+            database.execute("DELETE FROM link WHERE name IS NULL", [])?;
             let many: u64 =
                 database.query_row("SELECT count(*) FROM person", [], |row| row.get::<_, i64>(0)).map(count)?;
             if many >= PEOPLE {
@@ -465,9 +473,21 @@ impl People {
     }
 }
 
+/// Makes the tables where there are none. Of two processes that begin at once, one waits for the other.
+fn prepared(database: &mut Connection) -> rusqlite::Result<i64> {
+    database.busy_timeout(PATIENCE)?;
+    database.execute_batch("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON;")?;
+    let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let form = || transaction.query_row("PRAGMA user_version", [], |row| row.get(0));
+    let form: i64 = match form()? {
+        0 => transaction.execute_batch(TABLES).and_then(|()| form())?,
+        other => other,
+    };
+    transaction.commit()?;
+    Ok(form)
+}
+
 const TABLES: &str = "
-    PRAGMA journal_mode = WAL;
-    BEGIN;
     CREATE TABLE person (
         name TEXT PRIMARY KEY, role TEXT NOT NULL, password TEXT, totp BLOB, offered BLOB, step INTEGER NOT NULL DEFAULT 0,
         made INTEGER NOT NULL, seen INTEGER) STRICT, WITHOUT ROWID;
@@ -478,8 +498,7 @@ const TABLES: &str = "
         id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, title TEXT NOT NULL, name TEXT NOT NULL REFERENCES person ON DELETE CASCADE,
         role TEXT NOT NULL, scopes TEXT NOT NULL, made INTEGER NOT NULL, until INTEGER NOT NULL, used INTEGER) STRICT, WITHOUT ROWID;
     CREATE TABLE link (hash BLOB PRIMARY KEY, name TEXT, role TEXT NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-    PRAGMA user_version = 1;
-    COMMIT;";
+    PRAGMA user_version = 1;";
 
 const PERSON: &str =
     "SELECT name, role, totp IS NOT NULL, seen FROM person WHERE name = coalesce(?1, name) ORDER BY name";

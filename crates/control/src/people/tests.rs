@@ -23,14 +23,15 @@ fn the_first_link_makes_an_owner_once() {
     let (people, _directory) = people();
     assert_eq!(people.is_empty(), Ok(true));
     assert_eq!(people.sign_in("admin", "admin", None, None, NOW).expect_err("nobody"), Denied::Wrong);
-    let (old, _) = people.link(None, Role::Owner, NOW).expect("a link");
-    let (link, until) = people.link(None, Role::Owner, NOW).expect("another");
-    assert!(people.welcome(&old, Some("Ane"), WORDS, NOW).is_err(), "a new link ends the one before");
+    let [old, printed, ..] = [0, 1, 2, 3].map(|at| people.link(None, Role::Owner, NOW + at).expect("a link").0);
+    let (link, until) = people.link(None, Role::Owner, NOW + 4).expect("another");
+    assert!(people.welcome(&old, Some("Ane"), WORDS, NOW).is_err(), "there are a few, and the oldest ended");
     assert!(people.welcome(&link, Some("Ane"), WORDS, until).is_err(), "an hour has gone");
     assert!(people.welcome(&link, None, WORDS, NOW).is_err(), "no name");
     let begun = people.welcome(&link, Some("Ane"), WORDS, NOW).expect("the first account");
     assert_eq!(people.is_empty(), Ok(false));
     assert!(people.welcome(&link, Some("Eve"), WORDS, NOW).is_err(), "once");
+    assert!(people.welcome(&printed, Some("Eve"), WORDS, NOW).is_err(), "nor by one that was printed besides");
     let known = people.session(&begun.cookie, NOW).expect("readable").expect("a session");
     assert_eq!((known.name.as_str(), known.role), ("Ane", Role::Owner));
     assert!(known.csrf.is_some_and(|csrf| csrf != begun.cookie && csrf.len() == begun.cookie.len()));
@@ -198,4 +199,15 @@ fn a_file_of_another_form_is_left_alone() {
     drop(people);
     let refused = People::open(directory.path()).expect_err("another form");
     assert!(refused.contains("form 9"), "{refused}");
+}
+
+#[test]
+fn two_processes_may_begin_at_once() {
+    for _ in 0..8 {
+        let directory = tempfile::tempdir().expect("a directory");
+        let open = || People::open(directory.path()).map(drop);
+        let both =
+            std::thread::scope(|scope| [scope.spawn(open), scope.spawn(open)].map(|it| it.join().expect("no panic")));
+        assert_eq!(both, [Ok(()), Ok(())]);
+    }
 }
