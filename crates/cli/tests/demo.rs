@@ -15,6 +15,14 @@ struct Demo {
     rest: BufReader<std::process::ChildStdout>,
 }
 
+impl Drop for Demo {
+    /// A test that failed leaves no demo behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl Demo {
     /// On free ports, until its addresses are printed.
     fn start(flags: &[&str]) -> Self {
