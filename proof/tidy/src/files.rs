@@ -47,7 +47,8 @@ pub fn check_manifest(path: &str, text: &str) -> Vec<Complaint> {
 
 /// Cases, corpora and what tools generate.
 fn is_data(path: &str) -> bool {
-    path.starts_with("specs/") || path.starts_with("proof/fuzz/seeds/") || path.ends_with(".lock") || path == "LICENSE"
+    let locks = path.ends_with(".lock") || path.ends_with("/package-lock.json");
+    locks || path.starts_with("specs/") || path.starts_with("proof/fuzz/seeds/") || path == "LICENSE"
 }
 
 fn is_source(path: &str) -> bool {
@@ -97,6 +98,9 @@ mod tests {
     fn their_benign_twins_pass() {
         assert_eq!(complaints("README.md", &"x\n".repeat(LONGEST_FILE)), 0);
         assert_eq!(complaints("specs/heads.txt", &"x\n".repeat(LONGEST_FILE + 1)), 0, "data is as long as it is");
+        let locked = "x\n".repeat(LONGEST_FILE + 1);
+        assert_eq!(complaints("console/package-lock.json", &locked), 0, "npm writes it");
+        assert_eq!(complaints("console/package.json", &locked), 1, "people write it");
         assert_eq!(complaints("crates/wire/src/h1.rs", "//! HTTP/1.1.\n"), 0);
         assert_eq!(complaints("README.md", &format!("{}S and a{}", LATER[0], LATER[2])), 0, "part of a longer word");
         assert_eq!(complaints("README.md", &format!("https://example.org{}page", MACHINES[2])), 0, "a path on a site");
