@@ -1,0 +1,210 @@
+// Answers as a gate's console would, and serves dist/ under its content security policy. For developers and screenshots;
+// it never ships. Names sign in with any password: `viewer`, `operator`, `owner`.
+
+import { createServer } from 'node:http';
+import { readFile } from 'node:fs/promises';
+import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
+import { now, PLATFORMS, second } from './scene.mjs';
+import { busiest, data, forms, incidents, report, sensors } from './books.mjs';
+
+export const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+const DIST = fileURLToPath(new URL('../dist/', import.meta.url));
+const KINDS = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.webmanifest': 'application/manifest+json' };
+
+/** Starts it. `scene` and `silent` (no stream, no answer) can be changed while it runs. */
+export function start({ port = 4180, scene = 'attack' } = {}) {
+  const world = { scene, silent: false, fresh: false, who: new Map(), undone: new Set(), pinned: new Set(), held: {}, totp: new Set(), streams: new Set(), id: Date.now() * 1000, acts: [] };
+  const server = createServer((request, response) => void answer(world, request, response).catch((error) => problem(response, 500, 'mock', String(error))));
+  const beat = setInterval(() => world.streams.forEach((stream) => send(world, stream, 'now', state(world))), 1000);
+  return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve({ world, port: server.address().port, stop: () => (clearInterval(beat), server.closeAllConnections(), server.close()) })));
+}
+
+function state(world) {
+  return now(Math.floor(Date.now() / 1000) * 1000, world.scene, world.undone, world.pinned, world.held);
+}
+
+function send(world, stream, kind, value) {
+  if (!world.silent) stream.write(`id: ${(world.id += 1)}\nevent: ${kind}\ndata: ${JSON.stringify(value)}\n\n`);
+}
+
+function tell(world, words, by = 'gate', platform = 'public') {
+  const happening = { at: Date.now(), kind: 'act', platform, by, words };
+  world.acts.push(happening);
+  world.streams.forEach((stream) => send(world, stream, 'happening', happening));
+}
+
+async function answer(world, request, response) {
+  const url = new URL(request.url, 'http://mock');
+  if (world.silent && url.pathname.startsWith('/api/')) return void request.socket.destroy();
+  if (!url.pathname.startsWith('/api/v1/')) return page(url.pathname, response);
+  const path = url.pathname.slice('/api/v1/'.length);
+  const body = request.method === 'GET' ? {} : await sent(request);
+  const cookie = /portcullis=(\w+)/.exec(request.headers.cookie ?? '')?.[1] ?? '';
+  const person = world.who.get(cookie) ?? null;
+  const session = (who) => ({ person: who, csrf: who ? 'proof' : null, fresh: world.fresh && !who, ways: ['password'], organisation: who ? 'The Party' : '' });
+  const enter = (name) => {
+    const who = { name, role: ['viewer', 'operator'].includes(name) ? name : 'owner', totp: world.totp.has(name), passkeys: 0, seen: Date.now() };
+    world.who.set(name, who);
+    response.setHeader('Set-Cookie', `portcullis=${name}; Path=/; HttpOnly; SameSite=Strict`);
+    return json(response, session(who));
+  };
+  const key = `${request.method} ${path}`;
+  if (key === 'GET session') return json(response, session(person));
+  if (key === 'POST session') {
+    if (body.name === 'locked') return problem(response, 429, 'Too Many Requests', 'too many tries: wait 30 seconds', { 'Retry-After': '30' });
+    if (!/^\w+$/.test(body.name) || body.password === 'wrong') return problem(response, 401, 'Unauthorized', 'name, password or code is wrong');
+    if (body.name === 'second' && body.code !== '123456') return problem(response, 428, 'code wanted', 'the code of the second factor is wanted, too');
+    return enter(body.name);
+  }
+  if (key === 'POST welcome') return body.link === 'used' ? problem(response, 404, 'Not Found', 'the link was used, or is too old: ask for another') : enter(body.name || 'owner');
+  if (key === 'DELETE session') return (response.setHeader('Set-Cookie', 'portcullis=; Path=/; Max-Age=0'), json(response, { words: 'You are signed out.' }));
+  if (!person) return problem(response, 401, 'Unauthorized', 'sign in first');
+  if (request.method !== 'GET' && request.headers['x-portcullis-csrf'] !== 'proof') return problem(response, 403, 'Forbidden', 'x-portcullis-csrf is missing');
+  if (request.method !== 'GET' && person.role === 'viewer' && !path.startsWith('session') && path !== 'configuration/check') return problem(response, 403, 'Forbidden', 'viewer may not do this: it takes an operator');
+  return inside(world, key, path, url.searchParams, body, person, response, request);
+}
+
+function inside(world, key, path, query, body, person, response, request) {
+  const done = (words) => (tell(world, words, person.name), json(response, { words }));
+  const [first, id = '', last = ''] = path.split('/').map(decodeURIComponent);
+  const verb = request.method;
+  if (key === 'GET now') return json(response, state(world));
+  if (key === 'GET live') return live(world, response, request);
+  if (key === 'GET history') return json(response, history(world, query));
+  if (key === 'GET busiest') return json(response, busiest(query));
+  if (first === 'explain') return id === 'unknown' ? problem(response, 404, 'Not Found', 'nothing on record has that name') : json(response, { of: id, words: `${id}: GET /search?q=… on public, 14:03:10 UTC\n\nRefused with 403 by rule r-81: TLS a1c9 & no token & query-shape random.\nOn an ordinary day it would have hit at most 0.02 % of requests.\n\nTo let it through: portcullis rules undo r-81` });
+  if (first === 'measures' && last === 'undo') return (world.undone.add(id), done(`${id} was undone: nothing like it is proposed for an hour.`));
+  if (first === 'measures' && last === 'pin') return (world.pinned.add(id), done(`${id} stays in force until somebody undoes it.`));
+  if (first === 'platforms') {
+    if (body.posture === 'auto') delete world.held[id];
+    else world.held[id] = body.posture;
+    return done(body.posture === 'auto' ? `The gate decides again on ${id}.` : `${id} is held in ${body.posture}.`);
+  }
+  if (first === 'events') return done(verb === 'POST' ? `${body.name} is announced.` : `${id} is cancelled.`);
+  if (key === 'GET incidents') return json(response, incidents());
+  if (first === 'incidents' && verb === 'GET' && last === '') return id.startsWith('2026') ? json(response, report(id)) : problem(response, 404, 'Not Found', `there is no incident ${id}`);
+  if (first === 'incidents' && last === 'forms') return json(response, forms());
+  if (first === 'incidents' && verb === 'POST') return done(last === 'close' ? `Incident ${id} is closed.` : 'It is on record.');
+  if (key === 'GET integrity') return json(response, sensors());
+  if (key === 'POST drills') return done('9 of 9 were seen.');
+  if (key === 'GET data') return json(response, data());
+  if (key === 'GET configuration') return json(response, { text: CONFIGURATION });
+  if (key === 'POST configuration/check') return json(response, { words: body.text.includes('bogus') ? 'error[unknown-key]: `bogus` is no key of [server]\n  --> portcullis.toml:3:1\n  |\n3 | bogus = 1\n  | ^^^^^ did you mean `workers`?\n' : '' });
+  if (key === 'POST reload') return done('Policy 4 is in force.');
+  if (first === 'session') return factor(world, key, body, person, response);
+  return people(key, first, id, body, person, response);
+}
+
+function factor(world, key, body, person, response) {
+  if (key === 'POST session/totp') return json(response, { url: 'otpauth://totp/The%20Party:owner?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=The%20Party', secret: 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP' });
+  if (key === 'PUT session/totp' && body.code !== '123456') return problem(response, 422, 'Unprocessable Content', 'the code is wrong: it may have changed meanwhile');
+  const set = key === 'PUT session/totp';
+  if (set) world.totp.add(person.name);
+  else world.totp.delete(person.name);
+  person.totp = set;
+  return json(response, { words: set ? 'From now on a code is wanted.' : 'No code is wanted any more.' });
+}
+
+function people(key, first, id, body, person, response) {
+  const day = 86_400_000;
+  if (key === 'GET people') return json(response, [{ ...person }, { name: 'duty', role: 'operator', totp: true, passkeys: 1, seen: Date.now() - day / 8 }, { name: 'press', role: 'viewer', totp: false, passkeys: 0, seen: null }]);
+  if (key === 'POST people') return json(response, { url: `https://console.example.org/welcome#${'k3p9x2'.repeat(6)}`, until: Date.now() + day / 24 });
+  if (first === 'people') return json(response, { words: `${id}: it is so from now on.` });
+  const token = { id: 't-7', name: 'wallboard', by: 'owner', role: 'viewer', scopes: ['now'], made: Date.now() - 9 * day, until: Date.now() + 81 * day, used: Date.now() - 60_000 };
+  if (key === 'GET tokens') return json(response, [token]);
+  if (key === 'POST tokens') return json(response, { token: { ...token, name: body.name }, secret: 'pct_9f2c41d07be84a1b8e55' });
+  if (first === 'tokens') return json(response, { words: 'The token opens nothing any more.' });
+  return problem(response, 404, 'Not Found', 'there is nothing here');
+}
+
+function live(world, response, request) {
+  response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
+  world.streams.add(response);
+  request.on('close', () => world.streams.delete(response));
+  const past = [
+    [720_000, 'public is attack, after normal: a rule explains 97 % of the excess.'],
+    [719_000, 'r-81 was enforced on public: refuse where TLS a1c9 & no token & query-shape random.'],
+    [300_000, 'r-82 was enforced on public: challenge where no referer & path /search & order 7e10.'],
+    [41_000, 'members is elevated, after normal: 4.0 % of logins failed, 2.1 % are usual.'],
+  ];
+  if (world.scene === 'attack') past.forEach(([ago, words]) => send(world, response, 'happening', { at: Date.now() - ago, kind: 'act', platform: words.split(' ').at(2) === 'elevated,' ? 'members' : 'public', by: 'gate', words }));
+  // The line of a page that was just opened begins with a minute of the past, so that a picture of it shows a line.
+  for (let ago = 60; ago >= 0; ago -= 1) send(world, response, 'now', now((Math.floor(Date.now() / 1000) - ago) * 1000, world.scene, world.undone, world.pinned, world.held));
+}
+
+function history(world, query) {
+  const [from, until, step] = ['from', 'until', 'step'].map((name) => Number(query.get(name)));
+  const shown = PLATFORMS.filter(({ name }) => !query.get('platform') || query.get('platform') === name);
+  const columns = ['requests', 'served', 'delayed', 'challenged', 'roomed', 'refused', 'failed'];
+  const points = { at: [], ...Object.fromEntries(columns.map((name) => [name, []])), p95: [] };
+  const waves = [[until - 12 * 60_000, until], [until - 50 * 60_000, until - 38 * 60_000]];
+  for (let index = 0; from + index * step < until; index += 1) {
+    const at = from + index * step;
+    const hit = waves.some(([begin, end]) => at >= begin && at < end);
+    const sum = Object.fromEntries(columns.map((name) => [name, 0]));
+    for (const { name, base } of shown) {
+      const day = 0.55 + 0.45 * Math.sin(((at / 3_600_000) % 24) / 24 * Math.PI * 2 - 2);
+      const one = second(at, base * day, hit && name === 'public' && world.scene === 'attack' ? 12_400 : 0);
+      columns.forEach((column) => (sum[column] += one[column] * (step / 1000)));
+    }
+    points.at.push(index);
+    columns.forEach((column) => points[column].push(Math.round(sum[column])));
+    points.p95.push(hit ? 181 : 62);
+  }
+  const postures = [{ at: from, posture: 'normal' }, ...waves.reverse().flatMap(([begin, end]) => [{ at: begin, posture: 'attack' }, { at: end, posture: 'recovery' }, { at: end + 120_000, posture: 'normal' }])].filter(({ at }) => at >= from && at < until);
+  return { platform: query.get('platform'), from, until, step, missing: 0, postures, points };
+}
+
+async function page(path, response) {
+  const file = path.includes('.') ? path : '/index.html';
+  response.setHeader('Content-Security-Policy', POLICY);
+  response.setHeader('Cache-Control', file.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache');
+  try {
+    const bytes = await readFile(join(DIST, normalize(file)));
+    response.setHeader('Content-Type', KINDS[extname(file)] ?? 'application/octet-stream');
+    response.setHeader('Content-Encoding', 'gzip');
+    response.end(gzipSync(bytes));
+  } catch {
+    problem(response, 404, 'Not Found', 'there is no such file');
+  }
+}
+
+async function sent(request) {
+  const parts = [];
+  for await (const part of request) parts.push(part);
+  const text = Buffer.concat(parts).toString();
+  return text ? JSON.parse(text) : {};
+}
+
+function json(response, value) {
+  response.setHeader('Content-Type', 'application/json');
+  response.setHeader('Cache-Control', 'no-store');
+  response.end(JSON.stringify(value));
+}
+
+function problem(response, status, title, detail, headers = {}) {
+  response.writeHead(status, { 'Content-Type': 'application/problem+json', ...headers });
+  response.end(JSON.stringify({ type: 'about:blank', title, status, detail }));
+}
+
+const CONFIGURATION = `[server]
+listen = ["0.0.0.0:443"]
+admin = "127.0.0.1:9090"
+
+[organisation]
+name = "The Party"
+
+[[platform]]
+name = "public"
+hosts = ["party.example"]
+upstreams = ["http://10.0.4.11:8080", "http://10.0.4.12:8080"]
+`;
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { port } = await start({ scene: process.argv[2] ?? 'attack' });
+  console.log(`http://127.0.0.1:${port}`);
+}

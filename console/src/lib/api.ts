@@ -1,0 +1,437 @@
+// What the API says, version 1, under the names of its served OpenAPI document. `npm run types` writes generated.ts from that
+// document; this is held against it.
+//
+// Times are Unix milliseconds, UTC. Rates are per second over the last whole second.
+
+/** Everything on the first screen. It comes once a second. */
+export interface Now {
+  /** When it was so. */
+  at: number;
+  /** The node's name. */
+  node: string;
+  /** Of the program. */
+  version: string;
+  /** Counts the policies that this process has had in force. */
+  generation: number;
+  /** It takes no new connections. */
+  draining: boolean;
+  /** Client connections held. */
+  connections: number;
+  /** By declaration. */
+  platforms: Platform[];
+  /** Announced events that are not over. */
+  events: Announced[];
+  /** The incident that is open. */
+  incident: IncidentLine | null;
+  /** Sensors that do not see, by name, with why. */
+  blind: Record<string, string>;
+  /** Sensors that see. */
+  watching: number;
+  /** Whether evidence is kept: without it there are no rates, no history and nobody who is hurt. */
+  evidence: boolean;
+  /** What to do next, the most urgent first; never empty. */
+  advice: Advice[];
+}
+
+/** How one platform stands. */
+export interface Platform {
+  /** Its name. */
+  name: string;
+  /** `normal`, `elevated`, `attack`, `overload`, `recovery`. */
+  posture: string;
+  /** Since when. */
+  since: number;
+  /** Why, in a sentence. */
+  why: string;
+  /** An operator holds it there. */
+  held: boolean;
+  /**
+   * What it is taken for: `calm`, `crowd` (more people than usual, and nothing speaks of an attack), `attack`, `strain` (the
+   * platform suffers and nobody is to blame yet), `unknown` (too little is known of what is normal).
+   */
+  reading: string;
+  /** What speaks for it. */
+  signs: Sign[];
+  /** Requests per second that are expected now; none before enough is known. */
+  expected: number | null;
+  /** Over the last whole second; none where no evidence is kept. */
+  rates: Rates | null;
+  /** Milliseconds in which 50, 95 and 99 of a hundred served requests were answered in that second. */
+  millis: [number, number, number] | null;
+  /** What stands behind the gate. */
+  origins: Origin[];
+  /** What holds somebody or could. */
+  measures: Measure[];
+  /** Who was served and who was not over the last ten seconds, by what the gate knew of them. */
+  people: Audience[];
+}
+
+/** One kind of sign. */
+export interface Sign {
+  /** `rate`, `stress`, `contrast`, `protocol`, `business`. */
+  name: string;
+  /** `quiet`, `weak`, `strong`, `off`. */
+  level: string;
+  /** Figures, in a sentence. */
+  figures: string;
+}
+
+/** What became of requests, per second. */
+export interface Rates {
+  /** That came. */
+  requests: number;
+  /** Answered by the platform. */
+  served: number;
+  /** Of those, that waited first. */
+  delayed: number;
+  /** Answered by a challenge. */
+  challenged: number;
+  /** Sent to the waiting room. */
+  roomed: number;
+  /** Refused. */
+  refused: number;
+  /** That the platform failed. */
+  failed: number;
+}
+
+/** A server behind the gate. */
+export interface Origin {
+  /** Its URL. */
+  url: string;
+  /** Whether it takes requests; none where nobody has looked. */
+  healthy: boolean | null;
+}
+
+/** What holds somebody or could. */
+export interface Measure {
+  /** `r-81`; `admission/PLATFORM`, `room/PLATFORM` for what is not a rule. */
+  id: string;
+  /** `rule`, `admission`, `room`. */
+  kind: string;
+  /** `shadow`, `enforced`, `relaxing`, `dormant`, `undone`; `on` for what is not a rule. */
+  phase: string;
+  /** What becomes of a match: `wait`, `challenge`, `refuse`, … */
+  action: string;
+  /** Of the matches, so many in a hundred are acted upon. */
+  share: number;
+  /** What it looks for, in words. */
+  pattern: string;
+  /** Why, as it was told when it was enforced: the excess that it explains, and whom it would have hit on an ordinary day. */
+  why: string;
+  /** Requests that matched since it was proposed. */
+  matched: number;
+  /** An operator keeps it. */
+  pinned: boolean;
+  /** Whether it can be undone here. */
+  undo: boolean;
+}
+
+/** Visitors by what the gate knew of them. */
+export interface Audience {
+  /** `suspect`, `fresh`, `human`, `passed`, `history`, `crawler`, `partner`, `staff`. */
+  name: string;
+  /** Whether these are people who have shown that they are, or whom the organisation vouches for. */
+  known: boolean;
+  /** Requests of theirs. */
+  requests: number;
+  /** Of those, refused. */
+  refused: number;
+  /** Of those, answered by a challenge or the waiting room. */
+  held: number;
+  /** Of those, that waited before they were served. */
+  delayed: number;
+  /** Different visitors, about: all, and those touched. */
+  visitors: [number, number];
+}
+
+/** A crowd that is expected. */
+export interface Announced {
+  /** Its name. */
+  name: string;
+  /** The platform it concerns; none for all. */
+  platform: string | null;
+  /** From. */
+  from: number;
+  /** Until. */
+  until: number;
+}
+
+/** An incident in a line. */
+export interface IncidentLine {
+  /** `2026-05-17-1`. */
+  id: string;
+  /** What it is, in a sentence. */
+  words: string;
+  /** Since when. */
+  since: number;
+  /** When it was closed; none while it is open. */
+  closed: number | null;
+  /** Who closed it. */
+  closed_by: string | null;
+  /** How many waves there were. */
+  waves: number;
+  /** What was attacked. */
+  platforms: string[];
+}
+
+/** What to do, and what that would cost. */
+export interface Advice {
+  /** `nothing`, `undo`, `look`, `hold`, `drill`, `close`, `report`, `origin`: what a screen shows a button for. */
+  kind: string;
+  /** What it is about: a measure, a platform, an incident, a sensor. */
+  about: string;
+  /** What to do. */
+  words: string;
+  /** What it costs, and whom. */
+  cost: string;
+}
+
+/** Something that happened, as the live stream tells it. */
+export interface Happening {
+  /** When. */
+  at: number;
+  /** `posture`, `rule-enforced`, `login`, `finding`, `incident`, … */
+  kind: string;
+  /** The platform, where it is about one. */
+  platform: string | null;
+  /** Who did it: `gate`, or a person. */
+  by: string;
+  /** The whole of it. */
+  words: string;
+}
+
+/** A line of time. */
+export interface History {
+  /** The platform; none for all. */
+  platform: string | null;
+  /** Beginning of the first point. */
+  from: number;
+  /** End of the last. */
+  until: number;
+  /** Milliseconds of one point. */
+  step: number;
+  /** Requests in it of which nothing is known any more. */
+  missing: number;
+  /** From when on which posture stood. */
+  postures: Stance[];
+  /**
+   * One list for each figure, all as long as `at`, so that a day by the second is small. Seconds without a request are left
+   * out.
+   */
+  points: Points;
+}
+
+/** From when on a posture stood. */
+export interface Stance {
+  /** From when on. */
+  at: number;
+  /** Which. */
+  posture: string;
+}
+
+/** Points of a line of time, by column. */
+export interface Points {
+  /** When each begins, in steps after `from`. */
+  at: number[];
+  /** Requests that came. */
+  requests: number[];
+  /** Answered by the platform. */
+  served: number[];
+  /** That waited first. */
+  delayed: number[];
+  /** Answered by a challenge. */
+  challenged: number[];
+  /** Sent to the waiting room. */
+  roomed: number[];
+  /** Refused. */
+  refused: number[];
+  /** That the platform failed. */
+  failed: number[];
+  /** Milliseconds in which 95 of a hundred were served. */
+  p95: number[];
+}
+
+/** Of what there was most. */
+export interface Busiest {
+  /** By what. */
+  by: string;
+  /** From. */
+  from: number;
+  /** Until. */
+  until: number;
+  /** All requests. */
+  requests: number;
+  /** Each count may be more by so many. */
+  short: number;
+  /** The most frequent first. */
+  values: Counted[];
+}
+
+/** A value and how often it came. */
+export interface Counted {
+  /** The value. */
+  value: string;
+  /** Requests. */
+  requests: number;
+}
+
+/** Why something was decided. */
+export interface Explained {
+  /** The reference, rule or reason that was asked for. */
+  of: string;
+  /** In words. */
+  words: string;
+}
+
+/** What was done. */
+export interface Done {
+  /** In words. */
+  words: string;
+}
+
+/** What went wrong, as RFC 9457 has it. */
+export interface Problem {
+  /** Always `about:blank`: the status says which. */
+  type: string;
+  /** The status in words. */
+  title: string;
+  /** The status. */
+  status: number;
+  /** What to do about it. */
+  detail: string;
+}
+
+/** Who is signed in, and what may be done. */
+export interface Session {
+  /** Who; none when nobody is. */
+  person: Person | null;
+  /** Goes back in `X-Portcullis-Csrf` with whatever changes something. */
+  csrf: string | null;
+  /** Nobody has an account yet: the link that the gate has printed makes the first. */
+  fresh: boolean;
+  /** Ways to sign in: `password`, `passkey`, `oidc`. */
+  ways: string[];
+  /** The organisation's name. */
+  organisation: string;
+}
+
+/** Somebody with an account. */
+export interface Person {
+  /** By which acts are signed. */
+  name: string;
+  /** What may be done. */
+  role: Role;
+  /** A second factor is set up. */
+  totp: boolean;
+  /** How many passkeys there are. */
+  passkeys: number;
+  /** When this person last signed in. */
+  seen: number | null;
+}
+
+/** What somebody may do; each may what the one before may. */
+export type Role = 'viewer' | 'operator' | 'owner';
+
+/** A name and a password, and the code of the second factor once it is set up. */
+export interface SignIn {
+  /** Whose. */
+  name: string;
+  /** At least twelve characters. */
+  password: string;
+  /** Six digits (RFC 6238). */
+  code?: string | null;
+}
+
+/** What a one-time link makes: an account, or a new password for one. */
+export interface Welcome {
+  /** What stands behind `#` in the link. */
+  link: string;
+  /** By which acts are to be signed; a link for somebody has it already. */
+  name?: string | null;
+  /** At least twelve characters. */
+  password: string;
+}
+
+/** A second factor that waits for its first code. */
+export interface Enrolment {
+  /** For an authenticator (`otpauth://`). */
+  url: string;
+  /** The same, to type, in base32. */
+  secret: string;
+}
+
+/** A code of the second factor. */
+export interface Code {
+  /** Six digits. */
+  code: string;
+}
+
+/** Whom to invite. */
+export interface Invite {
+  /** By which acts are to be signed. */
+  name: string;
+  /** What may be done. */
+  role: Role;
+}
+
+/** A link that works once. */
+export interface Link {
+  /** To be opened in a browser. */
+  url: string;
+  /** Until when. */
+  until: number;
+}
+
+/** What a program may do in somebody's name. */
+export interface Token {
+  /** To revoke it. */
+  id: string;
+  /** What it is for. */
+  name: string;
+  /** Who made it. */
+  by: string;
+  /** What may be done. */
+  role: Role;
+  /** Parts of the API that it opens; all of them if empty. */
+  scopes: string[];
+  /** When it was made. */
+  made: number;
+  /** When it ends. */
+  until: number;
+  /** When it was last used. */
+  used: number | null;
+}
+
+/** A token to make. */
+export interface NewToken {
+  /** What it is for. */
+  name: string;
+  /** Not more than who makes it may. */
+  role: Role;
+  /** `now`, `traffic`, `measures`, `incidents`, `integrity`, `data`, `settings`; all of them if empty. */
+  scopes?: string[];
+  /** Days until it ends: 1 to 366. */
+  days: number;
+}
+
+/** A token, shown once. */
+export interface MadeToken {
+  /** What is known of it afterwards. */
+  token: Token;
+  /** To be sent as `Authorization: Bearer`. */
+  secret: string;
+}
+
+/** Where a platform is to be held. */
+export interface Hold {
+  /** `normal`, `elevated`, `attack`, `overload`, `recovery`; `auto` lets the gate decide. */
+  posture: string;
+}
+
+/** Words of a person about an incident. */
+export interface Words {
+  /** What is to be on record. */
+  words: string;
+  /** Whom it was told, for `told`. */
+  whom?: string | null;
+}

@@ -1,0 +1,100 @@
+// ECharts, as much of it as one chart over time needs. It is fetched when somebody opens the view.
+
+import { LineChart } from 'echarts/charts';
+import { DataZoomInsideComponent, GridComponent, MarkAreaComponent, MarkLineComponent } from 'echarts/components';
+import { init, use, type EChartsType } from 'echarts/core';
+import { CanvasRenderer } from 'echarts/renderers';
+import type { EChartsOption } from 'echarts/types/dist/shared';
+import type { Band, Columns, Figure } from './buckets';
+
+use([LineChart, GridComponent, MarkAreaComponent, MarkLineComponent, DataZoomInsideComponent, CanvasRenderer]);
+
+export type Chart = EChartsType;
+
+export function open(element: HTMLElement): Chart {
+  return init(element, null, { renderer: 'canvas' });
+}
+
+/** What happened at one time and is drawn as a line. */
+export interface Mark {
+  at: number;
+  words: string;
+}
+
+export interface Drawing {
+  columns: Columns;
+  /** Which are drawn, from the ground up. */
+  figures: Figure[];
+  bands: Band[];
+  marks: Mark[];
+  /** Where the reader's cursor is. */
+  cursor: number | null;
+  name(figure: Figure | 'peak'): string;
+  posture(posture: string): string;
+  time(at: number): string;
+  rate(value: number): string;
+}
+
+/** Patterns beside colours: solid, hatched, dotted. */
+const DASHES: Record<Figure, 'solid' | 'dashed' | 'dotted'> = { served: 'solid', delayed: 'dashed', challenged: 'dotted', roomed: 'dashed', refused: 'solid', failed: 'dotted' };
+
+/** The look of the page, read from its custom properties: one place for colours. */
+function colour(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+const PAPERS: Record<string, string> = { elevated: 'warn', attack: 'bad', overload: 'load', recovery: 'rise' };
+
+export function option(drawing: Drawing): EChartsOption {
+  const { columns } = drawing;
+  const pairs = (values: Float64Array) => Array.from(values, (value, index) => [columns.at[index] ?? 0, value]);
+  const quiet = colour('quiet');
+  const end = (columns.at.at(-1) ?? 0) + columns.width;
+  return {
+    animation: false,
+    grid: { left: 8, right: 12, top: 30, bottom: 8, containLabel: true },
+    xAxis: { type: 'time', min: columns.at[0] ?? 0, max: end, axisLabel: { color: quiet, hideOverlap: true, formatter: (at: number) => drawing.time(at) }, axisLine: { lineStyle: { color: colour('edge') } }, splitLine: { show: false } },
+    yAxis: { type: 'value', min: 0, axisLabel: { color: quiet, formatter: (value: number) => drawing.rate(value) }, splitLine: { lineStyle: { color: colour('rule') } } },
+    dataZoom: [{ type: 'inside', zoomOnMouseWheel: 'ctrl', moveOnMouseMove: false, moveOnMouseWheel: false }],
+    series: [
+      ...drawing.figures.map((figure) => ({
+        name: drawing.name(figure),
+        type: 'line' as const,
+        stack: 'all',
+        symbol: 'none',
+        step: 'start' as const,
+        lineStyle: { width: 1, color: colour(figure), type: DASHES[figure] },
+        areaStyle: { color: colour(figure), opacity: figure === 'served' ? 0.75 : 0.6 },
+        data: pairs(columns.mean[figure]),
+      })),
+      {
+        name: drawing.name('peak'),
+        type: 'line' as const,
+        symbol: 'none',
+        step: 'start' as const,
+        z: 5,
+        lineStyle: { width: 1.2, color: colour('ink'), opacity: 0.75 },
+        data: drawing.figures.includes('refused') ? pairs(columns.peak) : pairs(columns.peak).map(([at]) => [at ?? 0, 0]),
+        markArea: {
+          silent: true,
+          label: { position: 'insideTop', color: colour('ink'), fontSize: 11, overflow: 'truncate' },
+          data: drawing.bands.map(({ posture, from, until }) => [
+            // Bands shorter than a fiftieth of the chart have no room for a word; the table has it.
+            { name: until - from > (end - (columns.at[0] ?? 0)) / 14 ? drawing.posture(posture) : '', xAxis: from, itemStyle: { color: colour(`${PAPERS[posture] ?? 'warn'}-paper`), borderColor: colour(PAPERS[posture] ?? 'warn'), borderWidth: 1, borderType: 'dashed' } },
+            { xAxis: until },
+          ]),
+        },
+        markLine: {
+          silent: true,
+          symbol: 'none',
+          label: { color: quiet, fontSize: 11, formatter: '{b}' },
+          lineStyle: { color: colour('edge'), type: 'dashed' },
+          data: [
+            ...drawing.marks.map(({ at, words }) => ({ name: words, xAxis: at })),
+            ...(drawing.cursor === null ? [] : [{ name: '', xAxis: drawing.cursor, lineStyle: { color: colour('link'), type: 'solid' as const, width: 2 } }]),
+          ],
+        },
+      },
+    ],
+  } as EChartsOption;
+}

@@ -1,0 +1,139 @@
+// What is small and pure: times, words, routes, differences, contrasts, refusals, rankings.
+
+import { describe, expect, test, vi } from 'vitest';
+import type { Busiest, Role } from './api';
+import { contrast } from './contrast';
+import { ask, carry, Refusal, refused, whenDismissed } from './http';
+import { lines } from './lines';
+import { byClock, paths, type Draft, type Paper } from './report';
+import { place } from './route.svelte';
+import { mayAs } from './session.svelte';
+import { bySight, type Sight } from './sights';
+import { local, span, universal } from './when';
+import { bytes, fill, percent, preferred, rate } from './words.svelte';
+
+describe('times', () => {
+  const at = Date.UTC(2026, 4, 17, 22, 30, 5);
+  const danish = { locale: 'da-DK', timeZone: 'Europe/Copenhagen' };
+  test('are in the reader’s zone, with the day where it is another', () => {
+    expect(local(at, at + 1000, danish)).toBe('00.30.05');
+    expect(local(at, at + 86_400_000, danish, false)).toMatch(/^18\. maj.*00\.30$/);
+    expect(local(at, at + 400 * 86_400_000, { locale: 'en-GB', timeZone: 'UTC' }, false)).toBe('17 May 2026, 22:30');
+  });
+  test('name UTC only where that is another time', () => {
+    expect(universal(at, at, danish)).toBe('22.30.05 UTC');
+    expect(universal(at, at, { locale: 'en-GB', timeZone: 'UTC' })).toBe('');
+  });
+  test('last so long', () => {
+    const of = (millis: number) => span(millis, 'en-GB');
+    expect([of(-5), of(59_999), of(60_000), of(3_600_000), of(7_500_000), of(2 * 86_400_000 + 3_600_000)]).toEqual(['0 secs', '59 secs', '1 min', '1 hr', '2 hrs 5 mins', '2 days 1 hr']);
+  });
+});
+
+describe('words', () => {
+  test('have their gaps filled, and a gap without a value stays seen', () => expect(fill('{a} of {b}', { a: 1 })).toBe('1 of {b}'));
+  test('are in the language that was chosen, or the first that there is', () => {
+    expect([preferred('da', ['en']), preferred(null, ['fr', 'da-DK', 'en']), preferred(null, ['nb-NO']), preferred(null, ['fr']), preferred('xx', ['en-US'])]).toEqual(['da', 'da', 'da', 'en', 'en']);
+  });
+  test('of figures never say all or nothing unless it is', () => {
+    expect([percent(0), percent(0.00001), percent(0.5), percent(0.99999), percent(1)]).toEqual(['0%', '0.1%', '50%', '99.9%', '100%']);
+    expect([rate(0), rate(0.04), rate(9.96), rate(12_430), rate(1_250_000)]).toEqual(['0', '0', '10', '12,430', '1,250,000']);
+    expect([bytes(0), bytes(999), bytes(1000), bytes(88_120_004_112)]).toEqual(['0 bytes', '999 bytes', '1 kB', '88.1 GB']);
+  });
+});
+
+test('addresses name places', () => {
+  const of = (path: string, search = '') => {
+    const { view, of, query } = place(path, search);
+    return [view, of, query.get('explain')];
+  };
+  expect(of('/')).toEqual(['now', null, null]);
+  expect(of('/traffic', '?explain=r-81')).toEqual(['traffic', null, 'r-81']);
+  expect(of('/incidents/2026-05-17-1')).toEqual(['incidents', '2026-05-17-1', null]);
+  expect(of('/incidents/%E0%A4%A')).toEqual(['incidents', '%E0%A4%A', null]);
+  for (const nowhere of ['/nowhere', '/traffic/deep', '/incidents/a/b']) expect(of(nowhere)[0]).toBe('lost');
+});
+
+test('each role may what the one before may', () => {
+  const may = (role: Role | undefined) => (['viewer', 'operator', 'owner'] as const).map((wanted) => mayAs(role, wanted));
+  expect([may(undefined), may('viewer'), may('operator'), may('owner')]).toEqual([[false, false, false], [true, false, false], [true, true, false], [true, true, true]]);
+});
+
+test('a changed text differs by the fewest lines', () => {
+  const of = (before: string, after: string) => lines(before, after).map(({ kind, text }) => kind + text);
+  expect(of('a\nb\nc', 'a\nb\nc')).toEqual([]);
+  expect(of('a\nb\nc\nd', 'a\nx\nc\nd\ne')).toEqual(['-b', '+x', '+e']);
+  expect(of('', 'a')).toEqual(['-', '+a']);
+  const long = (word: string) => Array.from({ length: 3000 }, (_, index) => `${word}${index}`).join('\n');
+  expect(of(long('a'), long('b'))).toHaveLength(6000);
+});
+
+describe('what came is held against the time before', () => {
+  const busiest = (length: number, values: [string, number][]): Busiest => ({ by: 'network', from: 0, until: length, requests: values.reduce((sum, [, n]) => sum + n, 0), short: 0, values: values.map(([value, requests]) => ({ value, requests })) });
+  const before = busiest(100, [['a', 10], ['b', 100], ['c', 400]]);
+  const now = busiest(100, [['a', 400], ['b', 110], ['c', 100], ['d', 50], ['e', 3]]);
+  test.each([['a', 'more'], ['b', 'same'], ['c', 'less'], ['d', 'new'], ['e', 'unknown']])('%s: %s', (value, kind) => {
+    const one = now.values.find((counted) => counted.value === value);
+    expect(one && contrast(one, now, before).kind).toBe(kind);
+  });
+  test('where nothing is on record of it, nothing is said', () => {
+    expect(contrast({ value: 'a', requests: 400 }, now, null).kind).toBe('unknown');
+    expect(contrast({ value: 'a', requests: 400 }, now, busiest(100, [])).kind).toBe('unknown');
+  });
+  test('of a full list nobody is called new', () => {
+    const full = busiest(100, Array.from({ length: 1000 }, (_, index) => [`n${index}`, 5]));
+    expect(contrast({ value: 'a', requests: 400 }, now, full).kind).toBe('unknown');
+  });
+  test('stretches of other lengths are compared by rate', () => expect(contrast({ value: 'b', requests: 1000 }, busiest(1000, [['b', 1000]]), before).kind).toBe('same'));
+});
+
+test('clocks that run come first, then those without, then what is done', () => {
+  const draft = (id: string, due: number | null) => ({ id, due }) as Draft;
+  const list = byClock([draft('none', null), draft('done', 1), draft('late', 9), draft('soon', 5)], [{ form: 'done' } as Paper]);
+  expect(list.map(({ draft: { id } }) => id)).toEqual(['soon', 'late', 'none', 'done']);
+  expect(paths([{ what: 'came', counts: [0, 50] }], 50)[0]?.path).toBe('M0.00 98.00L100.00 2.00');
+});
+
+test('what does not see comes first', () => {
+  const sight = (sensor: string, state: Sight['state'], findings = 0) => ({ sensor, state, findings }) as Sight;
+  expect(bySight([sight('a', 'up'), sight('b', 'blind'), sight('c', 'down'), sight('d', 'up', 3)]).map(({ sensor }) => sensor)).toEqual(['c', 'b', 'd', 'a']);
+});
+
+describe('the gate', () => {
+  const answers = (status: number, body: string, headers: Record<string, string> = {}) => vi.fn(() => Promise.resolve(new Response(body, { status, headers })));
+
+  test('says why it refuses, whatever stands in its way', async () => {
+    const of = async (status: number, body: string, headers = {}) => {
+      const { title, detail, wait } = await refused(new Response(body, { status, headers }));
+      return [title, detail, wait];
+    };
+    expect(await of(428, '{"title":"code wanted","detail":"too"}')).toEqual(['code wanted', 'too', null]);
+    expect(await of(429, '{"title":"Too Many Requests"}', { 'Retry-After': '30' })).toEqual(['Too Many Requests', '', 30]);
+    expect(await of(502, '<html>bad gateway')).toEqual(['502', '', null]);
+  });
+
+  test('is sent the session’s proof with what changes something, and only with that', async () => {
+    const fetched = answers(200, '{}');
+    vi.stubGlobal('fetch', fetched);
+    carry('proof');
+    await ask('POST', 'measures/r-1/undo');
+    await ask('GET', 'now');
+    const sent = (fetched.mock.calls as unknown as [string, RequestInit][]).map(([, { headers }]) => (headers as Record<string, string>)['X-Portcullis-Csrf']);
+    expect(sent).toEqual(['proof', undefined]);
+  });
+
+  test('that forgot the session is told of, but not by a wrong password', async () => {
+    const dismissed = vi.fn();
+    whenDismissed(dismissed);
+    vi.stubGlobal('fetch', answers(401, '{}'));
+    await expect(ask('POST', 'session')).rejects.toBeInstanceOf(Refusal);
+    expect(dismissed).not.toHaveBeenCalled();
+    await expect(ask('GET', 'now')).rejects.toMatchObject({ status: 401 });
+    expect(dismissed).toHaveBeenCalledOnce();
+  });
+
+  test('that cannot be reached is no refusal of the gate', async () => {
+    vi.stubGlobal('fetch', () => Promise.reject(new TypeError('down')));
+    await expect(ask('GET', 'now')).rejects.toMatchObject({ status: 0 });
+  });
+});

@@ -1,0 +1,142 @@
+// What the first screen makes of a state: which platform comes first, who is hurt, what holds somebody. Pure.
+
+import type { Advice, Audience, Measure, Now, Origin, Platform, Rates } from './api';
+import type { Moment } from './live';
+
+/** The most urgent first. */
+export const POSTURES = ['attack', 'overload', 'elevated', 'recovery', 'normal'] as const;
+export type Posture = (typeof POSTURES)[number];
+
+/** A posture that a later gate may know and this page does not is shown as one to look at. */
+export function posture(name: string): Posture {
+  return POSTURES.find((known) => known === name) ?? 'elevated';
+}
+
+export function byUrgency(platforms: readonly Platform[]): Platform[] {
+  const urgency = (platform: Platform) => POSTURES.indexOf(posture(platform.posture));
+  return [...platforms].sort((a, b) => urgency(a) - urgency(b));
+}
+
+export interface Harm {
+  /** Requests of people who have shown that they are, or who are vouched for. */
+  requests: number;
+  refused: number;
+  held: number;
+  delayed: number;
+  visitors: number;
+  touched: number;
+}
+
+/** What befell known people. Strangers are no proof of harm: an attack is made of them. */
+export function harm(people: readonly Audience[]): Harm {
+  const sum: Harm = { requests: 0, refused: 0, held: 0, delayed: 0, visitors: 0, touched: 0 };
+  for (const audience of people.filter(({ known }) => known)) {
+    sum.requests += audience.requests;
+    sum.refused += audience.refused;
+    sum.held += audience.held;
+    sum.delayed += audience.delayed;
+    sum.visitors += audience.visitors[0];
+    sum.touched += audience.visitors[1];
+  }
+  return sum;
+}
+
+export function harmOfAll(platforms: readonly Platform[]): Harm {
+  return harm(platforms.flatMap(({ people }) => people));
+}
+
+/** Known people first, then by how many were touched. */
+export function audiences(people: readonly Audience[]): Audience[] {
+  const touched = ({ visitors }: Audience) => visitors[1];
+  return people
+    .filter(({ requests }) => requests > 0)
+    .sort((a, b) => Number(b.known) - Number(a.known) || touched(b) - touched(a) || b.requests - a.requests);
+}
+
+export const OUTCOMES = ['served', 'delayed', 'challenged', 'roomed', 'refused', 'failed'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+export interface Segment {
+  outcome: Outcome;
+  value: number;
+  /** Of all that came. */
+  share: number;
+}
+
+/** What became of requests, each counted once: who waited and was served is among the delayed alone. */
+export function segments(rates: Rates): Segment[] {
+  const value: Record<Outcome, number> = { ...rates, served: Math.max(0, rates.served - rates.delayed) };
+  const all = OUTCOMES.reduce((sum, outcome) => sum + value[outcome], 0);
+  return OUTCOMES.map((outcome) => ({ outcome, value: value[outcome], share: all > 0 ? value[outcome] / all : 0 }));
+}
+
+const ACTING = ['enforced', 'relaxing', 'on'];
+
+/** Whether it holds anybody now. */
+export function acts(measure: Measure): boolean {
+  return ACTING.includes(measure.phase);
+}
+
+/** What acts first, then what could, then what was undone. */
+export function byEffect(measures: readonly Measure[]): Measure[] {
+  const rank = (measure: Measure) => (acts(measure) ? 0 : measure.phase === 'undone' ? 2 : 1);
+  return [...measures].sort((a, b) => rank(a) - rank(b) || b.matched - a.matched);
+}
+
+export function findMeasure(now: Now, id: string): { platform: Platform; measure: Measure } | null {
+  for (const platform of now.platforms) {
+    const measure = platform.measures.find((one) => one.id === id);
+    if (measure) return { platform, measure };
+  }
+  return null;
+}
+
+export type Health = 'well' | 'part' | 'none' | 'unknown';
+
+export function health(origins: readonly Origin[]): Health {
+  const seen = origins.filter(({ healthy }) => healthy !== null);
+  if (seen.length === 0) return 'unknown';
+  const well = seen.filter(({ healthy }) => healthy).length;
+  if (well === 0) return 'none';
+  return well === origins.length ? 'well' : 'part';
+}
+
+/** Where an advice leads, for what a view of its own shows. */
+export function whither(advice: Advice, now: Now): string | null {
+  switch (advice.kind) {
+    case 'drill':
+      return '/integrity';
+    case 'close':
+    case 'report':
+      return advice.about ? `/incidents/${encodeURIComponent(advice.about)}` : '/incidents';
+    case 'look':
+      return now.platforms.some(({ name }) => name === advice.about) ? `/traffic?platform=${encodeURIComponent(advice.about)}` : null;
+    default:
+      return null;
+  }
+}
+
+export interface Spark {
+  /** Outline of all that came, and of what was served, as paths in a box of `seconds` by 100. */
+  came: string;
+  served: string;
+  most: number;
+}
+
+/** The last seconds as two areas. Seconds of which nothing is known are gaps at the bottom. */
+export function spark(line: readonly Moment[], until: number, seconds: number): Spark {
+  const from = until - seconds * 1000;
+  const shown = line.filter(({ at }) => at > from && at <= until);
+  const most = Math.max(1, ...shown.map(({ rates }) => rates.requests));
+  const path = (value: (rates: Rates) => number) => {
+    const points = shown.map(({ at, rates }) => `${round((at - from) / 1000)} ${round(100 - (value(rates) / most) * 96)}`);
+    const [first, last] = [shown[0], shown.at(-1)];
+    if (!first || !last) return '';
+    return `M${round((first.at - from) / 1000)} 100L${points.join('L')}L${round((last.at - from) / 1000)} 100Z`;
+  };
+  return { came: path((rates) => rates.requests), served: path((rates) => rates.served), most };
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}

@@ -1,0 +1,59 @@
+// Times: in the reader's zone, with UTC beside where the two differ. Everything takes the clock as a parameter.
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+export interface Zone {
+  locale: string;
+  /** None for the reader's own. */
+  timeZone?: string;
+}
+
+/** The time of day; with the day where it is not today's. */
+export function local(at: number, now: number, zone: Zone, seconds = true): string {
+  const day = sameDay(at, now, zone) ? {} : ({ day: 'numeric', month: 'short', ...(Math.abs(now - at) > 300 * DAY ? { year: 'numeric' } : {}) } as const);
+  return format(at, zone, { ...day, hour: '2-digit', minute: '2-digit', ...(seconds ? { second: '2-digit' } : {}) });
+}
+
+/** The same in UTC, named; empty where the reader's zone is UTC at that time. */
+export function universal(at: number, now: number, zone: Zone, seconds = true): string {
+  const there: Zone = { locale: zone.locale, timeZone: 'UTC' };
+  const text = local(at, now, there, seconds);
+  const offset = format(at, zone, { day: '2-digit', hour: '2-digit', minute: '2-digit' });
+  return offset === format(at, there, { day: '2-digit', hour: '2-digit', minute: '2-digit' }) ? '' : `${text} UTC`;
+}
+
+/** How long something lasted or lasts, in its two largest units at most: `2 h 5 min`. */
+export function span(millis: number, locale: string): string {
+  const unit = (value: number, name: 'second' | 'minute' | 'hour' | 'day') =>
+    new Intl.NumberFormat(locale, { style: 'unit', unit: name, unitDisplay: name === 'day' ? 'long' : 'short' }).format(value);
+  const whole = Math.max(0, millis);
+  const pair = (large: string, rest: number, small: 'minute' | 'hour') => (rest > 0 ? `${large} ${unit(rest, small)}` : large);
+  if (whole < MINUTE) return unit(Math.floor(whole / SECOND), 'second');
+  if (whole < HOUR) return unit(Math.floor(whole / MINUTE), 'minute');
+  if (whole < DAY) return pair(unit(Math.floor(whole / HOUR), 'hour'), Math.floor((whole % HOUR) / MINUTE), 'minute');
+  return pair(unit(Math.floor(whole / DAY), 'day'), Math.floor((whole % DAY) / HOUR), 'hour');
+}
+
+function format(at: number, zone: Zone, options: Intl.DateTimeFormatOptions): string {
+  const where = zone.timeZone === undefined ? {} : { timeZone: zone.timeZone };
+  return new Intl.DateTimeFormat(zone.locale, { hourCycle: 'h23', ...options, ...where }).format(at);
+}
+
+function sameDay(a: number, b: number, zone: Zone): boolean {
+  const day = { year: 'numeric', month: '2-digit', day: '2-digit' } as const;
+  return format(a, zone, day) === format(b, zone, day);
+}
+
+/** What `<input type="datetime-local">` holds for a time of the reader's zone, and back. */
+export function toField(at: number): string {
+  const date = new Date(at);
+  return new Date(at - date.getTimezoneOffset() * MINUTE).toISOString().slice(0, 16);
+}
+
+export function fromField(text: string): number | null {
+  const at = new Date(text).getTime();
+  return Number.isFinite(at) ? at : null;
+}

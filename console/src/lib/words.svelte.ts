@@ -1,0 +1,110 @@
+// The reader's language: messages from files, one loaded at a time, and the formats that go with it.
+
+import type english from '../messages/en.json';
+
+export type Language = 'en' | 'da';
+export type Key = keyof typeof english;
+/** Messages that differ by number: `x.one` and `x.other`. */
+export type Plural = { [K in Key]: K extends `${infer Stem}.other` ? Stem : never }[Key];
+export type Values = Record<string, string | number>;
+
+/** British times and figures; Danish ones. */
+const LOCALE: Record<Language, string> = { en: 'en-GB', da: 'da-DK' };
+const KEPT = 'portcullis.language';
+
+let table = $state.raw<Partial<Record<Key, string>>>({});
+let language = $state<Language>('en');
+
+export const words = {
+  get language() {
+    return language;
+  },
+  get locale() {
+    return LOCALE[language];
+  },
+  /** What the gate says itself is English: a screen reader is told so where the page is not. */
+  get foreign(): 'en' | undefined {
+    return language === 'en' ? undefined : 'en';
+  },
+};
+
+/** What the reader chose before, or the first of their languages that there is. */
+export function preferred(kept: string | null, wanted: readonly string[]): Language {
+  if (kept === 'en' || kept === 'da') return kept;
+  const known = wanted.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag === 'en' || tag === 'da' || tag === 'nb');
+  return known === 'da' || known === 'nb' ? 'da' : 'en';
+}
+
+export async function speak(wanted: Language, keep = false): Promise<void> {
+  const file = wanted === 'da' ? await import('../messages/da.json') : await import('../messages/en.json');
+  table = file.default;
+  language = wanted;
+  document.documentElement.lang = wanted;
+  if (keep) remember(KEPT, wanted);
+}
+
+export function startLanguage(): Promise<void> {
+  return speak(preferred(recall(KEPT), navigator.languages));
+}
+
+/** A message with its gaps filled. */
+export function t(key: Key, values: Values = {}): string {
+  return fill(table[key] ?? key, values);
+}
+
+/** A message in the form that the number asks for. The number fills `{n}`. */
+export function many(stem: Plural, n: number, values: Values = {}): string {
+  const form = new Intl.PluralRules(LOCALE[language]).select(n) === 'one' ? 'one' : 'other';
+  return t(`${stem}.${form}` as Key, { n: number(n), ...values });
+}
+
+/** The name of one of the API's words, such as a posture; the word itself where there is no name yet. */
+export function named(kind: 'posture' | 'reading' | 'sign' | 'level' | 'audience' | 'phase' | 'action' | 'kind' | 'by' | 'verdict' | 'role' | 'outcome' | 'grade' | 'confidence' | 'claim' | 'asset' | 'state' | 'advice' | 'scope' | 'finding', word: string): string {
+  return table[`${kind}.${word}` as Key] ?? word;
+}
+
+export function fill(text: string, values: Values): string {
+  return text.replace(/\{(\w+)\}/g, (gap, name: string) => String(values[name] ?? gap));
+}
+
+/** A number with the reader's separators. */
+export function number(value: number, digits = 0): string {
+  return new Intl.NumberFormat(LOCALE[language], { maximumFractionDigits: digits, minimumFractionDigits: 0 }).format(value);
+}
+
+/** Requests per second: one decimal below ten. */
+export function rate(value: number): string {
+  return number(value, value > 0 && value < 10 ? 1 : 0);
+}
+
+/** A share, never rounded to all or nothing unless it is. */
+export function percent(share: number): string {
+  const style = { style: 'percent', maximumFractionDigits: 1 } as const;
+  const shown = share > 0 && share < 0.001 ? 0.001 : share < 1 && share > 0.999 ? 0.999 : share;
+  return new Intl.NumberFormat(LOCALE[language], style).format(shown);
+}
+
+export function bytes(value: number): string {
+  const units = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const;
+  const power = value < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(value) / 3));
+  const unit = units[power] ?? 'byte';
+  const style = { style: 'unit', unit, unitDisplay: power === 0 ? 'long' : 'short', maximumFractionDigits: 1 } as const;
+  return new Intl.NumberFormat(LOCALE[language], style).format(value / 1000 ** power);
+}
+
+export function remember(key: string, value: string | null): void {
+  try {
+    if (value === null) localStorage.removeItem(key);
+    else localStorage.setItem(key, value);
+  } catch {
+    // Storage is closed or full: what was chosen holds until the page is closed.
+  }
+}
+
+export function recall(key: string): string | null {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
