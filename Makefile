@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup bench crs waf-diff soak fuzz postgres sweep workload reference build release waf-accuracy evidence-bench
+.PHONY: help demo test check setup console bench crs waf-diff soak fuzz postgres sweep workload reference build release waf-accuracy evidence-bench
 
 # Debian's nginx and haproxy live in sbin.
 export PATH := $(PATH):/usr/sbin:/sbin:$(HOME)/.cargo/bin
@@ -14,6 +14,7 @@ help: ## this list
 
 demo: ## three sample platforms, their supporters and the gate on loopback; ARGS="--http 8081" and the like
 	@scripts/setup.sh build
+	@scripts/console.sh
 	@cargo build --quiet --locked --profile quick -p portcullis
 	@exec "$(TARGET)/quick/portcullis" demo $(ARGS)
 
@@ -26,12 +27,17 @@ check: ## the fast part of it: format, lints, documentation, unit tests
 setup: ## install what is missing; says nothing when all is there
 	@scripts/setup.sh
 
+console: ## the pages of the console, which the next build of the binary takes in
+	@scripts/console.sh
+
 build: ## the binary as the demo and the suite use it
 	@scripts/setup.sh build
+	@scripts/console.sh
 	@cargo build --locked --profile quick -p portcullis
 
 release: ## the binary as it ships
 	@scripts/setup.sh build
+	@scripts/console.sh
 	@cargo build --locked --release -p portcullis
 
 bench: ## side by side with nginx, haproxy, pgbouncer and libmodsecurity; ARGS="--only NAME --rounds N --seconds S", NAME as in waf-

@@ -138,6 +138,7 @@ soak() { cargo run --locked -p portcullis-suite --bin soak -- --seconds 20; }
 stage "setup" scripts/setup.sh
 stage "format" formats
 stage "tidy: rooms, files, promises" tidiness
+stage "console: types, logic, size" scripts/console.sh test
 stage "lints" lints
 stage "documentation" documentation
 stage "unit tests" units

@@ -18,7 +18,7 @@ include!(concat!(env!("OUT_DIR"), "/assets.rs"));
 
 /// What is shown by a binary into which no pages were built.
 const NONE: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>Portcullis</title><h1>The console was not built</h1>\
-    <p>This binary was compiled without its pages: run <code>make console</code> and compile it again. The API is here: \
+    <p>This binary was compiled without its pages: run <code>make console</code>, which needs Node 20.19, and compile it again. The API is here: \
     <a href=/api/v1/openapi.json>/api/v1/openapi.json</a>.";
 
 /// A file of the console; its first page for each address that one of its views has.

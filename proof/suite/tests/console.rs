@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use portcullis_suite::{Gate, HOST, Next, Origin, Plan, Response, Wire, eventually, figure, place, respond, run};
+use portcullis_suite::{
+    Axe, Browser, Gate, HOST, Next, Origin, Plan, Response, Wire, eventually, figure, place, respond, run,
+};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -225,4 +227,66 @@ fn cpu(gate: &Gate) -> f64 {
         fields[11].parse::<f64>().unwrap_or_default() + fields[12].parse::<f64>().unwrap_or_default()
     });
     ticks.sum::<f64>() / 100.0
+}
+
+/// The views, with a word that each shows.
+const VIEWS: [(&str, &str); 6] = [
+    ("/", "Now"),
+    ("/traffic", "Traffic"),
+    ("/incidents", "Incidents"),
+    ("/data", "Data"),
+    ("/integrity", "Integrity"),
+    ("/settings", "Settings"),
+];
+
+#[test]
+fn a_newcomer_gets_in_by_keyboard_and_every_view_is_for_everybody() {
+    let test = "console-pages";
+    let (Some(axe), place) = (Axe::new(test), place("console-pages-browser")) else { return };
+    let origin = Origin::start(|_, stream| respond(stream, 200, "", b"hello").map(|()| Next::Keep));
+    let (gate, at, _) = gate(test, &origin, "");
+    let Some(mut browser) = Browser::start(test, &place, "") else { return };
+    let link = gate.command(&["console", "link", "--config", "gate.toml"]);
+    assert!(link.success, "{}", link.stderr);
+    browser.open(link.stdout.trim());
+    let asks = "document.querySelector('#name') !== null";
+    assert!(eventually(PATIENCE, || browser.evaluate(asks) == json!(true)), "{}", browser.text());
+    // The secret of the link is in no history.
+    assert_eq!(browser.evaluate("location.href"), json!(format!("http://{at}/welcome")));
+    browser.evaluate("document.querySelector('#name').focus()");
+    browser.call("Input.insertText", json!({"text": "Ane"}));
+    browser.press("Tab");
+    browser.call("Input.insertText", json!({"text": PASSWORD}));
+    assert_eq!(axe.violations(&mut browser), [""; 0]);
+    browser.press("Enter");
+    let entered = "fetch('/api/v1/session').then(r => r.json()).then(s => s.person && s.person.name)";
+    let signed_in = eventually(PATIENCE, || browser.evaluate(entered) == json!("Ane"));
+    assert!(signed_in, "{}", browser.text());
+
+    let mut found = Vec::new();
+    for (width, height, scheme) in [(1440, 900, "light"), (360, 740, "dark")] {
+        browser.call(
+            "Emulation.setDeviceMetricsOverride",
+            json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}),
+        );
+        let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
+        browser.call("Emulation.setEmulatedMedia", json!({"features": features}));
+        for (path, word) in VIEWS {
+            browser.open(&format!("http://{at}{path}"));
+            let shown = format!(
+                "document.body.innerText.includes({word:?}) && !document.body.innerText.includes('One moment')"
+            );
+            let complete = eventually(PATIENCE, || browser.evaluate(&shown) == json!(true));
+            assert!(complete, "{path}: {}", browser.text());
+            let name = path.trim_start_matches('/');
+            let name = if name.is_empty() { "now" } else { name };
+            browser.picture(&place.join(format!("{name}-{width}-{scheme}.png")));
+            let over = browser.evaluate("document.documentElement.scrollWidth - innerWidth");
+            if over.as_f64().is_some_and(|over| over > 0.0) {
+                found.push(format!("{path} at {width}: {over} pixels too wide"));
+            }
+            found.extend(axe.violations(&mut browser).into_iter().map(|it| format!("{path} at {width}: {it}")));
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
