@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use portcullis_suite::{
-    Axe, Browser, Gate, HOST, Next, Origin, Plan, Response, Wire, eventually, figure, place, respond, run,
+    Axe, Browser, Gate, HOST, Next, Origin, Plan, Python, Response, Wire, eventually, figure, place, respond, run,
 };
 use serde_json::{Value, json};
 
@@ -289,4 +289,41 @@ fn a_newcomer_gets_in_by_keyboard_and_every_view_is_for_everybody() {
         }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn schemathesis_finds_no_answer_that_the_document_does_not_have() {
+    let test = "console-document";
+    let Some(python) = Python::new(test) else { return };
+    let origin = Origin::start(|_, stream| respond(stream, 200, "", b"hello").map(|()| Next::Keep));
+    let (gate, at, _) = gate(test, &origin, "");
+    let ane = Operator::enter(&gate, at, "Ane", "owner");
+    let made = ane.post("/api/v1/tokens", &json!({"name": "asked anything", "role": "owner", "days": 1})).json();
+    let token = format!("Authorization: Bearer {}", made["secret"].as_str().expect("a secret"));
+    let (document, url) = (place("console-document-asked").join("openapi.json"), format!("http://{at}"));
+    std::fs::write(&document, ane.get("/api/v1/openapi.json").body).expect("a file");
+    // The stream never ends, and whoever may end accounts and tokens would end its own.
+    let asked = python.run(
+        "asked_anything.py",
+        &[
+            "run",
+            &document.to_string_lossy(),
+            "--url",
+            &url,
+            "--header",
+            &token,
+            "--max-examples",
+            "10",
+            "--seed",
+            "1",
+            "--exclude-path",
+            "/api/v1/live",
+            "--exclude-path-regex",
+            "/api/v1/(people|tokens)",
+            "--checks",
+            "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+        ],
+        Duration::from_secs(300),
+    );
+    assert!(asked.success && asked.stdout.contains("generated"), "{}\n{}", asked.stdout, asked.stderr);
 }

@@ -232,7 +232,7 @@ pub(crate) async fn cancel(
 }
 
 /// How the sensors beside traffic stand.
-#[utoipa::path(get, path = "/api/v1/integrity", responses((status = 200, body = Object)))]
+#[utoipa::path(get, path = "/api/v1/integrity", responses((status = 200, body = [Object])))]
 pub(crate) async fn integrity(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
     app.ask(|desk| desk.integrity()).await.map(|value| json(&value))
 }
