@@ -21,6 +21,35 @@ build() {
     RUSTFLAGS="$flags" CARGO_TARGET_DIR=target cargo build --quiet --locked --release --target "$triple"
 }
 
+# One target that is built. What it says is printed at once, because others say something meanwhile.
+smoke() {
+    seconds=$1 target=$2
+    mkdir -p "target/corpus/$target" "artifacts/$target"
+    log=target/fuzz-$target.log
+    if "target/$triple/release/$target" -max_total_time="$seconds" -max_len=600 -rss_limit_mb=512 \
+        -timeout=30 -artifact_prefix="artifacts/$target/" -print_final_stats=1 \
+        "target/corpus/$target" "seeds/$target" >"$log" 2>&1; then
+        runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+        inputs=$(find "target/corpus/$target" -type f | wc -l)
+        echo "fuzz: $target: $runs runs, $inputs inputs kept, nothing found" >&2
+        return
+    fi
+    found=$(grep -aE 'panicked at|^ *(left|right):|SUMMARY|ERROR: libFuzzer' "$log" || tail -n 20 "$log")
+    input=$(sed -n 's/.*Test unit written to \(artifacts\/[^ ]*\).*/\1/p' "$log" | tail -n 1)
+    if [ -n "$input" ]; then
+        verdict="CRASHED; reproduce it with: proof/fuzz/run.sh reproduce $target proof/fuzz/$input"
+    else
+        verdict="FAILED without an input; see proof/fuzz/$log"
+    fi
+    printf '%s\n' "$found" "fuzz: $target $verdict" >&2
+    return 1
+}
+
+if [ "${1:-}" = smoke ]; then
+    smoke "$2" "$3"
+    exit
+fi
+
 if [ "${1:-}" = reproduce ]; then
     [ $# -eq 3 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
     input=$(cd "$OLDPWD" && realpath -e -- "$3")
@@ -43,25 +72,5 @@ for target in $targets; do
 done
 
 build
-failed=0
-for target in $targets; do
-    mkdir -p "target/corpus/$target" "artifacts/$target"
-    log=target/fuzz-$target.log
-    if "target/$triple/release/$target" -max_total_time="$seconds" -max_len=600 -rss_limit_mb=512 \
-        -timeout=30 -artifact_prefix="artifacts/$target/" -print_final_stats=1 \
-        "target/corpus/$target" "seeds/$target" >"$log" 2>&1; then
-        runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-        inputs=$(find "target/corpus/$target" -type f | wc -l)
-        echo "fuzz: $target: $runs runs, $inputs inputs kept, nothing found" >&2
-    else
-        failed=1
-        grep -aE 'panicked at|^ *(left|right):|SUMMARY|ERROR: libFuzzer' "$log" >&2 || tail -n 20 "$log" >&2
-        input=$(sed -n 's/.*Test unit written to \(artifacts\/[^ ]*\).*/\1/p' "$log" | tail -n 1)
-        if [ -n "$input" ]; then
-            echo "fuzz: $target CRASHED; reproduce it with: proof/fuzz/run.sh reproduce $target proof/fuzz/$input" >&2
-        else
-            echo "fuzz: $target FAILED without an input; see proof/fuzz/$log" >&2
-        fi
-    fi
-done
-exit $failed
+# A target has one thread: as many at a time as there are processors.
+printf '%s\n' $targets | xargs -P "$(nproc)" -n 1 ./run.sh smoke "$seconds" || exit 1
