@@ -36,8 +36,8 @@ export SUITE_STRICT=1
 # What the suite and the soak stand in front of; close to what ships, links in a fraction of the time.
 export PORTCULLIS_BIN="$target/quick/portcullis"
 
-passed=0 failed=0 broken="" began=$SECONDS
-trap 'echo "interrupted" >&2; exit 130' INT TERM
+passed=0 failed=0 broken="" building="" began=$SECONDS
+trap 'echo "interrupted" >&2; [ -z "$building" ] || kill "$building" 2>/dev/null; exit 130' INT TERM
 
 # stage NAME COMMAND…: one line with its outcome and its seconds; the output only when it fails.
 # A stage counts the tests (in cargo's words), cases (`passed N of M`) or fuzz targets that it reports, or else counts as one.
@@ -146,10 +146,14 @@ if [ -z "$fast" ]; then
     stage "dependencies" dependencies
     stage "build the gate" cargo build --locked --profile quick -p portcullis
     stage "rehearsals: every scenario" rehearsals
+    # The suite waits for clocks and clients much of its time: what it leaves of the processors builds the fuzz targets.
+    [ -n "$only" ] || { nice -n 19 proof/fuzz/run.sh build >"$logs/fuzz-build.log" 2>&1 </dev/null & building=$!; }
     stage "suite: real clients, attacks" suite
     stage "core rule set: every case" core_rule_set
     stage "the same through the listener" core_rule_set --listener
     stage "rules beside libmodsecurity" beside_libmodsecurity
+    # Where that build fails, the next stage says why.
+    wait && building=""
     stage "fuzz smoke, 10 s a target" proof/fuzz/run.sh 10
     stage "soak, 20 s" soak
 fi

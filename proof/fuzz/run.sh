@@ -3,6 +3,7 @@
 #
 #   proof/fuzz/run.sh [SECONDS] [TARGET…]       every target, or those named, for 10 seconds each
 #   proof/fuzz/run.sh reproduce TARGET FILE     one input again, with the panic and its backtrace
+#   proof/fuzz/run.sh build                     builds every target and runs none
 #
 # Seeds are in seeds/TARGET and are only read. What is found grows under target/corpus/TARGET, so a later run goes on
 # where an earlier one stopped; what crashes is kept in artifacts/TARGET. Exits 1 when a target crashed.
@@ -18,7 +19,8 @@ build() {
     flags="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
     flags="$flags -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
     flags="$flags -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions --cfg fuzzing"
-    RUSTFLAGS="$flags" CARGO_TARGET_DIR=target cargo build --quiet --locked --release --target "$triple"
+    export RUSTFLAGS="$flags" CARGO_TARGET_DIR=target
+    "$@" cargo build --quiet --locked --release --target "$triple"
 }
 
 # One target that is built. What it says is printed at once, because others say something meanwhile.
@@ -45,13 +47,13 @@ smoke() {
     return 1
 }
 
-if [ "${1:-}" = smoke ]; then
-    smoke "$2" "$3"
-    exit
-fi
+case ${1:-} in
+    smoke) smoke "$2" "$3"; exit ;;
+    build) build exec ;;
+esac
 
 if [ "${1:-}" = reproduce ]; then
-    [ $# -eq 3 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+    [ $# -eq 3 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
     input=$(cd "$OLDPWD" && realpath -e -- "$3")
     build
     RUST_BACKTRACE=1 exec "target/$triple/release/$2" "$input"
