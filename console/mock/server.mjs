@@ -93,7 +93,7 @@ function inside(world, key, path, query, body, person, response, request) {
   if (key === 'POST drills') return done('9 of 9 were seen.');
   if (key === 'GET data') return json(response, data());
   if (key === 'GET configuration') return json(response, { text: CONFIGURATION });
-  if (key === 'POST configuration/check') return json(response, { words: body.text.includes('bogus') ? 'error[unknown-key]: `bogus` is no key of [server]\n  --> portcullis.toml:3:1\n  |\n3 | bogus = 1\n  | ^^^^^ did you mean `workers`?\n' : '' });
+  if (key === 'POST configuration/check') return json(response, { problems: body.text.split('\n').flatMap((text, index) => (text.startsWith('bogus') ? [{ severity: 'error', code: 'unknown-key', message: '`bogus` is no key of `[server]`', line: index + 1, column: 1, label: 'unknown', hints: ['did you mean `workers`?'] }] : [])) });
   if (key === 'POST reload') return done('Policy 4 is in force.');
   if (first === 'session') return factor(world, key, body, person, response);
   return people(key, first, id, body, person, response);

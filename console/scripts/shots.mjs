@@ -22,6 +22,15 @@ const VIEWS = {
   integrity: { path: '/integrity' },
   data: { path: '/data' },
   settings: { path: '/settings' },
+  wrong: {
+    path: '/settings',
+    act: async (page) => {
+      await page.locator('#text').fill('[server]\nbogus = 1\n');
+      await page.locator('section:has(#text) button.main').click();
+      await page.locator('section:has(#text) .mark').first().waitFor();
+    },
+  },
+  explain: { path: '/traffic?explain=5Z7Q0C2M4N8KT', settle: 900 },
   signin: { path: '/', who: null },
   welcome: { path: '/welcome#k3p9x2', who: null, fresh: true },
 };

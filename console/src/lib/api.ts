@@ -435,3 +435,41 @@ export interface Words {
   /** Whom it was told, for `told`. */
   whom?: string | null;
 }
+
+/** A form for an authority, filled in as far as it can be. */
+export interface Draft {
+  /** The form. */
+  id: string;
+  /** What it is. */
+  title: string;
+  /** By when it is due; none where there is no deadline, or it has not begun. */
+  due: number | null;
+  /** What only a person knows: the question, and how it is answered. */
+  missing: string[];
+  /** The draft, in Markdown. */
+  markdown: string;
+}
+
+/** What is wrong with a configuration. */
+export interface Checked {
+  /** All of it; with no `error` among them it could be put in force. */
+  problems: Wrong[];
+}
+
+/** One thing that is wrong with a configuration. */
+export interface Wrong {
+  /** `error` or `warning`. */
+  severity: string;
+  /** Stable name of this kind of problem. */
+  code: string;
+  /** What is wrong, in a sentence. */
+  message: string;
+  /** Where, from 1. */
+  line: number;
+  /** In characters, from 1. */
+  column: number;
+  /** A few words about the place. */
+  label: string;
+  /** What to write instead, or where to look. */
+  hints: string[];
+}

@@ -43,6 +43,12 @@ function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
+/** Where nothing of a kind came, nothing of it is drawn: an outline of no height would hide the one below. */
+function sparse(points: number[][]): (number | null)[][] {
+  const at = (index: number) => points[index]?.[1] ?? 0;
+  return points.map(([when, value], index) => [when ?? 0, at(index - 1) === 0 && at(index + 1) === 0 && value === 0 ? null : (value ?? 0)]);
+}
+
 const PAPERS: Record<string, string> = { elevated: 'warn', attack: 'bad', overload: 'load', recovery: 'rise' };
 
 export function option(drawing: Drawing): EChartsOption {
@@ -65,7 +71,7 @@ export function option(drawing: Drawing): EChartsOption {
         step: 'start' as const,
         lineStyle: { width: 1, color: colour(figure), type: DASHES[figure] },
         areaStyle: { color: colour(figure), opacity: figure === 'served' ? 0.75 : 0.6 },
-        data: pairs(columns.mean[figure]),
+        data: figure === 'served' ? pairs(columns.mean[figure]) : sparse(pairs(columns.mean[figure])),
       })),
       {
         name: drawing.name('peak'),

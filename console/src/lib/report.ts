@@ -1,5 +1,7 @@
 // What can be said of one incident, as `portcullis incident show --json` has it: as much of it as the console shows.
 
+import type { Draft } from './api';
+
 export interface Evidence {
   records: number;
   /** `records 4, 7 and 9`. */
@@ -132,15 +134,6 @@ export interface Report {
   statement: { sentences: Sentence[]; never: Sentence[] };
   open_questions: string[];
   ledger: { verified: boolean | null; words: string };
-}
-
-/** A draft for the form of an authority, with its clock. */
-export interface Draft {
-  id: string;
-  title: string;
-  due: number | null;
-  missing: string[];
-  markdown: string;
 }
 
 /** The most urgent first; without a clock last. What was handed in is done. */

@@ -1,11 +1,11 @@
 // What is small and pure: times, words, routes, differences, contrasts, refusals, rankings.
 
 import { describe, expect, test, vi } from 'vitest';
-import type { Busiest, Role } from './api';
+import type { Busiest, Draft, Role } from './api';
 import { contrast } from './contrast';
 import { ask, carry, Refusal, refused, whenDismissed } from './http';
 import { lines } from './lines';
-import { byClock, paths, type Draft, type Paper } from './report';
+import { byClock, paths, type Paper } from './report';
 import { place } from './route.svelte';
 import { mayAs } from './session.svelte';
 import { bySight, type Sight } from './sights';
