@@ -1,0 +1,206 @@
+// Walks through the console as people do, by keys alone, with a stream that breaks and without a network, in Debian's Chromium
+// against the mock. Each step that does not come to what it should fails.
+
+import assert from 'node:assert/strict';
+import { chromium } from 'playwright-core';
+import { start } from '../mock/server.mjs';
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
+let failed = 0;
+let passed = 0;
+
+async function walk(name, how, { who = 'owner', serviceWorkers = 'block', width = 1280, ...world } = {}) {
+  const mock = await start({ port: 0 });
+  Object.assign(mock.world, world);
+  const context = await browser.newContext({ viewport: { width, height: 740 }, locale: 'en-GB', serviceWorkers, reducedMotion: 'reduce' });
+  const page = await context.newPage();
+  const origin = `http://127.0.0.1:${mock.port}`;
+  try {
+    if (who) await page.request.post(`${origin}/api/v1/session`, { data: { name: who, password: 'a long enough one' } });
+    await page.goto(origin);
+    await how(page, mock, origin);
+    passed += 1;
+    console.log(`ok      ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED  ${name}\n${error.stack}`);
+  }
+  await context.close();
+  mock.stop();
+}
+
+const focused = (page) => page.evaluate(() => document.activeElement?.textContent?.trim() ?? '');
+
+/** Presses Tab until what has the focus says so. */
+async function tabTo(page, words, most = 60) {
+  for (let pressed = 0; pressed < most; pressed += 1) {
+    await page.keyboard.press('Tab');
+    if (words.test(await focused(page))) return;
+  }
+  throw new Error(`nothing that says ${words} is reached by Tab`);
+}
+
+await walk('signing in by keys, with a second factor', async (page) => {
+  await page.locator('#name').focus();
+  await page.keyboard.type('second');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('a long enough one');
+  await page.keyboard.press('Enter');
+  await page.locator('#code').waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'code');
+  await page.keyboard.type('123 456');
+  await page.keyboard.press('Enter');
+  await page.locator('.hero h1').waitFor();
+}, { who: null });
+
+await walk('a wrong password says so, and too many say how long to wait', async (page) => {
+  await page.fill('#name', 'duty');
+  await page.fill('#password', 'wrong');
+  await page.keyboard.press('Enter');
+  await page.getByText('Name, password or code is wrong.').waitFor();
+  await page.fill('#name', 'locked');
+  await page.keyboard.press('Enter');
+  await page.getByText('Wait 30 seconds.').waitFor();
+}, { who: null });
+
+await walk('the first account by its link, whose secret leaves the address', async (page, mock, origin) => {
+  await page.goto(`${origin}/welcome#k3p9x2`);
+  await page.locator('#name').fill('ane');
+  assert.equal(new URL(page.url()).hash, '');
+  await page.locator('#password').fill('a sentence nobody says');
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Set it up' }).click();
+  await page.locator('svg.code').waitFor();
+  await page.locator('#first-code').fill('000000');
+  await page.keyboard.press('Enter');
+  await page.getByText('the code is wrong').waitFor();
+  await page.locator('#first-code').fill('123456');
+  await page.keyboard.press('Enter');
+  await page.locator('.hero h1').waitFor();
+}, { who: null, fresh: true });
+
+await walk('undoing by keys alone: explained, left, done', async (page, mock) => {
+  await page.locator('.hero h1').waitFor();
+  await page.keyboard.press('Tab');
+  assert.match(await focused(page), /Skip to the content/);
+  await page.keyboard.press('Enter');
+  await tabTo(page, /^Undo r-82$/);
+  await page.keyboard.press('Enter');
+  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('role')), 'group');
+  assert.equal(mock.world.undone.size, 0, 'nothing is done before it is confirmed');
+  await page.keyboard.press('Escape');
+  assert.match(await focused(page), /^Undo r-82$/);
+  assert.equal(await page.locator('.ask').count(), 0);
+  await page.keyboard.press('Enter');
+  await tabTo(page, /^Undo r-82$/, 3);
+  await page.keyboard.press('Enter');
+  await page.getByText('r-82 was undone').first().waitFor();
+  assert.deepEqual([...mock.world.undone], ['r-82']);
+});
+
+await walk('whoever only looks sees why nothing can be done, and nothing is asked', async (page, mock) => {
+  const button = page.locator('.measure button', { hasText: 'Undo' }).first();
+  await button.waitFor();
+  assert.equal(await button.getAttribute('aria-disabled'), 'true');
+  const why = await page.locator(`#${await button.getAttribute('aria-describedby')}`).textContent();
+  assert.match(why, /It takes an operator\. You are a viewer\./);
+  await button.click({ force: true });
+  assert.equal(await page.locator('.ask').count(), 0);
+  assert.equal(mock.world.undone.size, 0);
+}, { who: 'viewer' });
+
+await walk('a stream that breaks is said to be old, and comes back', async (page, mock) => {
+  await page.locator('.fresh.live').waitFor();
+  mock.world.silent = true;
+  mock.world.streams.forEach((stream) => stream.destroy());
+  await page.locator('.fresh.lost').waitFor({ timeout: 15_000 });
+  assert.match(await page.locator('.fresh').textContent(), /No word from the gate for .* What you see is from/);
+  assert.equal(await page.locator('.measure button').first().getAttribute('aria-disabled'), 'true');
+  mock.world.silent = false;
+  await page.locator('.fresh.live').waitFor({ timeout: 40_000 });
+  const all = await page.locator('#happened ~ ol li, #happened ~ details li').allTextContents();
+  assert.equal(new Set(all).size, all.length, 'nothing is told twice');
+});
+
+await walk('without a network the last state opens, and says how old it is', async (page, mock) => {
+  await page.locator('.fresh.live').waitFor();
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  // The first visit is not yet the worker's; the second is, and keeps what it fetches.
+  await page.reload();
+  await page.locator('.fresh.live').waitFor();
+  await page.waitForTimeout(1500);
+  mock.stop();
+  await page.reload();
+  await page.locator('.hero h1').waitFor({ timeout: 10_000 });
+  await page.locator('.fresh.lost').waitFor({ timeout: 15_000 });
+  assert.match(await page.locator('.hero h1').textContent(), /under attack/);
+  assert.equal(await page.locator('.next button').first().getAttribute('aria-disabled'), 'true');
+}, { serviceWorkers: 'allow' });
+
+await walk('signing out leaves nothing on the device', async (page) => {
+  await page.locator('.fresh.live').waitFor();
+  await page.evaluate(() => window.dispatchEvent(new Event('pagehide')));
+  assert.ok(await page.evaluate(() => localStorage.getItem('portcullis.state')));
+  await page.getByRole('button', { name: 'Sign out' }).first().click();
+  await page.locator('#password').waitFor();
+  assert.equal(await page.evaluate(() => localStorage.getItem('portcullis.state')), null);
+});
+
+await walk('a session that ended elsewhere leads to the sign-in', async (page, mock) => {
+  await page.locator('.fresh.live').waitFor();
+  mock.world.who.clear();
+  await page.getByRole('link', { name: 'Integrity' }).first().click();
+  await page.locator('#password').waitFor();
+});
+
+await walk('each thing that has the focus is seen, and under no bar', async (page) => {
+  await page.locator('.hero h1').waitFor();
+  await page.waitForTimeout(500);
+  let seen = 0;
+  for (let pressed = 0; pressed < 70; pressed += 1) {
+    await page.keyboard.press('Tab');
+    const stop = await page.evaluate(() => {
+      const element = document.activeElement;
+      if (!element || element === document.body) return null;
+      const box = element.getBoundingClientRect();
+      const bar = document.querySelector('nav')?.getBoundingClientRect();
+      const style = getComputedStyle(element);
+      const inBar = Boolean(element.closest('nav'));
+      const covered = !inBar && bar && getComputedStyle(document.querySelector('nav')).position === 'fixed' && box.top >= bar.top && box.bottom <= bar.bottom;
+      return { what: `${element.tagName} ${element.textContent?.trim().slice(0, 40)}`, outlined: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2, covered, out: box.bottom < 0 || box.top > innerHeight };
+    });
+    if (!stop) break;
+    seen += 1;
+    assert.ok(stop.outlined, `${stop.what}: no outline`);
+    assert.ok(!stop.covered && !stop.out, `${stop.what}: not in sight`);
+  }
+  assert.ok(seen > 15, `${seen} stops`);
+}, { width: 360 });
+
+await walk('the chart is read by keys', async (page) => {
+  await page.getByRole('link', { name: 'Traffic', exact: true }).first().click();
+  const chart = page.getByRole('slider');
+  await page.locator('.place[data-drawn]').waitFor();
+  await chart.focus();
+  const before = await chart.getAttribute('aria-valuetext');
+  for (let pressed = 0; pressed < 3; pressed += 1) await page.keyboard.press('PageUp');
+  assert.notEqual(await chart.getAttribute('aria-valuetext'), before);
+  await page.keyboard.press('Home');
+  assert.equal(await chart.getAttribute('aria-valuenow'), '0');
+});
+
+await walk('two operators see what the other did', async (page, mock, origin) => {
+  await page.locator('.fresh.live').waitFor();
+  const other = await browser.newContext({ locale: 'da-DK', serviceWorkers: 'block' });
+  const second = await other.newPage();
+  await second.request.post(`${origin}/api/v1/session`, { data: { name: 'operator', password: 'a long enough one' } });
+  await second.goto(origin);
+  await second.locator('.measure button', { hasText: 'Fortryd' }).first().click();
+  await second.locator('.ask button.main').click();
+  await page.locator('#happened ~ ol li', { hasText: 'operator' }).first().waitFor();
+  await other.close();
+});
+
+await browser.close();
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
