@@ -12,7 +12,7 @@ use clap::ValueEnum as _;
 use portcullis_config::{Policy, Problem, Severity};
 use portcullis_control::model::{
     Announced, Audience, Busiest, Checked, Counted, Draft, Happening, History, IncidentLine, Measure, Now, Origin,
-    Platform, Points, Rates, Role, Sign, Stance, Wrong,
+    Platform, Play, Points, Rates, Role, Sign, Stance, Wrong,
 };
 use portcullis_control::{Console, Deed, Desk, Fault, Form as Written, Live, Settings, Span};
 use portcullis_engine::{Command, PlatformStatus, Status};
@@ -83,6 +83,7 @@ pub(crate) fn begin(
     operator: Arc<dyn Operator>,
     keeper: Option<Arc<Keeper>>,
     (live, takeover): (Arc<Live>, bool),
+    stage: Option<Stage>,
 ) -> Option<Console> {
     let declared = policy.console.as_ref()?;
     let tls = declared.tls.and_then(|index| policy.certificates.get(index));
@@ -94,7 +95,7 @@ pub(crate) fn begin(
         organisation: policy.organisation.name.clone(),
         takeover,
     };
-    let desk = Counter { config, policy: policy.clone(), operator, keeper, reports: Mutex::default() };
+    let desk = Counter { config, policy: policy.clone(), operator, keeper, stage, reports: Mutex::default() };
     match Console::start(settings, Arc::new(desk), live) {
         Ok(console) => {
             tracing::info!("the console is on {}", console.address());
@@ -110,6 +111,15 @@ pub(crate) fn begin(
     }
 }
 
+/// What the demo can play on itself.
+pub(crate) struct Stage {
+    pub(crate) plays: Vec<Play>,
+    pub(crate) player: Player,
+}
+
+/// Plays the one of that name, or says why not.
+pub(crate) type Player = Box<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
+
 /// Where people's questions are answered.
 struct Counter {
     config: PathBuf,
@@ -117,6 +127,7 @@ struct Counter {
     policy: Policy,
     operator: Arc<dyn Operator>,
     keeper: Option<Arc<Keeper>>,
+    stage: Option<Stage>,
     /// The last report of each incident that was asked for, and when it was composed.
     reports: Mutex<BTreeMap<String, (Instant, Arc<Report>)>>,
 }
@@ -368,6 +379,16 @@ impl Desk for Counter {
         let change =
             Change { by: by.to_owned(), uid: None, words: "The configuration was put in force again.".to_owned() };
         self.operator.changed(&change).map(|reloaded| reloaded.message).map_err(Fault::Refused)
+    }
+
+    fn plays(&self) -> Vec<Play> {
+        self.stage.as_ref().map(|stage| stage.plays.clone()).unwrap_or_default()
+    }
+
+    fn play(&self, name: &str) -> Result<String, Fault> {
+        let none = || Fault::Unknown(format!("only the demo plays attacks, and there is no `{name}` here"));
+        let stage = self.stage.as_ref().filter(|stage| stage.plays.iter().any(|play| play.name == name));
+        (stage.ok_or_else(none)?.player)(name).map_err(Fault::Refused)
     }
 
     fn login(&self, who: &str, from: Option<IpAddr>, good: bool) {

@@ -18,20 +18,23 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use portcullis_control::model::Play;
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Gate, StartError};
 use serde_json::json;
 use tokio::runtime::{Builder, Handle};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at, sleep};
 
 use crate::args::incident::{AskIncident, Export, Records, Shown};
 use crate::args::{Demo, Wanted};
 use crate::configuration::Read;
+use crate::console::Stage;
 use crate::standing::Standing;
 use crate::{Done, Failure, talk};
 use client::Front;
@@ -82,7 +85,8 @@ pub(crate) fn run(flags: &Demo) -> Done {
         if let Ok(cluster) = &cluster {
             cluster.fill(&members).await.map_err(io::Error::other)?;
         }
-        open_platforms(store.clone(), flags.attack.is_some() || flags.incident).await
+        // Only the drill has no use for a machine that can be brought to its limit.
+        open_platforms(store.clone(), !flags.drill).await
     };
     let (platforms, behind) = Crew::begin("platforms", opening)?;
     let mut behind = behind.map_err(cannot("start the platforms"))?;
@@ -92,7 +96,11 @@ pub(crate) fn run(flags: &Demo) -> Done {
     std::fs::write(&path, &config).map_err(cannot("write the demo's configuration"))?;
     let policy = Read::file(&path).and_then(Read::settle_quietly).map_err(Failure::Because)?;
     let control = policy.server.control.clone();
-    let standing = Standing::begin(&path, policy, Inherited::none(), false).map_err(|error| taken(&error))?;
+    // Whoever looks at the console of a demo that plays nothing by itself can have it play something.
+    let alone = flags.attack.is_none() && !flags.incident && !flags.drill;
+    let (stage, mut called) = stage();
+    let stage = alone.then_some(stage);
+    let standing = Standing::begin(&path, policy, Inherited::none(), false, stage).map_err(|error| taken(&error))?;
 
     let address = |name: &str| standing.gate.addresses().into_iter().find(|(known, _)| known == name).map(|(_, at)| at);
     let front = Arc::new(Front {
@@ -212,7 +220,25 @@ pub(crate) fn run(flags: &Demo) -> Done {
             hands.leave();
             told?
         }
-        _ => waiting.block_on(watch(&front.figures, flags.duration, ending)).to_owned(),
+        _ => {
+            let (hands, ()) = Crew::begin("attack", async {})?;
+            let way = Arc::new(Front {
+                figures: Figures::new(),
+                tls: Arc::clone(&front.tls),
+                tls_http2: Arc::clone(&front.tls_http2),
+                ..*front
+            });
+            let seed = flags.seed;
+            hands.handle.spawn(async move {
+                while let Some(attack) = called.asked.recv().await {
+                    attack.play(seed, Arc::clone(&way), Arc::default()).await;
+                    called.playing.store(false, Ordering::Release);
+                }
+            });
+            let why = waiting.block_on(watch(&front.figures, flags.duration, ending)).to_owned();
+            hands.leave();
+            why
+        }
     };
     talk::say(&format!("\n{why}"));
 
@@ -248,6 +274,28 @@ pub(crate) fn run(flags: &Demo) -> Done {
         }
     }
     Ok(())
+}
+
+/// What the demo is asked to play, one at a time.
+struct Called {
+    asked: mpsc::Receiver<&'static attack::Attack>,
+    playing: Arc<AtomicBool>,
+}
+
+fn stage() -> (Stage, Called) {
+    let (ask, asked) = mpsc::channel(1);
+    let playing = Arc::new(AtomicBool::new(false));
+    let plays = attack::ATTACKS.iter();
+    let plays = plays.map(|it| Play { name: it.name.to_owned(), about: it.about.to_owned() }).collect();
+    let busy = Arc::clone(&playing);
+    let play = move |name: &str| {
+        let attack = attack::named(name).ok_or("there is no such attack")?;
+        if busy.swap(true, Ordering::AcqRel) || ask.try_send(attack).is_err() {
+            return Err("an attack is being played: wait until it is over".to_owned());
+        }
+        Ok(format!("`{name}` comes now and lasts a minute: {}.", attack.about))
+    };
+    (Stage { plays, player: Box::new(play) }, Called { asked, playing })
 }
 
 /// PostgreSQL for the members, where it is installed and starts; else why not.

@@ -15,7 +15,7 @@ use portcullis_store::Store;
 use portcullis_wire::report::Report;
 
 use crate::configuration::Read;
-use crate::console;
+use crate::console::{self, Stage};
 use crate::evidence;
 use crate::incident::live::Keeper;
 use crate::moment;
@@ -40,6 +40,7 @@ impl Standing {
         policy: Policy,
         inherited: Inherited,
         takeover: bool,
+        stage: Option<Stage>,
     ) -> Result<Self, StartError> {
         let store = evidence::begin(&policy, takeover);
         let sensors = Arc::new(OnceLock::<Sensors>::new());
@@ -76,7 +77,7 @@ impl Standing {
             Ok(begun) => drop(sensors.set(begun)),
             Err(why) => tracing::error!(why, "nothing is watched beside traffic"),
         }
-        let console = console::begin(config.to_owned(), &policy, gate.operator(), asked, (live, takeover));
+        let console = console::begin(config.to_owned(), &policy, gate.operator(), asked, (live, takeover), stage);
         Ok(Self { gate, store, _sensors: sensors, console })
     }
 

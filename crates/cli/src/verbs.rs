@@ -26,7 +26,7 @@ pub(crate) fn run(flags: &Run) -> Done {
     let policy = configuration::policy(config)?;
     let unheard = |error: io::Error| Failure::because(format!("cannot wait for signals: {error}"));
     let signals = Signals::listen().map_err(unheard)?;
-    let standing = Standing::begin(config, policy, inherited, flags.takeover);
+    let standing = Standing::begin(config, policy, inherited, flags.takeover, None);
     let standing = standing.map_err(|error| Failure::because(error.to_string()))?;
     for (name, address) in standing.gate.addresses() {
         tracing::info!(%address, "listener `{name}` accepts");

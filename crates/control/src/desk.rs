@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use portcullis_engine::Command;
 
-use crate::model::{Busiest, Checked, Draft, History, IncidentLine, Now};
+use crate::model::{Busiest, Checked, Draft, History, IncidentLine, Now, Play};
 
 /// A gate, as its console sees it. Calls may block: they run on threads that may.
 pub trait Desk: Send + Sync + 'static {
@@ -88,6 +88,19 @@ pub trait Desk: Send + Sync + 'static {
     /// # Errors
     /// With what is wrong with it; the policy in force stays.
     fn reload(&self, by: &str) -> Result<String, Fault>;
+
+    /// What can be played here: attacks on the demo's own sample platforms, on loopback. A gate that runs has none.
+    fn plays(&self) -> Vec<Play> {
+        Vec::new()
+    }
+
+    /// Plays one.
+    ///
+    /// # Errors
+    /// There is none of that name, or another is being played.
+    fn play(&self, name: &str) -> Result<String, Fault> {
+        Err(Fault::Unknown(format!("only the demo plays attacks, and there is no `{name}` here")))
+    }
 
     /// Somebody signed in, or tried to.
     fn login(&self, who: &str, from: Option<IpAddr>, good: bool);

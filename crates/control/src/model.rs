@@ -522,3 +522,12 @@ pub struct Wrong {
     /// What to write instead, or where to look.
     pub hints: Vec<String>,
 }
+
+/// An attack that the demo can play on itself.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Play {
+    /// Its name.
+    pub name: String,
+    /// What it does, in a sentence.
+    pub about: String,
+}

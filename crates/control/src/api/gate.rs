@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use super::{App, Asked, Refusal, Sent, done, json};
 use crate::desk::{BUSIEST, Span};
 use crate::live::Frame;
-use crate::model::{Announced, Busiest, Checked, Done, Explained, History, Hold, Now};
+use crate::model::{Announced, Busiest, Checked, Done, Explained, History, Hold, Now, Play};
 use crate::people::Known;
 use crate::server;
 
@@ -278,6 +278,18 @@ pub(crate) async fn reload(
     Extension(known): Extension<Known>,
 ) -> Result<Json<Done>, Refusal> {
     app.ask(move |desk| desk.reload(&known.name)).await.map(done)
+}
+
+/// What can be played here: attacks on the demo's own platforms. A gate that runs has none.
+#[utoipa::path(get, path = "/api/v1/demo", responses((status = 200, body = Vec<Play>)))]
+pub(crate) async fn plays(State(app): State<Arc<App>>) -> Json<Vec<Play>> {
+    Json(app.desk.plays())
+}
+
+/// Plays one, for a minute.
+#[utoipa::path(post, path = "/api/v1/demo/{name}", params(("name" = String, Path)), responses((status = 200, body = Done)))]
+pub(crate) async fn play(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Json<Done>, Refusal> {
+    app.ask(move |desk| desk.play(&name)).await.map(done)
 }
 
 async fn command(app: &Arc<App>, command: Command, known: &Known) -> Result<Json<Done>, Refusal> {

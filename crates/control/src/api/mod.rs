@@ -162,7 +162,7 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
         viewer,
         new().routes(routes!(gate::history)).routes(routes!(gate::busiest)).routes(routes!(gate::explain)),
     );
-    part("measures", viewer, new().routes(routes!(gate::events)));
+    part("measures", viewer, new().routes(routes!(gate::events)).routes(routes!(gate::plays)));
     part(
         "measures",
         operator,
@@ -171,7 +171,8 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
             .routes(routes!(gate::pin))
             .routes(routes!(gate::hold))
             .routes(routes!(gate::announce))
-            .routes(routes!(gate::cancel)),
+            .routes(routes!(gate::cancel))
+            .routes(routes!(gate::play)),
     );
     part(
         "incidents",
