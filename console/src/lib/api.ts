@@ -473,3 +473,10 @@ export interface Wrong {
   /** What to write instead, or where to look. */
   hints: string[];
 }
+
+/** An attack that the demo can play on itself. */
+export interface Play {
+  name: string;
+  /** What it does, in a sentence. */
+  about: string;
+}
