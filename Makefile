@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check setup console bench crs waf-diff soak fuzz postgres sweep workload reference build release waf-accuracy evidence-bench
+.PHONY: help demo test check setup console picture bench crs waf-diff soak fuzz postgres sweep workload reference build release waf-accuracy evidence-bench
 
 # Debian's nginx and haproxy live in sbin.
 export PATH := $(PATH):/usr/sbin:/sbin:$(HOME)/.cargo/bin
@@ -29,6 +29,9 @@ setup: ## install what is missing; says nothing when all is there
 
 console: ## the pages of the console, which the next build of the binary takes in
 	@scripts/console.sh
+
+picture: build ## docs/console.png, the console of the demo under attack, as the README shows it
+	@scripts/picture.sh "$(TARGET)/quick/portcullis"
 
 build: ## the binary as the demo and the suite use it
 	@scripts/setup.sh build

@@ -293,7 +293,7 @@ fn stage() -> (Stage, Called) {
         if busy.swap(true, Ordering::AcqRel) || ask.try_send(attack).is_err() {
             return Err("an attack is being played: wait until it is over".to_owned());
         }
-        Ok(format!("`{name}` comes now and lasts a minute: {}.", attack.about))
+        Ok(format!("Now comes {name}, for a minute: {}.", attack.about))
     };
     (Stage { plays, player: Box::new(play) }, Called { asked, playing })
 }
