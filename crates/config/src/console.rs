@@ -47,7 +47,9 @@ impl Check<'_> {
             self.problems.error("console-url", draft.at("url"), message).hint("write https://");
         }
         let scheme = if tls { "https" } else { "http" };
-        let url = declared.map_or_else(|| format!("{scheme}://{listen}"), |url| url.text.clone());
+        // By its name: browsers have no passkeys for an address in numbers.
+        let own = if listen.ip().is_loopback() { format!("localhost:{}", listen.port()) } else { listen.to_string() };
+        let url = declared.map_or_else(|| format!("{scheme}://{own}"), |url| url.text.clone());
         let host = declared.map(|url| url.host.clone()).unwrap_or_default();
         let fitting = certificates.iter().position(|certificate| certificate.names.contains(&host));
         let directory = self.path(draft, "directory").or_else(|| state.map(|state| state.join("console")));

@@ -36,7 +36,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// The certificate chain and key in PEM; without, it speaks plain HTTP.
     pub tls: Option<(Vec<u8>, Vec<u8>)>,
-    /// Where browsers find it: `https://console.example.org`. No other `Host` is answered but loopback's names.
+    /// Where browsers find it: `https://console.example.org`. No other `Host` is answered but loopback's names. If empty, it is found
+    /// where it listens.
     pub url: String,
     /// Where accounts are kept.
     pub directory: PathBuf,
@@ -60,15 +61,18 @@ impl Console {
     ///
     /// # Errors
     /// In words: the accounts cannot be read, or the address cannot be had.
-    pub fn start(settings: Settings, desk: Arc<dyn Desk>, live: Arc<Live>) -> Result<Self, String> {
+    pub fn start(mut settings: Settings, desk: Arc<dyn Desk>, live: Arc<Live>) -> Result<Self, String> {
         let people = People::open(&settings.directory)?;
         let wanted = settings.listen;
         let refused = |error: io::Error| format!("the console cannot listen on {wanted}: {error}");
         let listener = server::listen(wanted, settings.takeover).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let tls = settings.tls.as_ref().map(|(chain, key)| server::tls(chain, key)).transpose()?;
+        if settings.url.is_empty() {
+            settings.url = own_url(address, tls.is_some());
+        }
         let welcome = match people.is_empty() {
-            Ok(true) => first_link(&people, &settings, address).ok(),
+            Ok(true) => first_link(&people, &settings.url).ok(),
             _ => None,
         };
         let app = Arc::new(api::App::new(settings, people, desk, live));
@@ -130,10 +134,19 @@ pub fn link(
     Ok(model::Link { url: welcome_url(url, &secret), until })
 }
 
-fn first_link(people: &People, settings: &Settings, address: SocketAddr) -> Result<String, people::Denied> {
+fn first_link(people: &People, url: &str) -> Result<String, people::Denied> {
     let (secret, _) = people.link(None, model::Role::Owner, server::now())?;
-    let own = format!("http://{address}");
-    Ok(welcome_url(if settings.url.is_empty() { &own } else { &settings.url }, &secret))
+    Ok(welcome_url(url, &secret))
+}
+
+/// Where a browser finds what listens there. Of loopback by its name: there are no passkeys for an address in numbers.
+fn own_url(address: SocketAddr, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    if address.ip().is_loopback() {
+        format!("{scheme}://localhost:{}", address.port())
+    } else {
+        format!("{scheme}://{address}")
+    }
 }
 
 /// What stands behind `#` is sent to nobody, and so is in no log.

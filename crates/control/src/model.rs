@@ -403,6 +403,70 @@ pub struct Code {
     pub code: String,
 }
 
+/// A passkey, as it is known here.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Passkey {
+    /// To revoke it.
+    pub id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// It may be on several devices of its owner, kept alike by their maker; else it is on one.
+    pub synced: bool,
+    /// When it was made.
+    pub made: u64,
+    /// When it last let somebody in.
+    pub used: Option<u64>,
+}
+
+/// A passkey that a device has made: `RegistrationResponseJSON` of WebAuthn, as `toJSON()` of the credential has it. What else stands
+/// there is not looked at.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PasskeyMade {
+    /// In base64url, as all bytes here.
+    pub id: String,
+    /// What the device says.
+    pub response: PasskeyMadeResponse,
+    /// What to call it; `Passkey 1` and so on without.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+/// What a device says of a passkey that it has made.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PasskeyMadeResponse {
+    /// What the browser says.
+    #[serde(rename = "clientDataJSON")]
+    pub client_data_json: String,
+    /// What the device says.
+    #[serde(rename = "attestationObject")]
+    pub attestation_object: String,
+}
+
+/// A passkey that signed: `AuthenticationResponseJSON` of WebAuthn, as `toJSON()` of the credential has it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PasskeyUsed {
+    /// Which, in base64url, as all bytes here.
+    pub id: String,
+    /// What the device says.
+    pub response: PasskeyUsedResponse,
+}
+
+/// What a device says that was asked who is there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PasskeyUsedResponse {
+    /// What the browser says.
+    #[serde(rename = "clientDataJSON")]
+    pub client_data_json: String,
+    /// What the device says.
+    #[serde(rename = "authenticatorData")]
+    pub authenticator_data: String,
+    /// Of both.
+    pub signature: String,
+    /// Whose the passkey is.
+    #[serde(rename = "userHandle", default)]
+    pub user_handle: Option<String>,
+}
+
 /// Whom to invite.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Invite {

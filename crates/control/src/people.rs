@@ -3,6 +3,7 @@
 //! Nothing that opens a door lies in it: of sessions, tokens and links there are only hashes, of passwords what argon2 made of them.
 //! The shared secret of a second factor has to lie there, so the file is its owner's alone. Times are Unix milliseconds, and come from outside.
 
+pub(crate) mod passkeys;
 mod secret;
 mod totp;
 
@@ -18,13 +19,14 @@ use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash};
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 
+use self::passkeys::Challenges;
 use self::secret::{Secret, digest};
 use crate::model::{Enrolment, Person, Role, Token};
 
 /// The file in the console's directory.
 const NAME: &str = "console.sqlite";
 /// Its form. A file of another is not touched.
-const FORM: i64 = 1;
+const FORM: i64 = 2;
 /// How long another process may hold the file: `portcullis console link` beside a gate.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Accounts.
@@ -57,6 +59,8 @@ const TRIED: usize = 4_096;
 pub(crate) enum Denied {
     /// Name, password or code is wrong: which one is not said.
     Wrong,
+    /// A passkey is not let in, in words: it keeps no secret.
+    Shut(String),
     /// The second factor is missing.
     CodeWanted,
     /// Too often; seconds until another try.
@@ -104,6 +108,8 @@ pub(crate) struct Begun {
 pub(crate) struct People {
     database: Mutex<Connection>,
     tries: Mutex<HashMap<String, (f64, u64)>>,
+    /// What devices were asked to sign.
+    asked: Challenges,
     /// What is verified for a name that nobody has, so that it takes as long.
     nobody: String,
 }
@@ -126,7 +132,7 @@ impl People {
             other => return Err(refused(&format!("it is of form {other}, and this program knows {FORM}"))),
         }
         let nobody = hashed(&Secret::fresh().text()).map_err(|_| "no password can be hashed".to_owned())?;
-        Ok(Self { database: Mutex::new(database), tries: Mutex::default(), nobody })
+        Ok(Self { database: Mutex::new(database), tries: Mutex::default(), asked: Challenges::default(), nobody })
     }
 
     /// Whether nobody has an account yet.
@@ -181,7 +187,9 @@ impl People {
                  ON CONFLICT (name) DO UPDATE SET password = excluded.password, role = excluded.role, totp = NULL, step = 0",
                 params![name, word(role), password, millis(now)],
             )?;
+            // Whoever has lost a password may have lost more: the link is a new beginning.
             database.execute("DELETE FROM session WHERE name = ?1", params![name])?;
+            database.execute("DELETE FROM passkey WHERE name = ?1", params![name])?;
             database.commit()?;
         }
         self.begin(&name, now)
@@ -449,13 +457,22 @@ impl People {
 
     /// Counts a try from an address and at a name.
     fn try_once(&self, from: Option<IpAddr>, name: &str, now: u64) -> Result<(), Denied> {
+        self.count_tries([from.map(|from| format!("from {from}")), Some(format!("as {name}"))], now)
+    }
+
+    /// Counts a try from an address alone, of somebody who has given no name yet.
+    fn try_from(&self, from: Option<IpAddr>, now: u64) -> Result<(), Denied> {
+        self.count_tries([from.map(|from| format!("from {from}")), None], now)
+    }
+
+    fn count_tries(&self, keys: [Option<String>; 2], now: u64) -> Result<(), Denied> {
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
         let (burst, every) = TRIES;
         if tries.len() >= TRIED {
             tries.retain(|_, (left, at)| *left + now.saturating_sub(*at) as f64 / every < burst);
         }
         let crowded = tries.len() >= TRIED;
-        for key in [from.map(|from| format!("from {from}")), Some(format!("as {name}"))].into_iter().flatten() {
+        for key in keys.into_iter().flatten() {
             let key = if crowded && !tries.contains_key(&key) { "others".to_owned() } else { key };
             let (left, at) = tries.entry(key).or_insert((burst, now));
             *left = (*left + now.saturating_sub(*at) as f64 / every).min(burst);
@@ -473,21 +490,27 @@ impl People {
     }
 }
 
-/// Makes the tables where there are none. Of two processes that begin at once, one waits for the other.
+/// Makes the tables, or of a file of an older form one of this. Of two processes that begin at once, one waits for the other.
 fn prepared(database: &mut Connection) -> rusqlite::Result<i64> {
     database.busy_timeout(PATIENCE)?;
     database.execute_batch("PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON;")?;
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let form = || transaction.query_row("PRAGMA user_version", [], |row| row.get(0));
-    let form: i64 = match form()? {
-        0 => transaction.execute_batch(TABLES).and_then(|()| form())?,
-        other => other,
-    };
+    let form: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if form >= FORM {
+        return Ok(form);
+    }
+    for step in STEPS.iter().skip(usize::try_from(form).unwrap_or_default()) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", FORM)?;
     transaction.commit()?;
-    Ok(form)
+    Ok(FORM)
 }
 
-const TABLES: &str = "
+/// What makes of a file of one form one of the next, from an empty one on.
+const STEPS: [&str; FORM as usize] = [FIRST, PASSKEYS];
+
+const FIRST: &str = "
     CREATE TABLE person (
         name TEXT PRIMARY KEY, role TEXT NOT NULL, password TEXT, totp BLOB, offered BLOB, step INTEGER NOT NULL DEFAULT 0,
         made INTEGER NOT NULL, seen INTEGER) STRICT, WITHOUT ROWID;
@@ -497,18 +520,24 @@ const TABLES: &str = "
     CREATE TABLE token (
         id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, title TEXT NOT NULL, name TEXT NOT NULL REFERENCES person ON DELETE CASCADE,
         role TEXT NOT NULL, scopes TEXT NOT NULL, made INTEGER NOT NULL, until INTEGER NOT NULL, used INTEGER) STRICT, WITHOUT ROWID;
-    CREATE TABLE link (hash BLOB PRIMARY KEY, name TEXT, role TEXT NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-    PRAGMA user_version = 1;";
+    CREATE TABLE link (hash BLOB PRIMARY KEY, name TEXT, role TEXT NOT NULL, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;";
+
+const PASSKEYS: &str = "
+    ALTER TABLE person ADD COLUMN handle BLOB;
+    CREATE TABLE passkey (
+        id BLOB PRIMARY KEY, name TEXT NOT NULL REFERENCES person ON DELETE CASCADE, title TEXT NOT NULL, key BLOB NOT NULL,
+        count INTEGER NOT NULL, synced INTEGER NOT NULL, made INTEGER NOT NULL, used INTEGER) STRICT, WITHOUT ROWID;";
 
 const PERSON: &str =
-    "SELECT name, role, totp IS NOT NULL, seen FROM person WHERE name = coalesce(?1, name) ORDER BY name";
+    "SELECT name, role, totp IS NOT NULL, seen, (SELECT count(*) FROM passkey WHERE passkey.name = person.name)
+     FROM person WHERE name = coalesce(?1, name) ORDER BY name";
 
 fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
     Ok(Person {
         name: row.get(0)?,
         role: role(&row.get::<_, String>(1)?),
         totp: row.get(2)?,
-        passkeys: 0,
+        passkeys: row.get(4).map(count)?,
         seen: row.get::<_, Option<i64>>(3)?.map(count),
     })
 }

@@ -1,5 +1,5 @@
 //! Hostile bytes to values: TLS ClientHello, PROXY protocol, HTTP/1.1, HTTP/2 frames, forwarding headers,
-//! PostgreSQL messages, what browsers report.
+//! PostgreSQL messages, what browsers report, what authenticators sign.
 //!
 //! Nothing here opens a socket, reads a clock or keeps state beyond one connection; every parser is bounded, takes any
 //! split of its input, and never panics. Start at [`http`] for what a message looks like to the rest of the gate, at
@@ -15,3 +15,4 @@ pub mod read;
 pub mod recording;
 pub mod report;
 pub mod tls;
+pub mod webauthn;

@@ -42,7 +42,7 @@ impl Operator {
         let link = gate.command(&["console", "link", "--config", "gate.toml", "--role", role]);
         assert!(link.success, "{} {}", link.stdout, link.stderr);
         let (url, secret) = link.stdout.trim().split_once("/welcome#").expect("a link");
-        assert_eq!(url, format!("http://{at}"));
+        assert_eq!(url, format!("http://localhost:{}", at.port()));
         let sent = json!({"link": secret, "name": name, "password": PASSWORD});
         Self::entered(at, &post(at, "/api/v1/welcome", "", &sent))
     }
@@ -252,7 +252,7 @@ fn a_newcomer_gets_in_by_keyboard_and_every_view_is_for_everybody() {
     let asks = "document.querySelector('#name') !== null";
     assert!(eventually(PATIENCE, || browser.evaluate(asks) == json!(true)), "{}", browser.text());
     // The secret of the link is in no history.
-    assert_eq!(browser.evaluate("location.href"), json!(format!("http://{at}/welcome")));
+    assert_eq!(browser.evaluate("location.href"), json!(format!("http://localhost:{}/welcome", at.port())));
     browser.evaluate("document.querySelector('#name').focus()");
     browser.call("Input.insertText", json!({"text": "Ane"}));
     browser.press("Tab");
@@ -272,7 +272,7 @@ fn a_newcomer_gets_in_by_keyboard_and_every_view_is_for_everybody() {
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         browser.call("Emulation.setEmulatedMedia", json!({"features": features}));
         for (path, word) in VIEWS {
-            browser.open(&format!("http://{at}{path}"));
+            browser.open(&format!("http://localhost:{}{path}", at.port()));
             let shown = format!(
                 "document.body.innerText.includes({word:?}) && !document.body.innerText.includes('One moment')"
             );

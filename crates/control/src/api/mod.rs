@@ -3,6 +3,7 @@
 mod access;
 mod gate;
 mod incidents;
+mod passkeys;
 mod session;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::desk::{Desk, Fault};
 use crate::door::{self, Part};
 use crate::live::Live;
 use crate::model::{Problem, Role};
+use crate::people::passkeys::Party;
 use crate::people::{Denied, People};
 use crate::{Settings, assets};
 
@@ -49,12 +51,15 @@ pub(crate) struct App {
     pub(crate) people: People,
     pub(crate) desk: Arc<dyn Desk>,
     pub(crate) live: Arc<Live>,
+    /// For whom passkeys sign; none where a browser would not ask for one.
+    pub(crate) party: Option<Party>,
     asks: Semaphore,
 }
 
 impl App {
     pub(crate) fn new(settings: Settings, people: People, desk: Arc<dyn Desk>, live: Arc<Live>) -> Self {
-        Self { settings, people, desk, live, asks: Semaphore::new(ASKS) }
+        let party = Party::of(&settings.url);
+        Self { settings, people, desk, live, party, asks: Semaphore::new(ASKS) }
     }
 
     /// Asks the gate, on a thread that may block.
@@ -153,9 +158,19 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
     part(
         "session",
         None,
-        new().routes(routes!(session::look, session::sign_in, session::sign_out)).routes(routes!(session::welcome)),
+        new()
+            .routes(routes!(session::look, session::sign_in, session::sign_out))
+            .routes(routes!(session::welcome))
+            .routes(routes!(passkeys::ask, passkeys::enter)),
     );
-    part("session", viewer, new().routes(routes!(session::enrol, session::confirm, session::forgo)));
+    part(
+        "session",
+        viewer,
+        new()
+            .routes(routes!(session::enrol, session::confirm, session::forgo))
+            .routes(routes!(passkeys::all, passkeys::offer, passkeys::add))
+            .routes(routes!(passkeys::revoke)),
+    );
     part("now", viewer, new().routes(routes!(gate::now)).routes(routes!(gate::live)));
     part(
         "traffic",
@@ -284,7 +299,7 @@ impl From<Fault> for Refusal {
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
         let status = match &denied {
-            Denied::Wrong => StatusCode::UNAUTHORIZED,
+            Denied::Wrong | Denied::Shut(_) => StatusCode::UNAUTHORIZED,
             Denied::CodeWanted => StatusCode::PRECONDITION_REQUIRED,
             Denied::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Denied::Because(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -301,6 +316,7 @@ impl From<Denied> for Refusal {
 pub(crate) fn words(denied: Denied) -> String {
     match denied {
         Denied::Wrong => "name, password or code is wrong".to_owned(),
+        Denied::Shut(why) => format!("the passkey does not open this: {why}"),
         Denied::CodeWanted => "the code of the second factor is wanted, too".to_owned(),
         Denied::TooOften(seconds) => format!("too many tries: wait {seconds} seconds"),
         Denied::Because(words) | Denied::Unknown(words) | Denied::Broken(words) => words,

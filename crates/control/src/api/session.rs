@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, State};
-use axum::http::header::SET_COOKIE;
+use axum::http::header::{HOST, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 
@@ -22,7 +22,7 @@ pub(crate) async fn look(State(app): State<Arc<App>>, headers: HeaderMap) -> Res
         Some(cookie) => app.people.session(&cookie, now())?,
         None => None,
     };
-    Ok(Json(session(&app, known.as_ref())?))
+    Ok(Json(session(&app, &headers, known.as_ref())?))
 }
 
 /// Signs in by name and password, and the code of a second factor where there is one.
@@ -30,6 +30,7 @@ pub(crate) async fn look(State(app): State<Arc<App>>, headers: HeaderMap) -> Res
 pub(crate) async fn sign_in(
     State(app): State<Arc<App>>,
     Extension(Peer(peer)): Extension<Peer>,
+    headers: HeaderMap,
     Sent(sent): Sent<SignIn>,
 ) -> Result<Response, Refusal> {
     let name = sent.name.clone();
@@ -40,7 +41,7 @@ pub(crate) async fn sign_in(
     if !matches!(&begun, Err(refusal) if refusal.title.is_some()) {
         login(&app, &name, from, begun.is_ok());
     }
-    entered(&app, &begun?)
+    entered(&app, &headers, &begun?)
 }
 
 /// Ends the session.
@@ -60,12 +61,13 @@ pub(crate) async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) ->
 pub(crate) async fn welcome(
     State(app): State<Arc<App>>,
     Extension(Peer(peer)): Extension<Peer>,
+    headers: HeaderMap,
     Sent(sent): Sent<Welcome>,
 ) -> Result<Response, Refusal> {
     let begun = app.slow(move |people| people.welcome(&sent.link, sent.name.as_deref(), &sent.password, now())).await?;
     app.desk.changed("a password was set by a link that works once", &begun.name);
     login(&app, &begun.name, Some(peer.ip()), true);
-    entered(&app, &begun)
+    entered(&app, &headers, &begun)
 }
 
 /// Offers a second factor, which is in force once its first code was right.
@@ -104,21 +106,21 @@ pub(crate) async fn forgo(
 }
 
 /// Of a token nothing like this is asked.
-fn person(known: &Known) -> Result<(), Refusal> {
+pub(super) fn person(known: &Known) -> Result<(), Refusal> {
     match known.csrf {
         Some(_) => Ok(()),
-        None => Err(Denied::Because("a token has no second factor: sign in".to_owned()).into()),
+        None => Err(Denied::Because("a token has none of these: sign in".to_owned()).into()),
     }
 }
 
-fn login(app: &Arc<App>, who: &str, from: Option<IpAddr>, good: bool) {
+pub(super) fn login(app: &Arc<App>, who: &str, from: Option<IpAddr>, good: bool) {
     let (desk, who) = (Arc::clone(&app.desk), who.chars().take(64).collect::<String>());
     drop(tokio::task::spawn_blocking(move || desk.login(&who, from, good)));
 }
 
-fn entered(app: &App, begun: &Begun) -> Result<Response, Refusal> {
+pub(super) fn entered(app: &App, headers: &HeaderMap, begun: &Begun) -> Result<Response, Refusal> {
     let known = app.people.session(&begun.cookie, now())?;
-    let mut response = Json(session(app, known.as_ref())?).into_response();
+    let mut response = Json(session(app, headers, known.as_ref())?).into_response();
     set(
         &mut response,
         &format!("{}={}; Path=/; HttpOnly; SameSite=Strict{}", cookie_name(app), begun.cookie, secure(app)),
@@ -136,12 +138,15 @@ fn secure(app: &App) -> &'static str {
     if app.is_secure() { "; Secure" } else { "" }
 }
 
-fn session(app: &App, known: Option<&Known>) -> Result<Session, Refusal> {
+fn session(app: &App, headers: &HeaderMap, known: Option<&Known>) -> Result<Session, Refusal> {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    // A page that was opened by another name of this console would ask in vain.
+    let passkeys = app.party.as_ref().is_some_and(|party| party.is_at(host));
     let person = known.map(|known| app.people.one(&known.name)).transpose()?.flatten();
     Ok(Session {
         csrf: known.and_then(|known| known.csrf.clone()),
         fresh: app.people.is_empty()?,
-        ways: vec!["password".to_owned()],
+        ways: ["password"].into_iter().chain(passkeys.then_some("passkey")).map(str::to_owned).collect(),
         // Whoever is not signed in need not know whose gate this is.
         organisation: if person.is_some() { app.settings.organisation.clone() } else { String::new() },
         person,

@@ -14,6 +14,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::desk::{Deed, Form, Span};
 use crate::model::{Busiest, Checked, Draft, Happening, History, IncidentLine, Now, Token};
+use crate::people::passkeys::device::Device;
 use crate::server::{Peer, now};
 
 /// A gate that remembers what was asked of it.
@@ -101,11 +102,15 @@ struct Browser {
 const WORDS: &str = "heron lantern gravel soup";
 
 fn stand() -> Stand {
+    stand_at("http://console.example.org:9181")
+}
+
+fn stand_at(url: &str) -> Stand {
     let directory = tempfile::tempdir().expect("a directory");
     let settings = Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         tls: None,
-        url: "http://console.example.org:9181".to_owned(),
+        url: url.to_owned(),
         directory: PathBuf::from(directory.path()),
         organisation: "Folk".to_owned(),
         takeover: false,
@@ -164,6 +169,12 @@ fn body(path: &str) -> Option<Value> {
     Some(match path {
         "/api/v1/session" => json!({"name": "nobody", "password": "x"}),
         "/api/v1/session/totp" => json!({"code": "000000"}),
+        "/api/v1/session/passkey" => {
+            json!({"id": "AA", "response": {"clientDataJSON": "AA", "authenticatorData": "AA", "signature": "AA"}})
+        }
+        "/api/v1/session/passkeys" => {
+            json!({"id": "AA", "response": {"clientDataJSON": "AA", "attestationObject": "AA"}})
+        }
         "/api/v1/platforms/{name}/posture" => json!({"posture": "attack"}),
         "/api/v1/events" => json!({"name": "debate", "from": now() + 1, "until": now() + 1_000}),
         "/api/v1/people" => json!({"name": "Dag", "role": "viewer"}),
@@ -336,6 +347,45 @@ async fn signing_in_is_told_and_its_cookie_is_out_of_reach() {
         told.extend(stand.asked());
     }
     assert_eq!(told, ["login Op false", "login Op true"]);
+}
+
+#[tokio::test]
+async fn a_passkey_signs_in_without_a_name() {
+    let stand = stand_at("http://localhost:9181");
+    let (op, nobody) = (stand.browser("Op", Role::Operator), Browser::default());
+    let mut device = Device::new("http://localhost:9181", "localhost");
+    let (status, options) = stand.ask("POST", "/api/v1/session/passkeys", &op, None).await;
+    assert_eq!((status, &options["rp"]["id"]), (StatusCode::OK, &json!("localhost")), "{options}");
+    let sent = serde_json::to_value(device.make(&options)).expect("JSON");
+    let (status, done) = stand.ask("PUT", "/api/v1/session/passkeys", &op, Some(sent)).await;
+    assert_eq!((status, &done["words"]), (StatusCode::OK, &json!("Passkey 1 signs you in from now on.")), "{done}");
+
+    let (_, options) = stand.ask("POST", "/api/v1/session/passkey", &nobody, None).await;
+    assert_eq!(options["allowCredentials"], json!([]), "nobody learns who is known here");
+    let answer = serde_json::to_value(device.sign(&options)).expect("JSON");
+    let enter = || stand.send(request("PUT", "/api/v1/session/passkey", &nobody, Some(answer.clone())));
+    let (status, headers, session) = enter().await;
+    assert_eq!((status, &session["person"]["name"]), (StatusCode::OK, &json!("Op")), "{session}");
+    assert_eq!((&session["person"]["passkeys"], &session["ways"]), (&json!(1), &json!(["password", "passkey"])));
+    let cookie = headers.get("set-cookie").and_then(|it| it.to_str().ok()).expect("a cookie");
+    let cookie = cookie.split(['=', ';']).nth(1).expect("a value").to_owned();
+    let entered = Browser { cookie, csrf: session["csrf"].as_str().expect("text").to_owned() };
+    assert_eq!(enter().await.0, StatusCode::UNAUTHORIZED, "once");
+
+    let (_, all) = stand.ask("GET", "/api/v1/session/passkeys", &entered, None).await;
+    let id = all[0]["id"].as_str().expect("one").to_owned();
+    let (status, _) = stand.ask("DELETE", &format!("/api/v1/session/passkeys/{id}"), &entered, None).await;
+    assert_eq!(status, StatusCode::OK);
+    let told = stand.asked();
+    assert!(told.contains(&"a passkey was added: Passkey 1 by Op".to_owned()), "{told:?}");
+
+    let plain = self::stand();
+    let (status, told) = plain.ask("POST", "/api/v1/session/passkey", &nobody, None).await;
+    assert!(
+        status == StatusCode::CONFLICT && told["detail"].as_str().is_some_and(|it| it.contains("https://")),
+        "{told}"
+    );
+    assert_eq!(plain.ask("GET", "/api/v1/session", &nobody, None).await.1["ways"], json!(["password"]));
 }
 
 #[tokio::test]

@@ -25,7 +25,14 @@ impl Secret {
 
 /// Of a secret as it was handed out. A table that is searched by it tells nobody how near a guess was.
 pub(crate) fn digest(text: &str) -> Vec<u8> {
-    sha(&SHA256, text.as_bytes()).as_ref().to_vec()
+    digest_of(text.as_bytes()).to_vec()
+}
+
+/// SHA-256.
+pub(crate) fn digest_of(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(sha(&SHA256, bytes).as_ref());
+    hash
 }
 
 /// From the system. One that has none cannot run anything that is safe.

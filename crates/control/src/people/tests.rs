@@ -211,3 +211,17 @@ fn two_processes_may_begin_at_once() {
         assert_eq!(both, [Ok(()), Ok(())]);
     }
 }
+
+#[test]
+fn a_file_of_the_first_form_is_taken_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let old = Connection::open(directory.path().join(NAME)).expect("a file");
+    old.execute_batch(STEPS[0]).expect("as it was");
+    old.execute_batch("PRAGMA user_version = 1").expect("as it was");
+    old.execute_batch("INSERT INTO person (name, role, made) VALUES ('Ane', 'owner', 1)").expect("somebody");
+    drop(old);
+    let people = People::open(directory.path()).expect("taken on");
+    assert_eq!(people.one("Ane").expect("readable").expect("there").passkeys, 0);
+    drop(people);
+    People::open(directory.path()).expect("and opened again");
+}
