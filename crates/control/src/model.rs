@@ -403,6 +403,34 @@ pub struct Code {
     pub code: String,
 }
 
+/// One of somebody's own sessions.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OwnSession {
+    /// To end it. It opens nothing.
+    pub id: String,
+    /// When it began.
+    pub made: u64,
+    /// When it was last used, to the minute.
+    pub seen: u64,
+    /// From which address it began.
+    pub from: Option<String>,
+    /// How: `password`, `passkey`, `link`.
+    pub way: String,
+    /// It is the one that asks.
+    pub here: bool,
+}
+
+/// A failed try to sign in under somebody's name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FailedTry {
+    /// When.
+    pub at: u64,
+    /// From which address.
+    pub from: Option<String>,
+    /// How: `password`, `passkey`.
+    pub way: String,
+}
+
 /// A passkey, as it is known here.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Passkey {

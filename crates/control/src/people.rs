@@ -21,12 +21,12 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, par
 
 use self::passkeys::Challenges;
 use self::secret::{Secret, digest};
-use crate::model::{Enrolment, Person, Role, Token};
+use crate::model::{Enrolment, FailedTry, OwnSession, Person, Role, Token};
 
 /// The file in the console's directory.
 const NAME: &str = "console.sqlite";
 /// Its form. A file of another is not touched.
-const FORM: i64 = 2;
+const FORM: i64 = 3;
 /// How long another process may hold the file: `portcullis console link` beside a gate.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Accounts.
@@ -42,6 +42,8 @@ const NAME_LENGTH: usize = 64;
 /// A session nobody uses ends, and one that is used ends, too.
 const IDLE: u64 = 12 * HOUR;
 const WHOLE: u64 = 7 * 24 * HOUR;
+/// Failed tries at one name that are kept; the oldest go.
+const FAILURES: u64 = 20;
 /// A link that works once.
 const LINK: u64 = HOUR;
 /// Of those that bear no name; the oldest end.
@@ -93,6 +95,25 @@ pub(crate) struct Known {
     pub(crate) csrf: Option<String>,
     /// Of a token: the parts of the API that it opens.
     pub(crate) scopes: Vec<String>,
+}
+
+/// How somebody signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Password,
+    Passkey,
+    /// A link that works once.
+    Link,
+}
+
+impl Way {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Passkey => "passkey",
+            Self::Link => "link",
+        }
+    }
 }
 
 /// A session that began.
@@ -295,6 +316,71 @@ impl People {
     pub(crate) fn end(&self, cookie: &str) -> Result<(), Denied> {
         self.lock().execute("DELETE FROM session WHERE hash = ?1", params![digest(cookie)])?;
         Ok(())
+    }
+
+    /// From where and how a session began.
+    pub(crate) fn place(&self, cookie: &str, from: Option<IpAddr>, way: Way) -> Result<(), Denied> {
+        let from = from.map(|from| from.to_string());
+        self.lock().execute(
+            "UPDATE session SET address = ?2, way = ?3 WHERE hash = ?1",
+            params![digest(cookie), from, way.name()],
+        )?;
+        Ok(())
+    }
+
+    /// Somebody's sessions, the last begun first. `cookie` is of the one that asks.
+    pub(crate) fn sessions(&self, name: &str, cookie: &str, now: u64) -> Result<Vec<OwnSession>, Denied> {
+        let database = self.lock();
+        let mut query = database.prepare(
+            "SELECT substr(hex(hash), 1, 16), made, seen, address, way, hash = ?2 FROM session
+             WHERE name = ?1 AND seen > ?3 AND made > ?4 ORDER BY made DESC, hash",
+        )?;
+        let (idle, whole) = (millis(now.saturating_sub(IDLE)), millis(now.saturating_sub(WHOLE)));
+        let rows = query.query_map(params![name, digest(cookie), idle, whole], |row| {
+            Ok(OwnSession {
+                id: row.get(0)?,
+                made: count(row.get(1)?),
+                seen: count(row.get(2)?),
+                from: row.get(3)?,
+                way: row.get(4)?,
+                here: row.get(5)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Ends one of somebody's sessions.
+    pub(crate) fn end_one(&self, name: &str, id: &str) -> Result<(), Denied> {
+        let gone = "DELETE FROM session WHERE name = ?1 AND substr(hex(hash), 1, 16) = ?2";
+        let gone = self.lock().execute(gone, params![name, id])?;
+        if gone == 0 { Err(Denied::Unknown("there is no such session".to_owned())) } else { Ok(()) }
+    }
+
+    /// Keeps that somebody failed to sign in under a name that there is.
+    pub(crate) fn failed(&self, name: &str, from: Option<IpAddr>, way: Way, now: u64) -> Result<(), Denied> {
+        let from = from.map(|from| from.to_string());
+        let database = self.lock();
+        database.execute(
+            "INSERT INTO failure (name, at, address, way) SELECT name, ?2, ?3, ?4 FROM person WHERE name = ?1",
+            params![name, millis(now), from, way.name()],
+        )?;
+        database.execute(
+            "DELETE FROM failure WHERE name = ?1 AND rowid NOT IN
+             (SELECT rowid FROM failure WHERE name = ?1 ORDER BY at DESC, rowid DESC LIMIT ?2)",
+            params![name, millis(FAILURES)],
+        )?;
+        Ok(())
+    }
+
+    /// Failed tries at somebody's name, the last first.
+    pub(crate) fn failures(&self, name: &str) -> Result<Vec<FailedTry>, Denied> {
+        let database = self.lock();
+        let mut query =
+            database.prepare("SELECT at, address, way FROM failure WHERE name = ?1 ORDER BY at DESC, rowid DESC")?;
+        let rows = query.query_map(params![name], |row| {
+            Ok(FailedTry { at: count(row.get(0)?), from: row.get(1)?, way: row.get(2)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// What a token opens.
@@ -508,7 +594,7 @@ fn prepared(database: &mut Connection) -> rusqlite::Result<i64> {
 }
 
 /// What makes of a file of one form one of the next, from an empty one on.
-const STEPS: [&str; FORM as usize] = [FIRST, PASSKEYS];
+const STEPS: [&str; FORM as usize] = [FIRST, PASSKEYS, PLACES];
 
 const FIRST: &str = "
     CREATE TABLE person (
@@ -527,6 +613,13 @@ const PASSKEYS: &str = "
     CREATE TABLE passkey (
         id BLOB PRIMARY KEY, name TEXT NOT NULL REFERENCES person ON DELETE CASCADE, title TEXT NOT NULL, key BLOB NOT NULL,
         count INTEGER NOT NULL, synced INTEGER NOT NULL, made INTEGER NOT NULL, used INTEGER) STRICT, WITHOUT ROWID;";
+
+const PLACES: &str = "
+    ALTER TABLE session ADD COLUMN address TEXT;
+    ALTER TABLE session ADD COLUMN way TEXT NOT NULL DEFAULT 'password';
+    CREATE TABLE failure (
+        name TEXT NOT NULL REFERENCES person ON DELETE CASCADE, at INTEGER NOT NULL, address TEXT, way TEXT NOT NULL) STRICT;
+    CREATE INDEX failures ON failure (name, at);";
 
 const PERSON: &str =
     "SELECT name, role, totp IS NOT NULL, seen, (SELECT count(*) FROM passkey WHERE passkey.name = person.name)

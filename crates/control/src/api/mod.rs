@@ -169,7 +169,10 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
         new()
             .routes(routes!(session::enrol, session::confirm, session::forgo))
             .routes(routes!(passkeys::all, passkeys::offer, passkeys::add))
-            .routes(routes!(passkeys::revoke)),
+            .routes(routes!(passkeys::revoke))
+            .routes(routes!(session::all))
+            .routes(routes!(session::end))
+            .routes(routes!(session::failed)),
     );
     part("now", viewer, new().routes(routes!(gate::now)).routes(routes!(gate::live)));
     part(

@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::session::{entered, login, person};
 use super::{App, Refusal, Sent, done};
 use crate::model::{Done, Passkey, PasskeyMade, PasskeyUsed, Session};
-use crate::people::Known;
 use crate::people::passkeys::Party;
+use crate::people::{Known, Way};
 use crate::server::{Peer, now};
 
 /// What a browser asks a device for, so that somebody is let in (`PublicKeyCredentialRequestOptionsJSON`). It is good for one answer
@@ -34,16 +34,17 @@ pub(crate) async fn enter(
     Sent(sent): Sent<PasskeyUsed>,
 ) -> Result<Response, Refusal> {
     let party = party(&app)?.clone();
+    let place = (Some(peer.ip()), Way::Passkey);
     let entering = app.slow(move |people| Ok(people.enter_by_passkey(&party, &sent, now()))).await?;
     match entering {
         Ok(begun) => {
-            login(&app, &begun.name, Some(peer.ip()), true);
-            entered(&app, &headers, &begun)
+            login(&app, &begun.name, place, true);
+            entered(&app, &headers, &begun, place)
         }
         Err(shut) => {
             // What names nobody is noise that anybody can make.
             if let Some(who) = &shut.who {
-                login(&app, who, Some(peer.ip()), false);
+                login(&app, who, place, false);
             }
             Err(shut.why.into())
         }

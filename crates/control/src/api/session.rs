@@ -4,16 +4,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::header::{HOST, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 
 use super::{App, Refusal, Sent, done};
 use crate::door::{cookie, cookie_name};
-use crate::model::{Code, Done, Enrolment, Session, SignIn, Welcome};
-use crate::people::{Begun, Denied, Known};
+use crate::model::{Code, Done, Enrolment, FailedTry, OwnSession, Session, SignIn, Welcome};
+use crate::people::{Begun, Denied, Known, Way};
 use crate::server::{Peer, now};
+
+/// From where somebody comes in, and how.
+pub(super) type Place = (Option<IpAddr>, Way);
 
 /// Who is signed in, and how one can.
 #[utoipa::path(get, path = "/api/v1/session", responses((status = 200, body = Session)))]
@@ -37,11 +40,12 @@ pub(crate) async fn sign_in(
     let from = Some(peer.ip());
     let begun =
         app.slow(move |people| people.sign_in(&sent.name, &sent.password, sent.code.as_deref(), from, now())).await;
-    // A missing code is the first half of signing in, and no failure.
-    if !matches!(&begun, Err(refusal) if refusal.title.is_some()) {
-        login(&app, &name, from, begun.is_ok());
+    // A missing code is the first half of signing in, and no failure. What came too often was not looked at.
+    let unread = |refusal: &Refusal| refusal.title.is_some() || refusal.after.is_some();
+    if !matches!(&begun, Err(refusal) if unread(refusal)) {
+        login(&app, &name, (from, Way::Password), begun.is_ok());
     }
-    entered(&app, &headers, &begun?)
+    entered(&app, &headers, &begun?, (from, Way::Password))
 }
 
 /// Ends the session.
@@ -56,6 +60,40 @@ pub(crate) async fn sign_out(State(app): State<Arc<App>>, headers: HeaderMap) ->
     Ok(response)
 }
 
+/// One's own sessions, the last begun first.
+#[utoipa::path(get, path = "/api/v1/session/all", responses((status = 200, body = Vec<OwnSession>)))]
+pub(crate) async fn all(
+    State(app): State<Arc<App>>,
+    Extension(known): Extension<Known>,
+    headers: HeaderMap,
+) -> Result<Json<Vec<OwnSession>>, Refusal> {
+    person(&known)?;
+    let cookie = cookie(&app, &headers).unwrap_or_default();
+    Ok(Json(app.people.sessions(&known.name, &cookie, now())?))
+}
+
+/// Ends one of one's own sessions.
+#[utoipa::path(delete, path = "/api/v1/session/all/{id}", params(("id" = String, Path)), responses((status = 200, body = Done)))]
+pub(crate) async fn end(
+    State(app): State<Arc<App>>,
+    Extension(known): Extension<Known>,
+    Path(id): Path<String>,
+) -> Result<Json<Done>, Refusal> {
+    person(&known)?;
+    app.people.end_one(&known.name, &id)?;
+    Ok(done("The session is over."))
+}
+
+/// Failed tries to sign in under one's own name, the last twenty.
+#[utoipa::path(get, path = "/api/v1/session/failed", responses((status = 200, body = Vec<FailedTry>)))]
+pub(crate) async fn failed(
+    State(app): State<Arc<App>>,
+    Extension(known): Extension<Known>,
+) -> Result<Json<Vec<FailedTry>>, Refusal> {
+    person(&known)?;
+    Ok(Json(app.people.failures(&known.name)?))
+}
+
 /// Makes the first account, or one that somebody was invited to, by a link that works once.
 #[utoipa::path(post, path = "/api/v1/welcome", request_body = Welcome, responses((status = 200, body = Session)))]
 pub(crate) async fn welcome(
@@ -66,8 +104,9 @@ pub(crate) async fn welcome(
 ) -> Result<Response, Refusal> {
     let begun = app.slow(move |people| people.welcome(&sent.link, sent.name.as_deref(), &sent.password, now())).await?;
     app.desk.changed("a password was set by a link that works once", &begun.name);
-    login(&app, &begun.name, Some(peer.ip()), true);
-    entered(&app, &headers, &begun)
+    let place = (Some(peer.ip()), Way::Link);
+    login(&app, &begun.name, place, true);
+    entered(&app, &headers, &begun, place)
 }
 
 /// Offers a second factor, which is in force once its first code was right.
@@ -113,12 +152,19 @@ pub(super) fn person(known: &Known) -> Result<(), Refusal> {
     }
 }
 
-pub(super) fn login(app: &Arc<App>, who: &str, from: Option<IpAddr>, good: bool) {
-    let (desk, who) = (Arc::clone(&app.desk), who.chars().take(64).collect::<String>());
-    drop(tokio::task::spawn_blocking(move || desk.login(&who, from, good)));
+/// Puts on record that somebody signed in or failed to, from where and how.
+pub(super) fn login(app: &Arc<App>, who: &str, (from, way): Place, good: bool) {
+    let (app, who) = (Arc::clone(app), who.chars().take(64).collect::<String>());
+    drop(tokio::task::spawn_blocking(move || {
+        app.desk.login(&who, from, good);
+        if !good && let Err(problem) = app.people.failed(&who, from, way, now()) {
+            tracing::warn!(?problem, "a failed sign-in is not kept");
+        }
+    }));
 }
 
-pub(super) fn entered(app: &App, headers: &HeaderMap, begun: &Begun) -> Result<Response, Refusal> {
+pub(super) fn entered(app: &App, headers: &HeaderMap, begun: &Begun, (from, way): Place) -> Result<Response, Refusal> {
+    app.people.place(&begun.cookie, from, way)?;
     let known = app.people.session(&begun.cookie, now())?;
     let mut response = Json(session(app, headers, known.as_ref())?).into_response();
     set(

@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::desk::{Deed, Form, Span};
-use crate::model::{Busiest, Checked, Draft, Happening, History, IncidentLine, Now, Token};
+use crate::model::{Busiest, Checked, Draft, Happening, History, IncidentLine, Now, OwnSession, Token};
 use crate::people::passkeys::device::Device;
 use crate::server::{Peer, now};
 
@@ -347,6 +347,41 @@ async fn signing_in_is_told_and_its_cookie_is_out_of_reach() {
         told.extend(stand.asked());
     }
     assert_eq!(told, ["login Op false", "login Op true"]);
+}
+
+#[tokio::test]
+async fn somebody_sees_their_own_sessions_and_who_failed_and_ends_one() {
+    let stand = stand();
+    let (op, vi) = (stand.browser("Op", Role::Operator), stand.browser("Vi", Role::Viewer));
+    let nobody = Browser::default();
+    let sign_in = |password: &str| {
+        stand.send(request("POST", "/api/v1/session", &nobody, Some(json!({"name": "Op", "password": password}))))
+    };
+    assert_eq!(sign_in(WORDS).await.0, StatusCode::OK);
+    assert_eq!(sign_in("wrong wrong wrong").await.0, StatusCode::UNAUTHORIZED);
+    let (_, all) = stand.ask("GET", "/api/v1/session/all", &op, None).await;
+    let all: Vec<OwnSession> = serde_json::from_value(all).expect("sessions");
+    assert_eq!(all.len(), 2, "{all:?}");
+    let (here, there): (Vec<_>, Vec<_>) = all.iter().partition(|it| it.here);
+    assert_eq!((here.len(), there[0].from.as_deref(), there[0].way.as_str()), (1, Some("192.0.2.1"), "password"));
+    let (_, of_vi) = stand.ask("GET", "/api/v1/session/all", &vi, None).await;
+    assert_eq!(of_vi.as_array().map(Vec::len), Some(1), "{of_vi}");
+    let path = format!("/api/v1/session/all/{}", there[0].id);
+    assert_eq!(stand.ask("DELETE", &path, &vi, None).await.0, StatusCode::NOT_FOUND, "not Vi's");
+    assert_eq!(stand.ask("DELETE", &path, &op, None).await.0, StatusCode::OK);
+    let (_, all) = stand.ask("GET", "/api/v1/session/all", &op, None).await;
+    assert!(all.as_array().is_some_and(|all| all.len() == 1 && all[0]["here"] == true), "{all}");
+
+    let mut told = Value::Null;
+    for _ in 0..100 {
+        told = stand.ask("GET", "/api/v1/session/failed", &op, None).await.1;
+        if told != json!([]) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(told[0]["from"] == "192.0.2.1" && told[0]["way"] == "password" && told[1].is_null(), "{told}");
+    assert_eq!(stand.ask("GET", "/api/v1/session/failed", &vi, None).await.1, json!([]), "nobody else's");
 }
 
 #[tokio::test]

@@ -225,3 +225,19 @@ fn a_file_of_the_first_form_is_taken_on() {
     drop(people);
     People::open(directory.path()).expect("and opened again");
 }
+
+#[test]
+fn failed_tries_are_kept_for_who_there_is_and_not_many() {
+    let (people, _directory, begun) = owned();
+    people.place(&begun.cookie, Some(IpAddr::from([192, 0, 2, 7])), Way::Link).expect("kept");
+    let own = people.sessions("Ane", &begun.cookie, NOW).expect("readable");
+    assert!(own.len() == 1 && own[0].here && own[0].way == "link" && own[0].from.as_deref() == Some("192.0.2.7"));
+    assert!(!people.sessions("Ane", "another", NOW).expect("readable")[0].here);
+    for number in 0..2 * FAILURES {
+        people.failed("Ane", None, Way::Password, NOW + number).expect("kept");
+        people.failed("nobody", None, Way::Password, NOW).expect("not kept");
+    }
+    let failures = people.failures("Ane").expect("readable");
+    assert_eq!((failures.len() as u64, failures[0].at), (FAILURES, NOW + 2 * FAILURES - 1));
+    assert_eq!(people.failures("nobody").expect("readable"), []);
+}
