@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Advice, Audience, Measure, Now, Platform, Rates } from './api';
-import { acts, audiences, byEffect, byUrgency, findMeasure, harm, health, posture, segments, spark, whither } from './story';
+import { acts, audiences, byEffect, byUrgency, findMeasure, flow, harm, health, posture, segments, spark, whither } from './story';
 
 const audience = (name: string, known: boolean, touched: number, all = 100): Audience => ({ name, known, requests: 1000, refused: touched, held: 1, delayed: 2, visitors: [all, touched] });
 const named = (name: string, stands: string) => ({ name, posture: stands }) as Platform;
@@ -30,6 +30,10 @@ describe('what became of requests', () => {
     const parts = segments(rates({ requests: 10, served: 6, delayed: 2, refused: 4 }));
     expect(parts.map(({ outcome, value }) => [outcome, value])).toEqual([['served', 4], ['delayed', 2], ['challenged', 0], ['roomed', 0], ['refused', 4], ['failed', 0]]);
     expect(parts.reduce((sum, { share }) => sum + share, 0)).toBeCloseTo(1);
+  });
+  test('of all platforms is served or held back', () => {
+    const all = [{ rates: rates({ served: 6, challenged: 1, refused: 4, failed: 2 }) }, { rates: null }, { rates: rates({ served: 1, roomed: 3 }) }] as Platform[];
+    expect(flow(all)).toEqual({ served: 7, back: 8 });
   });
   test('is nothing where nothing came', () => expect(segments(rates({})).every(({ share }) => share === 0)).toBe(true));
 });

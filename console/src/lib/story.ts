@@ -70,6 +70,13 @@ export function segments(rates: Rates): Segment[] {
   return OUTCOMES.map((outcome) => ({ outcome, value: value[outcome], share: all > 0 ? value[outcome] / all : 0 }));
 }
 
+/** What of all that comes is served each second, and what is not: challenged, in the waiting room or refused. */
+export function flow(platforms: readonly Platform[]): { served: number; back: number } {
+  const all = platforms.flatMap(({ rates }) => rates ?? []);
+  const sum = (of: (rates: Rates) => number) => all.reduce((total, rates) => total + of(rates), 0);
+  return { served: sum(({ served }) => served), back: sum(({ challenged, roomed, refused }) => challenged + roomed + refused) };
+}
+
 const ACTING = ['enforced', 'relaxing', 'on'];
 
 /** Whether it holds anybody now. */
