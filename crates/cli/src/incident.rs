@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use portcullis_config::Policy;
 use portcullis_incident::{
@@ -20,13 +20,11 @@ use portcullis_incident::{
 };
 use portcullis_ledger::checkpoint::Trust;
 use portcullis_ledger::note::VerifierKey;
-use portcullis_ledger::{
-    Assurance, Closed, Decision, Event, Note, Opened as Beginning, Record, Recorder as _, Retention, Told,
-};
+use portcullis_ledger::{Assurance, Closed, Decision, Event, Note, Opened as Beginning, Recorder as _, Told};
 use portcullis_proxy::control;
 use portcullis_store::disk::Directory;
-use portcullis_store::verify::verify;
-use portcullis_store::{PUBLIC_KEY, Snapshot};
+use portcullis_store::verify::verify_and_read;
+use portcullis_store::{PUBLIC_KEY, Passage};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
@@ -97,7 +95,11 @@ impl Opened {
         };
         let directory = evidence::directory(of, policy.as_ref())?;
         let mut docket = Docket::new(policy.as_ref().map_or_else(Thresholds::default, live::thresholds));
-        each(&directory, Docket::wants, |_, _, _| true, |record| drop(docket.record(record)))?;
+        portcullis_store::read_classes(&directory, Docket::wants, |passage| match passage {
+            Passage::Record(record) => drop(docket.record(record)),
+            Passage::Until(unix_millis) => drop(docket.tick(unix_millis)),
+        })
+        .map_err(|error| unreadable(&directory, &error))?;
         Ok(Self { directory, policy, docket })
     }
 
@@ -108,18 +110,6 @@ impl Opened {
         })
     }
 
-    fn case(&self, name: &str) -> Result<Case, Failure> {
-        let mut gathering = Gathering::new(self.find(name)?);
-        let begin = gathering.clone();
-        each(
-            &self.directory,
-            |_| true,
-            |kind, index, at| begin.wants(kind, index, at),
-            |record| gathering.record(record),
-        )?;
-        Ok(gathering.finish())
-    }
-
     /// The whole report, after the ledger was verified. What watches is tried first, while the incident is open: what is tried after its
     /// end says nothing of it.
     pub(crate) fn report(&self, name: &str, untried: bool) -> Result<Report, Failure> {
@@ -128,9 +118,9 @@ impl Opened {
             None if untried => Some(Tried::not("Nothing was tried before this was written, as was asked for")),
             None => Some(tried::before(self.policy.as_ref(), &self.directory)),
         };
-        let mut case = self.case(name)?;
+        let (mut case, ledger) = self.case(name)?;
         case.sources = Some(sources::sources(&self.directory, self.policy.as_ref(), (case.from, case.until)));
-        let ledger = Ledger { tried, ..self.ledger() };
+        let ledger = Ledger { tried, ..ledger };
         Ok(Report::compose(&case, &ledger, &self.organisation(), now()))
     }
 
@@ -152,47 +142,47 @@ impl Opened {
         }
     }
 
-    /// Verifies the ledger under its own key, which lies beside it: whoever trusts nobody brings the key along.
-    fn ledger(&self) -> Ledger {
+    /// Gathers the case of an incident from the very records that are verified meanwhile, under the ledger's own key, which lies
+    /// beside it: whoever trusts nobody brings the key along.
+    fn case(&self, name: &str) -> Result<(Case, Ledger), Failure> {
+        let mut gathering = Gathering::new(self.find(name)?);
+        let begin = gathering.clone();
+        let key = fs::read_to_string(self.directory.join(PUBLIC_KEY)).map(|key| key.trim().to_owned());
+        let key = key.unwrap_or_default();
+        let trust = Trust { log: VerifierKey::parse(&key).ok(), witnesses: Vec::new(), quorum: 0 };
+        let report = verify_and_read(
+            Directory::at(&self.directory),
+            &trust,
+            |kind, index, at| begin.wants(kind, index, at),
+            |record| gathering.record(record),
+        )
+        .map_err(|error| unreadable(&self.directory, &error))?;
         let quorum = self.policy.as_ref().map_or(0, |policy| u32::try_from(policy.evidence.quorum).unwrap_or(u32::MAX));
-        let mut ledger = Ledger { quorum, ..Ledger::default() };
-        ledger.key =
-            fs::read_to_string(self.directory.join(PUBLIC_KEY)).map(|key| key.trim().to_owned()).unwrap_or_default();
-        if let Ok(snapshot) = Snapshot::open(Directory::at(&self.directory)) {
-            ledger.size = snapshot.checkpoint.size;
-            ledger.root = snapshot.note.lines().nth(2).unwrap_or_default().to_owned();
-            ledger.checkpoint = snapshot.note;
-        }
-        let key = VerifierKey::parse(&ledger.key);
-        let trust = Trust { log: key.ok(), witnesses: Vec::new(), quorum: 0 };
-        match verify(Directory::at(&self.directory), &trust, &[]) {
-            Ok(report) if trust.log.is_some() => {
-                ledger.verified = Some(report.faults.count == 0);
-                ledger.words = match report.faults.first.first() {
-                    None => format!(
-                        "{} leaves, and every event that is kept, fit the tree and its signed checkpoint.",
-                        report.size
-                    ),
-                    Some(fault) => {
-                        fault.leaf.map_or_else(|| fault.words.clone(), |leaf| format!("leaf {leaf}: {}", fault.words))
-                    }
-                };
+        let words = match report.faults.first.first() {
+            _ if trust.log.is_none() => "The ledger's key is not beside it.".to_owned(),
+            None => {
+                format!("{} leaves, and every event that is kept, fit the tree and its signed checkpoint.", report.size)
             }
-            Ok(_) => "The ledger's key is not beside it.".clone_into(&mut ledger.words),
-            Err(error) => ledger.words = format!("It cannot be read: {}", plain(&error)),
-        }
-        ledger
+            Some(fault) => {
+                fault.leaf.map_or_else(|| fault.words.clone(), |leaf| format!("leaf {leaf}: {}", fault.words))
+            }
+        };
+        let ledger = Ledger {
+            quorum,
+            key,
+            size: report.size,
+            root: report.checkpoint.lines().nth(2).unwrap_or_default().to_owned(),
+            verified: trust.log.is_some().then_some(report.faults.count == 0),
+            words,
+            checkpoint: report.checkpoint,
+            ..Ledger::default()
+        };
+        Ok((gathering.finish(), ledger))
     }
 }
 
-fn each(
-    directory: &std::path::Path,
-    classes: impl Fn(Retention) -> bool + Send,
-    wanted: impl Fn(&str, u64, u64) -> bool + Sync,
-    take: impl FnMut(&Record),
-) -> Result<(), Failure> {
-    portcullis_store::read_all(directory, classes, wanted, take)
-        .map_err(|error| Failure::because(format!("cannot read {}: {}", directory.display(), plain(&error))))
+fn unreadable(directory: &Path, error: &io::Error) -> Failure {
+    Failure::because(format!("cannot read {}: {}", directory.display(), plain(error)))
 }
 
 fn list(of: &Records) -> Done {

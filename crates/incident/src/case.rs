@@ -3,6 +3,7 @@
 //! Never judges; that is the assessment's. Memory is bounded whatever the ledger holds: names are counted up to a limit and
 //! then together, lists are kept up to a limit and then counted, and what was left out is told.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis_ledger::{Copies, Custody, Event, Record, Sensor};
@@ -565,10 +566,12 @@ impl Case {
     }
 
     fn outflow(&mut self, egress: &portcullis_ledger::Egress, index: u64) {
-        if !self.left.contains_key(&egress.path) && self.left.len() >= NAMES {
-            return;
-        }
-        let left = self.left.entry(plain(&egress.path)).or_default();
+        let path = match self.left.contains_key(&egress.path) {
+            true => Cow::Borrowed(egress.path.as_str()),
+            false if self.left.len() < NAMES => plain(&egress.path).into(),
+            false => return,
+        };
+        let Some(left) = entry(&mut self.left, &path) else { return };
         left.answers += egress.answers;
         left.rows += egress.rows;
         left.bytes += egress.bytes;
@@ -618,6 +621,14 @@ impl Case {
         let mut paths = copies.copies.iter().flat_map(|copy| &copy.paths);
         paths.find(|known| known.name == path).map(|known| known.custody)
     }
+}
+
+/// What is under a name, which is copied only where it is new. It is always there.
+pub(crate) fn entry<'a, V: Default>(map: &'a mut BTreeMap<String, V>, name: &str) -> Option<&'a mut V> {
+    if !map.contains_key(name) {
+        map.insert(name.to_owned(), V::default());
+    }
+    map.get_mut(name)
 }
 
 fn named<V: Default>(map: &mut BTreeMap<(String, String), V>, key: (String, String)) -> Option<&mut V> {

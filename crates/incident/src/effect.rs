@@ -3,12 +3,13 @@
 //! Never mixes what a platform failed with what we refused. It counts what was recorded while a wave or a measure lasted, by
 //! route and audience; visitors are told apart within ten seconds only, so their number over a longer time is between two.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use portcullis_ledger::{Event, Measure, Probe, Traffic};
 use serde::Serialize;
 
-use crate::case::{BEFORE, Tally, add_all};
+use crate::case::{BEFORE, Tally, add_all, entry};
 use crate::docket::Incident;
 use crate::evidence::{Evidence, plain};
 use crate::moment;
@@ -41,6 +42,9 @@ pub struct Effect {
     pub measures: Vec<InForce>,
     /// Measures beyond those listed.
     pub more_measures: u64,
+    /// What [`Effect::routes`] is made of in the end.
+    #[serde(skip)]
+    harms: Harms,
     #[serde(skip)]
     waves: Vec<(u64, u64)>,
     #[serde(skip)]
@@ -178,6 +182,7 @@ impl Effect {
             routes: BTreeMap::new(),
             measures: Vec::new(),
             more_measures: 0,
+            harms: Harms::default(),
             waves,
             from: incident.since,
             until,
@@ -209,6 +214,7 @@ impl Effect {
     /// The incident's time is known: what never ended is open, and what was before it is dropped.
     pub(crate) fn finish(&mut self, until: u64) {
         let from = self.from;
+        self.routes.extend(std::mem::take(&mut self.harms).all);
         self.measures.retain(|measure| measure.until.is_none_or(|end| end > from));
         for (name, flow) in &mut self.platforms {
             flow.close_interval();
@@ -281,19 +287,20 @@ impl Effect {
         in_wave || from < self.until && until > self.from && (!self.on.is_empty() || self.last_off > from)
     }
 
-    fn platform(&mut self, name: &str) -> &mut Flow {
-        if !self.platforms.contains_key(name) {
-            let name = if self.platforms.len() < PLATFORMS { plain(name) } else { "others".to_owned() };
-            return self.platforms.entry(name).or_default();
-        }
-        self.platforms.entry(name.to_owned()).or_default()
+    fn platform(&mut self, name: &str) -> Option<&mut Flow> {
+        let name = match self.platforms.contains_key(name) {
+            true => Cow::Borrowed(name),
+            false if self.platforms.len() < PLATFORMS => plain(name).into(),
+            false => "others".into(),
+        };
+        entry(&mut self.platforms, &name)
     }
 
     fn traffic(&mut self, it: &Traffic, index: u64) {
         let counts = self.counts(it.from, it.until);
         let (from, end) = (self.from, self.until);
         let refused: u64 = it.refused.values().sum();
-        let flow = self.platform(&it.platform);
+        let Some(flow) = self.platform(&it.platform) else { return };
         if it.from < end {
             flow.series.add(from.saturating_sub(BEFORE / 4), it.from, |point| {
                 point.requests += it.requests;
@@ -321,7 +328,7 @@ impl Effect {
         }
         flow.interval.1 += it.requests;
         flow.interval.2.add(index);
-        let harm = self.harm(&it.platform, &it.route, &it.audience);
+        let Some(harm) = self.harms.of(&it.platform, &it.route, &it.audience) else { return };
         if harm.class.is_empty() {
             harm.class = plain(&it.class);
         }
@@ -336,14 +343,6 @@ impl Effect {
         harm.visitors[1] += it.visitors[1];
         harm.worst_p95_micros = harm.worst_p95_micros.max(it.micros[1]);
         harm.evidence.add(index);
-    }
-
-    fn harm(&mut self, platform: &str, route: &str, audience: &str) -> &mut Harm {
-        let key = (plain(platform), plain(route), plain(audience));
-        if self.routes.len() >= ROUTES && !self.routes.contains_key(&key) {
-            return self.routes.entry((key.0, "others".to_owned(), key.2)).or_default();
-        }
-        self.routes.entry(key).or_default()
     }
 
     fn measure(&mut self, it: &Measure, at: u64, index: u64) {
@@ -375,7 +374,7 @@ impl Effect {
 
     fn probe(&mut self, it: &Probe, index: u64) {
         let from = self.from;
-        let flow = self.platform(&it.platform);
+        let Some(flow) = self.platform(&it.platform) else { return };
         if it.until <= from {
             if it.good > 0 {
                 flow.before.push_back(it.micros[0]);
@@ -420,6 +419,37 @@ impl Effect {
                 evidence: Evidence::of(index),
             }),
         }
+    }
+}
+
+/// What was felt, while it is counted: found by names that are borrowed, since nearly every record asks for one that is known.
+#[derive(Debug, Clone, Default)]
+struct Harms {
+    all: Vec<((String, String, String), Harm)>,
+    /// By platform, route and audience: the place in `all`.
+    places: BTreeMap<String, BTreeMap<String, BTreeMap<String, usize>>>,
+}
+
+impl Harms {
+    fn of(&mut self, platform: &str, route: &str, audience: &str) -> Option<&mut Harm> {
+        let known = self.place(platform, route, audience);
+        let place = known.unwrap_or_else(|| self.add(plain(platform), plain(route), plain(audience)));
+        self.all.get_mut(place).map(|(_, harm)| harm)
+    }
+
+    fn add(&mut self, platform: String, route: String, audience: String) -> usize {
+        let full = self.all.len() >= ROUTES && self.place(&platform, &route, &audience).is_none();
+        let route = if full { "others".to_owned() } else { route };
+        self.place(&platform, &route, &audience).unwrap_or_else(|| {
+            let of_platform = self.places.entry(platform.clone()).or_default();
+            of_platform.entry(route.clone()).or_default().insert(audience.clone(), self.all.len());
+            self.all.push(((platform, route, audience), Harm::default()));
+            self.all.len() - 1
+        })
+    }
+
+    fn place(&self, platform: &str, route: &str, audience: &str) -> Option<usize> {
+        self.places.get(platform)?.get(route)?.get(audience).copied()
     }
 }
 

@@ -4,6 +4,8 @@
 //! a person than it needs to, and what it holds is in the part that can be erased. Times are milliseconds since 1970 (UTC);
 //! an interval includes its beginning and excludes its end.
 
+mod figures;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -123,24 +125,12 @@ pub enum Retention {
 }
 
 impl Event {
-    /// Reads one as it is kept. Of the kinds that nearly all records are of, the fields are read where they stand; serde would
-    /// put them aside first, to look for the kind.
+    /// Reads one as it is kept. Figures, which nearly all records are, are read as the gate writes them, all else as serde reads.
     ///
     /// # Errors
     /// When it is none.
     pub fn read(json: &[u8]) -> serde_json::Result<Self> {
-        #[derive(Deserialize)]
-        struct Beats {
-            beats: Vec<Beat>,
-        }
-        match Self::kind_of(json) {
-            "beats" => serde_json::from_slice(json).map(|Beats { beats }| Self::Beats { beats }),
-            "traffic" => serde_json::from_slice(json).map(Self::Traffic),
-            "egress" => serde_json::from_slice(json).map(Self::Egress),
-            "statements" => serde_json::from_slice(json).map(Self::Statements),
-            "probe" => serde_json::from_slice(json).map(Self::Probe),
-            _ => serde_json::from_slice(json),
-        }
+        figures::read(json).map_or_else(|| serde_json::from_slice(json), Ok)
     }
 
     /// The kind of one as it is kept, where that stands first, as the gate writes it; empty where it does not.

@@ -21,6 +21,6 @@ mod writer;
 
 pub use self::keys::{KEY, PUBLIC_KEY, key};
 pub use self::log::{Appended, Ledger, Opening, Retain, Salts};
-pub use self::reader::{Records, Snapshot, prove, prove_under, read, read_all};
+pub use self::reader::{Passage, Records, Snapshot, prove, prove_under, read, read_classes};
 pub use self::seal::{seal, unseal};
 pub use self::writer::{CHECKPOINT_EVERY, COMMIT_EVERY, Counters, Settings, Store, erase, random};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use portcullis_ledger::checkpoint::Checkpoint;
 use portcullis_ledger::frame::{Kept, Unchecked};
-use portcullis_ledger::leaf::{self, Leaf};
+use portcullis_ledger::leaf::{self, Leaf, Seen};
 use portcullis_ledger::note::Note;
 use portcullis_ledger::proof::Proof;
 use portcullis_ledger::tree::{self, Hash, TILE, Tile, bundle_path};
@@ -32,60 +32,92 @@ pub fn read(directory: &Path) -> io::Result<Records<Directory>> {
     Ok(Records::new(Snapshot::open(Directory::at(directory))?, 0))
 }
 
-/// Hands over all records of a directory in their order, read by all cores. The event of a class, or of a kind, place and time,
-/// that is not wanted is left out, as an erased one is; segments of a class that is not wanted are not read at all.
+/// What is handed over where not all of a ledger is wanted.
+#[derive(Debug)]
+pub enum Passage<'a> {
+    /// A record with its event.
+    Record(&'a Record),
+    /// Records that are not wanted, or whose events are not kept: the latest time of them, in milliseconds since 1970.
+    Until(u64),
+}
+
+/// Hands over the records of some classes in their order, and the time that passed between them, read by all cores. Segments of
+/// other classes are not read at all.
 ///
 /// # Errors
 /// When there is no checkpoint, or something cannot be read; what comes before it was handed over.
-pub fn read_all(
+pub fn read_classes(
     directory: &Path,
     classes: impl Fn(Retention) -> bool + Send,
-    wanted: impl Fn(&str, u64, u64) -> bool + Sync,
-    mut take: impl FnMut(&Record),
+    mut take: impl FnMut(Passage<'_>),
 ) -> io::Result<()> {
-    let snapshot = Snapshot::open(Directory::at(directory))?;
+    enum Part {
+        Record(Box<Record>),
+        Until(u64),
+    }
+    let parts = |bundle: &Bundle| {
+        let mut parts = Vec::new();
+        let end = each(bundle, |index, leaf, kept| {
+            match (kept, parts.last_mut()) {
+                (Some(kept), _) => parts.push(Part::Record(record(index, leaf, Some(kept))?.into())),
+                (None, Some(Part::Until(latest))) => *latest = leaf.unix_millis.max(*latest),
+                (None, _) => parts.push(Part::Until(leaf.unix_millis)),
+            }
+            Ok(())
+        });
+        (parts, end)
+    };
     let mut failed = Ok(());
-    in_order(
-        &snapshot,
-        classes,
-        |bundle| records(bundle, &wanted),
-        |(records, end)| {
-            records.iter().for_each(&mut take);
-            failed = end;
-            failed.is_ok()
-        },
-    );
+    in_order(&Snapshot::open(Directory::at(directory))?, classes, parts, |(parts, end)| {
+        parts.iter().for_each(|part| {
+            take(match part {
+                Part::Record(record) => Passage::Record(record),
+                Part::Until(latest) => Passage::Until(*latest),
+            });
+        });
+        failed = end;
+        failed.is_ok()
+    });
     failed
 }
 
-/// The records of a bundle, up to the first that cannot be read.
-fn records(bundle: &Bundle, wanted: &impl Fn(&str, u64, u64) -> bool) -> (Vec<Record>, io::Result<()>) {
+/// The records of a bundle, up to the first that cannot be read. Events that are not wanted, by kind, place and time, are left
+/// out as erased ones are.
+pub(crate) fn records(bundle: &Bundle, wanted: &impl Fn(&str, u64, u64) -> bool) -> (Vec<Record>, io::Result<()>) {
     let mut records = Vec::with_capacity(bundle.wanted);
-    let read = |records: &mut Vec<Record>| -> io::Result<()> {
-        let first = bundle.number * TILE;
-        let file = bundle.entries.as_ref().map_err(again)?;
-        let entries = leaf::unbundle(file).ok_or_else(|| broken(format!("the bundle of leaf {first}")))?;
-        if entries.len() < bundle.wanted {
-            return Err(broken(format!("the bundle of leaf {first} is too short")));
-        }
-        for ((index, entry), (segment, found)) in (first..).zip(entries).zip(&bundle.events) {
-            let leaf = Leaf::parse(entry).ok_or_else(|| broken(format!("leaf {index} is none")))?;
-            let event = match found {
-                Found::At(at) => bundle
-                    .kept(*segment, *at)
-                    .filter(|kept| wanted(Event::kind_of(kept.event), index, leaf.unix_millis)),
-                Found::Erased | Found::Hole => None,
-                Found::Unread(error) => return Err(again(error)),
-            };
-            let event = event.map(|kept| Event::read(kept.event)).transpose();
-            let event = event.map_err(|error| broken(format!("the event of leaf {index}: {error}")))?;
-            let Leaf { sensor, seq, unix_millis, .. } = leaf;
-            records.push(Record { index, sensor, seq, unix_millis, event });
-        }
+    let end = each(bundle, |index, leaf, kept| {
+        let kept = kept.filter(|kept| wanted(Event::kind_of(kept.event), index, leaf.unix_millis));
+        records.push(record(index, leaf, kept)?);
         Ok(())
-    };
-    let end = read(&mut records);
+    });
     (records, end)
+}
+
+/// Each leaf of a bundle with its event, where that is kept, up to the first that cannot be read.
+fn each(bundle: &Bundle, mut take: impl FnMut(u64, &Seen<'_>, Option<&Kept<'_>>) -> io::Result<()>) -> io::Result<()> {
+    let first = bundle.number * TILE;
+    let file = bundle.entries.as_ref().map_err(again)?;
+    let entries = leaf::unbundle(file).ok_or_else(|| broken(format!("the bundle of leaf {first}")))?;
+    if entries.len() < bundle.wanted {
+        return Err(broken(format!("the bundle of leaf {first} is too short")));
+    }
+    for ((index, entry), (segment, found)) in (first..).zip(entries).zip(&bundle.events) {
+        let leaf = Seen::parse(entry).ok_or_else(|| broken(format!("leaf {index} is none")))?;
+        let kept = match found {
+            Found::At(at) => bundle.kept(*segment, *at),
+            Found::Erased | Found::Hole => None,
+            Found::Unread(error) => return Err(again(error)),
+        };
+        take(index, &leaf, kept.as_ref())?;
+    }
+    Ok(())
+}
+
+/// The record of a leaf.
+pub(crate) fn record(index: u64, leaf: &Seen<'_>, kept: Option<&Kept<'_>>) -> io::Result<Record> {
+    let event = kept.map(|kept| Event::read(kept.event)).transpose();
+    let event = event.map_err(|error| broken(format!("the event of leaf {index}: {error}")))?;
+    Ok(Record { index, sensor: leaf.sensor.to_owned().into(), seq: leaf.seq, unix_millis: leaf.unix_millis, event })
 }
 
 fn again(error: &io::Error) -> io::Error {

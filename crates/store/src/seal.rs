@@ -1,6 +1,6 @@
 //! Segments that grow no more: their frames in compressed blocks, each a frame of its own.
 
-use std::io;
+use std::io::{self, Cursor};
 
 use portcullis_ledger::frame::{Frames, frame};
 
@@ -55,11 +55,14 @@ pub fn seal(disk: &impl Disk, open: &str) -> io::Result<()> {
 /// # Errors
 /// When it is not whole.
 pub fn unseal(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let length = |block: &[u8]| block.first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
     let mut frames = Frames::new(bytes);
-    let mut out = Vec::new();
+    // What it says that it comes to is room that is made at once, where it is no more than a segment ever was.
+    let said = frames.clone().map(length).fold(0, usize::saturating_add);
+    let mut out = Vec::with_capacity(said.min(UNSEALED_BYTES));
     for block in frames.by_ref() {
-        let (length, packed) = block.split_first_chunk::<4>().ok_or_else(|| broken("a block without its length"))?;
-        out.extend_from_slice(&decompress(packed, u32::from_le_bytes(*length) as usize)?);
+        let packed = block.get(4..).ok_or_else(|| broken("a block without its length"))?;
+        decompress(packed, length(block), &mut out)?;
     }
     if frames.whole() == bytes.len() { Ok(out) } else { Err(broken("a sealed segment is not whole")) }
 }
@@ -70,11 +73,15 @@ pub(crate) fn compress(bytes: &[u8]) -> io::Result<Vec<u8>> {
     Ok(packed)
 }
 
-pub(crate) fn decompress(packed: &[u8], length: usize) -> io::Result<Vec<u8>> {
+/// Puts what was compressed behind what is in `out`.
+fn decompress(packed: &[u8], length: usize, out: &mut Vec<u8>) -> io::Result<()> {
     if length > UNSEALED_BYTES {
         return Err(broken("a block is longer than any that was ever made"));
     }
-    let mut bytes = Vec::with_capacity(length);
-    zstd_safe::decompress(&mut bytes, packed).map_err(|code| broken(zstd_safe::get_error_name(code)))?;
-    if bytes.len() == length { Ok(bytes) } else { Err(broken("a block is not as long as it says")) }
+    let begin = out.len();
+    out.reserve(length);
+    let mut behind = Cursor::new(&mut *out);
+    behind.set_position(begin as u64);
+    zstd_safe::decompress(&mut behind, packed).map_err(|code| broken(zstd_safe::get_error_name(code)))?;
+    if out.len() - begin == length { Ok(()) } else { Err(broken("a block is not as long as it says")) }
 }

@@ -10,12 +10,12 @@ use portcullis_ledger::checkpoint::{Checkpoint, Trust};
 use portcullis_ledger::frame::Kept;
 use portcullis_ledger::leaf::{self, Seen};
 use portcullis_ledger::tree::{self, Hash, TILE, Tile, Tree};
-use portcullis_ledger::{Beat, Event, Lost, Retention, Sensor, Stamped};
+use portcullis_ledger::{Beat, Event, Lost, Record, Retention, Sensor, Stamped};
 
 use crate::bundles::{Bundle, in_order};
 use crate::disk::Disk;
 use crate::log::DAY_MILLIS;
-use crate::reader::{Found, Snapshot};
+use crate::reader::{self, Found, Snapshot};
 use crate::stamp;
 
 /// Faults, gaps and losses that are told one by one at most; the rest are counted.
@@ -28,6 +28,8 @@ const BEAT_MILLIS: u64 = 3_000;
 pub struct Report {
     /// Leaves in the latest checkpoint.
     pub size: u64,
+    /// The checkpoint as it lies there.
+    pub checkpoint: String,
     /// Of how many leaves the tree was witnessed, and by how many.
     pub witnessed: Option<(u64, usize)>,
     /// Checkpoints that authorities stamped with a time, by authority and size. Their signatures are not checked here.
@@ -167,10 +169,53 @@ impl SeenStamp {
 /// # Errors
 /// When there is no checkpoint that could be read; everything else is in the report.
 pub fn verify<D: Disk + Clone>(disk: D, trust: &Trust, kept: &[String]) -> io::Result<Report> {
+    let work = |snapshot: &Snapshot<D>, bundle: &Bundle| (check(snapshot, bundle, |_, _, _| ()), ());
+    run(disk, trust, kept, work, |()| Ok(()))
+}
+
+/// Verifies a directory, and hands over all its records on the way, in their order: what is told of them is told of what was
+/// verified. The event of a kind, place and time that is not wanted is left out, as an erased one is.
+///
+/// # Errors
+/// When there is no checkpoint, or a record cannot be read; what comes before it was handed over.
+pub fn verify_and_read<D: Disk + Clone>(
+    disk: D,
+    trust: &Trust,
+    wanted: impl Fn(&str, u64, u64) -> bool + Sync,
+    mut take: impl FnMut(&Record),
+) -> io::Result<Report> {
+    let work = |snapshot: &Snapshot<D>, bundle: &Bundle| {
+        let (mut records, mut unread) = (Vec::with_capacity(bundle.wanted), false);
+        let checked = check(snapshot, bundle, |index, leaf, kept| {
+            let kept = kept.filter(|kept| wanted(Event::kind_of(kept.event), index, leaf.unix_millis));
+            match reader::record(index, leaf, kept) {
+                Ok(record) => records.push(record),
+                Err(_) => unread = true,
+            }
+        });
+        // Where anything is wrong, it is read again as it is read without being verified: what is wrong need not hinder that.
+        let whole = checked.faults.is_empty() && !unread;
+        let read = if whole { (records, Ok(())) } else { reader::records(bundle, &wanted) };
+        (checked, read)
+    };
+    run(disk, trust, &[], work, |(records, end)| {
+        records.iter().for_each(&mut take);
+        end
+    })
+}
+
+/// Does so; what else comes of each bundle is handed on, until somebody wants no more.
+fn run<D: Disk + Clone, T: Send>(
+    disk: D,
+    trust: &Trust,
+    kept: &[String],
+    work: impl Fn(&Snapshot<D>, &Bundle) -> (Checked, T) + Sync,
+    mut hand_on: impl FnMut(T) -> io::Result<()>,
+) -> io::Result<Report> {
     // Of a log that grows meanwhile: what is read first is not newer than what is read next.
     let (stamps, witnessed) = (stamp::all(&disk), disk.read("checkpoint.witnessed"));
     let snapshot = Snapshot::open(disk)?;
-    let mut report = Report { size: snapshot.checkpoint.size, ..Report::default() };
+    let mut report = Report { size: snapshot.checkpoint.size, checkpoint: snapshot.note.clone(), ..Report::default() };
     let mut anchors = vec![("the checkpoint", snapshot.checkpoint.clone())];
     let log = Trust { quorum: 0, ..trust.clone() };
     if log.log.is_some()
@@ -216,15 +261,18 @@ pub fn verify<D: Disk + Clone>(disk: D, trust: &Trust, kept: &[String]) -> io::R
     let mut fold = Fold { report, anchors, ..Fold::default() };
     fold.anchors.sort_by_key(|(_, checkpoint)| checkpoint.size);
     fold.anchor();
+    let mut end = Ok(());
     in_order(
         &snapshot,
         |_| true,
-        |bundle| check(&snapshot, bundle),
-        |checked| {
+        |bundle| work(&snapshot, bundle),
+        |(checked, more)| {
             fold.take(checked);
-            true
+            end = hand_on(more);
+            end.is_ok()
         },
     );
+    end?;
     let Fold { mut report, tree, anchors, at, next, .. } = fold;
     report.sensors = next.into_iter().map(|(sensor, (_, count))| (sensor, count)).collect();
     for (name, checkpoint) in anchors.get(at..).unwrap_or_default() {
@@ -268,7 +316,12 @@ struct Run {
     count: u64,
 }
 
-fn check<D: Disk>(snapshot: &Snapshot<D>, bundle: &Bundle) -> Checked {
+/// Checks a bundle. Each leaf is handed on with its event, where that is kept and what it was.
+fn check<D: Disk>(
+    snapshot: &Snapshot<D>,
+    bundle: &Bundle,
+    mut each: impl FnMut(u64, &Seen<'_>, Option<&Kept<'_>>),
+) -> Checked {
     let first = bundle.number * TILE;
     let mut checked = Checked { first, hashes: Vec::with_capacity(bundle.wanted), ..Checked::default() };
     let file = match &bundle.entries {
@@ -301,9 +354,10 @@ fn check<D: Disk>(snapshot: &Snapshot<D>, bundle: &Bundle) -> Checked {
             checked.fault(index, "it is no leaf");
             return checked;
         };
+        let kept = if let Found::At(at) = found { bundle.kept(*segment, *at) } else { None };
         match found {
-            Found::At(at) => match bundle.kept(*segment, *at) {
-                Some(kept) => checked.event(index, &leaf, &kept),
+            Found::At(_) => match &kept {
+                Some(kept) => checked.event(index, &leaf, kept),
                 None => checked.fault(index, "the frame of its event is broken"),
             },
             Found::Erased => checked.erased(leaf.class, leaf.unix_millis / DAY_MILLIS),
@@ -311,6 +365,7 @@ fn check<D: Disk>(snapshot: &Snapshot<D>, bundle: &Bundle) -> Checked {
             Found::Unread(error) => checked.fault(index, format!("its event cannot be read: {error}")),
         }
         checked.leaf(index, &leaf);
+        each(index, &leaf, kept.as_ref());
     }
     if checked.hashes.len() as u64 == TILE {
         checked.tile = tree::subtree(&checked.hashes);

@@ -8,10 +8,10 @@ use portcullis_ledger::frame::{Frames, Kept, frame};
 use portcullis_ledger::leaf::{self, Leaf};
 use portcullis_ledger::note::{Algorithm, SignerKey};
 use portcullis_ledger::tree::{self, Tree};
-use portcullis_ledger::{Event, Note, Retention};
+use portcullis_ledger::{Event, Note, Record, Retention};
 use portcullis_store::disk::Directory;
-use portcullis_store::verify::{Report, verify};
-use portcullis_store::{Appended, Ledger, Retain, erase, prove, seal};
+use portcullis_store::verify::{Report, verify, verify_and_read};
+use portcullis_store::{Appended, Ledger, Passage, Retain, erase, prove, read, read_classes, seal};
 
 const DAY: u64 = 86_400_000;
 const START: u64 = 20_000 * DAY;
@@ -53,8 +53,27 @@ fn made() -> (tempfile::TempDir, String) {
     (home, early)
 }
 
+/// What it turned out to be. Read on the way it is the same, and its records are those that are read without.
 fn found(home: &Path) -> Report {
-    verify(Directory::at(home), &trust(), &[]).expect("a report")
+    let report = verify(Directory::at(home), &trust(), &[]).expect("a report");
+    let (mut on_the_way, mut records, mut unread) = (Vec::new(), Vec::new(), false);
+    let again =
+        verify_and_read(Directory::at(home), &trust(), |_, _, _| true, |record| on_the_way.push(record.clone()));
+    for record in read(home).expect("a checkpoint") {
+        match record {
+            Ok(record) => records.push(record),
+            Err(_) => unread = true,
+        }
+    }
+    match again {
+        Ok(again) => {
+            assert!(!unread, "something cannot be read");
+            assert_eq!(format!("{again:?}"), format!("{report:?}"));
+            assert_eq!(on_the_way, records);
+        }
+        Err(_) => assert!(!report.holds() && records.starts_with(&on_the_way)),
+    }
+    report
 }
 
 /// The first thing that is wrong.
@@ -109,6 +128,38 @@ fn with_bundle(home: &Path, change: impl Fn(&mut Vec<Vec<u8>>)) {
     let mut bytes = Vec::new();
     entries.iter().for_each(|entry| leaf::bundle(&mut bytes, entry));
     fs::write(&path, bytes).expect("room");
+}
+
+#[test]
+fn of_some_classes_the_records_are_read_and_of_the_others_the_time() {
+    let (home, _) = made();
+    let disk = Directory::at(home.path());
+    for path in files(&home.path().join("events")) {
+        let path = path.strip_prefix(home.path()).expect("below").to_string_lossy().into_owned();
+        seal(&disk, &path).expect("room");
+    }
+    let days = Retain { millis: [None, None, None, Some(DAY)] };
+    assert!(erase(&disk, &days, START + 2 * DAY).expect("erased") > 0, "the first day of incidents is gone");
+    let (mut expected, mut found) = (Vec::new(), Vec::new());
+    let pass = |of: &mut Vec<(Option<Record>, u64)>, at: u64| match of.last_mut() {
+        Some((None, latest)) => *latest = at.max(*latest),
+        _ => of.push((None, at)),
+    };
+    for record in read(home.path()).expect("a checkpoint").map(|record| record.expect("a record")) {
+        match record.event.is_some() && !record.index.is_multiple_of(3) {
+            true => expected.push((Some(record), 0)),
+            false => pass(&mut expected, record.unix_millis),
+        }
+    }
+    let incidents = |class| class == Retention::Incident;
+    read_classes(home.path(), incidents, |passage| match passage {
+        Passage::Record(record) => found.push((Some(record.clone()), 0)),
+        Passage::Until(at) => pass(&mut found, at),
+    })
+    .expect("read");
+    assert_eq!(found, expected);
+    let records = found.iter().filter(|(record, _)| record.is_some()).count();
+    assert!((200..400).contains(&records), "{records} of the 466 are kept");
 }
 
 #[test]

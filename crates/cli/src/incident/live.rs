@@ -14,7 +14,7 @@ use portcullis_config::Policy;
 use portcullis_control::Live;
 use portcullis_incident::{Docket, Incident, Thresholds};
 use portcullis_ledger::{Beat, Copies, Copy, Custody, Event, Path as Way, Record, Recorder, Request, Sensor, Traffic};
-use portcullis_store::Store;
+use portcullis_store::{Passage, Store};
 
 use crate::console;
 use crate::evidence::GATE;
@@ -133,8 +133,12 @@ pub(crate) fn thresholds(policy: &Policy) -> Thresholds {
 /// What the ledger had before this process.
 fn before(directory: &Path, thresholds: Thresholds) -> Docket {
     let mut docket = Docket::new(thresholds);
-    match portcullis_store::read(directory) {
-        Ok(records) => records.map_while(Result::ok).for_each(|record| drop(docket.record(&record))),
+    let read = portcullis_store::read_classes(directory, Docket::wants, |passage| match passage {
+        Passage::Record(record) => drop(docket.record(record)),
+        Passage::Until(unix_millis) => drop(docket.tick(unix_millis)),
+    });
+    match read {
+        Ok(()) => {}
         // A new ledger has no checkpoint yet.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => {
