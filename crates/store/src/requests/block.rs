@@ -188,22 +188,21 @@ pub(crate) struct Block<'a> {
 
 /// A column of it: every value once, and for each row the number of its value.
 pub(crate) struct Values {
-    /// All values behind one another, and where each ends.
-    bytes: Vec<u8>,
-    ends: Vec<u32>,
+    /// The column unpacked, and where in it each value begins and ends.
+    plain: Vec<u8>,
+    spans: Vec<(u32, u32)>,
     pub(crate) ids: Vec<u32>,
 }
 
 impl Values {
     pub(crate) fn len(&self) -> usize {
-        self.ends.len()
+        self.spans.len()
     }
 
     /// The value of that number.
     pub(crate) fn get(&self, id: usize) -> &[u8] {
-        let end = |id: usize| self.ends.get(id).map_or(0, |end| *end as usize);
-        let begin = id.checked_sub(1).map_or(0, end);
-        self.bytes.get(begin..end(id)).unwrap_or_default()
+        let span = self.spans.get(id).map_or(0..0, |(begin, end)| *begin as usize..*end as usize);
+        self.plain.get(span).unwrap_or_default()
     }
 
     /// Every value, in the order of its number.
@@ -235,33 +234,39 @@ impl<'a> Block<'a> {
         if count > self.rows {
             return Err(broken("it has more values than rows"));
         }
-        let (mut bytes, mut ends) = (Vec::with_capacity(count * 4), Vec::with_capacity(count));
+        let mut spans = Vec::with_capacity(count);
         for _ in 0..count {
             let length = usize::try_from(number(&mut rest)?).unwrap_or(usize::MAX);
-            let (value, tail) = rest.split_at_checked(length).ok_or_else(|| broken("a value ends early"))?;
-            bytes.extend_from_slice(value);
-            ends.push(u32::try_from(bytes.len()).map_err(|_| broken("its values are too long"))?);
-            rest = tail;
+            let begin = plain.len() - rest.len();
+            rest = rest.get(length..).ok_or_else(|| broken("a value ends early"))?;
+            // A column unpacks to less than four gigabytes.
+            spans.push((begin as u32, (begin + length) as u32));
         }
         let (mut ids, mut before) = (Vec::with_capacity(self.rows), 0_i64);
         for _ in 0..self.rows {
-            before += unsigned(number(&mut rest)?);
+            before = before.wrapping_add(unsigned(number(&mut rest)?));
             let id = u32::try_from(before).ok().filter(|id| (*id as usize) < count);
             ids.push(id.ok_or_else(|| broken("a row names a value that is not there"))?);
         }
-        Ok(Values { bytes, ends, ids })
+        Ok(Values { plain, spans, ids })
     }
 
     /// When each row was.
     pub(crate) fn when(&self) -> io::Result<Vec<u64>> {
+        let mut times = Vec::with_capacity(self.rows);
+        self.times(|when| times.push(when))?;
+        Ok(times)
+    }
+
+    /// Hands over when each row was.
+    pub(crate) fn times(&self, mut take: impl FnMut(u64)) -> io::Result<()> {
         let plain = unpack(self.columns.get(Column::ALL.len()).copied().unwrap_or_default())?;
         let (mut rest, mut last) = (&plain[..], 0_u64);
-        (0..self.rows)
-            .map(|_| {
-                last = last.wrapping_add(unsigned(number(&mut rest)?) as u64);
-                Ok(last)
-            })
-            .collect()
+        for _ in 0..self.rows {
+            last = last.wrapping_add(unsigned(number(&mut rest)?) as u64);
+            take(last);
+        }
+        Ok(())
     }
 
     /// Bytes in, bytes out, micros, of which waited.
@@ -331,7 +336,19 @@ const fn unsigned(number: u64) -> i64 {
     (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
+/// Most have one byte.
+#[inline]
 pub(crate) fn number(rest: &mut &[u8]) -> io::Result<u64> {
+    match rest.split_first() {
+        Some((byte, tail)) if *byte < 0x80 => {
+            *rest = tail;
+            Ok(u64::from(*byte))
+        }
+        _ => longer(rest),
+    }
+}
+
+fn longer(rest: &mut &[u8]) -> io::Result<u64> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
         let (byte, tail) = rest.split_first().ok_or_else(|| broken("a number ends early"))?;

@@ -3,6 +3,7 @@
 //! Threads put rows in lanes; one thread takes them out, counts them and writes them. What there is no room for is counted.
 
 pub(crate) mod block;
+mod ranking;
 pub(crate) mod row;
 mod segment;
 mod tally;

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use portcullis_ledger::frame::{FRAME_BYTES, FRAME_HEAD, Frames, frame};
 
 use super::block::{Block, Column, Filling, Keys, ROWS, broken, client, number, varint};
+use super::ranking::{self, Counts};
 use super::row::Row;
 use crate::disk::Disk;
 use crate::lanes::lock;
@@ -313,7 +314,8 @@ fn count<D: Disk>(
             (within && matches!(kind, "open" | "seal")).then(|| (hour, name.clone()))
         })
         .collect();
-    let (work, done) = (Mutex::new(names.into_iter()), Mutex::new((HashMap::<Box<[u8]>, u64>::new(), 0_u64, 0_u64)));
+    let part: fn(&[u8]) -> &[u8] = if by_network { network } else { |value| value };
+    let (work, done) = (Mutex::new(names.into_iter()), Mutex::new((Vec::new(), 0_u64, 0_u64)));
     let failed: Mutex<Option<io::Error>> = Mutex::new(None);
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
@@ -322,24 +324,20 @@ fn count<D: Disk>(
                     let Some((hour, name)) = lock(&work).next() else { return };
                     let whole = query.from <= hour * HOUR && query.until >= (hour + 1) * HOUR && query.only.is_empty();
                     let path = format!("{FOLDER}/{name}");
+                    let scanned = || disk.read(&path).and_then(|bytes| scanned(&bytes, column, part, query));
                     let counted = if whole && name.ends_with(".seal") {
-                        last_frame(disk, &path).and_then(|frame| tabled(&frame, column))
-                    } else {
-                        disk.read(&path).and_then(|bytes| scanned(&bytes, column, query))
-                    };
-                    let counted = match counted {
-                        Ok((.., short)) if by_network && short > 0 => {
-                            disk.read(&path).and_then(|bytes| scanned(&bytes, column, query))
+                        match last_frame(disk, &path).and_then(|frame| tabled(&frame, column, part)) {
+                            Ok((.., short)) if by_network && short > 0 => scanned(),
+                            tabled => tabled,
                         }
-                        counted => counted,
+                    } else {
+                        scanned()
                     };
                     match counted {
-                        Ok((counts, rows, short)) => {
+                        Ok((mut counts, rows, short)) => {
+                            counts.settle();
                             let mut done = lock(&done);
-                            for (value, count) in counts {
-                                let value = if by_network { network(&value).into() } else { value };
-                                *done.0.entry(value).or_default() += count;
-                            }
+                            done.0.push(counts);
                             done.1 += rows;
                             done.2 += short;
                         }
@@ -353,14 +351,11 @@ fn count<D: Disk>(
         return Err(error);
     }
     let (counts, rows, short) = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut values: Vec<(Box<[u8]>, u64)> = counts.into_iter().collect();
-    values.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
-    values.truncate(most);
-    Ok(Top { values, rows, short })
+    Ok(Top { values: ranking::most(counts, most, threads), rows, short })
 }
 
 /// Counts by value, rows, and by how many each may be short.
-type Counted = (Vec<(Box<[u8]>, u64)>, u64, u64);
+type Counted = (Counts, u64, u64);
 
 /// The last frame of a file. Those before it are stepped over unread: in a day at full load they are a gigabyte.
 fn last_frame<D: Disk>(disk: &D, path: &str) -> io::Result<Vec<u8>> {
@@ -373,7 +368,7 @@ fn last_frame<D: Disk>(disk: &D, path: &str) -> io::Result<Vec<u8>> {
     disk.read_at(path, last.start, length.ok_or_else(|| broken("a frame is too long"))?)
 }
 
-fn tabled(bytes: &[u8], column: Column) -> io::Result<Counted> {
+fn tabled(bytes: &[u8], column: Column, part: fn(&[u8]) -> &[u8]) -> io::Result<Counted> {
     let tables = Frames::new(bytes).next().ok_or_else(|| broken("it has no tables"))?;
     let mut rest = tables;
     if number(&mut rest)? != u64::MAX {
@@ -390,47 +385,48 @@ fn tabled(bytes: &[u8], column: Column) -> io::Result<Counted> {
         let plain = super::block::unpack(packed)?;
         let mut plain = &plain[..];
         let (count, left_out) = (number(&mut plain)?, number(&mut plain)?);
-        let mut values = Vec::with_capacity(usize::try_from(count).unwrap_or(0).min(TABLED));
+        let mut counts = Counts::default();
         for _ in 0..count {
             let often = number(&mut plain)?;
             let length = usize::try_from(number(&mut plain)?).unwrap_or(usize::MAX);
             let (value, tail) = plain.split_at_checked(length).ok_or_else(|| broken("a value ends early"))?;
-            values.push((value.into(), often));
+            counts.add(part(value), often);
             plain = tail;
         }
-        return Ok((values, rows, left_out));
+        return Ok((counts, rows, left_out));
     }
     Err(broken("it has no such table"))
 }
 
-fn scanned(bytes: &[u8], column: Column, query: &Query) -> io::Result<Counted> {
-    let (mut counts, mut rows) = (HashMap::<Box<[u8]>, u64>::new(), 0);
+fn scanned(bytes: &[u8], column: Column, part: fn(&[u8]) -> &[u8], query: &Query) -> io::Result<Counted> {
+    let (mut counts, mut rows) = (Counts::default(), 0);
     for content in Frames::new(bytes) {
         if number(&mut &content[..])? == u64::MAX {
             continue;
         }
         let block = Block::parse(content)?;
-        let when = block.when()?;
-        let mut wanted: Vec<bool> = when.iter().map(|when| (query.from..query.until).contains(when)).collect();
+        let mut wanted = Vec::with_capacity(block.rows);
+        block.times(|when| wanted.push((query.from..query.until).contains(&when)))?;
         for (column, value) in &query.only {
             let values = block.column(*column)?;
             let id = values.iter().position(|known| *known == **value).and_then(|id| u32::try_from(id).ok());
             wanted.iter_mut().zip(&values.ids).for_each(|(wanted, of)| *wanted &= Some(*of) == id);
         }
+        if !wanted.contains(&true) {
+            continue;
+        }
         let values = block.column(column)?;
-        let mut often = vec![0_u64; values.len()];
-        for (id, _) in values.ids.iter().zip(&wanted).filter(|(_, wanted)| **wanted) {
-            often.get_mut(*id as usize).into_iter().for_each(|count| *count += 1);
-            rows += 1;
+        let mut often = vec![0_u32; values.len()];
+        for (id, wanted) in values.ids.iter().zip(wanted) {
+            often.get_mut(*id as usize).into_iter().for_each(|count| *count += u32::from(wanted));
         }
         for (value, count) in values.iter().zip(often).filter(|(_, count)| *count > 0) {
-            match counts.get_mut(value) {
-                Some(known) => *known += count,
-                None => drop(counts.insert(value.into(), count)),
-            }
+            counts.add(part(value), u64::from(count));
+            rows += u64::from(count);
         }
+        counts.settle_much();
     }
-    Ok((counts.into_iter().collect(), rows, 0))
+    Ok((counts, rows, 0))
 }
 
 /// Every row of a block, in order.
