@@ -17,7 +17,7 @@ const KINDS = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; ch
 
 /** Starts it. `scene` and `silent` (no stream, no answer) can be changed while it runs. */
 export function start({ port = 4180, scene = 'attack' } = {}) {
-  const world = { scene, silent: false, fresh: false, who: new Map(), undone: new Set(), pinned: new Set(), held: {}, totp: new Set(), streams: new Set(), id: Date.now() * 1000, acts: [] };
+  const world = { scene, silent: false, fresh: false, who: new Map(), undone: new Set(), pinned: new Set(), held: {}, totp: new Set(), passkeys: [], streams: new Set(), id: Date.now() * 1000, acts: [] };
   const server = createServer((request, response) => void answer(world, request, response).catch((error) => problem(response, 500, 'mock', String(error))));
   const beat = setInterval(() => world.streams.forEach((stream) => send(world, stream, 'now', state(world))), 1000);
   return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve({ world, port: server.address().port, stop: () => (clearInterval(beat), server.closeAllConnections(), server.close()) })));
@@ -45,7 +45,7 @@ async function answer(world, request, response) {
   const body = request.method === 'GET' ? {} : await sent(request);
   const cookie = /portcullis=(\w+)/.exec(request.headers.cookie ?? '')?.[1] ?? '';
   const person = world.who.get(cookie) ?? null;
-  const session = (who) => ({ person: who, csrf: who ? 'proof' : null, fresh: world.fresh && !who, ways: ['password'], organisation: who ? 'The Party' : '' });
+  const session = (who) => ({ person: who, csrf: who ? 'proof' : null, fresh: world.fresh && !who, ways: ['password', 'passkey'], organisation: who ? 'The Party' : '' });
   const enter = (name) => {
     const who = { name, role: ['viewer', 'operator'].includes(name) ? name : 'owner', totp: world.totp.has(name), passkeys: 0, seen: Date.now() };
     world.who.set(name, who);
@@ -60,6 +60,8 @@ async function answer(world, request, response) {
     if (body.name === 'second' && body.code !== '123456') return problem(response, 428, 'code wanted', 'the code of the second factor is wanted, too');
     return enter(body.name);
   }
+  if (key === 'POST session/passkey') return json(response, { challenge: CHALLENGE, timeout: 60_000, userVerification: 'required' });
+  if (key === 'PUT session/passkey') return world.passkeys.some(({ id }) => id === body.id) ? enter('owner') : problem(response, 401, 'Unauthorized', 'there is no such passkey');
   if (key === 'POST welcome') return body.link === 'used' ? problem(response, 404, 'Not Found', 'the link was used, or is too old: ask for another') : enter(body.name || 'owner');
   if (key === 'DELETE session') return (response.setHeader('Set-Cookie', 'portcullis=; Path=/; Max-Age=0'), json(response, { words: 'You are signed out.' }));
   if (!person) return problem(response, 401, 'Unauthorized', 'sign in first');
@@ -95,8 +97,31 @@ function inside(world, key, path, query, body, person, response, request) {
   if (key === 'GET configuration') return json(response, { text: CONFIGURATION });
   if (key === 'POST configuration/check') return json(response, { problems: body.text.split('\n').flatMap((text, index) => (text.startsWith('bogus') ? [{ severity: 'error', code: 'unknown-key', message: '`bogus` is no key of `[server]`', line: index + 1, column: 1, label: 'unknown', hints: ['did you mean `workers`?'] }] : [])) });
   if (key === 'POST reload') return done('Policy 4 is in force.');
-  if (first === 'session') return factor(world, key, body, person, response);
+  if (path === 'session/totp') return factor(world, key, body, person, response);
+  if (first === 'session') return own(world, key, path, body, person, response);
   return people(key, first, id, body, person, response);
+}
+
+/** No challenge of a mock protects anything. */
+const CHALLENGE = 'bW9jaw';
+
+function own(world, key, path, body, person, response) {
+  const at = Date.now();
+  const [, what = '', id = ''] = path.split('/');
+  if (key === 'GET session/all') {
+    const session = (name, from, way, here, age) => ({ id: name, made: at - age, seen: at - age / 9, from, way, here });
+    return json(response, [session('s-2', '198.51.100.7', 'passkey', true, 3_600_000), session('s-1', '203.0.113.4', 'password', false, 90_000_000)]);
+  }
+  if (key === 'GET session/failed') return json(response, [{ at: at - 600_000, from: '192.0.2.99', way: 'password' }]);
+  if (key === 'GET session/passkeys') return json(response, world.passkeys);
+  if (key === 'POST session/passkeys') return json(response, { rp: { name: 'Portcullis' }, user: { id: 'b3duZXI', name: person.name, displayName: person.name }, challenge: CHALLENGE, pubKeyCredParams: [{ type: 'public-key', alg: -7 }, { type: 'public-key', alg: -257 }], authenticatorSelection: { residentKey: 'required', userVerification: 'required' }, attestation: 'none' });
+  if (key === 'PUT session/passkeys') {
+    world.passkeys.push({ id: body.id, name: body.name ?? 'Passkey 1', synced: false, made: at, used: null });
+    person.passkeys = world.passkeys.length;
+    return json(response, { words: `${body.name ?? 'Passkey 1'} signs you in from now on.` });
+  }
+  if (key.startsWith('DELETE') && what === 'passkeys') world.passkeys = world.passkeys.filter((one) => one.id !== id);
+  return json(response, { words: what === 'passkeys' ? 'The passkey opens nothing any more.' : 'The session is over.' });
 }
 
 function factor(world, key, body, person, response) {

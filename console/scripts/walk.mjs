@@ -189,6 +189,26 @@ await walk('the chart is read by keys', async (page) => {
   assert.equal(await chart.getAttribute('aria-valuenow'), '0');
 });
 
+await walk('a passkey is made, and signs in alone', async (page, mock) => {
+  // A passkey belongs to a name, and an address is none.
+  const origin = `http://localhost:${mock.port}`;
+  await page.request.post(`${origin}/api/v1/session`, { data: { name: 'owner', password: 'a long enough one' } });
+  const devices = await page.context().newCDPSession(page);
+  await devices.send('WebAuthn.enable');
+  await devices.send('WebAuthn.addVirtualAuthenticator', {
+    options: { protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true },
+  });
+  await page.goto(`${origin}/settings`);
+  await page.getByRole('button', { name: 'Add a passkey' }).click();
+  await page.getByLabel('What to call it').fill('Telephone');
+  await page.getByRole('button', { name: 'Go on at the device' }).click();
+  await page.getByText('Telephone signs you in from now on.').waitFor();
+  await page.getByRole('button', { name: 'Sign out' }).first().click();
+  await page.getByRole('button', { name: 'With a passkey' }).click();
+  await page.getByRole('button', { name: 'Sign out' }).first().waitFor();
+  assert.equal(mock.world.passkeys.length, 1);
+}, { who: null });
+
 await walk('two operators see what the other did', async (page, mock, origin) => {
   await page.locator('.fresh.live').waitFor();
   const other = await browser.newContext({ locale: 'da-DK', serviceWorkers: 'block' });

@@ -366,6 +366,84 @@ export interface Code {
   code: string;
 }
 
+/** One of somebody's own sessions. */
+export interface OwnSession {
+  /** To end it. It opens nothing. */
+  id: string;
+  /** When it began. */
+  made: number;
+  /** When it was last used, to the minute. */
+  seen: number;
+  /** From which address it began. */
+  from: string | null;
+  /** How: `password`, `passkey`, `link`. */
+  way: string;
+  /** It is the one that asks. */
+  here: boolean;
+}
+
+/** A failed try to sign in under somebody's name. */
+export interface FailedTry {
+  /** When. */
+  at: number;
+  /** From which address. */
+  from: string | null;
+  /** How: `password`, `passkey`. */
+  way: string;
+}
+
+/** A passkey, as it is known here. */
+export interface Passkey {
+  /** To revoke it. */
+  id: string;
+  /** What its owner calls it. */
+  name: string;
+  /** It may be on several devices of its owner, kept alike by their maker; else it is on one. */
+  synced: boolean;
+  /** When it was made. */
+  made: number;
+  /** When it last let somebody in. */
+  used: number | null;
+}
+
+/** A passkey that a device has made: `RegistrationResponseJSON` of WebAuthn, as `toJSON()` of the credential has it. What else stands there is not looked at. */
+export interface PasskeyMade {
+  /** In base64url, as all bytes here. */
+  id: string;
+  /** What the device says. */
+  response: PasskeyMadeResponse;
+  /** What to call it; `Passkey 1` and so on without. */
+  name?: string | null;
+}
+
+/** What a device says of a passkey that it has made. */
+export interface PasskeyMadeResponse {
+  /** What the browser says. */
+  clientDataJSON: string;
+  /** What the device says. */
+  attestationObject: string;
+}
+
+/** A passkey that signed: `AuthenticationResponseJSON` of WebAuthn, as `toJSON()` of the credential has it. */
+export interface PasskeyUsed {
+  /** Which, in base64url, as all bytes here. */
+  id: string;
+  /** What the device says. */
+  response: PasskeyUsedResponse;
+}
+
+/** What a device says that was asked who is there. */
+export interface PasskeyUsedResponse {
+  /** What the browser says. */
+  clientDataJSON: string;
+  /** What the device says. */
+  authenticatorData: string;
+  /** Of both. */
+  signature: string;
+  /** Whose the passkey is. */
+  userHandle?: string | null;
+}
+
 /** Whom to invite. */
 export interface Invite {
   /** By which acts are to be signed. */
@@ -476,6 +554,7 @@ export interface Wrong {
 
 /** An attack that the demo can play on itself. */
 export interface Play {
+  /** Its name. */
   name: string;
   /** What it does, in a sentence. */
   about: string;
