@@ -10,7 +10,7 @@ use portcullis_control::{Console, Live};
 use portcullis_ledger::Recorder;
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Gate, Setup, Signals, StartError};
-use portcullis_sensors::{Lookout, Sensors};
+use portcullis_sensors::{Changed, Lookout, Sensors, Ties};
 use portcullis_store::Store;
 use portcullis_wire::report::Report;
 
@@ -73,7 +73,8 @@ impl Standing {
         let told = move |database: &str, role: &str, from| {
             Some(Box::new(Told(sessions(database, role, from)?)) as Box<dyn portcullis_sensors::OwnSession>)
         };
-        match Sensors::start(config, &policy, lookout, Arc::new(told)) {
+        let ties = Ties { sessions: Arc::new(told), scripts: Arc::new(Scripts(gate.scripts())) };
+        match Sensors::start(config, &policy, lookout, ties) {
             Ok(begun) => drop(sensors.set(begun)),
             Err(why) => tracing::error!(why, "nothing is watched beside traffic"),
         }
@@ -114,5 +115,23 @@ impl portcullis_sensors::OwnSession for Told {
 
     fn rows(&self, count: u64) {
         self.0.rows(count);
+    }
+}
+
+/// What drills the sensor of the scripts that visitors are given.
+struct Scripts(portcullis_proxy::Scripts);
+
+impl portcullis_sensors::Scripts for Scripts {
+    fn platforms(&self) -> Vec<String> {
+        self.0.platforms()
+    }
+
+    fn change(&self, platform: &str, drill: &str) -> Result<Vec<Changed>, String> {
+        let changed = self.0.change(platform, drill)?;
+        Ok(changed.into_iter().map(|it| Changed { subject: it.subject, words: it.words }).collect())
+    }
+
+    fn drilled(&self, platform: &str, missed: Option<&str>) {
+        self.0.drilled(platform, missed);
     }
 }

@@ -182,19 +182,6 @@ pub struct Files {
     pub probe: Option<String>,
 }
 
-impl Integrity {
-    /// Whether anything is watched.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.files.is_empty()
-            && self.outside.is_empty()
-            && self.origins.is_empty()
-            && self.names.is_empty()
-            && self.browsers.is_empty()
-            && self.baits.is_empty()
-    }
-}
-
 impl Check<'_> {
     pub(crate) fn integrity(
         &mut self,

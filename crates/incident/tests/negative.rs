@@ -3,7 +3,7 @@
 mod scene;
 
 use portcullis_incident::{Assessment, Asset, Claim, Confidence, Ledger, Likelihood, Outcome, Tried};
-use portcullis_ledger::{Canary, Copies, Custody, Disclosure, Drill, Egress, Event, Finding, Lost, State};
+use portcullis_ledger::{Beat, Canary, Copies, Custody, Disclosure, Drill, Egress, Event, Finding, Lost, State};
 use scene::{BEGIN, HOUR, MINUTE, NOON, SECOND, case, records, register, sound};
 
 fn judged(extra: Vec<(u64, Event)>, change: impl FnMut(u64, &mut Event) -> bool) -> Assessment {
@@ -382,6 +382,35 @@ fn drills_make_the_word_and_a_failed_one_takes_it() {
         if matches!(event, Event::Drill(_)) { at > BEGIN + 2 * MINUTE } else { true }
     };
     assert_eq!(headline(&judged(vec![], old), Claim::Confidentiality).0, Outcome::NoSign);
+}
+
+#[test]
+fn the_web_s_integrity_has_its_likelihood_when_what_leaves_was_tried_too() {
+    // The sensor of the scripts in the path beats like the others from the beginning.
+    let beats = |_: u64, event: &mut Event| {
+        if let Event::Beats { beats } = event {
+            let scripts = beats.first().map(|beat| Beat { sensor: "scripts/public".into(), ..beat.clone() });
+            beats.extend(scripts);
+        }
+        true
+    };
+    let drill = |at: u64, seen: bool| {
+        let (path, what) = ("scripts/public".to_owned(), "changed-script".to_owned());
+        let missed = u64::from(!seen);
+        (at, Event::Drill(Drill { path, what, seen, tried: 400, missed, ..Drill::default() }))
+    };
+    let web = |extra: Vec<(u64, Event)>| {
+        let verdicts = judged(extra, beats).verdicts;
+        let web = verdicts.iter().find(|it| it.claim == Claim::Integrity && it.asset == Some(Asset::Web));
+        let web = web.expect("a verdict").clone();
+        (web.outcome, web.likelihood.is_some(), web.confidence)
+    };
+    assert_eq!(web(vec![]), (Outcome::NoSign, false, Confidence::Moderate), "no number where nobody tried");
+    assert_eq!(web(vec![drill(BEGIN + MINUTE, true)]), (Outcome::Bounded, true, Confidence::High));
+    let missed = vec![drill(BEGIN + MINUTE, true), drill(SECOND, false)];
+    assert_eq!(web(missed), (Outcome::CannotSay, false, Confidence::None));
+    let mended = vec![drill(SECOND, false), drill(SECOND + HOUR, true)];
+    assert_eq!(web(mended), (Outcome::Bounded, true, Confidence::Low));
 }
 
 #[test]

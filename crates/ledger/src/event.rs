@@ -507,7 +507,7 @@ pub struct Alarm {
 pub struct Drill {
     /// Names it: `d-20261122-0914-http`.
     pub id: String,
-    /// `canary-http`, `canary-sql`, `canary-copy`, `changed-page`, `planted-file`, `self-test`.
+    /// `canary-http`, `canary-sql`, `canary-copy`, `changed-page`, `changed-script`, `planted-file`, `self-test`.
     pub what: String,
     /// The path or sensor that it tried.
     pub path: String,

@@ -59,6 +59,7 @@ use crate::lessons::Lessons;
 use crate::metrics::Registry;
 pub use crate::postgres::traffic::OwnSession;
 use crate::probe::Probes;
+pub use crate::probe::{Changed, Scripts};
 use crate::sockets::{Inherited, Named};
 use crate::state::Snapshot;
 use crate::tls::UpstreamSide;
@@ -327,6 +328,12 @@ impl Gate {
     #[must_use]
     pub fn operator(&self) -> Arc<dyn Operator> {
         Arc::clone(&self.process) as _
+    }
+
+    /// Puts changed scripts of the gate's own before whoever looks whether scripts are what they were.
+    #[must_use]
+    pub fn scripts(&self) -> Scripts {
+        Scripts { process: Arc::clone(&self.process), runtime: self.admin.runtime().clone() }
     }
 
     /// Where metrics and health are served.

@@ -7,14 +7,15 @@
 
 mod attacks;
 mod round;
+mod script;
 mod service;
 mod standing;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use portcullis_wire::http::{Fields, RequestHead, ResponseHead};
 use tokio::sync::Notify;
 
 pub(crate) use self::round::run;
+pub use self::script::{Changed, Scripts};
 pub(crate) use self::service::visit;
 pub(crate) use self::standing::{Alarm, Line, Standing, State};
 use crate::http::body::Body;
@@ -60,6 +62,8 @@ impl By {
 pub(crate) enum Errand {
     /// An inert attack, which goes no further than inspection.
     Attack,
+    /// A script of the gate's own, to see whether it is told that it changed: it comes from no platform.
+    Script,
     /// To see what a visitor gets: it goes all the way, and is held to what holds for visitors.
     Visit,
 }
@@ -84,8 +88,31 @@ pub(crate) struct Probes {
 #[derive(Default)]
 struct Sent {
     /// The response that it brings along.
-    answer: Option<&'static str>,
+    answer: Answer,
     told: Option<Told>,
+}
+
+/// What a probe brings along to be looked at in place of a platform's answer.
+#[derive(Default, Clone)]
+pub(crate) enum Answer {
+    #[default]
+    Nothing,
+    /// A page, for rules that look at responses.
+    Page(&'static str),
+    /// A script, for whoever looks whether it is what it was.
+    Script(Script),
+}
+
+/// A script of the gate's own.
+#[derive(Clone)]
+pub(crate) struct Script {
+    /// Where it is said to be: a path of the gate's own, which no visitor and no platform has.
+    pub(crate) path: String,
+    /// Which drill it is of.
+    pub(crate) drill: Arc<str>,
+    kind: &'static str,
+    coding: Option<&'static str>,
+    body: Bytes,
 }
 
 /// What a worker says of a probe.
@@ -106,16 +133,31 @@ pub(crate) struct Told {
 /// A request that is known for a probe.
 pub(crate) struct Probe {
     number: u64,
-    answer: Option<&'static str>,
+    answer: Answer,
 }
 
 impl Probe {
     /// The response that rules are to look at.
-    pub(crate) fn answer(&self) -> Option<(ResponseHead, Body)> {
-        let body = self.answer?;
+    pub(crate) fn page(&self) -> Option<(ResponseHead, Body)> {
+        let Answer::Page(body) = &self.answer else { return None };
         let mut fields = Fields::default();
         fields.push(b"content-type", b"text/html");
         Some((ResponseHead { status: 200, fields }, Body::Full(Bytes::from_static(body.as_bytes()))))
+    }
+
+    /// The script that is to leave.
+    pub(crate) fn into_script(self) -> Option<Script> {
+        if let Answer::Script(script) = self.answer { Some(script) } else { None }
+    }
+}
+
+impl Script {
+    /// It, as a platform would answer it.
+    pub(crate) fn answer(&self) -> (ResponseHead, Body) {
+        let mut fields = Fields::default();
+        fields.push(b"content-type", self.kind.as_bytes());
+        self.coding.iter().for_each(|coding| fields.push(b"content-encoding", coding.as_bytes()));
+        (ResponseHead { status: 200, fields }, Body::Full(self.body.clone()))
     }
 }
 
@@ -164,7 +206,7 @@ impl Probes {
         let same =
             token.iter().zip(self.token.as_bytes()).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0;
         let number = std::str::from_utf8(number.strip_prefix(b"-")?).ok()?.parse().ok()?;
-        let answer = lock(&self.sent).get(&number).filter(|_| same)?.answer;
+        let answer = lock(&self.sent).get(&number).filter(|_| same)?.answer.clone();
         Some(Probe { number, answer })
     }
 
@@ -189,7 +231,7 @@ impl Probes {
     }
 
     /// Begins a probe; its number and what marks it.
-    fn begin(&self, answer: Option<&'static str>) -> (u64, String) {
+    fn begin(&self, answer: Answer) -> (u64, String) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         lock(&self.sent).insert(number, Sent { answer, told: None });
         (number, format!("{MARK}: {}-{number}\r\n", self.token))
@@ -227,7 +269,7 @@ mod tests {
     #[test]
     fn only_what_was_sent_with_the_mark_is_a_probe() {
         let probes = Probes::new().expect("randomness");
-        let (number, line) = probes.begin(None);
+        let (number, line) = probes.begin(Answer::Nothing);
         let value = line.trim_end().split_once(": ").expect("a field").1.to_owned();
         let head = |value: &str| {
             let mut head = RequestHead::default();

@@ -51,6 +51,30 @@ pub struct Drilled {
     pub late: Vec<String>,
 }
 
+/// Has scripts of the gate's own leave as a platform's would, as they were and then changed.
+pub trait Scripts: Send + Sync {
+    /// Platforms whose scripts are watched while they leave.
+    fn platforms(&self) -> Vec<String>;
+
+    /// Lets them leave, says of each where it is said to be, and forgets them.
+    ///
+    /// # Errors
+    /// Why they could not leave.
+    fn change(&self, platform: &str, drill: &str) -> Result<Vec<Changed>, String>;
+
+    /// Takes note of what came of it: why it was not seen, if it was not.
+    fn drilled(&self, platform: &str, missed: Option<&str>);
+}
+
+/// A script that has left twice, and was not the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// What is told of it is told of this.
+    pub subject: String,
+    /// By which way it left.
+    pub words: String,
+}
+
 /// Why a drill was not seen.
 enum Unseen {
     /// It was not.
@@ -59,8 +83,8 @@ enum Unseen {
     Late,
 }
 
-/// What came of one, and how long that took.
-type Outcome = Result<(Duration, &'static str), Unseen>;
+/// What came of one: how often it was tried, how long it took, and in which words it was seen.
+type Outcome = Result<(u64, Duration, &'static str), Unseen>;
 
 impl<T: Into<String>> From<T> for Unseen {
     fn from(why: T) -> Self {
@@ -110,6 +134,12 @@ impl Set {
             let outcome = if left(until, KERNEL).is_zero() { Err(Unseen::Late) } else { way(&id) };
             match record(id, what, path.to_owned(), trial.by, outcome) {
                 Some(drill) => {
+                    // Blind until one is seen, whoever is asked.
+                    let missed = (!drill.seen).then_some(&*drill.words);
+                    self.board.tried(path, what, missed);
+                    if let Some(platform) = path.strip_prefix("scripts/") {
+                        self.scripts.drilled(platform, missed);
+                    }
                     // What missed one is tried again, however soon.
                     if drill.seen {
                         last.insert(key, Instant::now());
@@ -127,28 +157,41 @@ impl Set {
             attempt("planted-file", &format!("files/{}", files.name), &|id| self.plant(files, probe, id, until));
         }
         for address in &self.declared.outside {
-            attempt("changed-page", &format!("pages/{}", address.name), &|id| self.change(&address.name, id, until));
+            let path = format!("pages/{}", address.name);
+            attempt("changed-page", &path, &|id| self.change(&address.name, id, until));
             if let Some(ask) = self.outside.get(&address.name).filter(|_| address.tls) {
                 let way = || asked(until, |seen| ask.send(outside::Ask::Exchange { seen }).is_ok());
                 let path = format!("certificate/{}", address.name);
-                attempt("other-certificate", &path, &|_| Ok((way()?, "as another certificate than there is")));
+                attempt("other-certificate", &path, &|_| Ok((1, way()?, "as another certificate than there is")));
             }
         }
         for (path, ask) in &self.names {
             let way = || asked(until, |seen| ask.send(names::Ask::Drill { seen }).is_ok());
-            attempt("other-name-server", path, &|_| Ok((way()?, "as a name server more than there is")));
+            attempt("other-name-server", path, &|_| Ok((1, way()?, "as a name server more than there is")));
         }
         for (name, ask) in &self.schemas {
             let way = || asked(until, |seen| ask.send(schema::Ask::Drill { seen }).is_ok());
             let path = format!("schema/{name}");
-            attempt("other-schema", &path, &|_| Ok((way()?, "as a function more than there is")));
+            attempt("other-schema", &path, &|_| Ok((1, way()?, "as a function more than there is")));
         }
         attempt("changed-configuration", "configuration", &|id| self.edit(id, until));
         for bait in &self.declared.baits {
             for way in Way::of(bait) {
                 attempt(way.name(), &bait.way, &|id| match &self.lookout {
-                    Some(lookout) => Ok(lookout.drill(bait, *way, id)?),
+                    Some(lookout) => {
+                        let (after, how) = lookout.drill(bait, *way, id)?;
+                        Ok((1, after, how))
+                    }
                     None => Err("no evidence is kept that could tell".into()),
+                });
+            }
+        }
+        // Without evidence nobody hashes what leaves.
+        if let Some(lookout) = &self.lookout {
+            for platform in self.scripts.platforms() {
+                attempt("changed-script", &format!("scripts/{platform}"), &|id| {
+                    let (tried, after) = lookout.scripts(&*self.scripts, &platform, id)?;
+                    Ok((tried, after, "as a script that left changed, by each way"))
                 });
             }
         }
@@ -184,7 +227,7 @@ impl Set {
         let ask = self.outside.get(name).ok_or("nobody looks at it")?;
         let extra = format!("<script src=\"https://drill.portcullis.invalid/{id}.js\"></script>");
         let after = asked(until, |seen| ask.send(outside::Ask::Drill { extra: extra.clone(), seen }).is_ok())?;
-        Ok((after, "with a script more than it has"))
+        Ok((1, after, "with a script more than it has"))
     }
 
     /// Puts a file beside those of the configuration that is not as it should be, waits until that was told, and takes it away.
@@ -197,7 +240,7 @@ impl Set {
         let (seen, told) = mpsc::channel();
         lock(&self.configuration).expect(path.clone(), id.to_owned(), seen);
         let outcome = match told.recv_timeout(left(until, EDITED)) {
-            Ok(at) => Ok((at.duration_since(begun), "as a file of the configuration that nobody put in force")),
+            Ok(at) => Ok((1, at.duration_since(begun), "as a file of the configuration that nobody put in force")),
             Err(_) if left(until, EDITED).is_zero() => Err(Unseen::Late),
             Err(_) => Err("nobody told of the file".into()),
         };
@@ -246,12 +289,12 @@ impl Set {
         send: impl Fn(Ask) -> Result<(), &'static str>,
     ) -> Outcome {
         match found.recv_timeout(KERNEL) {
-            Ok(at) => return Ok((at.duration_since(begun), "told by the kernel")),
+            Ok(at) => return Ok((1, at.duration_since(begun), "told by the kernel")),
             Err(RecvTimeoutError::Disconnected) => return Err("its thread has ended".into()),
             Err(RecvTimeoutError::Timeout) => send(Ask::Sweep)?,
         }
         match found.recv_timeout(left(until, SWEEP)) {
-            Ok(at) => Ok((at.duration_since(begun), "found by a sweep")),
+            Ok(at) => Ok((1, at.duration_since(begun), "found by a sweep")),
             Err(_) if left(until, SWEEP).is_zero() => Err(Unseen::Late),
             Err(_) => Err("nobody saw the file".into()),
         }
@@ -282,12 +325,12 @@ fn left(until: Option<Instant>, most: Duration) -> Duration {
 
 /// What came of it, as it is put on record; none where nobody waited for it.
 fn record(id: String, what: &str, path: String, by: &str, outcome: Outcome) -> Option<Drill> {
-    let (seen, millis, words) = match outcome {
-        Ok((after, how)) => {
+    let (seen, tried, millis, words) = match outcome {
+        Ok((tried, after, how)) => {
             let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-            (true, millis, format!("{path} saw the drill after {millis} ms, {how}"))
+            (true, tried, millis, format!("{path} saw the drill after {millis} ms, {how}"))
         }
-        Err(Unseen::Missed(why)) => (false, 0, format!("{path} did not see the drill: {why}")),
+        Err(Unseen::Missed(why)) => (false, 1, 0, format!("{path} did not see the drill: {why}")),
         Err(Unseen::Late) => return None,
     };
     Some(Drill {
@@ -295,7 +338,7 @@ fn record(id: String, what: &str, path: String, by: &str, outcome: Outcome) -> O
         what: what.to_owned(),
         path,
         seen,
-        tried: 1,
+        tried,
         missed: u64::from(!seen),
         millis,
         by: by.to_owned(),

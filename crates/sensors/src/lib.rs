@@ -36,7 +36,7 @@ use sha2::{Digest as _, Sha256};
 pub use self::bait::Lookout;
 pub use self::clerk::{in_force, judge};
 pub use self::control::{Answer, Question, ask, socket};
-pub use self::drill::Drilled;
+pub use self::drill::{Changed, Drilled, Scripts};
 pub use self::schema::{OwnSession, OwnSessions};
 pub use self::sense::{Sight, Told};
 use crate::browsers::{Ear, Heard};
@@ -50,6 +50,8 @@ use crate::sense::{Board, Sense, Unkept};
 const BEAT: Duration = Duration::from_secs(1);
 /// Before the first drill by schedule after a start: sensors have looked once by then.
 const FIRST_DRILL: Duration = Duration::from_secs(60);
+/// Until what a drill by schedule did not see is tried again: a page may have been learned by then.
+const AGAIN: Duration = Duration::from_secs(300);
 
 /// The sensors of a running gate. They end when this goes.
 pub struct Sensors {
@@ -60,10 +62,19 @@ pub struct Sensors {
 struct Shared {
     recorder: Arc<dyn Recorder>,
     lookout: Option<Arc<Lookout>>,
-    sessions: OwnSessions,
+    ties: Ties,
     set: Mutex<Arc<Set>>,
     configuration: Arc<Mutex<Watched>>,
     path: PathBuf,
+}
+
+/// What sensors have of the gate that they watch beside.
+#[derive(Clone)]
+pub struct Ties {
+    /// Who says that a session with a database is the gate's own.
+    pub sessions: OwnSessions,
+    /// What drills the sensors in traffic.
+    pub scripts: Arc<dyn Scripts>,
 }
 
 /// Sensors as one policy declares them.
@@ -72,6 +83,7 @@ pub(crate) struct Set {
     databases: Vec<Database>,
     recorder: Arc<dyn Recorder>,
     lookout: Option<Arc<Lookout>>,
+    scripts: Arc<dyn Scripts>,
     board: Arc<Board>,
     /// The configuration's own.
     watcher: Sense,
@@ -101,16 +113,16 @@ impl Sensors {
         path: &Path,
         policy: &Policy,
         lookout: Option<Arc<Lookout>>,
-        sessions: OwnSessions,
+        ties: Ties,
     ) -> Result<Self, String> {
         let kept = lookout.clone().map(|lookout| lookout as Arc<dyn Recorder>);
         let recorder = kept.unwrap_or_else(|| Arc::new(Unkept));
         let configuration = Arc::new(Mutex::new(Watched::new(configuration::files(path, policy))));
-        let set = Set::begin(policy, &recorder, lookout.clone(), &sessions, &configuration)?;
+        let set = Set::begin(policy, &recorder, lookout.clone(), &ties, &configuration)?;
         let shared = Arc::new(Shared {
             recorder,
             lookout,
-            sessions,
+            ties,
             set: Mutex::new(set),
             configuration,
             path: path.to_owned(),
@@ -138,17 +150,19 @@ impl Sensors {
         })?;
         thread("sensors-clerk", |shared| {
             low_priority();
-            let mut drilled: Option<Instant> = None;
-            let begun = Instant::now();
+            let (begun, mut last, mut missed) = (Instant::now(), None::<Instant>, false);
             while let Some(it) = shared.upgrade() {
                 let set = it.set();
                 drop(it);
                 set.clerk.look(&set);
-                let due =
-                    drilled.map_or(begun.elapsed() >= FIRST_DRILL, |drilled| drilled.elapsed() >= set.declared.drill);
-                if due && !set.declared.is_empty() {
-                    drilled = Some(Instant::now());
-                    set.drill(&Trial::of_all("schedule"));
+                let every = set.declared.drill;
+                let wait = if missed { AGAIN.min(every) } else { every };
+                if last.map_or(begun.elapsed() >= FIRST_DRILL, |last| last.elapsed() >= wait) {
+                    // What was seen a moment ago is not tried again for what was not.
+                    let fresh = if missed { every } else { Duration::ZERO };
+                    let drilled = set.drill(&Trial { fresh, ..Trial::of_all("schedule") });
+                    missed = drilled.tried.iter().any(|drill| !drill.seen);
+                    last = Some(Instant::now());
                 }
                 drop(set);
                 thread::sleep(BEAT);
@@ -182,8 +196,8 @@ impl Sensors {
         *lock(&self.shared.configuration) = Watched::new(configuration::files(&self.shared.path, policy));
         *lock(&set.own) = certificates(policy);
         if set.declared != policy.integrity || set.databases != watched(policy) {
-            let Shared { recorder, sessions, configuration, .. } = &*self.shared;
-            let set = Set::begin(policy, recorder, self.shared.lookout.clone(), sessions, configuration)?;
+            let Shared { recorder, ties, configuration, .. } = &*self.shared;
+            let set = Set::begin(policy, recorder, self.shared.lookout.clone(), ties, configuration)?;
             *self.shared.lock() = set;
         }
         Ok(())
@@ -205,7 +219,7 @@ impl Set {
         policy: &Policy,
         recorder: &Arc<dyn Recorder>,
         lookout: Option<Arc<Lookout>>,
-        sessions: &OwnSessions,
+        ties: &Ties,
         configuration: &Arc<Mutex<Watched>>,
     ) -> Result<Arc<Self>, String> {
         let declared = &policy.integrity;
@@ -270,7 +284,7 @@ impl Set {
             let Some(of) = database.schema.clone() else { continue };
             let eye = sense(format!("schema/{}", database.name), schema::BLIND_TO);
             let (ask, asked) = mpsc::channel();
-            let (database, state, sessions) = (database.clone(), declared.state.clone(), Arc::clone(sessions));
+            let (database, state, sessions) = (database.clone(), declared.state.clone(), Arc::clone(&ties.sessions));
             schemas.insert(database.name.clone(), ask);
             spawn(&format!("schema-{}", database.name), move || {
                 schema::run(&database, &of, &sessions, state, &eye, &asked);
@@ -282,6 +296,7 @@ impl Set {
             databases,
             recorder: Arc::clone(recorder),
             lookout,
+            scripts: Arc::clone(&ties.scripts),
             board,
             watcher,
             files,

@@ -32,6 +32,8 @@ struct Standing {
     findings: u64,
     latest: VecDeque<Told>,
     alive: Instant,
+    /// The last drills that were not seen, by what was tried.
+    missed: BTreeMap<String, String>,
 }
 
 /// How a sensor stands, for people and for `--json`.
@@ -95,6 +97,7 @@ impl Board {
             findings: 0,
             latest: VecDeque::new(),
             alive: Instant::now(),
+            missed: BTreeMap::new(),
         };
         let name: Sensor = name.into();
         self.lock().insert(name.clone(), standing);
@@ -107,6 +110,16 @@ impl Board {
             let (state, why) = standing.now();
             let (seen, dropped) = (standing.seen, standing.dropped);
             recorder.pulse(Beat { sensor: sensor.clone(), seq: 0, state, seen, dropped, why: why.to_owned() });
+        }
+    }
+
+    /// A sensor was tried, and did not see: it is blind until it does.
+    pub(crate) fn tried(&self, sensor: &str, what: &str, missed: Option<&str>) {
+        let mut board = self.lock();
+        let Some(standing) = board.get_mut(sensor) else { return };
+        match missed {
+            Some(words) => drop(standing.missed.insert(what.to_owned(), words.to_owned())),
+            None => drop(standing.missed.remove(what)),
         }
     }
 
@@ -133,9 +146,11 @@ impl Board {
 impl Standing {
     fn now(&self) -> (State, &str) {
         if self.alive.elapsed() > STUCK {
-            (State::Down, "it has not come round for 30 s")
-        } else {
-            (self.state, &self.why)
+            return (State::Down, "it has not come round for 30 s");
+        }
+        match (self.state, self.missed.values().next()) {
+            (State::Up, Some(missed)) => (State::Blind, missed),
+            _ => (self.state, &self.why),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use portcullis_suite::postgres::{PASSWORD, Postgres, free_port, programs};
-use portcullis_suite::{Authority, Gate, HOST, Namespace, Next, Origin, Plan, eventually, place, respond, run};
+use portcullis_suite::{Authority, Gate, HOST, Namespace, Next, Origin, Plan, Wire, eventually, place, respond, run};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -326,4 +326,84 @@ fn a_leak_of_our_own_is_told_by_http_sql_and_copy_and_a_page_without_a_canary_is
     std::thread::sleep(Duration::from_secs(2));
     let incidents = gate.command(&["incident", "list", "--config", &config]);
     assert!(!incidents.stdout.contains("canary"), "{}{}", incidents.stdout, incidents.stderr);
+}
+
+#[test]
+fn a_script_of_our_own_that_changes_is_told_as_a_drill_and_where_nobody_looks_the_word_drops() {
+    let origin = Origin::echo();
+    let evidence = place("beside-script-evidence");
+    let tables = format!(
+        "[evidence]\ndirectory = {evidence:?}\n[[copies]]\nname = \"site\"\nwhat = \"web\"\n\
+         [[copies.path]]\nname = \"http/main\"\ncustody = \"guarded\"\nsensors = [\"http/main\"]\n"
+    );
+    let routes = "[[platform.route]]\npath = \"/assets/**\"\n[[platform.route]]\npath = \"/post\"\nmethods = [\"POST\"]\n\
+                  [[platform.route]]\npath = \"/off/**\"\n[platform.route.data]\naction = \"off\"\n\
+                  [platform.data]\naction = \"observe\"\n";
+    let gate = Plan::new("beside-script").table(&tables).upstream(&[origin.url()], routes).start();
+    let config = gate.config().display().to_string();
+    assert!(eventually(PATIENCE, || gate.control().with_extension("sensors").exists()));
+    let drill = || {
+        let said = gate.command(&["drill", "--json", "--only", "scripts", "--config", &config]);
+        let drills: Vec<Value> =
+            serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{}{}", said.stdout, said.stderr));
+        (said.success, drills[0].clone())
+    };
+    let events = |kind: &str| -> Vec<Value> {
+        let place = evidence.display().to_string();
+        let shown = run(Gate::binary(), &["ledger", "show", &place, "--json", "--kind", kind], PATIENCE);
+        shown.stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    };
+    let (seen, told) = drill();
+    assert!(seen, "{told:#}\n{}", gate.said());
+    assert_eq!((told["path"].as_str(), told["what"].as_str()), (Some("scripts/main"), Some("changed-script")));
+    let tried = told["tried"].as_u64().expect("a number");
+    assert_eq!(tried, 36, "two kinds, two codings, three places of change, by each route that is looked at: {told:#}");
+    // It came from no platform, was nobody's visit, and is no visitor's to have.
+    assert!(origin.take().is_empty(), "no platform was asked");
+    assert_eq!(gate.metrics().sum("portcullis_requests_total", &[]), 0.0);
+    let of = told["id"].as_str().expect("its name").to_owned();
+    let ask = format!(
+        "GET /.portcullis/drill/{of}-0 HTTP/1.1\r\nHost: {HOST}\r\nX-Portcullis-Probe: {}-1\r\nConnection: close\r\n\r\n",
+        "0".repeat(32)
+    );
+    assert_eq!(Wire::plain(gate.http()).ask(ask).expect("an answer").status, 404);
+    // Each is on record as what it is, and nobody takes it for a change.
+    let found = || -> Vec<Value> {
+        let all = events("finding").into_iter().map(|record| record["event"].clone());
+        all.filter(|finding| finding["what"] == "script-changed").collect()
+    };
+    assert!(eventually(PATIENCE, || found().len() as u64 == tried), "{:#?}", found());
+    assert!(found().iter().all(|finding| finding["drill"] == of.as_str()), "{:#?}", found());
+    assert!(!gate.said().contains("a script that visitors are given has changed"), "{}", gate.said());
+    let incidents = gate.command(&["incident", "list", "--config", &config]);
+    assert!(!incidents.stdout.contains("open"), "{}{}", incidents.stdout, incidents.stderr);
+
+    // Once one is open, the web's integrity rests on this sensor, too.
+    let opened = gate.command(&["incident", "open", "--because", "The host telephoned.", "--config", &config]);
+    assert!(opened.success, "{}", opened.stderr);
+    let shown = || gate.command(&["incident", "show", "last", "--no-drill", "--config", &config]).stdout;
+    let unseen = "The last drill on scripts/main was not seen.";
+    assert!(eventually(PATIENCE, || shown().contains("INTEGRITY")));
+    assert!(!shown().contains(unseen), "{}", shown());
+    gate.rewrite_text(|text| text.replace("action = \"observe\"", "action = \"off\""));
+    let reloaded = gate.reload();
+    assert!(reloaded.success, "{}", reloaded.stderr);
+    let (seen, told) = drill();
+    assert!(!seen && told["missed"] == 1, "nothing that leaves is looked at: {told:#}");
+    assert!(eventually(PATIENCE, || shown().contains(unseen)), "{}", shown());
+    let blind = |why: &str| {
+        events("beats").iter().rev().take(5).any(|record| {
+            let beats = record["event"]["beats"].as_array().cloned().unwrap_or_default();
+            let is = |beat: &Value| {
+                beat["sensor"] == "scripts/main" && beat["why"].as_str().is_some_and(|said| said.contains(why))
+            };
+            beats.iter().any(is)
+        })
+    };
+    // What looks again is believed when it was seen to see.
+    gate.rewrite_text(|text| text.replace("action = \"off\"", "action = \"observe\""));
+    assert!(gate.reload().success);
+    assert!(eventually(PATIENCE, || blind("did not see the drill")), "{}", gate.said());
+    assert!(drill().0);
+    assert!(eventually(PATIENCE, || !blind("did not see the drill")), "{}", gate.said());
 }

@@ -453,11 +453,11 @@ fn a_claim_has_the_sensors_tried_first_and_says_what_came_of_it() {
     let seen = said(&watched, &[]);
     assert!(
         seen.contains(
-            "1 ways were tried right before this was written, and 1 within the ten minutes before; each was seen"
+            "1 ways were tried right before this was written, and 2 within the ten minutes before; each was seen"
         ),
         "{seen}"
     );
-    assert!(said(&watched, &[]).contains("2 ways were tried within the ten minutes before"));
+    assert!(said(&watched, &[]).contains("3 ways were tried within the ten minutes before"));
     let page = watched.ask(&["incident", "show", "last", "--json"]).stdout;
     let page: Value = serde_json::from_str(&page).expect("JSON");
     let drills =

@@ -27,9 +27,11 @@ use portcullis_ledger::Sensor;
 use portcullis_types::{ClientAddr, Limits, Reason, Tick};
 use portcullis_wire::http::{Fields, Name, RequestHead, ResponseHead};
 
+use super::account::Account;
 use super::body::{Body, BodyError, Frame, Waiting};
 use super::identity::{Client, Connection};
 use super::pace::Pace;
+use super::response::Cleared;
 use super::scripts::{Both, Hashing};
 use super::sight;
 use crate::Process;
@@ -51,6 +53,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) reference: String,
     /// Without the query.
     pub(crate) path: String,
+    /// The drill that it is made for, where it is one of the gate's own.
+    pub(crate) drill: Option<Arc<str>>,
 }
 
 /// What is told of an answer, shared by whoever reads it and its account.
@@ -273,12 +277,11 @@ impl Eye {
         let rows = [&b"csv"[..], b"tab-separated", b"spreadsheet", b"excel", b"zip"];
         let rows = rows.iter().any(|word| memchr::memmem::find(&kind, word).is_some());
         let scripts = &asked.process.scripts;
-        let hashing = match unread {
-            None if asked.process.chronicle.listens() => {
-                scripts.look(&guard.platform, &asked.path, head, asked.process.now())
-            }
-            _ => None,
-        };
+        let looks = || scripts.look(&guard.platform, &asked.path, head, asked.drill.as_ref(), asked.process.now());
+        let hashing = if asked.process.chronicle.listens() { looks() } else { None };
+        // Of what cannot be read there is nothing to hash, and that is told.
+        hashing.iter().filter(|_| unread.is_some()).for_each(|hashing| scripts.unread(hashing));
+        let hashing = hashing.filter(|_| unread.is_none());
         let mut scanner = Scanner::default();
         scanner.begin(&guard.detector, rows);
         let told = Rc::new(RefCell::new(Told {
@@ -378,9 +381,10 @@ impl Eye {
         if let (Err(unread), None) = (outcome, self.unread) {
             self.unread = Some((unread, 0));
         }
-        // What was not read whole is not what it was, and says nothing.
-        if let Some(hashing) = self.hashing.take().filter(|_| self.unread.is_none()) {
-            self.process.scripts.passed(hashing, &self.process.chronicle, self.process.now());
+        match self.hashing.take() {
+            Some(hashing) if self.unread.is_some() => self.process.scripts.unread(&hashing),
+            Some(hashing) => self.process.scripts.passed(hashing, &self.process.chronicle, self.process.now()),
+            None => {}
         }
         self.judge().or_else(|| self.unread_stops())
     }
@@ -746,16 +750,30 @@ pub(crate) struct Around<'a> {
     pub(crate) idle: Duration,
 }
 
+/// Has an answer read as it passes, also where another protocol follows on it.
+///
+/// # Errors
+/// As [`guard`].
+pub(crate) async fn watched(
+    asked: Asked<'_>,
+    cleared: &mut Cleared,
+    around: &Around<'_>,
+    account: &mut Account,
+) -> Result<(), Failed> {
+    let (eye, told) = Eye::new(asked, &cleared.head, cleared.upgrade.is_some());
+    account.leaves(told);
+    if cleared.upgrade.is_some() {
+        cleared.eye = Some(Box::new(eye));
+        return Ok(());
+    }
+    guard(eye, &mut cleared.head, &mut cleared.body, around).await
+}
+
 /// Puts an answer under guard. Where something may be done about it, its beginning is looked at before anything leaves.
 ///
 /// # Errors
 /// Why it must not leave, or why it did not come.
-pub(crate) async fn guard(
-    eye: Eye,
-    head: &mut ResponseHead,
-    body: &mut Body,
-    around: &Around<'_>,
-) -> Result<(), Failed> {
+async fn guard(eye: Eye, head: &mut ResponseHead, body: &mut Body, around: &Around<'_>) -> Result<(), Failed> {
     let mut guarded = Guarded::new(std::mem::replace(body, Body::Empty), eye, head);
     if guarded.hides_length {
         // What was promised may not come: neither a length nor a digest of the whole is.

@@ -28,11 +28,11 @@ use super::reports;
 use super::response::{self, Interim};
 use super::rules;
 use super::sight;
-use super::upstream::{self, Failure, Surroundings};
+use super::upstream::{self, Failure, Reply, Surroundings, Trace};
 use crate::chronicle;
 use crate::guard::{Allowance, Guard, Principals, Sight, Taking};
 use crate::panics;
-use crate::probe::Errand;
+use crate::probe::{Errand, Probe};
 use crate::state::{Local, Snapshot};
 use crate::watch::Watch;
 use crate::worker::{Worker, unix_millis};
@@ -85,8 +85,10 @@ async fn phases(
     account.identified(client);
     let place = find(snapshot, head)?;
     account.placed(snapshot, place);
-    if connection.errand == Some(Errand::Attack) {
-        return probed(visit, snapshot, body, client, place, account).await;
+    match connection.errand {
+        Some(Errand::Attack) => return probed(visit, snapshot, body, client, place, account).await,
+        Some(Errand::Script) => return Box::pin(changed(visit, snapshot, &client, place, account)).await,
+        Some(Errand::Visit) | None => {}
     }
     if let Some(port) = redirect_port(snapshot, connection) {
         // Only for hosts of ours: a redirect to whatever `Host` says would be an open one.
@@ -182,17 +184,11 @@ async fn phases(
                 client: client.address,
                 reference: String::from_utf8_lossy(&reference).into_owned(),
                 path: String::from_utf8_lossy(&normal_path(head.path())).into_owned(),
+                drill: None,
             };
-            let (eye, told) = leaving::Eye::new(asked, &cleared.head, cleared.upgrade.is_some());
-            account.leaves(told);
-            if cleared.upgrade.is_some() {
-                cleared.eye = Some(Box::new(eye));
-            } else {
-                let around = leaving::Around { watch, limits: &snapshot.policy.limits, idle };
-                let guarded = leaving::guard(eye, &mut cleared.head, &mut cleared.body, &around).await;
-                if let Err(failed) = guarded {
-                    return stopped(visit, snapshot, client, place, held.as_ref(), failed, account);
-                }
+            let around = leaving::Around { watch, limits: &snapshot.policy.limits, idle };
+            if let Err(failed) = leaving::watched(asked, &mut cleared, &around, account).await {
+                return stopped(visit, snapshot, client, place, held.as_ref(), failed, account);
             }
         }
     }
@@ -235,7 +231,7 @@ async fn probed(
     let outcome = match rules::inspect(admitted, &asked, head, &mut body, false, &mut seen).await {
         Ok(mut checked) => {
             let idle = checked.transport().idle_timeout;
-            match checked.inspecting().zip(probe.answer()) {
+            match checked.inspecting().zip(probe.page()) {
                 Some((inspecting, (head, mut body))) => {
                     let around = inspect::Around { watch, limits: &snapshot.policy.limits, idle };
                     inspecting.response(&head, &mut body, &around, &mut seen).await
@@ -249,6 +245,42 @@ async fn probed(
     match seen.refused.pop() {
         Some(refusal) => Err(refusal),
         None => outcome.map(|()| absent(account)),
+    }
+}
+
+/// Has a script of the gate's own leave as a platform's would, from where that comes in: whoever looks whether scripts are what
+/// they were sees it pass. No platform is asked, and nobody but the gate itself gets it.
+async fn changed(
+    visit: &Visit<'_>,
+    snapshot: &Arc<Snapshot>,
+    client: &Client,
+    place: (usize, usize),
+    account: &mut Account,
+) -> Result<Answer, Refusal> {
+    let Visit { worker, head, watch, .. } = *visit;
+    let script = worker.probes().marked(head).and_then(Probe::into_script);
+    let Some((script, guard)) = script.zip(snapshot.guards.of(place)) else { return Ok(absent(account)) };
+    let platform = &snapshot.policy.platforms[place.0];
+    let (head, body) = script.answer();
+    let reply = Reply { head, body, upgrade: None, trace: Trace::default(), admitted: None };
+    let mut cleared = response::guard(reply, &snapshot.policy.server.name, platform.outcome_header.as_bytes());
+    let asked = leaving::Asked {
+        process: worker.process(),
+        guard,
+        principals: Principals::default(),
+        taking: Taking { allowance: Allowance::Once, calm: false },
+        client: client.address,
+        reference: String::from_utf8_lossy(&account.reference.word()).into_owned(),
+        path: script.path,
+        drill: Some(script.drill),
+    };
+    let idle = platform.transport.idle_timeout;
+    let around = leaving::Around { watch, limits: &snapshot.policy.limits, idle };
+    match leaving::watched(asked, &mut cleared, &around, account).await {
+        Ok(()) => {
+            Ok(Answer { cleared, held: None, upgrade: None, idle, keeps_connection: false, ends_connection: false })
+        }
+        Err(_) => Ok(absent(account)),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Scripts as they leave: whether what visitors' browsers will run is what it was.
 //!
 //! A copy of a script is hashed as it passes, unpacked, once in a while for each path. What is new for a path is told, and is
-//! in order where a signed manifest names it. What differs from visitor to visitor cannot be watched this way, and is told so.
+//! in order where a signed manifest names it. What differs from visitor to visitor, or could not be read whole, cannot be watched
+//! this way, and is told so. Drills go the same way (`probe/script.rs`), at places of their own.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use portcullis_dataguard::Sink;
@@ -14,6 +15,7 @@ use portcullis_types::Tick;
 use portcullis_wire::http::{Name, ResponseHead};
 use sha2::{Digest as _, Sha256};
 
+use super::challenge;
 use crate::Approves;
 use crate::chronicle::{self, Chronicle};
 use crate::journal::lock;
@@ -31,30 +33,44 @@ const TURN: Duration = Duration::from_secs(3600);
 /// What all workers know of scripts.
 pub(crate) struct Scripts {
     known: Mutex<BTreeMap<(String, String), Known>>,
+    /// Platforms of which the last drill was not seen, and why.
+    missed: Mutex<BTreeMap<String, String>>,
     approves: Option<Approves>,
 }
 
+#[derive(Default)]
 struct Known {
     /// When it was last looked at.
     looked: Tick,
     /// What it was, and since when; the newest last.
     contents: Vec<([u8; 32], Tick)>,
     varies: bool,
+    /// The last time, it was not read to its end.
+    unread: bool,
 }
 
 /// One answer that is hashed as it passes.
 pub(crate) struct Hashing {
     place: (String, String),
+    drill: Option<Arc<str>>,
     hash: Sha256,
 }
 
 impl Scripts {
     pub(crate) fn new(approves: Option<Approves>) -> Self {
-        Self { known: Mutex::default(), approves }
+        Self { known: Mutex::default(), missed: Mutex::default(), approves }
     }
 
-    /// Whether this answer is to be hashed. `path` is without the query.
-    pub(crate) fn look(&self, platform: &str, path: &str, head: &ResponseHead, now: Tick) -> Option<Hashing> {
+    /// Whether this answer is to be hashed. `path` is without the query; of a drill's there is one for each time that it is tried,
+    /// and both of its answers are looked at.
+    pub(crate) fn look(
+        &self,
+        platform: &str,
+        path: &str,
+        head: &ResponseHead,
+        drill: Option<&Arc<str>>,
+        now: Tick,
+    ) -> Option<Hashing> {
         if head.status != 200 || !is_script(head) || path.len() > PATH_BYTES {
             return None;
         }
@@ -62,19 +78,38 @@ impl Scripts {
         let mut known = lock(&self.known);
         let room = known.len() < PATHS;
         match known.get_mut(&place) {
-            Some(known) if known.varies || now.since(known.looked) < EVERY => return None,
+            Some(known) if known.varies || (drill.is_none() && now.since(known.looked) < EVERY) => return None,
             Some(known) => known.looked = now,
             None if room => {
-                known.insert(place.clone(), Known { looked: now, contents: Vec::new(), varies: false });
+                known.insert(place.clone(), Known { looked: now, ..Known::default() });
             }
             None => return None,
         }
-        Some(Hashing { place, hash: Sha256::new() })
+        Some(Hashing { place, drill: drill.cloned(), hash: Sha256::new() })
+    }
+
+    /// The answer has passed, and was not read to its end: what it is nobody can say.
+    pub(crate) fn unread(&self, hashing: &Hashing) {
+        lock(&self.known).get_mut(&hashing.place).into_iter().for_each(|known| known.unread = true);
+    }
+
+    /// A drill is over, and nothing of it stays.
+    pub(crate) fn forget(&self, platform: &str, path: &str) {
+        lock(&self.known).remove(&(platform.to_owned(), path.to_owned()));
+    }
+
+    /// What came of a drill: why it was not seen, if it was not. The sensor is blind until one is.
+    pub(crate) fn drilled(&self, platform: &str, missed: Option<&str>) {
+        let mut all = lock(&self.missed);
+        match missed {
+            Some(why) => drop(all.insert(platform.to_owned(), why.to_owned())),
+            None => drop(all.remove(platform)),
+        }
     }
 
     /// The answer has passed, whole.
     pub(crate) fn passed(&self, hashing: Hashing, chronicle: &Chronicle, now: Tick) {
-        let Hashing { place, hash } = hashing;
+        let Hashing { place, drill, hash } = hashing;
         let digest: [u8; 32] = hash.finalize().into();
         let told = {
             let mut known = lock(&self.known);
@@ -82,6 +117,10 @@ impl Scripts {
             known.note(digest, now)
         };
         let Some((what, before)) = told else { return };
+        // What a drill begins with is what was there before.
+        if drill.is_some() && what == "script-new" {
+            return;
+        }
         let (platform, path) = place;
         let manifest = self.approves.as_ref().and_then(|approves| approves(&digest));
         let (authorised, words) = match (what, manifest) {
@@ -92,7 +131,7 @@ impl Scripts {
             (_, Some(manifest)) => (manifest, format!("{path} has changed, to what a signed manifest names")),
             (_, None) => (String::new(), format!("{path} is not what it was, and no signed manifest names what it is")),
         };
-        if authorised.is_empty() {
+        if authorised.is_empty() && drill.is_none() {
             tracing::error!(platform, path, "a script that visitors are given has changed");
         }
         let finding = Finding {
@@ -103,6 +142,7 @@ impl Scripts {
             after: hex(&digest),
             authorised,
             words,
+            drill: drill.as_deref().unwrap_or_default().to_owned(),
             ..Finding::default()
         };
         chronicle.tell(&chronicle::scripts(&platform), Event::Finding(finding));
@@ -110,13 +150,17 @@ impl Scripts {
 
     /// Scripts that are known, and why not all of them are watched, if so.
     pub(crate) fn standing(&self, platform: &str) -> (u64, Option<String>) {
+        let missed = lock(&self.missed).get(platform).cloned();
         let known = lock(&self.known);
-        let own = || known.iter().filter(|((of, _), _)| of == platform);
+        let own = || known.iter().filter(|((of, path), _)| of == platform && !challenge::is_ours(path.as_bytes()));
         let varying = own().filter(|(_, known)| known.varies).count();
-        let blind = match varying {
+        let unread = own().filter(|(_, known)| known.unread).count();
+        let blind = match (varying, unread) {
+            _ if missed.is_some() => missed,
             _ if known.len() >= PATHS => Some(format!("there are more than {PATHS} scripts")),
-            0 => None,
-            varying => Some(format!("{varying} scripts are not the same twice")),
+            (0, 0) => None,
+            (0, unread) => Some(format!("{unread} scripts could not be read to their end")),
+            (varying, _) => Some(format!("{varying} scripts are not the same twice")),
         };
         (own().count() as u64, blind)
     }
@@ -125,6 +169,7 @@ impl Scripts {
 impl Known {
     /// What is to be told of that content, and what was there before.
     fn note(&mut self, digest: [u8; 32], now: Tick) -> Option<(&'static str, Option<[u8; 32]>)> {
+        self.unread = false;
         let before = self.contents.last().map(|(digest, _)| *digest);
         if before == Some(digest) {
             return None;
@@ -181,8 +226,6 @@ fn hex(digest: &[u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use portcullis_ledger::{Beat, Recorder, Request, Sensor};
 
@@ -214,7 +257,7 @@ mod tests {
         for (second, content) in contents {
             let now = Tick(second * 1_000_000_000);
             let Some(mut hashing) =
-                scripts.look("public", "/app.js", &head("text/javascript; charset=utf-8", 200), now)
+                scripts.look("public", "/app.js", &head("text/javascript; charset=utf-8", 200), None, now)
             else {
                 continue;
             };
@@ -261,13 +304,13 @@ mod tests {
             ("text/css", 200, true),
         ] {
             assert_eq!(
-                scripts.look("public", kind, &head(kind, status), Tick(1)).is_some(),
+                scripts.look("public", kind, &head(kind, status), None, Tick(1)).is_some(),
                 expected,
                 "{kind} {status}"
             );
         }
         for number in 0..PATHS + 10 {
-            scripts.look("public", &format!("/{number}.js"), &head("text/javascript", 200), Tick(1));
+            scripts.look("public", &format!("/{number}.js"), &head("text/javascript", 200), None, Tick(1));
         }
         assert_eq!(lock(&scripts.known).len(), PATHS);
         assert!(scripts.standing("public").1.is_some_and(|why| why.contains("more than")));

@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use super::attacks::{self, Attack};
 use super::standing::{Expected, judge};
-use super::{Alarm, By, EVERY, Errand, Line, State};
+use super::{Alarm, Answer, By, EVERY, Errand, Line, State};
 use crate::inspectors::Inspector;
 use crate::journal::lock;
 use crate::state::Snapshot;
@@ -152,10 +152,7 @@ fn plan(snapshot: &Snapshot) -> Vec<Task> {
         // What takes the least for an attack takes one thing alone for none.
         let low = route.inspection.sensitivity == Sensitivity::Low;
         let path = path(snapshot, place);
-        let host = platform.hosts.first().map_or_else(String::new, |host| match host.strip_prefix('*') {
-            Some(suffix) => format!("portcullis-probe{suffix}"),
-            None => host.clone(),
-        });
+        let host = host(platform);
         for (by, family, attack, acts) in families(&inspector, route) {
             let attack = attack.filter(|_| nth < MOST_WAYS);
             let method = attack.and_then(|attack| method(route, &attack));
@@ -221,8 +218,16 @@ fn at(policy: &Policy, (platform, route): (usize, usize)) -> (Option<&Platform>,
     (platform, platform.and_then(|platform| platform.routes.get(route)))
 }
 
+/// A name by which a platform is asked.
+pub(super) fn host(platform: &Platform) -> String {
+    platform.hosts.first().map_or_else(String::new, |host| match host.strip_prefix('*') {
+        Some(suffix) => format!("portcullis-probe{suffix}"),
+        None => host.clone(),
+    })
+}
+
 /// A path that leads to a route.
-fn path(snapshot: &Snapshot, place: (usize, usize)) -> Option<String> {
+pub(super) fn path(snapshot: &Snapshot, place: (usize, usize)) -> Option<String> {
     let (_, route) = at(&snapshot.policy, place);
     let candidates = match &route?.path {
         PathPattern::Exact(path) => vec![path.clone()],
@@ -256,7 +261,7 @@ async fn ask(
     task: &Task,
     attack: &Attack,
 ) -> (State, String) {
-    let (number, mark) = process.probes.begin(attack.answer);
+    let (number, mark) = process.probes.begin(attack.answer.map_or(Answer::Nothing, Answer::Page));
     let request = request(task, attack, &mark);
     let exchange = timeout(DEADLINE, exchange(process, (door, Errand::Attack), client, &task.host, &request)).await;
     let answer = match exchange {

@@ -11,7 +11,7 @@ use portcullis_ledger::{Event, Probe};
 use tokio::time::timeout;
 
 use super::Errand;
-use super::round::{doors, exchange, status};
+use super::round::{doors, exchange, host, status};
 use crate::state::Snapshot;
 use crate::worker::unix_millis;
 use crate::{Process, chronicle, tls};
@@ -64,10 +64,7 @@ fn note(told: &mut Vec<Probe>, probe: Probe) {
 
 async fn ask(process: &Process, snapshot: &Snapshot, platform: &Platform) -> Probe {
     let path = platform.health.as_ref().map_or("/", |health| health.path.as_str());
-    let host = platform.hosts.first().map_or_else(String::new, |host| match host.strip_prefix('*') {
-        Some(suffix) => format!("portcullis-probe{suffix}"),
-        None => host.clone(),
-    });
+    let host = host(platform);
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: portcullis-probe\r\nAccept: text/html,*/*\r\nConnection: close\r\n\r\n"
     );
