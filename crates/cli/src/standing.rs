@@ -73,7 +73,11 @@ impl Standing {
         let told = move |database: &str, role: &str, from| {
             Some(Box::new(Told(sessions(database, role, from)?)) as Box<dyn portcullis_sensors::OwnSession>)
         };
-        let ties = Ties { sessions: Arc::new(told), scripts: Arc::new(Scripts(gate.scripts())) };
+        let ties = Ties {
+            sessions: Arc::new(told),
+            scripts: Arc::new(Scripts(gate.scripts())),
+            passes: Arc::new(gate.passes()),
+        };
         match Sensors::start(config, &policy, lookout, ties) {
             Ok(begun) => drop(sensors.set(begun)),
             Err(why) => tracing::error!(why, "nothing is watched beside traffic"),

@@ -2,7 +2,7 @@
 //!
 //! It never waits: whoever keeps the records has queues of its own. Where nobody keeps any, nothing is gathered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -46,6 +46,8 @@ pub(crate) struct Chronicle {
     since: AtomicU64,
     /// Disclosures and alarms since then.
     crowd: Mutex<Crowd>,
+    /// Platforms of which it was told that our own visits are let past our own measures, and have been since.
+    past: Mutex<BTreeSet<String>>,
 }
 
 /// What is told at most so often, by what is alike.
@@ -180,7 +182,13 @@ pub(crate) struct Leak<'a> {
 
 impl Chronicle {
     pub(crate) fn new(recorder: Option<Arc<dyn Recorder>>) -> Self {
-        Self { recorder, flows: Mutex::default(), since: AtomicU64::new(unix_millis()), crowd: Mutex::default() }
+        Self {
+            recorder,
+            flows: Mutex::default(),
+            since: AtomicU64::new(unix_millis()),
+            crowd: Mutex::default(),
+            past: Mutex::default(),
+        }
     }
 
     /// Whether anybody keeps what is told.
@@ -245,6 +253,23 @@ impl Chronicle {
     pub(crate) fn change(&self, what: &str, change: &journal::Change) {
         let (by, words) = (change.by.clone(), change.words.clone());
         self.tell(&GATE, Event::Change(Change { what: what.to_owned(), by, words, ..Change::default() }));
+    }
+
+    /// A visit of our own from outside was let past what would hold a stranger: told once for each time in which a platform is not calm.
+    pub(crate) fn let_past(&self, platform: &str, calm: bool) {
+        let mut past = lock(&self.past);
+        if calm {
+            past.remove(platform);
+        } else if !past.contains(platform) {
+            past.insert(platform.to_owned());
+            drop(past);
+            let words = format!(
+                "Visits of the gate's own to {platform}, which look at its pages, are let past what holds strangers. What strangers get is \
+                 what the service probes say."
+            );
+            let (platform, by) = (platform.to_owned(), "gate".to_owned());
+            self.tell(&GATE, Event::Act(Act { what: "own-visits".to_owned(), platform, by, words, ..Act::default() }));
+        }
     }
 
     /// More left, or was about to, than may.

@@ -59,6 +59,7 @@ use crate::lessons::Lessons;
 use crate::metrics::Registry;
 pub use crate::postgres::traffic::OwnSession;
 use crate::probe::Probes;
+use crate::probe::pass::Passes;
 pub use crate::probe::{Changed, Scripts};
 use crate::sockets::{Inherited, Named};
 use crate::state::Snapshot;
@@ -145,6 +146,7 @@ pub(crate) struct Process {
     pub(crate) reports: http::reports::Reports,
     pub(crate) coordinator: Arc<Coordinator>,
     pub(crate) probes: Probes,
+    pub(crate) passes: Passes,
     /// What left, to whom.
     pub(crate) books: guard::Books,
     lessons: Lessons,
@@ -250,6 +252,7 @@ impl Gate {
             epoch,
             coordinator,
             probes,
+            passes: Passes::default(),
             books,
             lessons,
             node,
@@ -334,6 +337,16 @@ impl Gate {
     #[must_use]
     pub fn scripts(&self) -> Scripts {
         Scripts { process: Arc::clone(&self.process), runtime: self.admin.runtime().clone() }
+    }
+
+    /// Draws a pass for a visit of this process's own from outside, to that page of that host: the field that it must bring. It is let
+    /// past what the gate does by itself against strangers, once, within half a minute. None where the host is no platform's.
+    pub fn passes(&self) -> impl Fn(&str, &str) -> Option<(&'static str, String)> + Send + Sync + use<> {
+        let process = Arc::clone(&self.process);
+        move |host, target| {
+            process.snapshot().router.platform(host.as_bytes())?;
+            Some((probe::pass::FIELD, process.passes.draw(host, target, process.now())?))
+        }
     }
 
     /// Where metrics and health are served.

@@ -6,6 +6,7 @@
 //! the gate itself has made, and know a mark that is drawn anew at each start.
 
 mod attacks;
+pub(crate) mod pass;
 mod round;
 mod script;
 mod service;

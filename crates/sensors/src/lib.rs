@@ -37,6 +37,7 @@ pub use self::bait::Lookout;
 pub use self::clerk::{in_force, judge};
 pub use self::control::{Answer, Question, ask, socket};
 pub use self::drill::{Changed, Drilled, Scripts};
+pub use self::outside::Passes;
 pub use self::schema::{OwnSession, OwnSessions};
 pub use self::sense::{Sight, Told};
 use crate::browsers::{Ear, Heard};
@@ -75,6 +76,8 @@ pub struct Ties {
     pub sessions: OwnSessions,
     /// What drills the sensors in traffic.
     pub scripts: Arc<dyn Scripts>,
+    /// Who draws a pass for a visit from outside.
+    pub passes: Passes,
 }
 
 /// Sensors as one policy declares them.
@@ -109,24 +112,13 @@ impl Sensors {
     ///
     /// # Errors
     /// In words: a key that is none, a directory for what is in force that cannot be had, a thread.
-    pub fn start(
-        path: &Path,
-        policy: &Policy,
-        lookout: Option<Arc<Lookout>>,
-        ties: Ties,
-    ) -> Result<Self, String> {
+    pub fn start(path: &Path, policy: &Policy, lookout: Option<Arc<Lookout>>, ties: Ties) -> Result<Self, String> {
         let kept = lookout.clone().map(|lookout| lookout as Arc<dyn Recorder>);
         let recorder = kept.unwrap_or_else(|| Arc::new(Unkept));
         let configuration = Arc::new(Mutex::new(Watched::new(configuration::files(path, policy))));
         let set = Set::begin(policy, &recorder, lookout.clone(), &ties, &configuration)?;
-        let shared = Arc::new(Shared {
-            recorder,
-            lookout,
-            ties,
-            set: Mutex::new(set),
-            configuration,
-            path: path.to_owned(),
-        });
+        let shared =
+            Arc::new(Shared { recorder, lookout, ties, set: Mutex::new(set), configuration, path: path.to_owned() });
         let thread = |name: &str, body: fn(&Weak<Shared>)| {
             let shared = Arc::downgrade(&shared);
             let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || body(&shared));
@@ -241,7 +233,7 @@ impl Set {
             let pages = sense(format!("pages/{}", address.name), outside::PAGES_BLIND_TO);
             let certificate =
                 address.tls.then(|| sense(format!("certificate/{}", address.name), outside::CERTIFICATE_BLIND_TO));
-            let know = (Arc::clone(&clerk), Arc::clone(&own));
+            let know = (Arc::clone(&clerk), Arc::clone(&own), &ties.passes);
             let visitor = Visitor::new(address, declared.state.as_ref(), know, (pages, certificate))?;
             let (ask, asked) = mpsc::channel();
             spawn(&format!("pages-{}", address.name), move || outside::run(visitor, &asked))?;

@@ -21,6 +21,7 @@ use portcullis_ledger::{Change, Event, Finding};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::fetch::Fetcher;
+pub use self::fetch::Passes;
 use self::fetch::{Fetched, Presented};
 use crate::clerk::Clerk;
 use crate::sense::Sense;
@@ -28,7 +29,8 @@ use crate::{low_priority, unix_millis};
 
 /// What the pages' sensor cannot see, whatever is done.
 pub(crate) const PAGES_BLIND_TO: &str = "what is shown to some visitors only (by address, country, browser or cookie), what scripts of \
-others load by themselves, and whatever changed and changed back between two visits";
+others load by themselves, what the gate shows strangers in a page's place while it holds them (its own visits bear a pass), and whatever \
+changed and changed back between two visits";
 /// What the certificates' sensor cannot see.
 pub(crate) const CERTIFICATE_BLIND_TO: &str = "certificates that other hosts show elsewhere: the logs of certificate transparency are not \
 asked; whatever changed and changed back between two visits";
@@ -125,13 +127,13 @@ impl Visitor {
     pub(crate) fn new(
         declared: &Outside,
         state: Option<&PathBuf>,
-        (clerk, own): (Arc<Clerk>, Arc<Mutex<Vec<String>>>),
+        (clerk, own, passes): (Arc<Clerk>, Arc<Mutex<Vec<String>>>, &Passes),
         (pages, certificate): (Sense, Option<Sense>),
     ) -> Result<Self, String> {
         let state = state.map(|state| state.join(format!("outside-{}.json", declared.name)));
         let known = state.as_ref().and_then(|path| fs::read(path).ok());
         let known = known.and_then(|known| serde_json::from_slice(&known).ok()).unwrap_or_default();
-        let fetcher = Fetcher::new(declared, None)?;
+        let fetcher = Fetcher::new(declared, None)?.with(passes);
         let declared = declared.clone();
         Ok(Self {
             declared,

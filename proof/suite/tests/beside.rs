@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -406,4 +406,104 @@ fn a_script_of_our_own_that_changes_is_told_as_a_drill_and_where_nobody_looks_th
     assert!(eventually(PATIENCE, || blind("did not see the drill")), "{}", gate.said());
     assert!(drill().0);
     assert!(eventually(PATIENCE, || !blind("did not see the drill")), "{}", gate.said());
+}
+
+/// Carries requests to `to` and gives the marks of visits another name on the way; keeps what they were.
+fn stripping(to: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (at, marks) = (listener.local_addr().expect("its address"), Arc::new(Mutex::new(Vec::new())));
+    let kept = Arc::clone(&marks);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+                head.extend(byte);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            if let Some(mark) = head.split("x-portcullis-visit: ").nth(1).and_then(|rest| rest.split("\r\n").next()) {
+                kept.lock().expect("no test panics with it").push(mark.to_owned());
+            }
+            let Ok(mut onward) = TcpStream::connect(to) else { continue };
+            let sent = onward.write_all(head.replace("x-portcullis-visit", "x-other").as_bytes());
+            let _ = sent.and_then(|()| io::copy(&mut onward, &mut stream));
+        }
+    });
+    (at, marks)
+}
+
+#[test]
+fn a_page_is_looked_at_while_strangers_are_held_and_a_mark_is_nobody_else_s() {
+    let site = Arc::new(Site::default());
+    let answering = Arc::clone(&site);
+    let origin = Origin::start(move |seen, stream| answering.answer(seen.path(), stream));
+    let evidence = place("beside-held-evidence");
+    let routes = "[[platform.route]]\npath = \"/\"\nclass = \"page\"\nchallenge = \"puzzle\"\n\
+                  [[platform.route]]\npath = \"/donate\"\nclass = \"page\"\nchallenge = \"puzzle\"\n\
+                  [[platform.route]]\npath = \"/limited\"\n[[platform.route.rate]]\nkey = \"address\"\nrate = \"1/h\"\nburst = 2\n";
+    let gate = Plan::new("beside-held")
+        .table(&format!("[evidence]\ndirectory = {evidence:?}"))
+        .upstream(&[origin.url()], routes)
+        .start();
+    let (stripped, marks) = stripping(gate.http());
+    let outside = |name: &str, path: &str, connect: SocketAddr| {
+        format!(
+            "[[integrity.outside]]\nname = \"{name}\"\nat = \"http://{HOST}\"\nconnect = \"{connect}\"\npaths = [\"{path}\"]\n\
+             interval = \"1s\"\n"
+        )
+    };
+    let all = [("main", "/", gate.http()), ("stranger", "/", stripped), ("limited", "/limited", gate.http())];
+    let all: String = all.map(|(name, path, connect)| outside(name, path, connect)).concat();
+    reloaded(&gate, &format!("[integrity]\nstate = \"integrity\"\n{all}"));
+    // Whoever looks at pages sees them; whose mark is lost on the way is asked to pass like anybody, and says that it is blind.
+    up(&gate, "pages/main");
+    until(&gate, "pages/stranger", "is blind", |it| {
+        it["state"] == "blind" && it["why"].as_str().is_some_and(|why| why.contains("/ is answered 503"))
+    });
+    let config = gate.config().display().to_string();
+    assert!(gate.command(&["posture", "main", "attack", "--config", &config]).success);
+    *site.skimmer.lock().expect("no test panics with it") =
+        "<script src=\"https://evil.example/s.js\"></script>".to_owned();
+    told(&gate, "pages/main", "script-added", "https://evil.example/s.js");
+    assert_eq!(sensors(&gate)["pages/stranger"]["state"], "blind");
+
+    // No platform has ever seen a mark, and none of these visits was a visitor's: those that were asked to pass are all there are.
+    let asked = origin.take();
+    assert!(asked.len() > 5 && asked.iter().all(|seen| seen.header("x-portcullis-visit").is_none()));
+    let metrics = gate.metrics();
+    let visitors = metrics.sum("portcullis_requests_total", &[]);
+    let held = metrics.refused("challenge");
+    assert!(held > 0.0 && (visitors - held).abs() < 1.5, "{visitors} visitors, {held} of them held");
+
+    // Somebody on the way has marks: each is good for the one page that it was drawn for, once, and never for anything else.
+    let ask = |target: &str, mark: &str| {
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: {HOST}\r\nAccept: text/html,*/*\r\nX-Portcullis-Visit: {mark}\r\nConnection: close\r\n\r\n"
+        );
+        Wire::plain(gate.http()).ask(request).expect("an answer").status
+    };
+    let fresh = || {
+        let before = marks.lock().expect("no test panics with it").len();
+        assert!(eventually(PATIENCE, || marks.lock().expect("no test panics with it").len() > before));
+        marks.lock().expect("no test panics with it").last().cloned().expect("a mark")
+    };
+    let one = fresh();
+    assert_eq!(ask("/", &one), 200, "in the place of the visit that it was drawn for");
+    assert_eq!(ask("/", &one), 503, "it is spent");
+    let other = fresh();
+    assert_eq!(ask("/donate", &other), 503, "it is for another page");
+    assert_eq!(ask("/", &other), 503, "and spent by that");
+    for forged in ["0".repeat(32), String::new(), "x".repeat(4096)] {
+        assert_eq!(ask("/", &forged), 503);
+    }
+    // What the operator declared holds for these visits, too.
+    until(&gate, "pages/limited", "is limited like anybody", |it| {
+        it["why"].as_str().is_some_and(|why| why.contains("/limited is answered 429"))
+    });
+    assert!(!gate.said().contains(&one) && !gate.journal().records().iter().any(|it| it.to_string().contains(&one)));
+
+    // That these visits are let past stands in the record, once.
+    let place = evidence.display().to_string();
+    let told = || run(Gate::binary(), &["ledger", "show", &place, "--json", "--kind", "act"], PATIENCE).stdout;
+    assert!(eventually(PATIENCE, || told().contains("own-visits")), "{}", told());
+    assert_eq!(told().matches("\"own-visits\"").count(), 1, "{}", told());
 }

@@ -117,6 +117,13 @@ impl Account {
         self.waited = waited;
     }
 
+    /// It turned out to be the gate's own.
+    pub(crate) fn becomes_own(&mut self) {
+        if !std::mem::replace(&mut self.own, true) {
+            self.worker.counters().request_ended();
+        }
+    }
+
     /// Which platform and which route it is for.
     pub(crate) fn placed(&mut self, snapshot: &Arc<Snapshot>, (platform, route): (usize, usize)) {
         self.place = Some((platform, route));

@@ -103,12 +103,23 @@ async fn phases(
     if challenge::is_ours(&path) {
         return Ok(own_page(visit, snapshot, client, place, account));
     }
+    let own = worker.process().passes.take(head, watch.now());
+    if own {
+        account.becomes_own();
+        worker.process().chronicle.let_past(&snapshot.policy.platforms[place.0].name, worker.is_calm(place.0));
+    }
     let guard = snapshot.guards.of(place);
     let mut taking = guard.map(|guard| taking(visit, snapshot, &client, place, guard));
+    // What the gate itself takes is nobody's habit.
+    taking.iter_mut().for_each(|taking| taking.how.calm &= !own);
     if let Some((guard, taking)) = guard.zip(taking.as_ref()) {
         refuse_seeker(visit, snapshot, guard, taking, &client, account)?;
     }
-    let admitted = match admit(visit, snapshot, client, place, account).await {
+    let admitted = match own {
+        true => let_past(visit, snapshot, client, place, account),
+        false => admit(visit, snapshot, client, place, account).await,
+    };
+    let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(instead) => return Ok(*instead),
     };
@@ -443,6 +454,21 @@ async fn admit(
         Ruling::Waiting(_) => {
             Err(Box::new(refuse(account, visit.head, &Refusal::new(Reason::Overloaded, "its turn never came"))))
         }
+    }
+}
+
+/// Lets a visit of the gate's own in, which a stranger might be held from: by what the operator declared, and by nothing else.
+fn let_past(
+    visit: &Visit<'_>,
+    snapshot: &Snapshot,
+    client: Client,
+    place: (usize, usize),
+    account: &mut Account,
+) -> Result<Admitted, Box<Answer>> {
+    match visit.worker.admit_declared(&ask(visit, snapshot, client, place), visit.watch.now()) {
+        Ruling::Admitted(admitted) => Ok(admitted),
+        Ruling::Refused(refusal, _) => Err(Box::new(refuse(account, visit.head, &refusal))),
+        Ruling::Waiting(_) | Ruling::Challenge(_) | Ruling::Room(_) => Err(Box::new(absent(account))),
     }
 }
 

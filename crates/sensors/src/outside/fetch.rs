@@ -31,12 +31,16 @@ use crate::manifest::hex;
 /// The longest answer, in bytes.
 const ANSWER: usize = 8 << 20;
 
+/// Draws a pass for a visit to that page of that host, as a field, where the gate knows the host.
+pub type Passes = Arc<dyn Fn(&str, &str) -> Option<(&'static str, String)> + Send + Sync>;
+
 /// Whoever fetches.
 pub(crate) struct Fetcher {
     runtime: Runtime,
     at: Outside,
     from: Option<IpAddr>,
     tls: Option<(Arc<ClientConfig>, ServerName<'static>, Arc<Seen>)>,
+    passes: Option<Passes>,
 }
 
 /// What came.
@@ -76,7 +80,12 @@ impl Fetcher {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
         let tls = at.tls.then(|| tls(at)).transpose()?;
-        Ok(Self { runtime, at: at.clone(), from, tls })
+        Ok(Self { runtime, at: at.clone(), from, tls, passes: None })
+    }
+
+    /// With a pass for each visit.
+    pub(crate) fn with(self, passes: &Passes) -> Self {
+        Self { passes: Some(Arc::clone(passes)), ..self }
     }
 
     /// GETs a path.
@@ -92,7 +101,7 @@ impl Fetcher {
     async fn fetch(&self, path: &str) -> Result<Fetched, String> {
         let stream = self.connect().await?;
         let Some((config, name, seen)) = &self.tls else {
-            let (status, body) = exchange(stream, &self.at.authority, path).await?;
+            let (status, body) = self.exchange(stream, path).await?;
             return Ok(Fetched { status, body, presented: None });
         };
         seen.belief.take();
@@ -104,8 +113,18 @@ impl Fetcher {
             .peer_certificates()
             .and_then(|chain| chain.first())
             .map(|leaf| describe(leaf, seen.belief.take()));
-        let (status, body) = exchange(stream, &self.at.authority, path).await?;
+        let (status, body) = self.exchange(stream, path).await?;
         Ok(Fetched { status, body, presented })
+    }
+
+    async fn exchange(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        path: &str,
+    ) -> Result<(u16, Vec<u8>), String> {
+        // Drawn at the last moment: it is good for a moment only.
+        let pass = self.passes.as_ref().and_then(|passes| passes(&self.at.host, path));
+        exchange(stream, &self.at.authority, path, pass).await
     }
 
     async fn connect(&self) -> Result<TcpStream, String> {
@@ -143,6 +162,7 @@ async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     host: &str,
     path: &str,
+    pass: Option<(&'static str, String)>,
 ) -> Result<(u16, Vec<u8>), String> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let driven = tokio::spawn(connection);
@@ -150,9 +170,12 @@ async fn exchange(
         .header("host", host)
         .header("user-agent", concat!("Mozilla/5.0 (compatible; portcullis/", env!("CARGO_PKG_VERSION"), ")"))
         .header("accept", "text/html,*/*")
-        .header("connection", "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| error.to_string())?;
+        .header("connection", "close");
+    let request = match pass {
+        Some((name, value)) => request.header(name, value),
+        None => request,
+    };
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
     let (head, body) = sender.send_request(request).await.map_err(|error| error.to_string())?.into_parts();
     if head.headers.get("content-encoding").is_some_and(|coding| coding != "identity") {
         driven.abort();

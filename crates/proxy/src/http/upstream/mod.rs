@@ -29,6 +29,7 @@ use super::pace::Pace;
 use super::response::Interim;
 use super::rules::Checked;
 use super::sight;
+use crate::probe::pass;
 use crate::stream::SharedWire;
 use crate::watch::Watch;
 
@@ -217,6 +218,7 @@ pub(super) fn for_each_field(
                 Some(left) if left.is_empty() => {}
                 Some(left) => put(field.spelling, &left),
             },
+            Name::Other if field.spelling.eq_ignore_ascii_case(pass::FIELD.as_bytes()) => {}
             // A part of something packed cannot be read.
             Name::Other if around.whole && is_range(field.spelling) => {}
             Name::Other if around.narrow && field.spelling.eq_ignore_ascii_case(b"accept-encoding") => {
