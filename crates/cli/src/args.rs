@@ -758,7 +758,8 @@ pub(crate) struct Demo {
     /// Hold what visitors counted against the evidence, and end.
     #[arg(long, conflicts_with_all = ["attack", "duration", "drill"])]
     pub(crate) incident: bool,
-    /// Between the two waves of an incident.
+    /// Between the two waves of an incident. More than ten minutes are not waited for: the waves are played one after the other, and the
+    /// record is written with so much time between them, in which sensors beat and nobody visits; it says so.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, requires = "incident")]
     pub(crate) apart: Duration,
     /// Where the report of an incident goes: a directory that is not there yet.

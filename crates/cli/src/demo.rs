@@ -6,6 +6,7 @@ pub(crate) mod attack;
 mod chance;
 mod client;
 mod database;
+mod day;
 mod figures;
 mod front;
 mod incident;
@@ -255,10 +256,16 @@ pub(crate) fn run(flags: &Demo) -> Done {
         return Err(Failure::because("more left than may, or less is on record than left"));
     }
     if let Some(counted) = played {
-        let recorded = incident::Recorded::read(&folder.evidence())?;
+        let mut evidence = folder.evidence();
+        if let Some(apart) = counted.apart {
+            let played = evidence;
+            evidence = played.with_extension("apart");
+            apart.write(&played, &evidence)?;
+        }
+        let recorded = incident::Recorded::read(&evidence)?;
         let (table, same) = counted.compare(&recorded);
         talk::answer(&format!("\nWhat visitors counted, and what is on record:\n\n{table}"))?;
-        let of = || Records { config: folder.config(), ledger: Some(folder.evidence()), json: false };
+        let of = || Records { config: folder.config(), ledger: Some(evidence.clone()), json: false };
         let last = || "last".to_owned();
         crate::incident::run(&AskIncident::Show(Shown { incident: last(), no_drill: false, of: of() }))?;
         let to = flags.report.clone();

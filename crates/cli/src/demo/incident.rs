@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant as Moment, MissedTickBehavior, interval, sleep};
 
 use super::attack::{self, LASTS, Tally};
+use super::day::{Apart, WAITED};
 use super::figures::{Figures, thousands};
 use super::front::CALM;
 use super::leak::Drill;
@@ -64,6 +65,8 @@ pub(super) struct Counted {
     moments: Vec<Count>,
     /// When each wave began and ended.
     pub(super) waves: Vec<(u64, u64)>,
+    /// Where the waves are taken apart, where they are further apart than was waited for.
+    pub(super) apart: Option<Apart>,
     /// What became of the attempt on the database, in words.
     pub(super) attempt: String,
 }
@@ -71,8 +74,12 @@ pub(super) struct Counted {
 impl Play<'_> {
     /// Plays it. Nothing where it was told to end before it was over.
     pub(super) async fn run(mut self) -> Option<Counted> {
-        let mut counted =
-            Counted { moments: Vec::new(), waves: Vec::new(), attempt: "there is no database here".to_owned() };
+        let mut counted = Counted {
+            moments: Vec::new(),
+            waves: Vec::new(),
+            apart: None,
+            attempt: "there is no database here".to_owned(),
+        };
         talk::say("First it is calm, and the gate learns what is ordinary.");
         let begun = Instant::now();
         while !has_learned(&ask(self.control).await, "public") && begun.elapsed() < LEARNING {
@@ -80,8 +87,18 @@ impl Play<'_> {
         }
         talk::say("\nThe first wave: `botnet` on the public site.");
         self.wave(&mut counted, &["botnet"], false).await?;
-        talk::say(&format!("\nIt is over. The second comes after {} s, when all is calm again.", self.apart.as_secs()));
-        self.rest(&mut counted, self.apart).await?;
+        let waited = if self.apart > WAITED { AFTER } else { self.apart };
+        talk::say(&format!("\nIt is over. The second comes after {} s, when all is calm again.", waited.as_secs()));
+        self.rest(&mut counted, waited).await?;
+        if self.apart > WAITED {
+            let seconds = self.apart.as_secs();
+            let millis = (seconds - seconds % (INTERVAL / 1000)) * 1000;
+            counted.apart = Some(Apart { at: moment::now(), millis });
+            talk::say(&format!(
+                "\nNobody waits for {} hours: from here on the clock of the record is so much later than yours, and says so.",
+                seconds / 3600
+            ));
+        }
         talk::say(
             "\nThe second wave: `botnet` and `search` on the public site, `stuffing` on the logins beneath it, and an attempt on the database.",
         );
@@ -205,6 +222,8 @@ impl Counted {
     /// way at the edges.
     pub(super) fn compare(&self, recorded: &Recorded) -> (String, bool) {
         let (mut text, mut same) = (String::new(), true);
+        // What was counted after the moment stands so much later in the record.
+        let later = |at: u64| self.apart.map_or(at, |apart| if at >= apart.at { at + apart.millis } else { at });
         let mut row = |what: &str, counted: u64, recorded: u64, slack: u64| {
             let differs = counted.abs_diff(recorded) > slack;
             same &= !differs;
@@ -216,9 +235,10 @@ impl Counted {
         row("requests in all", all, recorded.requests, last.people[2] + last.attackers[2]);
         for (nth, (from, until)) in self.waves.iter().enumerate() {
             // Records are of ten seconds each.
-            let (from, until) = (from - from % INTERVAL, until - until % INTERVAL);
-            let counted = self.asked(from, until);
-            row(&format!("requests in wave {}", nth + 1), counted, recorded.between(from, until), counted / 50 + 50);
+            let whole = |at: u64| at - at % INTERVAL;
+            let counted = self.asked(whole(*from), whole(*until));
+            let recorded = recorded.between(whole(later(*from)), whole(later(*until)));
+            row(&format!("requests in wave {}", nth + 1), counted, recorded, counted / 50 + 50);
         }
         let refused = last.people[1] + last.attackers[1];
         row("answered by the gate in its place", refused, recorded.refused, last.people[2] + last.attackers[2]);
