@@ -449,21 +449,11 @@ impl<'a> Judge<'a> {
             .into_iter()
             .map(|sensor| {
                 let stretch = self.case.watch.stretch(&[&sensor], self.case.from, self.case.until);
-                let drills = drills_of(self.case, &sensor);
                 PathState {
-                    copy: String::new(),
                     asset: asset.key().to_owned(),
                     words: sensor.clone(),
-                    custody: Custody::Guarded,
                     sensors: vec![sensor.clone()],
-                    path: sensor,
-                    coverage: ratio(stretch.covered_millis, stretch.of_millis).unwrap_or(0.0),
-                    stretch,
-                    miss_bound: drills.bound,
-                    drills: drills.clean,
-                    failed_drill: drills.failing,
-                    was_failing: drills.was_failing,
-                    drill_evidence: drills.evidence,
+                    ..PathState::measured(self.case, sensor, stretch)
                 }
             })
             .collect();
@@ -913,7 +903,6 @@ fn paths(case: &Case) -> Vec<PathState> {
             } else if path.sensors.is_empty() {
                 stretch.by_cause = [("no sensor is named".to_owned(), stretch.of_millis)].into();
             }
-            let drills = drills_of(case, &path.name);
             all.push(PathState {
                 copy: plain(&copy.name),
                 asset: plain(&copy.what),
@@ -921,17 +910,33 @@ fn paths(case: &Case) -> Vec<PathState> {
                 words: plain(&path.words),
                 custody: path.custody,
                 sensors: path.sensors.iter().map(|sensor| plain(sensor)).collect(),
-                coverage: ratio(stretch.covered_millis, stretch.of_millis).unwrap_or(0.0),
-                stretch,
-                miss_bound: drills.bound,
-                drills: drills.clean,
-                failed_drill: drills.failing,
-                was_failing: drills.was_failing,
-                drill_evidence: drills.evidence,
+                ..PathState::measured(case, path.name.clone(), stretch)
             });
         }
     }
     all
+}
+
+impl PathState {
+    /// A path of which no more is known than how it was watched, and what drills on it say.
+    fn measured(case: &Case, path: String, stretch: Stretch) -> Self {
+        let drills = drills_of(case, &path);
+        Self {
+            copy: String::new(),
+            asset: String::new(),
+            path,
+            words: String::new(),
+            custody: Custody::Guarded,
+            sensors: Vec::new(),
+            coverage: ratio(stretch.covered_millis, stretch.of_millis).unwrap_or(0.0),
+            stretch,
+            miss_bound: drills.bound,
+            drills: drills.clean,
+            failed_drill: drills.failing,
+            was_failing: drills.was_failing,
+            drill_evidence: drills.evidence,
+        }
+    }
 }
 
 #[derive(Default)]
