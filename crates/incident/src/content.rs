@@ -610,7 +610,7 @@ fn capital(word: &str) -> String {
 }
 
 impl Words {
-    fn say(text: impl Into<String>) -> Self {
+    pub(crate) fn say(text: impl Into<String>) -> Self {
         Self::default().more(text)
     }
 
@@ -619,7 +619,7 @@ impl Words {
         if text.is_empty() { self } else { self.and(Piece::Plain { text }) }
     }
 
-    fn strong(self, text: impl Into<String>) -> Self {
+    pub(crate) fn strong(self, text: impl Into<String>) -> Self {
         self.and(Piece::Strong { text: text.into() })
     }
 

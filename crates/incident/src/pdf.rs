@@ -17,7 +17,7 @@ use pdf_writer::types::{ArtifactType, StructRole};
 use self::sheet::{Bookmark, INK, LEFT, Line, QUIET, RIGHT, RULE, Run, Sheets, Style, shade};
 use crate::assessment::Outcome;
 use crate::chart::{self, Chart};
-use crate::content::{Block, Content, Piece, Section, Words};
+use crate::content::{Block, Content, Section, Words};
 use crate::report::Report;
 
 const BODY: Style = Style::plain(10.0);
@@ -57,7 +57,7 @@ fn set(content: &Content, foot: &str, pages: &[usize]) -> Result<Sheets, String>
 }
 
 fn contents(sheets: &mut Sheets, sections: &[Section], pages: &[usize]) {
-    sheets.paragraph(StructRole::P, &strong("Contents"), BODY, LEFT, 1.0);
+    sheets.paragraph(StructRole::P, &Words::default().strong("Contents"), BODY, LEFT, 1.0);
     sheets.within(StructRole::TOC, |sheets| {
         for (number, section) in sections.iter().enumerate() {
             let page = pages.get(number).map_or_else(|| "0".to_owned(), |page| (page + 1).to_string());
@@ -82,7 +82,7 @@ fn heading(sheets: &mut Sheets, level: u8, title: &str) {
     sheets.need(before + style.leading() + 60.0);
     sheets.y -= before;
     sheets.bookmarks.push(Bookmark { level, title: title.to_owned(), page: sheets.last(), y: sheets.y });
-    sheets.paragraph(role, &plain(title), style, LEFT, 2.0);
+    sheets.paragraph(role, &Words::say(title), style, LEFT, 2.0);
     if level == 2 {
         let (page, y) = (sheets.last(), sheets.y);
         sheets.ornament(page, ArtifactType::Layout, |content| {
@@ -112,7 +112,7 @@ fn list(sheets: &mut Sheets, items: &[Words], x: f32) {
             let lines = sheets.lines(item, BODY, RIGHT - x - DOT);
             sheets.need(BODY.leading());
             sheets.within(StructRole::LI, |sheets| {
-                let dot = sheets.lines(&plain("•"), BODY, DOT);
+                let dot = sheets.lines(&Words::say("•"), BODY, DOT);
                 let y = sheets.y;
                 sheets.within(StructRole::Lbl, |sheets| sheets.stand(&dot, BODY, x + 2.0));
                 sheets.y = y;
@@ -136,7 +136,7 @@ fn verdict(sheets: &mut Sheets, outcome: Outcome, blocks: &[Block]) {
                 Block::Heading { words } => {
                     let (page, y) = (sheets.last(), sheets.y);
                     sheets.bookmarks.push(Bookmark { level: 3, title: words.clone(), page, y });
-                    sheets.paragraph(StructRole::H3, &plain(words), Style::bold(11.0), LEFT + 10.0, 2.0);
+                    sheets.paragraph(StructRole::H3, &Words::say(words), Style::bold(11.0), LEFT + 10.0, 2.0);
                 }
                 part => block(sheets, part, LEFT + 10.0),
             }
@@ -208,15 +208,7 @@ fn figure(sheets: &mut Sheets, chart: &Chart) {
         });
     });
     sheets.y -= height + 2.0;
-    sheets.paragraph(StructRole::P, &plain(Chart::KEY), Style { ink: QUIET, ..Style::plain(8.5) }, LEFT, 6.0);
-}
-
-fn plain(text: &str) -> Words {
-    Words(vec![Piece::Plain { text: text.to_owned() }])
-}
-
-fn strong(text: &str) -> Words {
-    Words(vec![Piece::Strong { text: text.to_owned() }])
+    sheets.paragraph(StructRole::P, &Words::say(Chart::KEY), Style { ink: QUIET, ..Style::plain(8.5) }, LEFT, 6.0);
 }
 
 /// As a stream of the file has it.

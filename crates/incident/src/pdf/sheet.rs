@@ -80,6 +80,12 @@ pub(super) struct Tag {
     pub(super) span: usize,
 }
 
+impl Tag {
+    fn new(role: StructRole, parent: Option<usize>) -> Self {
+        Self { role, parent, kids: Vec::new(), alt: None, scope: None, bounds: None, span: 1 }
+    }
+}
+
 /// What a tag holds.
 pub(super) enum Kid {
     Tag(usize),
@@ -133,20 +139,11 @@ pub(super) struct Sheets {
 
 impl Sheets {
     pub(super) fn new() -> Result<Self, String> {
-        let document = Tag {
-            role: StructRole::Document,
-            parent: None,
-            kids: Vec::new(),
-            alt: None,
-            scope: None,
-            bounds: None,
-            span: 1,
-        };
         let mut sheets = Self {
             regular: Face::new("NotoSans", ttf_noto_sans::REGULAR)?,
             bold: Face::new("NotoSans-Bold", ttf_noto_sans::BOLD)?,
             pages: Vec::new(),
-            tags: vec![document],
+            tags: vec![Tag::new(StructRole::Document, None)],
             bookmarks: Vec::new(),
             places: BTreeMap::new(),
             y: TOP,
@@ -193,15 +190,7 @@ impl Sheets {
     /// A tag within the one that is open; its content may come later, with [`Self::inside`].
     pub(super) fn tag(&mut self, role: StructRole) -> usize {
         let (tag, parent) = (self.tags.len(), *self.open.last().unwrap_or(&0));
-        self.tags.push(Tag {
-            role,
-            parent: Some(parent),
-            kids: Vec::new(),
-            alt: None,
-            scope: None,
-            bounds: None,
-            span: 1,
-        });
+        self.tags.push(Tag::new(role, Some(parent)));
         self.tags[parent].kids.push(Kid::Tag(tag));
         tag
     }

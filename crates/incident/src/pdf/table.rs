@@ -5,7 +5,6 @@
 use pdf_writer::types::{ArtifactType, StructRole, TableHeaderScope};
 
 use super::sheet::{INK, LEFT, Line, RIGHT, RULE, Sheets, Style, shade};
-use super::strong;
 use crate::content::{Piece, Table, Words};
 
 /// Around what is in a cell.
@@ -28,7 +27,7 @@ struct Plan {
 
 pub(super) fn set(sheets: &mut Sheets, table: &Table) {
     let plan = Plan::of(sheets, table);
-    let caption = strong(&table.caption);
+    let caption = Words::default().strong(&table.caption);
     let leading = plan.style.leading();
     let first =
         table.rows.first().map_or(1, |row| plan.cells(sheets, &row.cells).iter().map(Vec::len).max().unwrap_or(1));
@@ -56,7 +55,7 @@ impl Plan {
     fn of(sheets: &Sheets, table: &Table) -> Self {
         let style = Style::plain(if table.columns.len() > 8 { 6.8 } else { 8.0 });
         let bold = Style { bold: true, ..style };
-        let titles: Vec<Words> = table.columns.iter().map(|column| strong(column.title)).collect();
+        let titles: Vec<Words> = table.columns.iter().map(|column| Words::default().strong(column.title)).collect();
         // A title is not parted within a word; what stands below it is where it must be.
         let mut least: Vec<f32> = titles.iter().map(|title| sheets.widths(title, bold).0).collect();
         let mut ideal = least.clone();
