@@ -10,6 +10,7 @@ mod configuration;
 mod control;
 mod drill;
 pub mod files;
+mod learned;
 pub mod manifest;
 mod names;
 mod origin;

@@ -6,7 +6,6 @@
 //! left out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::str::FromStr as _;
@@ -23,8 +22,9 @@ use portcullis_ledger::{Event, Finding};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
-use crate::low_priority;
+use crate::manifest::hex;
 use crate::sense::Sense;
+use crate::{learned, low_priority};
 
 /// What cannot be seen.
 pub(crate) const BLIND_TO: &str = "records of other kinds and of other names than the declared ones, what other resolvers are told, \
@@ -116,8 +116,7 @@ impl Looker {
         };
         let first = declared.names.first().map_or("", String::as_str);
         let state = state.map(|state| state.join(format!("names-{first}.json")));
-        let known = state.as_ref().and_then(|path| fs::read(path).ok());
-        let known = known.and_then(|known| serde_json::from_slice(&known).ok()).unwrap_or_default();
+        let known = learned::read(state.as_deref()).unwrap_or_default();
         Ok(Self { declared: declared.clone(), state, runtime, resolver, known })
     }
 
@@ -141,7 +140,7 @@ impl Looker {
         }
         sense.words(self.words());
         if self.known != before {
-            self.keep();
+            learned::keep(self.state.as_deref(), &self.known, "what names are like");
         }
         learning
     }
@@ -228,16 +227,6 @@ impl Looker {
         };
         self.known.iter().take(8).map(name).collect::<Vec<_>>().join("; ")
     }
-
-    fn keep(&self) {
-        let Some(path) = &self.state else { return };
-        let Ok(text) = serde_json::to_vec_pretty(&self.known) else { return };
-        let new = path.with_extension("new");
-        let made = path.parent().map_or(Ok(()), fs::create_dir_all);
-        if let Err(error) = made.and_then(|()| fs::write(&new, text)).and_then(|()| fs::rename(&new, path)) {
-            tracing::warn!(path = %path.display(), %error, "what names are like cannot be kept");
-        }
-    }
 }
 
 /// A resolver at one address, and no other.
@@ -258,8 +247,7 @@ fn text<O: AsRef<[u8]>, N: std::fmt::Display>(data: &AllRecordData<O, N>) -> Opt
         AllRecordData::Soa(it) => format!("{} {}", it.mname(), it.rname()),
         AllRecordData::Mx(it) => format!("{} {}", it.preference(), it.exchange()),
         AllRecordData::Ds(it) => {
-            let digest: String = it.digest().as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{} {} {} {digest}", it.key_tag(), it.algorithm(), it.digest_type())
+            format!("{} {} {} {}", it.key_tag(), it.algorithm(), it.digest_type(), hex(it.digest().as_ref()))
         }
         AllRecordData::Txt(it) => {
             let whole: Vec<u8> = it.iter().flatten().copied().collect();
@@ -278,7 +266,7 @@ fn text<O: AsRef<[u8]>, N: std::fmt::Display>(data: &AllRecordData<O, N>) -> Opt
 /// What is longer than anybody compares by eye is kept as its hash.
 fn shortened(text: String) -> String {
     use sha2::Digest as _;
-    if text.len() <= RECORD { text } else { format!("sha256:{}", crate::manifest::hex(&sha2::Sha256::digest(text))) }
+    if text.len() <= RECORD { text } else { format!("sha256:{}", hex(&sha2::Sha256::digest(text))) }
 }
 
 impl Known {

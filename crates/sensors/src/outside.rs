@@ -10,7 +10,6 @@ pub mod page;
 pub(crate) mod secure;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +24,7 @@ pub use self::fetch::Passes;
 use self::fetch::{Fetched, Presented};
 use crate::clerk::Clerk;
 use crate::sense::Sense;
-use crate::{low_priority, unix_millis};
+use crate::{learned, low_priority, unix_millis};
 
 /// What the pages' sensor cannot see, whatever is done.
 pub(crate) const PAGES_BLIND_TO: &str = "what is shown to some visitors only (by address, country, browser or cookie), what scripts of \
@@ -131,8 +130,7 @@ impl Visitor {
         (pages, certificate): (Sense, Option<Sense>),
     ) -> Result<Self, String> {
         let state = state.map(|state| state.join(format!("outside-{}.json", declared.name)));
-        let known = state.as_ref().and_then(|path| fs::read(path).ok());
-        let known = known.and_then(|known| serde_json::from_slice(&known).ok()).unwrap_or_default();
+        let known = learned::read(state.as_deref()).unwrap_or_default();
         let fetcher = Fetcher::new(declared, None)?.with(passes);
         let declared = declared.clone();
         Ok(Self {
@@ -424,13 +422,6 @@ impl Visitor {
     }
 
     fn keep(&self) {
-        let Some(path) = &self.state else { return };
-        let Ok(text) = serde_json::to_vec_pretty(&self.known) else { return };
-        let new = path.with_extension("new");
-        let made = path.parent().map_or(Ok(()), fs::create_dir_all);
-        let kept = made.and_then(|()| fs::write(&new, text)).and_then(|()| fs::rename(&new, path));
-        if let Err(error) = kept {
-            tracing::warn!(path = %path.display(), %error, "what pages are like cannot be kept");
-        }
+        learned::keep(self.state.as_deref(), &self.known, "what pages are like");
     }
 }

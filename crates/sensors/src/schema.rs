@@ -18,10 +18,10 @@ use sha2::{Digest as _, Sha256};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
-use crate::low_priority;
 use crate::manifest::hex;
 use crate::outside::secure;
 use crate::sense::Sense;
+use crate::{learned, low_priority};
 
 /// What cannot be seen.
 pub(crate) const BLIND_TO: &str = "rows that valid roles change, whatever changed and changed back between two looks, and the bodies of \
@@ -126,25 +126,11 @@ pub(crate) fn run(
 ) {
     low_priority();
     let state = state.map(|state| state.join(format!("schema-{}.json", database.name)));
-    let mut known: Option<Objects> =
-        state.as_ref().and_then(|path| fs::read(path).ok()).and_then(|text| serde_json::from_slice(&text).ok());
+    let mut known: Option<Objects> = learned::read(state.as_deref());
     let mut told = Objects::new();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return sense.down(&error.to_string()),
-    };
-    let keep = |objects: &Objects| {
-        let Some(path) = &state else { return };
-        let text = serde_json::to_vec_pretty(objects).unwrap_or_default();
-        let new = path.with_extension("new");
-        if let Err(error) = path
-            .parent()
-            .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| fs::write(&new, text))
-            .and_then(|()| fs::rename(&new, path))
-        {
-            tracing::warn!(path = %path.display(), %error, "what the schema is like cannot be kept");
-        }
     };
     let look = || {
         runtime.block_on(async {
@@ -176,7 +162,7 @@ pub(crate) fn run(
                             words,
                             ..Change::default()
                         }));
-                        keep(&objects);
+                        learned::keep(state.as_deref(), &objects, "what the schema is like");
                         known = Some(objects);
                     }
                     Some(before) => {
