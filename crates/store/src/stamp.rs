@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use portcullis_ledger::checkpoint::Checkpoint;
 use portcullis_ledger::note::Note;
 use portcullis_ledger::stamp::{ANSWER_BYTES, Request, Stamp};
-use portcullis_ledger::{Event, Sensor, Stamped};
+use portcullis_ledger::{Event, Stamped};
 use sha2::{Digest, Sha256};
 
 use crate::disk::{Directory, Disk};
@@ -24,14 +24,13 @@ use crate::log::replace;
 use crate::post::Place;
 use crate::random;
 use crate::reader::broken;
-use crate::writer::{Shared, now};
+use crate::writer::{GATE, Shared, now};
 
 const FOLDER: &str = "stamps";
 /// How soon an authority that gave no stamp is asked again, unless it is asked more often anyway.
 const AGAIN: Duration = Duration::from_secs(60);
 /// How often it is looked for who is to be asked.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-const GATE: Sensor = Sensor::Borrowed("gate");
 
 /// Who stamps.
 #[derive(Debug, Clone)]
@@ -72,7 +71,7 @@ impl Authority {
             good: true,
             time: stamp.unix_millis,
             nonce: format!("{:016x}", request.nonce),
-            token: hex(token),
+            token: digest(token),
             words: String::new(),
         })
     }
@@ -82,7 +81,8 @@ fn paths(authority: &str, size: u64) -> [String; 2] {
     [format!("{FOLDER}/{authority}/{size:020}.checkpoint"), format!("{FOLDER}/{authority}/{size:020}.tst")]
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// SHA-256 in hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -206,7 +206,7 @@ impl Kept {
     /// SHA-256 of the token, in hexadecimal.
     #[must_use]
     pub fn digest(&self) -> String {
-        hex(&self.token)
+        digest(&self.token)
     }
 
     /// Where checkpoint and token lie in the directory.

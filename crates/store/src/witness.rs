@@ -10,13 +10,13 @@ use portcullis_ledger::checkpoint::Checkpoint;
 use portcullis_ledger::note::{NOTE_BYTES, Note, SignerKey, VerifierKey};
 use portcullis_ledger::tree;
 use portcullis_ledger::witness::{Refusal, Request};
-use sha2::{Digest, Sha256};
 
 use crate::disk::{Directory, Disk};
 use crate::lanes::lock;
 use crate::log::replace;
 use crate::post::Place;
 use crate::reader::{Snapshot, broken};
+use crate::stamp::digest;
 
 /// What signs for others.
 #[derive(Debug)]
@@ -94,8 +94,7 @@ fn last(disk: &impl Disk, origin: &str) -> io::Result<Option<Checkpoint>> {
 }
 
 fn place(origin: &str) -> String {
-    let digest: String = Sha256::digest(origin).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("logs/{digest}")
+    format!("logs/{}", digest(origin.as_bytes()))
 }
 
 /// A witness as the log asks it.

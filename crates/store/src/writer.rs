@@ -38,7 +38,7 @@ const WITNESSED_EVERY: Duration = Duration::from_secs(60);
 /// Records that are appended at once at most.
 const BATCH: usize = 8_192;
 /// Whose the store's own records are.
-const GATE: Sensor = Sensor::Borrowed("gate");
+pub(crate) const GATE: Sensor = Sensor::Borrowed("gate");
 
 /// What a store needs.
 #[derive(Debug)]

@@ -29,7 +29,7 @@ use self::traffic::{Counting, INTERVAL};
 use crate::disk::{Directory, Disk as _};
 use crate::lanes::{Missed, lock, turn};
 use crate::rollups;
-use crate::writer::{Shared, now, random};
+use crate::writer::{GATE, Shared, now, random};
 
 /// How often lanes are emptied.
 const DRAIN_EVERY: Duration = Duration::from_millis(50);
@@ -44,8 +44,6 @@ const LANE_BYTES: usize = 4 << 20;
 const HELD_BYTES: usize = 64 << 20;
 /// Where the end of the last interval is kept that the ledger has.
 const TOLD: &str = "requests/told";
-/// Whose the figures are.
-const GATE: Sensor = Sensor::Borrowed("gate");
 
 /// How long single requests are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis_ledger::{Change, Event, Sensor};
+use portcullis_ledger::{Change, Event};
 
 use self::database::{Counted, Database, Fault, NAME, Reading};
 use self::stances::Stances;
@@ -23,7 +23,7 @@ use crate::disk::{Directory, Disk as _};
 use crate::lanes::lock;
 use crate::requests::row::Row;
 use crate::requests::{HOUR, Tally, replay};
-use crate::writer::{Shared, now};
+use crate::writer::{GATE, Shared, now};
 
 pub(crate) const SECOND: u64 = 1_000;
 pub(crate) const MINUTE: u64 = 60_000;
@@ -43,7 +43,6 @@ const AGAIN: usize = 16_384;
 const ASIDE: &str = "state.sqlite.aside";
 /// Points of one history at most.
 const POINTS: u64 = 1_000_000;
-const GATE: Sensor = Sensor::Borrowed("gate");
 
 /// How long roll-ups are kept, in milliseconds; for ever where there is nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
