@@ -24,6 +24,7 @@ use crate::state::Snapshot;
 pub(crate) const PATH: &[u8] = b"/.portcullis/reports";
 /// What pages call that place.
 const ENDPOINT: &str = "portcullis=\"/.portcullis/reports\"";
+const POLICY: &[u8] = b"content-security-policy-report-only";
 /// Networks are counted in so many places; those that share one share what may be sent.
 const PLACES: usize = 4096;
 /// Messages that are read at once, over all workers: each holds `limits.report_bytes` at most.
@@ -91,7 +92,7 @@ impl Reports {
     pub(crate) fn new(hears: Option<Hears>) -> Self {
         Self {
             hears,
-            tide: Mutex::new(Tide { minute: 0, networks: vec![0; PLACES].into(), second: 0, messages: 0 }),
+            tide: Mutex::new(Tide::new()),
             hasher: RandomState::new(),
             under_way: AtomicUsize::new(0),
             counts: Counts::default(),
@@ -151,6 +152,10 @@ impl Reports {
 }
 
 impl Tide {
+    fn new() -> Self {
+        Self { minute: 0, networks: vec![0; PLACES].into(), second: 0, messages: 0 }
+    }
+
     /// Whether one more may be read.
     fn admit(&mut self, network: u64, now: Tick, limits: &Limits) -> bool {
         let seconds = now.0 / 1_000_000_000;
@@ -231,8 +236,6 @@ impl Announced {
     }
 }
 
-const POLICY: &[u8] = b"content-security-policy-report-only";
-
 #[cfg(test)]
 mod tests {
     use portcullis_wire::http::Fields;
@@ -241,17 +244,13 @@ mod tests {
 
     const LIMITS: Limits = Limits { reports_per_network: 3, reports_per_second: 5, ..Limits::DEFAULT };
 
-    fn tide() -> Tide {
-        Tide { minute: 0, networks: vec![0; PLACES].into(), second: 0, messages: 0 }
-    }
-
     fn at(seconds: u64) -> Tick {
         Tick(seconds * 1_000_000_000)
     }
 
     #[test]
     fn a_network_and_all_of_them_are_bounded() {
-        let mut tide = tide();
+        let mut tide = Tide::new();
         let mut one = || (0..10).filter(|_| tide.admit(7, at(1), &LIMITS)).count();
         assert_eq!((one(), one()), (3, 0), "so many of one network in a minute");
         let others = (8..100).filter(|network| tide.admit(*network, at(1), &LIMITS)).count();
