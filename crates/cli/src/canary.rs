@@ -12,6 +12,7 @@ use portcullis_dataguard::canary::{CanaryId, CanaryKey, Entry, EntryKind, Regist
 use portcullis_dataguard::decode::{Bounds, Codings};
 use portcullis_dataguard::detect::{Findings, Found, Kinds, Scan};
 use portcullis_dataguard::{Canaries, Detector, Reader, Scanner};
+use portcullis_sensors::manifest::hex;
 
 use crate::args::{AskCanary, CanaryKind, NewCanary};
 use crate::world::plain;
@@ -64,7 +65,7 @@ impl Place {
                 fs::File::open("/dev/urandom")
                     .and_then(|mut random| random.read_exact(&mut bytes))
                     .map_err(|error| Failure::because(format!("no random bytes: {}", plain(&error))))?;
-                let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n";
+                let text = hex(&bytes) + "\n";
                 fs::OpenOptions::new()
                     .write(true)
                     .create_new(true)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use portcullis_config::{Evidence, Policy};
 use portcullis_ledger::note::{Algorithm, SignerKey};
 use portcullis_ledger::{Event, Recorder, Sensor, Start, Stop};
+use portcullis_sensors::manifest::hex;
 use portcullis_store::disk::Directory;
 use portcullis_store::requests::Keep;
 use portcullis_store::stamp::Authority;
@@ -87,6 +88,7 @@ fn key(directory: &Path, node: &str) -> Result<SignerKey, String> {
     portcullis_store::key(directory, &format!("{node}/evidence"), Algorithm::Ed25519).map_err(|error| error.to_string())
 }
 
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+/// SHA-256 in hexadecimal, as records have it.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }

@@ -26,7 +26,6 @@ use portcullis_store::disk::Directory;
 use portcullis_store::verify::verify_and_read;
 use portcullis_store::{PUBLIC_KEY, Passage};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use crate::args::incident::{AskIncident, Attest, Handed, Open, Records, Shown};
 use crate::evidence;
@@ -257,7 +256,6 @@ fn show(shown: &Shown) -> Done {
     talk::answer(&page)
 }
 
-/// Writes down what a person did, about an incident that there is.
 /// A person says that there is an incident.
 fn begin(flags: &Open) -> Done {
     let opened = Opened::open(&flags.of)?;
@@ -292,6 +290,7 @@ fn begin(flags: &Open) -> Done {
     talk::answer(&format!("Incident {incident} is open."))
 }
 
+/// Writes down what a person did, about an incident that there is.
 fn add(of: &Records, incident: &str, event: impl FnOnce(String) -> Event) -> Done {
     let opened = Opened::open(of)?;
     let incident = opened.find(incident)?.id.clone();
@@ -310,7 +309,7 @@ fn handed(flags: &Handed) -> Done {
             to: flags.to.clone(),
             by: who(),
             at,
-            sha256: hex(&Sha256::digest(&bytes)),
+            sha256: evidence::digest(&bytes),
             receipt: flags.receipt.clone(),
         })
     })
@@ -370,8 +369,4 @@ impl Opened {
 
 pub(crate) fn broken(why: impl std::fmt::Display) -> Failure {
     Failure::because(format!("the report cannot be written: {why}; please report it"))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

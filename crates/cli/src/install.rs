@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 
 use portcullis_waf::seclang::ast::{Piece, Rule, Setting};
 use portcullis_waf::seclang::resolve::{RuleSet, Step};
-use sha2::{Digest, Sha256};
 
 use crate::args::AddRules;
+use crate::evidence::digest;
 use crate::rulebook::{self, Book, Wrong};
 use crate::world::{plain, read_bounded};
 use crate::{Done, Failure, talk};
@@ -65,7 +65,7 @@ fn gather(from: &str, sha256: Option<&str>) -> Result<Release, String> {
             read_bounded(path, ARCHIVE_BYTES).map_err(|error| format!("cannot read {from}: {}", plain(&error)))?
         }
     };
-    let sum = hex(&archive);
+    let sum = digest(&archive);
     if let Some(expected) = sha256.filter(|expected| !expected.eq_ignore_ascii_case(&sum)) {
         return Err(format!("the archive's SHA-256 is {sum}, not {expected}; nothing was installed"));
     }
@@ -164,7 +164,7 @@ impl Installed {
         let (mut changed, mut own) = (BTreeSet::new(), BTreeSet::new());
         for (name, bytes) in &files {
             match sums.get(name.as_str()) {
-                Some(sum) if *sum != hex(bytes) => _ = changed.insert(name.clone()),
+                Some(sum) if *sum != digest(bytes) => _ = changed.insert(name.clone()),
                 Some(_) => {}
                 None => _ = own.insert(name.clone()),
             }
@@ -210,7 +210,7 @@ fn write(directory: &Path, release: &Release, files: &Release) -> io::Result<()>
         // The set-up is the release's as long as it is what the release brought.
         let brought = if name == OWN_SETUP { release.get(SETUP) } else { release.get(name) };
         if let Some(brought) = brought {
-            let _ = writeln!(manifest, "{}  {name}", hex(brought));
+            let _ = writeln!(manifest, "{}  {name}", digest(brought));
         }
     }
     fs::write(directory.join(MANIFEST), manifest)
@@ -320,13 +320,6 @@ fn said(set: &RuleSet, rule: &Rule) -> Said {
     Said { text, message: message.collect() }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut digits, byte| {
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::release::tests::archive;
@@ -416,7 +409,7 @@ mod tests {
         let bytes = archive(&[("x/crs-setup.conf.example", SETUP_TEXT), ("x/rules/a.conf", RULES)]);
         fs::write(file.path(), &bytes).expect("written");
         let from = file.path().to_string_lossy().into_owned();
-        let sum = hex(&bytes);
+        let sum = digest(&bytes);
         assert_eq!(gather(&from, Some(&sum)).expect("right").len(), 2);
         let wrong = sum.replace(|c: char| c.is_ascii_digit(), "0");
         assert!(gather(&from, Some(&wrong)).is_err_and(|why| why.contains("nothing was installed")));

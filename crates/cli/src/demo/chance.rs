@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use portcullis_sensors::manifest::hex;
+
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough to decide who reads which page.
 #[derive(Debug, Clone)]
 pub(crate) struct Chance(u64);
@@ -54,15 +56,6 @@ pub(crate) fn secret() -> Option<String> {
     let mut bytes = [0_u8; 16];
     rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut bytes).ok()?;
     Some(hex(&bytes))
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

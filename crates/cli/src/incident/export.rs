@@ -12,10 +12,10 @@ use portcullis_ledger::checkpoint::Trust;
 use portcullis_ledger::note::VerifierKey;
 use portcullis_store::disk::Directory;
 use portcullis_store::{Snapshot, prove, prove_under, stamp};
-use sha2::{Digest, Sha256};
 
-use super::{Opened, broken, hex};
+use super::{Opened, broken};
 use crate::args::incident::Export;
+use crate::evidence::digest;
 use crate::moment::speak;
 use crate::world::plain;
 use crate::{Done, Failure, talk};
@@ -156,7 +156,7 @@ impl<'a> Out<'a> {
         let path = self.to.join(name);
         fs::write(&path, bytes)
             .map_err(|error| Failure::because(format!("cannot write {}: {}", path.display(), plain(&error))))?;
-        self.sums.push(format!("{}  {name}\n", hex(&Sha256::digest(bytes))));
+        self.sums.push(format!("{}  {name}\n", digest(bytes)));
         Ok(())
     }
 
@@ -171,7 +171,7 @@ impl<'a> Out<'a> {
         self.sums.sort();
         let list = self.sums.concat();
         self.file("SHA256SUMS", list.as_bytes())?;
-        Ok(hex(&Sha256::digest(list.as_bytes())))
+        Ok(digest(list.as_bytes()))
     }
 }
 

@@ -8,11 +8,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode, header};
+use portcullis_sensors::manifest::hex;
 use sha2::{Digest, Sha256};
 
 use super::site::{self, Assets, Frame, Links, escape};
 use super::{Asked, Desks, Platform, Reply, redirect, text};
-use crate::demo::chance::{hex, secret};
+use crate::demo::chance::secret;
 
 /// The name of the session cookie, which the gate's rates by session know.
 pub(crate) const SESSION: &str = "session";

@@ -13,13 +13,14 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame as BodyFrame};
+use portcullis_sensors::manifest::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::site::{self, Assets, Frame, Links};
 use super::store::{Store, Unanswered};
 use super::{Asked, Desks, Platform, Reply, reply, text};
-use crate::demo::chance::{Chance, hex, secret};
+use crate::demo::chance::{Chance, secret};
 use crate::demo::figures::thousands;
 
 /// The header that carries the key, which the gate's rates by API key know.

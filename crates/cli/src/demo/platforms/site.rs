@@ -4,10 +4,10 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
+use portcullis_sensors::manifest::hex;
 use sha2::{Digest, Sha256};
 
 use super::{Asked, Reply, reply};
-use crate::demo::chance::hex;
 
 /// A file that pages need.
 #[derive(Debug)]
