@@ -91,6 +91,8 @@ function inside(world, key, path, query, body, person, response, request) {
   if (first === 'incidents' && verb === 'GET' && last === '') return id.startsWith('2026') ? json(response, report(id)) : problem(response, 404, 'Not Found', `there is no incident ${id}`);
   if (first === 'incidents' && last === 'forms') return json(response, forms());
   if (first === 'incidents' && verb === 'POST') return done(last === 'close' ? `Incident ${id} is closed.` : 'It is on record.');
+  if (key === 'GET demo') return json(response, world.scene === 'calm' ? [{ name: 'botnet', about: 'One request from each address, a new one each time, with the agents of many browsers.' }] : []);
+  if (first === 'demo') return done(`${id} is being played.`);
   if (key === 'GET integrity') return json(response, sensors());
   if (key === 'POST drills') return done('9 of 9 were seen.');
   if (key === 'GET data') return json(response, data());
