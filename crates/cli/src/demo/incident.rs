@@ -90,7 +90,9 @@ impl Play<'_> {
         let waited = if self.apart > WAITED { AFTER } else { self.apart };
         talk::say(&format!("\nIt is over. The second comes after {} s, when all is calm again.", waited.as_secs()));
         self.rest(&mut counted, waited).await?;
-        if self.apart > WAITED {
+        if self.apart > WAITED && !is_calm(&ask(self.control).await) {
+            talk::say("\nIt has not become calm, and an attack is not drawn out: the record stays as it is played.");
+        } else if self.apart > WAITED {
             let seconds = self.apart.as_secs();
             let millis = (seconds - seconds % (INTERVAL / 1000)) * 1000;
             counted.apart = Some(Apart { at: moment::now(), millis });
