@@ -28,6 +28,7 @@ pub use self::tally::Tally;
 use self::traffic::{Counting, INTERVAL};
 use crate::disk::{Directory, Disk as _};
 use crate::lanes::{Missed, lock, turn};
+use crate::log::replace;
 use crate::rollups;
 use crate::writer::{GATE, Shared, now, random};
 
@@ -243,13 +244,15 @@ impl Writing {
             self.shared.lanes.put(&sensor, &Event::Traffic(traffic), now());
         }
         let told = self.counting.told().to_string();
-        if let Err(error) = self.disk.write(TOLD, told.as_bytes()) {
+        if let Err(error) = replace(&self.disk, TOLD, told.as_bytes()) {
             tracing::debug!(%error, "where the last interval ended is not on the disk");
         }
     }
 
     fn tidy(&mut self) {
-        let sealed = pack_hours(&self.disk, self.keys, now(), 1).map(|_| ());
+        // The hour that is written is not packed: who comes late would write behind what is gone.
+        let over = now().min(self.segments.until());
+        let sealed = pack_hours(&self.disk, self.keys, over, 1).map(|_| ());
         let old = self.keep.millis.map_or(0, |keep| now().saturating_sub(keep));
         let erased = self.segments.erase(old, self.keep.bytes, |path| {
             std::fs::metadata(self.disk.root().join(path)).map_or(0, |facts| facts.len())

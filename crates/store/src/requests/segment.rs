@@ -53,12 +53,21 @@ impl<D: Disk + Clone> Segments<D> {
             if self.hour > 0 {
                 self.left.push((self.hour, self.rows));
             }
+            // What is packed grows no more. After a clock that jumped back, its hour's requests are in the next file that does.
             self.hour = hour;
+            while self.disk.read_at(&sealed_path(self.hour), 0, 1).is_ok() {
+                self.hour += 1;
+            }
             // Behind what a process before wrote and finished.
-            (self.length, self.rows) = whole(&self.disk, &open(hour)).unwrap_or_default();
+            (self.length, self.rows) = whole(&self.disk, &open(self.hour)).unwrap_or_default();
         }
         self.filling.add(row);
         if self.filling.rows() >= ROWS { self.flush() } else { Ok(()) }
+    }
+
+    /// When the hour that is written is over; never where none is.
+    pub(crate) const fn until(&self) -> u64 {
+        if self.hour == 0 { u64::MAX } else { (self.hour + 1) * HOUR }
     }
 
     /// Writes what waits.
@@ -118,7 +127,8 @@ impl<D: Disk + Clone> Segments<D> {
     }
 }
 
-/// Packs hours that are over by `now`, as many as asked for; how many there were. Only for whoever writes the directory.
+/// Packs hours that are over by `now`, as many as asked for; how many there were. Only for whoever writes the directory, and not for
+/// the hour that is written.
 ///
 /// # Errors
 /// When the disk has one, or a file is not what it should be.
@@ -132,6 +142,11 @@ pub fn pack_hours<D: Disk>(disk: &D, keys: (u64, u64), now: u64, most: usize) ->
         .take(most)
         .collect();
     for hour in &over {
+        // Whoever packed it was killed before it could remove what it packed.
+        if disk.read_at(&sealed_path(*hour), 0, 1).is_ok() {
+            disk.remove(&open(*hour))?;
+            continue;
+        }
         let sealed = pack(&disk.read(&open(*hour))?, Keys(keys.0, keys.1))?;
         let (path, making) = (sealed_path(*hour), format!("{FOLDER}/{hour}.making"));
         disk.write(&making, &sealed)?;
@@ -141,6 +156,29 @@ pub fn pack_hours<D: Disk>(disk: &D, keys: (u64, u64), now: u64, most: usize) ->
         disk.remove(&open(*hour))?;
     }
     Ok(over.len())
+}
+
+/// The hours that lie there, and whether they are packed. One that is may still lie there as it was before: it counts once.
+fn listed<D: Disk>(disk: &D) -> io::Result<BTreeMap<u64, bool>> {
+    let mut hours = BTreeMap::new();
+    for name in disk.list(FOLDER)? {
+        let Some((hour, kind @ ("open" | "seal"))) = name.split_once('.') else { continue };
+        if let Ok(hour) = hour.parse::<u64>() {
+            *hours.entry(hour).or_default() |= kind == "seal";
+        }
+    }
+    Ok(hours)
+}
+
+/// All of an hour, which may be packed between two looks; nothing where it was erased.
+fn load<D: Disk>(disk: &D, hour: u64) -> io::Result<Vec<u8>> {
+    for path in [sealed_path(hour), open(hour), sealed_path(hour)] {
+        match disk.read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            read => return read,
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Bytes and requests of a file's whole frames.
@@ -304,29 +342,20 @@ fn count<D: Disk>(
     query: &Query,
     threads: usize,
 ) -> io::Result<Top> {
-    let names: Vec<(u64, String)> = disk
-        .list(FOLDER)?
-        .into_iter()
-        .filter_map(|name| {
-            let (hour, kind) = name.split_once('.')?;
-            let hour: u64 = hour.parse().ok()?;
-            let within = hour * HOUR < query.until && (hour + 1) * HOUR > query.from;
-            (within && matches!(kind, "open" | "seal")).then(|| (hour, name.clone()))
-        })
-        .collect();
+    let within = |hour: u64| hour * HOUR < query.until && (hour + 1) * HOUR > query.from;
+    let hours: Vec<(u64, bool)> = listed(disk)?.into_iter().filter(|(hour, _)| within(*hour)).collect();
     let part: fn(&[u8]) -> &[u8] = if by_network { network } else { |value| value };
-    let (work, done) = (Mutex::new(names.into_iter()), Mutex::new((Vec::new(), 0_u64, 0_u64)));
+    let (work, done) = (Mutex::new(hours.into_iter()), Mutex::new((Vec::new(), 0_u64, 0_u64)));
     let failed: Mutex<Option<io::Error>> = Mutex::new(None);
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
                 loop {
-                    let Some((hour, name)) = lock(&work).next() else { return };
+                    let Some((hour, packed)) = lock(&work).next() else { return };
                     let whole = query.from <= hour * HOUR && query.until >= (hour + 1) * HOUR && query.only.is_empty();
-                    let path = format!("{FOLDER}/{name}");
-                    let scanned = || disk.read(&path).and_then(|bytes| scanned(&bytes, column, part, query));
-                    let counted = if whole && name.ends_with(".seal") {
-                        match last_frame(disk, &path).and_then(|frame| tabled(&frame, column, part)) {
+                    let scanned = || load(disk, hour).and_then(|bytes| scanned(&bytes, column, part, query));
+                    let counted = if whole && packed {
+                        match last_frame(disk, &sealed_path(hour)).and_then(|frame| tabled(&frame, column, part)) {
                             Ok((.., short)) if by_network && short > 0 => scanned(),
                             tabled => tabled,
                         }
@@ -459,37 +488,18 @@ pub(crate) fn each(block: &Block<'_>, mut take: impl FnMut(&Row<'_>) -> io::Resu
 
 /// The hours from this one on that lie there, each with how many requests it has: of one that is packed as many as there are.
 pub(crate) fn hours<D: Disk>(disk: &D, from: u64) -> io::Result<BTreeMap<u64, u64>> {
-    let mut hours = BTreeMap::new();
-    for name in disk.list(FOLDER)? {
-        let Some((hour, kind)) = name.split_once('.') else { continue };
-        let Some(hour) = hour.parse::<u64>().ok().filter(|hour| *hour >= from) else { continue };
-        match kind {
-            "seal" => drop(hours.insert(hour, u64::MAX)),
-            "open" if !hours.contains_key(&hour) => {
-                // What cannot be read is found so by whoever reads it.
-                hours.insert(hour, whole(disk, &open(hour)).map_or(0, |(_, rows)| rows));
-            }
-            _ => {}
-        }
-    }
-    Ok(hours)
+    let listed = listed(disk)?.into_iter().filter(|(hour, _)| *hour >= from);
+    let count = |hour: u64, packed: bool| match packed {
+        true => u64::MAX,
+        // What cannot be read is found so by whoever reads it.
+        false => whole(disk, &open(hour)).map_or(0, |(_, rows)| rows),
+    };
+    Ok(listed.map(|(hour, packed)| (hour, count(hour, packed))).collect())
 }
 
 /// Every request of an hour, in the order in which they were written.
 pub(crate) fn replay<D: Disk>(disk: &D, hour: u64, mut take: impl FnMut(&Row<'_>)) -> io::Result<()> {
-    // It may be packed between two looks.
-    let mut found = Err(io::ErrorKind::NotFound.into());
-    for path in [sealed_path(hour), open(hour), sealed_path(hour)] {
-        found = disk.read(&path);
-        if !found.as_ref().is_err_and(|error: &io::Error| error.kind() == io::ErrorKind::NotFound) {
-            break;
-        }
-    }
-    let bytes = match found {
-        // It was erased.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found?,
-    };
+    let bytes = load(disk, hour)?;
     for content in Frames::new(&bytes) {
         if number(&mut &content[..])? != u64::MAX {
             each(&Block::parse(content)?, |row| {
@@ -503,12 +513,11 @@ pub(crate) fn replay<D: Disk>(disk: &D, hour: u64, mut take: impl FnMut(&Row<'_>
 
 /// Every row that lies there from some time on, in no order of hours.
 pub(crate) fn since<D: Disk>(disk: &D, from: u64, mut take: impl FnMut(&Row<'_>)) -> io::Result<()> {
-    for name in disk.list(FOLDER)? {
-        let hour = name.split('.').next().and_then(|hour| hour.parse::<u64>().ok());
-        if hour.is_none_or(|hour| (hour + 1) * HOUR <= from) {
+    for (hour, _) in listed(disk)? {
+        if (hour + 1) * HOUR <= from {
             continue;
         }
-        let bytes = disk.read(&format!("{FOLDER}/{name}"))?;
+        let bytes = load(disk, hour)?;
         for content in Frames::new(&bytes) {
             if number(&mut &content[..])? == u64::MAX {
                 continue;
@@ -526,6 +535,8 @@ pub(crate) fn since<D: Disk>(disk: &D, from: u64, mut take: impl FnMut(&Row<'_>)
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::super::row::{rows, tests::served, write};
     use super::*;
     use crate::disk::Directory;
@@ -602,6 +613,102 @@ mod tests {
         assert!(ask().is_err(), "a frame that is longer than any leads nowhere");
         std::fs::write(&path, &whole[..whole.len() - 1]).expect("written");
         assert!(ask().is_err(), "and half of one is none");
+    }
+
+    /// A disk that a process writes until it is killed, so many changes on.
+    struct Killed {
+        disk: Directory,
+        left: AtomicU32,
+    }
+
+    impl Killed {
+        fn change(&self, change: impl FnOnce(&Directory) -> io::Result<()>) -> io::Result<()> {
+            let left = self.left.load(Ordering::Relaxed);
+            if left == 0 {
+                return Err(io::Error::other("killed"));
+            }
+            self.left.store(left - 1, Ordering::Relaxed);
+            change(&self.disk)
+        }
+    }
+
+    impl Disk for Killed {
+        fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+            self.disk.read(path)
+        }
+
+        fn list(&self, path: &str) -> io::Result<Vec<String>> {
+            self.disk.list(path)
+        }
+
+        fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+            // Half of it is there.
+            self.disk.write(path, bytes.get(..bytes.len() / 2).unwrap_or_default())?;
+            self.change(|disk| disk.write(path, bytes))
+        }
+
+        fn append(&self, path: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+            self.change(|disk| disk.append(path, at, bytes))
+        }
+
+        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+            self.change(|disk| disk.rename(from, to))
+        }
+
+        fn remove(&self, path: &str) -> io::Result<()> {
+            self.change(|disk| disk.remove(path))
+        }
+
+        fn sync(&self, paths: &[String]) -> io::Result<()> {
+            self.change(|disk| disk.sync(paths))
+        }
+
+        fn sync_data(&self, path: &str) -> io::Result<()> {
+            self.change(|disk| disk.sync_data(path))
+        }
+    }
+
+    #[test]
+    fn an_hour_counts_once_wherever_its_packing_stops() {
+        for left in 0.. {
+            let home = tempfile::tempdir().expect("a directory");
+            let segments = filled(home.path());
+            let all = Query { from: 0, until: 3 * HOUR, only: Vec::new() };
+            let counts = |when: &str| {
+                let found = top(&segments.disk, Column::Client, 1, &all, 1).expect("read");
+                let (mut since_then, mut replayed) = (0, 0);
+                since(&segments.disk, 0, |_| since_then += 1).expect("read");
+                replay(&segments.disk, 0, |_| replayed += 1).expect("read");
+                let counts = (found.rows, found.values[0].1, since_then, replayed);
+                assert_eq!(counts, (9_000, 3_000, 9_000, 3_000), "{left} changes, {when}");
+            };
+            let killed = Killed { disk: segments.disk.clone(), left: left.into() };
+            let packed = pack_hours(&killed, (3, 4), 2 * HOUR + LATE, 9);
+            counts("killed");
+            assert_eq!(hours(&segments.disk, 0).expect("listed").len(), 3);
+            // Whoever comes next finishes it.
+            pack_hours(&segments.disk, (3, 4), 2 * HOUR + LATE, 9).expect("packed");
+            counts("finished");
+            let names = segments.disk.list(FOLDER).expect("listed");
+            assert!(
+                ["0.seal", "1.seal", "2.open"].into_iter().eq(names.iter().filter(|name| !name.ends_with("making"))),
+                "{names:?}"
+            );
+            // What comes for that hour after a clock that jumped back is not lost, and not in what is packed.
+            let mut again = Segments::new(segments.disk.clone(), Keys(5, 6));
+            let mut bytes = Vec::new();
+            write(&served(2 * HOUR - 1, "public", "192.0.2.1"), &mut bytes);
+            rows(&bytes).for_each(|row| again.add(&row).expect("written"));
+            again.flush().expect("written");
+            assert_eq!(again.until(), 3 * HOUR);
+            let mut found = 0;
+            since(&segments.disk, 0, |_| found += 1).expect("read");
+            assert_eq!(found, 9_001);
+            if packed.is_ok() {
+                assert!(left > 3, "it takes some changes to pack an hour");
+                return;
+            }
+        }
     }
 
     #[test]
