@@ -93,6 +93,7 @@ pub(crate) fn begin(
         url: if declared.listen.port() == 0 { String::new() } else { declared.url.clone() },
         directory: declared.directory.clone(),
         organisation: policy.organisation.name.clone(),
+        approvals: declared.approvals.clone(),
         takeover,
     };
     let desk = Counter { config, policy: policy.clone(), operator, keeper, stage, reports: Mutex::default() };
@@ -557,6 +558,11 @@ mod tests {
     use portcullis_engine::{BaselineStatus, ChannelStatus};
 
     use super::*;
+
+    #[test]
+    fn the_policy_and_the_console_name_the_same_acts() {
+        assert_eq!(portcullis_config::APPROVALS, portcullis_control::APPROVALS);
+    }
 
     #[test]
     fn an_attack_and_a_crowd_are_told_apart() {

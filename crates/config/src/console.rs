@@ -7,6 +7,9 @@ use crate::draft::Draft;
 use crate::kind::Value;
 use crate::policy::{Admin, Certificate, Console, Listener};
 
+/// Acts that the policy may ask two people for.
+pub const APPROVALS: [&str; 7] = ["undo", "pin", "posture", "event", "reload", "close", "people"];
+
 impl Check<'_> {
     pub(crate) fn console(
         &mut self,
@@ -17,7 +20,7 @@ impl Check<'_> {
     ) -> Option<Console> {
         let draft = root.table("console");
         if !draft.given("listen") {
-            for key in ["tls", "url", "directory"].into_iter().filter(|key| draft.given(key)) {
+            for key in ["tls", "url", "directory", "approvals"].into_iter().filter(|key| draft.given(key)) {
                 let message = "there is no console: it does not say where it listens";
                 self.problems.error("console-nowhere", draft.at(key), message).hint("add listen = \"127.0.0.1:9181\"");
             }
@@ -60,6 +63,7 @@ impl Check<'_> {
             return None;
         };
         let url = url.trim_end_matches('/').to_owned();
-        Some(Console { listen, tls: tls.then(|| fitting.unwrap_or_default()), url, directory })
+        let approvals = draft.list("approvals", Value::text).into_iter().map(|(_, act)| act.to_owned()).collect();
+        Some(Console { listen, tls: tls.then(|| fitting.unwrap_or_default()), url, directory, approvals })
     }
 }

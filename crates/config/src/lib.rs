@@ -30,6 +30,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+pub use console::APPROVALS;
 pub use evidence::{Evidence, Stamp, Witness};
 pub use inspection::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, RuleFault, RuleFiles, Sensitivity, Waf};
 pub use integrity::Integrity;

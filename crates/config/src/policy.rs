@@ -97,6 +97,8 @@ pub struct Console {
     pub url: String,
     /// Where accounts are kept.
     pub directory: PathBuf,
+    /// Acts that take two people: of [`APPROVALS`](crate::APPROVALS).
+    pub approvals: Vec<String>,
 }
 
 /// The admin listener.

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use portcullis_types::{Limits, RateKey, RouteClass, Unit};
 
+use crate::console::APPROVALS;
 use crate::kind::Case::{Kept, Lower, Upper};
 use crate::kind::Kind::{
     self, Choice, Count, Digest, File, Flag, Host, List, Name, Network, NoteKey, Quantity, Rate, Route, Server,
@@ -136,6 +137,8 @@ section! {
         url: Upstream, Or("where it listens"), "\"https://console.example.org:9181\"";
         /// Where accounts are kept.
         directory: File, Or("`console` in `defence.state`"), "\"/var/lib/portcullis/console\"";
+        /// Acts that one person proposes and another approves. Read when the gate starts.
+        approvals: List(&Choice(&APPROVALS)), is("[]"), "[\"posture\", \"reload\", \"people\"]";
     }
 }
 

@@ -59,6 +59,7 @@ pub fn show(policy: &Policy) -> String {
             "listen" => socket(console.listen),
             "tls" => flag(console.tls.is_some()),
             "url" => text(&console.url),
+            "approvals" => list(&console.approvals, |act| Value::Text(act.clone())),
             _ => path(&console.directory),
         });
     }

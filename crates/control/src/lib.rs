@@ -13,6 +13,7 @@ mod door;
 mod live;
 pub mod model;
 mod people;
+mod proposals;
 mod server;
 
 use std::io;
@@ -29,6 +30,9 @@ pub use self::desk::{BUSIEST, Deed, Desk, Fault, Form, Span};
 pub use self::live::Live;
 use self::people::People;
 
+/// Acts that the policy may ask two people for.
+pub const APPROVALS: [&str; 7] = ["undo", "pin", "posture", "event", "reload", "close", "people"];
+
 /// What the console is told when it begins.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -43,6 +47,8 @@ pub struct Settings {
     pub directory: PathBuf,
     /// Whose gate it is.
     pub organisation: String,
+    /// Kinds of acts that take two people: of [`APPROVALS`].
+    pub approvals: Vec<String>,
     /// The console of another process listens there, and will end.
     pub takeover: bool,
 }

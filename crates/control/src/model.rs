@@ -363,6 +363,35 @@ pub enum Role {
     Owner,
 }
 
+impl Role {
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+/// What somebody proposed that takes a second person.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Proposal {
+    /// To approve or refuse it.
+    pub id: String,
+    /// Of which kind, as `console.approvals` has it.
+    pub act: String,
+    /// What would be done.
+    pub words: String,
+    /// Who proposed it.
+    pub by: String,
+    /// When.
+    pub made: u64,
+    /// When it is forgotten.
+    pub until: u64,
+}
+
 /// A name and a password, and the code of the second factor once it is set up.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct SignIn {

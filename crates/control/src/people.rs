@@ -21,6 +21,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, par
 
 use self::passkeys::Challenges;
 use self::secret::{Secret, digest};
+pub(crate) use self::secret::{digest_of, short_id};
 use crate::model::{Enrolment, FailedTry, OwnSession, Person, Role, Token};
 
 /// The file in the console's directory.
@@ -88,8 +89,10 @@ fn because<T>(why: &str) -> Result<T, Denied> {
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
-    /// The person's name; a token's acts bear both names.
+    /// By which acts are signed: the person's name; a token's acts bear both names.
     pub(crate) name: String,
+    /// Who it is, also where a token asks.
+    pub(crate) person: String,
     pub(crate) role: Role,
     /// Of a session; a token has none, and no cookie that a browser would send along.
     pub(crate) csrf: Option<String>,
@@ -175,7 +178,7 @@ impl People {
         )?;
         database.execute(
             "INSERT INTO link (hash, name, role, until) VALUES (?1, ?2, ?3, ?4)",
-            params![secret.hash(), name, word(role), millis(until)],
+            params![secret.hash(), name, role.name(), millis(until)],
         )?;
         Ok((secret.text(), until))
     }
@@ -206,7 +209,7 @@ impl People {
             database.execute(
                 "INSERT INTO person (name, role, password, made) VALUES (?1, ?2, ?3, ?4)
                  ON CONFLICT (name) DO UPDATE SET password = excluded.password, role = excluded.role, totp = NULL, step = 0",
-                params![name, word(role), password, millis(now)],
+                params![name, role.name(), password, millis(now)],
             )?;
             // Whoever has lost a password may have lost more: the link is a new beginning.
             database.execute("DELETE FROM session WHERE name = ?1", params![name])?;
@@ -297,6 +300,7 @@ impl People {
                 |row| {
                     let known = Known {
                         name: row.get(0)?,
+                        person: row.get(0)?,
                         role: role(&row.get::<_, String>(1)?),
                         csrf: Some(row.get(2)?),
                         scopes: Vec::new(),
@@ -397,7 +401,8 @@ impl People {
                     // Who made it may do less by now.
                     let least = role(&row.get::<_, String>(2)?).min(role(&row.get::<_, String>(5)?));
                     let scopes = scopes(&row.get::<_, String>(3)?);
-                    let known = Known { name: format!("{name} ({title})"), role: least, csrf: None, scopes };
+                    let signed = format!("{name} ({title})");
+                    let known = Known { name: signed, person: name, role: least, csrf: None, scopes };
                     Ok((known, row.get::<_, Option<i64>>(4)?.map_or(0, count)))
                 },
             )
@@ -414,7 +419,7 @@ impl People {
         if token.name.trim().is_empty() || token.name.chars().count() > NAME_LENGTH {
             return because("say what the token is for, in at most 64 characters");
         }
-        let (secret, id) = (Secret::fresh(), Secret::fresh().text().chars().take(12).collect::<String>());
+        let (secret, id) = (Secret::fresh(), short_id());
         let made = Token { id, by: by.to_owned(), made: now, used: None, ..token.clone() };
         let database = self.lock();
         database.execute("DELETE FROM token WHERE until <= ?1", params![millis(now)])?;
@@ -424,7 +429,7 @@ impl People {
         }
         database.execute(
             "INSERT INTO token (id, hash, title, name, role, scopes, made, until) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            params![made.id, secret.hash(), made.name, by, word(made.role), made.scopes.join(" "), millis(now), millis(made.until)],
+            params![made.id, secret.hash(), made.name, by, made.role.name(), made.scopes.join(" "), millis(now), millis(made.until)],
         )?;
         Ok((made, secret.text()))
     }
@@ -478,7 +483,7 @@ impl People {
     /// What somebody may do from now on.
     pub(crate) fn set_role(&self, name: &str, role: Role) -> Result<(), Denied> {
         self.without_losing_the_last_owner(
-            |database| Ok(database.execute("UPDATE person SET role = ?2 WHERE name = ?1", params![name, word(role)])?),
+            |database| Ok(database.execute("UPDATE person SET role = ?2 WHERE name = ?1", params![name, role.name()])?),
             name,
         )
     }
@@ -633,14 +638,6 @@ fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
         passkeys: row.get(4).map(count)?,
         seen: row.get::<_, Option<i64>>(3)?.map(count),
     })
-}
-
-const fn word(role: Role) -> &'static str {
-    match role {
-        Role::Viewer => "viewer",
-        Role::Operator => "operator",
-        Role::Owner => "owner",
-    }
 }
 
 /// What is not known may look, and no more.

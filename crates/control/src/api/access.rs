@@ -5,12 +5,14 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{App, Refusal, Sent, done};
-use crate::model::{Done, Invite, Link, MadeToken, NewToken, Person, Role, Token};
+use super::{App, Refusal, Sent, done, proposals};
+use crate::model::{Done, Invite, Link, MadeToken, NewToken, Person, Proposal, Role, Token};
 use crate::people::Known;
+use crate::proposals::Act;
 use crate::server::now;
 use crate::welcome_url;
 
@@ -25,27 +27,31 @@ pub(crate) async fn people(State(app): State<Arc<App>>) -> Result<Json<Vec<Perso
 }
 
 /// Invites somebody, or lets somebody with an account set a new password: the link works once, for an hour.
-#[utoipa::path(post, path = "/api/v1/people", request_body = Invite, responses((status = 200, body = Link)))]
+#[utoipa::path(post, path = "/api/v1/people", request_body = Invite,
+    responses((status = 200, body = Link), (status = 202, body = Proposal)))]
 pub(crate) async fn invite(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
     Sent(sent): Sent<Invite>,
-) -> Result<Json<Link>, Refusal> {
+) -> Result<Response, Refusal> {
+    let act = Act::Invite { name: sent.name.clone(), role: sent.role };
+    if proposals::takes_two(&app, &act) {
+        return proposals::propose(&app, act, &known);
+    }
     let (secret, until) = app.people.invite(&sent.name, sent.role, now())?;
-    app.desk.changed(&format!("{} was invited as {:?}", sent.name, sent.role).to_lowercase(), &known.name);
-    Ok(Json(Link { url: welcome_url(&app.settings.url, &secret), until }))
+    app.desk.changed(&format!("{} was invited as {}", sent.name, sent.role.name()), &known.name);
+    Ok(Json(Link { url: welcome_url(&app.settings.url, &secret), until }).into_response())
 }
 
 /// Ends an account, with its sessions and tokens.
-#[utoipa::path(delete, path = "/api/v1/people/{name}", params(("name" = String, Path)), responses((status = 200, body = Done)))]
+#[utoipa::path(delete, path = "/api/v1/people/{name}", params(("name" = String, Path)),
+    responses((status = 200, body = Done), (status = 202, body = Proposal)))]
 pub(crate) async fn remove(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
     Path(name): Path<String>,
-) -> Result<Json<Done>, Refusal> {
-    app.people.remove(&name)?;
-    app.desk.changed(&format!("the account of {name} was ended"), &known.name);
-    Ok(done(format!("{name} has no account any more.")))
+) -> Result<Response, Refusal> {
+    proposals::act(&app, Act::Remove { name }, &known).await
 }
 
 /// What somebody may do.
@@ -55,17 +61,15 @@ pub(crate) struct NewRole {
 }
 
 /// Says what somebody may do from now on.
-#[utoipa::path(put, path = "/api/v1/people/{name}/role", params(("name" = String, Path)), request_body = NewRole, responses((status = 200, body = Done)))]
+#[utoipa::path(put, path = "/api/v1/people/{name}/role", params(("name" = String, Path)), request_body = NewRole,
+    responses((status = 200, body = Done), (status = 202, body = Proposal)))]
 pub(crate) async fn set_role(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
     Path(name): Path<String>,
     Sent(sent): Sent<NewRole>,
-) -> Result<Json<Done>, Refusal> {
-    app.people.set_role(&name, sent.role)?;
-    let words = format!("{name} is {:?} from now on", sent.role).to_lowercase();
-    app.desk.changed(&words, &known.name);
-    Ok(done(words))
+) -> Result<Response, Refusal> {
+    proposals::act(&app, Act::Rank { name, role: sent.role }, &known).await
 }
 
 /// All tokens, without their secrets, which nobody has.

@@ -15,11 +15,12 @@ use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use utoipa::ToSchema;
 
-use super::{App, Asked, Refusal, Sent, done, json};
+use super::{App, Asked, Refusal, Sent, done, json, proposals};
 use crate::desk::{BUSIEST, Span};
 use crate::live::Frame;
-use crate::model::{Announced, Busiest, Checked, Done, Explained, History, Hold, Now, Play};
-use crate::people::Known;
+use crate::model::{Announced, Busiest, Checked, Done, Explained, History, Hold, Now, Play, Proposal};
+use crate::people::{Known, digest_of};
+use crate::proposals::Act;
 use crate::server;
 
 /// Screens that are open at once.
@@ -161,34 +162,34 @@ pub(crate) async fn explain(State(app): State<Arc<App>>, Path(of): Path<String>)
 }
 
 /// Takes a rule back, for good.
-#[utoipa::path(post, path = "/api/v1/measures/{id}/undo", params(("id" = String, Path)), responses((status = 200, body = Done)))]
+#[utoipa::path(post, path = "/api/v1/measures/{id}/undo", params(("id" = String, Path)), responses((status = 200, body = Done), (status = 202, body = Proposal)))]
 pub(crate) async fn undo(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
     Path(id): Path<String>,
-) -> Result<Json<Done>, Refusal> {
+) -> Result<Response, Refusal> {
     command(&app, Command::Undo(rule(&id)?), &known).await
 }
 
 /// Keeps a rule in force, whatever the gate thinks of it.
-#[utoipa::path(post, path = "/api/v1/measures/{id}/pin", params(("id" = String, Path)), responses((status = 200, body = Done)))]
+#[utoipa::path(post, path = "/api/v1/measures/{id}/pin", params(("id" = String, Path)), responses((status = 200, body = Done), (status = 202, body = Proposal)))]
 pub(crate) async fn pin(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
     Path(id): Path<String>,
-) -> Result<Json<Done>, Refusal> {
+) -> Result<Response, Refusal> {
     command(&app, Command::Pin(rule(&id)?), &known).await
 }
 
 /// Holds a platform in a posture, or lets the gate decide again; `*` is all platforms.
 #[utoipa::path(put, path = "/api/v1/platforms/{name}/posture", params(("name" = String, Path)), request_body = Hold,
-    responses((status = 200, body = Done)))]
+    responses((status = 200, body = Done), (status = 202, body = Proposal)))]
 pub(crate) async fn hold(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
     Path(name): Path<String>,
     Sent(sent): Sent<Hold>,
-) -> Result<Json<Done>, Refusal> {
+) -> Result<Response, Refusal> {
     let posture = match sent.posture.as_str() {
         "auto" => None,
         name => match Posture::from_name(name) {
@@ -209,12 +210,12 @@ pub(crate) async fn events(State(app): State<Arc<App>>) -> Result<Json<Vec<Annou
 }
 
 /// Says that a crowd will come.
-#[utoipa::path(post, path = "/api/v1/events", request_body = Announced, responses((status = 200, body = Done)))]
+#[utoipa::path(post, path = "/api/v1/events", request_body = Announced, responses((status = 200, body = Done), (status = 202, body = Proposal)))]
 pub(crate) async fn announce(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
     Sent(Announced { name, platform, from, until }): Sent<Announced>,
-) -> Result<Json<Done>, Refusal> {
+) -> Result<Response, Refusal> {
     if name.trim().is_empty() || name.len() > NAME || until <= from || until <= server::now() {
         return Err(unfit("an event has a name, ends after it begins, and is not over".to_owned()));
     }
@@ -222,12 +223,12 @@ pub(crate) async fn announce(
 }
 
 /// Takes an announcement back.
-#[utoipa::path(delete, path = "/api/v1/events/{name}", params(("name" = String, Path)), responses((status = 200, body = Done)))]
+#[utoipa::path(delete, path = "/api/v1/events/{name}", params(("name" = String, Path)), responses((status = 200, body = Done), (status = 202, body = Proposal)))]
 pub(crate) async fn cancel(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
     Path(name): Path<String>,
-) -> Result<Json<Done>, Refusal> {
+) -> Result<Response, Refusal> {
     command(&app, Command::CancelEvent { name }, &known).await
 }
 
@@ -272,12 +273,14 @@ pub(crate) async fn check(State(app): State<Arc<App>>, Sent(sent): Sent<Text>) -
 }
 
 /// Reads the configuration again and puts it in force.
-#[utoipa::path(post, path = "/api/v1/reload", responses((status = 200, body = Done)))]
+#[utoipa::path(post, path = "/api/v1/reload", responses((status = 200, body = Done), (status = 202, body = Proposal)))]
 pub(crate) async fn reload(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
-) -> Result<Json<Done>, Refusal> {
-    app.ask(move |desk| desk.reload(&known.name)).await.map(done)
+) -> Result<Response, Refusal> {
+    // What is approved is what was proposed: the file may be written to meanwhile.
+    let written = app.ask(|desk| desk.configuration()).await?;
+    proposals::act(&app, Act::Reload(digest_of(written.as_bytes())), &known).await
 }
 
 /// What can be played here: attacks on the demo's own platforms. A gate that runs has none.
@@ -292,9 +295,8 @@ pub(crate) async fn play(State(app): State<Arc<App>>, Path(name): Path<String>) 
     app.ask(move |desk| desk.play(&name)).await.map(done)
 }
 
-async fn command(app: &Arc<App>, command: Command, known: &Known) -> Result<Json<Done>, Refusal> {
-    let by = known.name.clone();
-    app.ask(move |desk| desk.command(command, &by)).await.map(done)
+async fn command(app: &Arc<App>, command: Command, known: &Known) -> Result<Response, Refusal> {
+    proposals::act(app, Act::Command(command), known).await
 }
 
 fn rule(id: &str) -> Result<RuleId, Refusal> {

@@ -8,10 +8,11 @@ use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
-use super::{App, Refusal, Sent, done, file};
+use super::{App, Refusal, Sent, done, file, proposals};
 use crate::desk::{Deed, Form};
-use crate::model::{Done, Draft, IncidentLine, Words};
+use crate::model::{Done, Draft, IncidentLine, Proposal, Words};
 use crate::people::Known;
+use crate::proposals::Act;
 
 /// Bytes that a person writes at once.
 const WORDS: usize = 3_000;
@@ -98,14 +99,15 @@ pub(crate) async fn told(
 }
 
 /// It is over.
-#[utoipa::path(post, path = "/api/v1/incidents/{id}/close", params(("id" = String, Path)), request_body = Words, responses((status = 200, body = Done)))]
+#[utoipa::path(post, path = "/api/v1/incidents/{id}/close", params(("id" = String, Path)), request_body = Words,
+    responses((status = 200, body = Done), (status = 202, body = Proposal)))]
 pub(crate) async fn close(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
     Path(id): Path<String>,
     Sent(sent): Sent<Words>,
-) -> Result<Json<Done>, Refusal> {
-    add(&app, id, Deed::Close(words(sent.words)?), known).await
+) -> Result<Response, Refusal> {
+    proposals::act(&app, Act::Close { id, words: words(sent.words)? }, &known).await
 }
 
 async fn add(app: &Arc<App>, id: String, deed: Deed, known: Known) -> Result<Json<Done>, Refusal> {

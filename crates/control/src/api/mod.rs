@@ -4,6 +4,7 @@ mod access;
 mod gate;
 mod incidents;
 mod passkeys;
+mod proposals;
 mod session;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use crate::live::Live;
 use crate::model::{Problem, Role};
 use crate::people::passkeys::Party;
 use crate::people::{Denied, People};
+use crate::proposals::Proposals;
 use crate::{Settings, assets};
 
 /// Things asked of the gate at once; more wait.
@@ -53,13 +55,15 @@ pub(crate) struct App {
     pub(crate) live: Arc<Live>,
     /// For whom passkeys sign; none where a browser would not ask for one.
     pub(crate) party: Option<Party>,
+    /// What waits for a second person.
+    pub(crate) proposals: Proposals,
     asks: Semaphore,
 }
 
 impl App {
     pub(crate) fn new(settings: Settings, people: People, desk: Arc<dyn Desk>, live: Arc<Live>) -> Self {
         let party = Party::of(&settings.url);
-        Self { settings, people, desk, live, party, asks: Semaphore::new(ASKS) }
+        Self { settings, people, desk, live, party, proposals: Proposals::default(), asks: Semaphore::new(ASKS) }
     }
 
     /// Asks the gate, on a thread that may block.
@@ -180,7 +184,12 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
         viewer,
         new().routes(routes!(gate::history)).routes(routes!(gate::busiest)).routes(routes!(gate::explain)),
     );
-    part("measures", viewer, new().routes(routes!(gate::events)).routes(routes!(gate::plays)));
+    part(
+        "measures",
+        viewer,
+        new().routes(routes!(gate::events)).routes(routes!(gate::plays)).routes(routes!(proposals::all)),
+    );
+    part("measures", operator, new().routes(routes!(proposals::approve)).routes(routes!(proposals::refuse)));
     part(
         "measures",
         operator,

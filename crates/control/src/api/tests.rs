@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::desk::{Deed, Form, Span};
-use crate::model::{Busiest, Checked, Draft, Happening, History, IncidentLine, Now, OwnSession, Token};
+use crate::model::{Busiest, Checked, Draft, Happening, History, IncidentLine, Now, OwnSession, Proposal, Token};
 use crate::people::passkeys::device::Device;
 use crate::server::{Peer, now};
 
@@ -106,6 +106,11 @@ fn stand() -> Stand {
 }
 
 fn stand_at(url: &str) -> Stand {
+    stand_with(url, &[])
+}
+
+/// With acts that take two people.
+fn stand_with(url: &str, approvals: &[&str]) -> Stand {
     let directory = tempfile::tempdir().expect("a directory");
     let settings = Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -113,6 +118,7 @@ fn stand_at(url: &str) -> Stand {
         url: url.to_owned(),
         directory: PathBuf::from(directory.path()),
         organisation: "Folk".to_owned(),
+        approvals: approvals.iter().map(|it| (*it).to_owned()).collect(),
         takeover: false,
     };
     let people = People::open(directory.path()).expect("accounts");
@@ -382,6 +388,86 @@ async fn somebody_sees_their_own_sessions_and_who_failed_and_ends_one() {
     }
     assert!(told[0]["from"] == "192.0.2.1" && told[0]["way"] == "password" && told[1].is_null(), "{told}");
     assert_eq!(stand.ask("GET", "/api/v1/session/failed", &vi, None).await.1, json!([]), "nobody else's");
+}
+
+#[tokio::test]
+async fn what_takes_two_people_is_done_in_both_names_and_by_no_one_alone() {
+    let stand = stand_with("http://localhost:9181", &["undo", "reload", "people"]);
+    let [ane, bo] = ["Ane", "Bo"].map(|name| stand.browser(name, Role::Owner));
+    let vi = stand.browser("Vi", Role::Viewer);
+    let answer = |id: &str, how: &str| format!("/api/v1/proposals/{id}/{how}");
+    let propose = async |method: &str, path: &str, sent: Option<Value>| {
+        let (status, told) = stand.ask(method, path, &ane, sent).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{told}");
+        serde_json::from_value::<Proposal>(told).expect("a proposal").id
+    };
+    let (_, mut seen) = stand.app.live.follow(None);
+    for (method, path, sent, done) in [
+        ("POST", "/api/v1/measures/r-81/undo", None, "Undo(RuleId(81)) by Ane and Bo"),
+        ("POST", "/api/v1/reload", None, "reload by Ane and Bo"),
+        ("DELETE", "/api/v1/people/Vi", None, "the account of Vi was ended by Ane and Bo"),
+        (
+            "POST",
+            "/api/v1/people",
+            Some(json!({"name": "Dag", "role": "viewer"})),
+            "Dag was invited as viewer by Ane and Bo",
+        ),
+    ] {
+        let id = propose(method, path, sent).await;
+        let told = stand.asked();
+        assert!(told.len() == 1 && told[0].starts_with("Ane proposed: ") && told[0].ends_with(" by Ane"), "{told:?}");
+        assert!(seen.try_recv().expect("it is told").data.contains("\"kind\":\"proposal\""));
+        assert_eq!(
+            stand.ask("POST", &answer(&id, "approve"), &ane, None).await.0,
+            StatusCode::FORBIDDEN,
+            "{path}: her own"
+        );
+        let (_, all) = stand.ask("GET", "/api/v1/proposals", &bo, None).await;
+        assert_eq!(all[0]["id"], json!(id), "{all}");
+        let (status, told) = stand.ask("POST", &answer(&id, "approve"), &bo, None).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {told}");
+        assert_eq!(stand.asked().last().map(String::as_str), Some(done), "{path}");
+        assert!(seen.try_recv().expect("it is told").data.contains("Bo approved what Ane proposed"));
+        assert_eq!(
+            stand.ask("POST", &answer(&id, "approve"), &bo, None).await.0,
+            StatusCode::NOT_FOUND,
+            "{path}: once"
+        );
+    }
+    assert_eq!(stand.ask("GET", "/api/v1/now", &vi, None).await.0, StatusCode::UNAUTHORIZED, "Vi is gone");
+
+    // Refused, and what the policy does not ask two people for.
+    let id = propose("POST", "/api/v1/measures/r-82/undo", None).await;
+    assert_eq!(stand.ask("POST", &answer(&id, "refuse"), &bo, None).await.0, StatusCode::OK);
+    assert_eq!(stand.ask("POST", &answer(&id, "approve"), &bo, None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(stand.ask("POST", "/api/v1/measures/r-81/pin", &ane, None).await.0, StatusCode::OK, "alone");
+
+    // By a token of hers: then she is the same person, and of his: then nobody is there.
+    stand.asked();
+    let token = async |of: &Browser| {
+        let wanted = json!({"name": "wall", "role": "owner", "days": 1});
+        let (_, made) = stand.ask("POST", "/api/v1/tokens", of, Some(wanted)).await;
+        made["secret"].as_str().expect("text").to_owned()
+    };
+    let (hers, his) = (token(&ane).await, token(&bo).await);
+    let with = async |secret: &str, path: &str| {
+        let mut request = request("POST", path, &Browser::default(), None);
+        let value = HeaderValue::from_str(&format!("Bearer {secret}")).expect("a header");
+        request.headers_mut().insert("authorization", value);
+        let (status, _, told) = stand.send(request).await;
+        (status, told)
+    };
+    let (status, told) = with(&hers, "/api/v1/measures/r-83/undo").await;
+    assert_eq!((status, &told["by"]), (StatusCode::ACCEPTED, &json!("Ane (wall)")));
+    let id = told["id"].as_str().expect("text").to_owned();
+    assert_eq!(stand.ask("POST", &answer(&id, "approve"), &ane, None).await.0, StatusCode::FORBIDDEN);
+    for secret in [&hers, &his] {
+        assert_eq!(with(secret, &answer(&id, "approve")).await.0, StatusCode::FORBIDDEN);
+    }
+    // Whoever proposed it may do less by now.
+    stand.app.people.set_role("Ane", Role::Viewer).expect("changed");
+    assert_eq!(stand.ask("POST", &answer(&id, "approve"), &bo, None).await.0, StatusCode::FORBIDDEN);
+    assert!(!stand.asked().iter().any(|it| it.starts_with("Undo")), "nothing of it was done");
 }
 
 #[tokio::test]

@@ -28,6 +28,11 @@ pub(crate) fn digest(text: &str) -> Vec<u8> {
     digest_of(text.as_bytes()).to_vec()
 }
 
+/// A name for something that nobody guesses and a person can read out.
+pub(crate) fn short_id() -> String {
+    Secret::fresh().text().chars().take(12).collect()
+}
+
 /// SHA-256.
 pub(crate) fn digest_of(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
