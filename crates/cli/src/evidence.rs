@@ -65,11 +65,10 @@ pub(crate) fn open(directory: &Path, evidence: &Evidence, node: &str, wait: bool
     let witnesses = witnesses.collect::<Result<Vec<_>, _>>()?;
     let authorities = evidence.stamps.iter().map(|of| Authority::new(&of.name, &of.url, &of.path, of.every));
     let authorities = authorities.collect::<Result<Vec<_>, _>>()?;
-    let days = |days: u64| (days > 0).then(|| days * 86_400_000);
-    let millis = evidence.days.map(days);
-    let requests = Keep { millis: days(evidence.request_days), bytes: evidence.request_bytes };
+    let millis = evidence.days.map(kept_for);
+    let requests = Keep { millis: kept_for(evidence.request_days), bytes: evidence.request_bytes };
     // Seconds are for charts, minutes are figures.
-    let rolled = rollups::Keep { seconds: days(evidence.second_days), minutes: millis[0] };
+    let rolled = rollups::Keep { seconds: kept_for(evidence.second_days), minutes: millis[0] };
     let settings = Settings {
         directory: home,
         key,
@@ -82,6 +81,11 @@ pub(crate) fn open(directory: &Path, evidence: &Evidence, node: &str, wait: bool
         wait,
     };
     Store::open(settings).map_err(|error| error.to_string())
+}
+
+/// Milliseconds of so many days; none is for ever.
+pub(crate) fn kept_for(days: u64) -> Option<u64> {
+    (days > 0).then(|| days * 86_400_000)
 }
 
 fn key(directory: &Path, node: &str) -> Result<SignerKey, String> {

@@ -4,6 +4,7 @@
 //! writes the ledger; where none runs, straight into it.
 
 mod export;
+mod folding;
 pub(crate) mod live;
 mod sources;
 mod tried;
@@ -86,20 +87,38 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// Reads the incidents. A directory that was named needs no configuration.
+    /// Reads the incidents, from the first record on. A directory that was named needs no configuration.
     pub(crate) fn open(of: &Records) -> Result<Self, Failure> {
-        let policy = match (&of.ledger, of.config.exists()) {
-            (Some(_), false) => None,
-            _ => Some(configuration::policy(&of.config)?),
-        };
-        let directory = evidence::directory(of, policy.as_ref())?;
-        let mut docket = Docket::new(policy.as_ref().map_or_else(Thresholds::default, live::thresholds));
+        let (directory, policy, thresholds) = Self::place(of)?;
+        let mut docket = Docket::new(thresholds);
         portcullis_store::read_classes(&directory, Docket::wants, |passage| match passage {
             Passage::Record(record) => drop(docket.record(record)),
             Passage::Until(unix_millis) => drop(docket.tick(unix_millis)),
         })
         .map_err(|error| unreadable(&directory, &error))?;
         Ok(Self { directory, policy, docket })
+    }
+
+    /// Reads them from where the gate left off, which made them of the same records. Of a directory that was named all records are
+    /// read: it may be a copy, and whoever asks may trust nobody.
+    fn recent(of: &Records) -> Result<Self, Failure> {
+        if of.ledger.is_none() {
+            let (directory, policy, thresholds) = Self::place(of)?;
+            if let Some(docket) = folding::left_off(&directory, thresholds) {
+                return Ok(Self { directory, policy, docket });
+            }
+        }
+        Self::open(of)
+    }
+
+    fn place(of: &Records) -> Result<(PathBuf, Option<Policy>, Thresholds), Failure> {
+        let policy = match (&of.ledger, of.config.exists()) {
+            (Some(_), false) => None,
+            _ => Some(configuration::policy(&of.config)?),
+        };
+        let directory = evidence::directory(of, policy.as_ref())?;
+        let thresholds = policy.as_ref().map_or_else(Thresholds::default, live::thresholds);
+        Ok((directory, policy, thresholds))
     }
 
     fn find(&self, name: &str) -> Result<&Incident, Failure> {
@@ -185,7 +204,7 @@ fn unreadable(directory: &Path, error: &io::Error) -> Failure {
 }
 
 fn list(of: &Records) -> Done {
-    let opened = Opened::open(of)?;
+    let opened = Opened::recent(of)?;
     let incidents = opened.docket.incidents();
     if of.json {
         return talk::answer(&serde_json::to_string_pretty(&json!({ "incidents": incidents })).unwrap_or_default());
@@ -258,7 +277,7 @@ fn show(shown: &Shown) -> Done {
 
 /// A person says that there is an incident.
 fn begin(flags: &Open) -> Done {
-    let opened = Opened::open(&flags.of)?;
+    let opened = Opened::recent(&flags.of)?;
     if let Some(open) = opened.docket.open() {
         let (id, since) = (&open.id, speak(open.since));
         return Err(Failure::because(format!(
@@ -292,7 +311,7 @@ fn begin(flags: &Open) -> Done {
 
 /// Writes down what a person did, about an incident that there is.
 fn add(of: &Records, incident: &str, event: impl FnOnce(String) -> Event) -> Done {
-    let opened = Opened::open(of)?;
+    let opened = Opened::recent(of)?;
     let incident = opened.find(incident)?.id.clone();
     opened.write(event(incident))
 }
@@ -316,7 +335,7 @@ fn handed(flags: &Handed) -> Done {
 }
 
 fn attest(flags: &Attest) -> Done {
-    let opened = Opened::open(&flags.of)?;
+    let opened = Opened::recent(&flags.of)?;
     if let Some(policy) = &opened.policy
         && !policy.copies.iter().any(|copy| copy.name == flags.copy)
     {

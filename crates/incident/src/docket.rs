@@ -5,6 +5,8 @@
 //! gives the same incidents under the same names: what the gate recorded of them confirms, and where it is all that was kept, it
 //! stands for them.
 
+mod state;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use portcullis_ledger::{Event, Opened, Record, Retention, Wave};
@@ -39,7 +41,7 @@ impl Default for Thresholds {
 }
 
 /// An incident.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
     /// `2026-11-22-1`: the day it began, and a number.
     pub id: String,
@@ -62,7 +64,7 @@ pub struct Incident {
 }
 
 /// A wave.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Surge {
     /// From 1.
     pub number: u32,
@@ -87,7 +89,7 @@ impl Surge {
 }
 
 /// The end of an incident.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Ended {
     /// Who ended it.
     pub by: String,
@@ -100,7 +102,7 @@ pub struct Ended {
 }
 
 /// All incidents of a ledger.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Docket {
     thresholds: Thresholds,
     incidents: Vec<Incident>,
@@ -108,7 +110,7 @@ pub struct Docket {
     /// Since when a platform is suspected of being attacked.
     wary: BTreeMap<String, u64>,
     failed_logins: VecDeque<u64>,
-    unplaced: BTreeMap<&'static str, u64>,
+    unplaced: BTreeMap<String, u64>,
 }
 
 /// What a record gives cause to.
@@ -217,8 +219,13 @@ impl Docket {
 
     /// What there was no room for, by what it was.
     #[must_use]
-    pub fn unplaced(&self) -> &BTreeMap<&'static str, u64> {
+    pub fn unplaced(&self) -> &BTreeMap<String, u64> {
         &self.unplaced
+    }
+
+    /// Lets go of incidents that were ended before then: what they rest on is no longer kept.
+    pub fn erase(&mut self, before: u64) {
+        self.incidents.retain(|incident| incident.closed.as_ref().is_none_or(|closed| closed.at >= before));
     }
 
     /// A gate that begins anew begins in calm.
@@ -300,7 +307,7 @@ impl Docket {
         let mut events = Vec::new();
         let open = self.incidents.last().is_some_and(|incident| incident.closed.is_none());
         if !open && self.incidents.len() >= INCIDENTS {
-            *self.unplaced.entry("incident").or_default() += 1;
+            *self.unplaced.entry("incident".to_owned()).or_default() += 1;
             return events;
         }
         if !open {
@@ -333,7 +340,7 @@ impl Docket {
             Some(wave) if wave.until.is_none() || full => {
                 wave.last = wave.last.max(now);
                 if full && wave.until.is_some() {
-                    *self.unplaced.entry("wave").or_default() += 1;
+                    *self.unplaced.entry("wave".to_owned()).or_default() += 1;
                     wave.until = Some(wave.last);
                 }
                 if wave.platforms.len() < PLATFORMS {
@@ -379,7 +386,7 @@ impl Docket {
             return;
         }
         if self.incidents.len() >= INCIDENTS {
-            *self.unplaced.entry("incident").or_default() += 1;
+            *self.unplaced.entry("incident".to_owned()).or_default() += 1;
             return;
         }
         self.incidents.push(Incident {
@@ -415,7 +422,7 @@ impl Docket {
                 evidence: Evidence::of(index),
                 last: wave.until.unwrap_or(wave.from),
             }),
-            None => *self.unplaced.entry("wave").or_default() += 1,
+            None => *self.unplaced.entry("wave".to_owned()).or_default() += 1,
         }
     }
 }

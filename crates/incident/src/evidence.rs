@@ -5,7 +5,8 @@
 
 use std::collections::VecDeque;
 
-use serde::{Serialize, Serializer, ser::SerializeStruct as _};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeStruct as _};
 
 /// Positions listed from each end. A sum over an hour of one route rests on 360 records; a proof of each would say no more than
 /// the proofs of these and the tree's consistency do.
@@ -111,6 +112,24 @@ impl Serialize for Evidence {
     }
 }
 
+impl<'de> Deserialize<'de> for Evidence {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// All else follows from these.
+        #[derive(Deserialize)]
+        struct Listed {
+            records: u64,
+            indices: Vec<u64>,
+        }
+
+        let Listed { records, indices: mut head } = Listed::deserialize(deserializer)?;
+        if head.len() > 2 * LISTED || (head.len() as u64) > records {
+            return Err(D::Error::custom("more records are listed than there are, or than are ever listed"));
+        }
+        let tail = head.split_off(head.len().min(LISTED)).into();
+        Ok(Self { records, head, tail })
+    }
+}
+
 /// A name or a sentence from a record, which somebody hostile may have chosen: on one line, of bounded length, without anything
 /// that moves a terminal or turns the direction of writing. Every format escapes it besides.
 #[must_use]
@@ -143,6 +162,11 @@ mod tests {
         (10..1010).for_each(|index| many.add(index));
         assert_eq!((many.records, many.first(), many.last(), many.whole()), (1000, Some(10), Some(1009), false));
         assert_eq!(many.indices().count(), 2 * LISTED);
+        for evidence in [&few, &many, &Evidence::default()] {
+            let text = serde_json::to_string(evidence).expect("JSON");
+            assert_eq!(serde_json::from_str::<Evidence>(&text).expect("the same"), *evidence, "{text}");
+        }
+        assert!(serde_json::from_str::<Evidence>(r#"{"records":1,"indices":[3,4]}"#).is_err());
         few.merge(&many);
         assert_eq!((few.records, few.first(), few.last()), (1002, Some(3), Some(1009)));
         let mut same = Evidence::of(3);

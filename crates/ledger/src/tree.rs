@@ -294,6 +294,22 @@ pub fn consistency<E>(
     Ok(path)
 }
 
+/// The root that a tree of this size had when it was of size `old`.
+///
+/// # Errors
+/// When it is smaller, or a tile cannot be had.
+pub fn root_before<E>(
+    old: u64,
+    size: u64,
+    tiles: &mut dyn FnMut(Tile) -> Result<Vec<Hash>, E>,
+) -> Result<Hash, NoProof<E>> {
+    match old {
+        0 => Ok(empty_root()),
+        _ if old > size => Err(NoProof::OutOfRange),
+        _ => range(0, old, size, tiles),
+    }
+}
+
 /// What stands for the leaves from `low` to `high`, a range that occurs in the tree.
 fn range<E>(
     low: u64,
@@ -461,8 +477,10 @@ mod tests {
                 assert!(!consistent(old, &roots[old as usize - 1], size, &root, &proof), "{old}: another past");
                 assert!(!consistent(old, &before, size, &leaf_hash(b"fork"), &proof), "{old}: another present");
             }
+            assert_eq!(root_before(old, size, &mut read), Ok(before), "{old}");
         }
         assert_eq!(consistency(size + 1, size, &mut read), Err(NoProof::OutOfRange));
+        assert_eq!(root_before(size + 1, size, &mut read), Err(NoProof::OutOfRange));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod beats;
 mod bundles;
 pub mod disk;
+mod folds;
 mod keys;
 mod lanes;
 mod log;
@@ -19,8 +20,9 @@ pub mod verify;
 pub mod witness;
 mod writer;
 
+pub use self::folds::{Fold, recall};
 pub use self::keys::{KEY, PUBLIC_KEY, key};
 pub use self::log::{Appended, Ledger, Opening, Retain, Salts};
 pub use self::reader::{Passage, Records, Snapshot, prove, prove_under, read, read_classes};
 pub use self::seal::{seal, unseal};
-pub use self::writer::{CHECKPOINT_EVERY, COMMIT_EVERY, Counters, Settings, Store, erase, random};
+pub use self::writer::{CHECKPOINT_EVERY, COMMIT_EVERY, Counters, Settings, Store, Written, erase, random};

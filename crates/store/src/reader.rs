@@ -42,7 +42,7 @@ pub enum Passage<'a> {
 }
 
 /// Hands over the records of some classes in their order, and the time that passed between them, read by all cores. Segments of
-/// other classes are not read at all.
+/// other classes are not read at all. How many records the ledger has, of any class, comes back.
 ///
 /// # Errors
 /// When there is no checkpoint, or something cannot be read; what comes before it was handed over.
@@ -50,7 +50,7 @@ pub fn read_classes(
     directory: &Path,
     classes: impl Fn(Retention) -> bool + Send,
     mut take: impl FnMut(Passage<'_>),
-) -> io::Result<()> {
+) -> io::Result<u64> {
     enum Part {
         Record(Box<Record>),
         Until(u64),
@@ -67,8 +67,9 @@ pub fn read_classes(
         });
         (parts, end)
     };
+    let snapshot = Snapshot::open(Directory::at(directory))?;
     let mut failed = Ok(());
-    in_order(&Snapshot::open(Directory::at(directory))?, classes, parts, |(parts, end)| {
+    in_order(&snapshot, classes, parts, |(parts, end)| {
         parts.iter().for_each(|part| {
             take(match part {
                 Part::Record(record) => Passage::Record(record),
@@ -78,7 +79,7 @@ pub fn read_classes(
         failed = end;
         failed.is_ok()
     });
-    failed
+    failed.map(|()| snapshot.checkpoint.size)
 }
 
 /// The records of a bundle, up to the first that cannot be read. Events that are not wanted, by kind, place and time, are left
@@ -210,6 +211,15 @@ impl<D: Disk> Snapshot<D> {
     pub fn tile(&self, tile: Tile) -> io::Result<Vec<Hash>> {
         let bytes = self.partial(|width| Tile { width, ..tile }.path(), tile.width)?;
         Ok(bytes.as_chunks::<32>().0.to_vec())
+    }
+
+    /// The root that the tree had when it was of this size.
+    ///
+    /// # Errors
+    /// When it never was, or cannot be read.
+    pub fn root(&self, size: u64) -> io::Result<Hash> {
+        tree::root_before(size, self.checkpoint.size, &mut |tile| self.tile(tile))
+            .map_err(|why| broken(why.to_string()))
     }
 
     /// One that is not full may be there as a longer one, once others have grown past this checkpoint.

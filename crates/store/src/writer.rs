@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,6 +17,7 @@ use portcullis_ledger::{Beat, Event, Lost, Recorder, Request, Sensor, Traffic, W
 
 use crate::beats::Beats;
 use crate::disk::{Directory, Disk};
+use crate::folds::Fold;
 use crate::lanes::{Lanes, lock};
 use crate::log::{Appended, DAY_MILLIS, Ledger, Opening, Retain};
 use crate::requests::{self, Waiting};
@@ -104,6 +106,17 @@ pub(crate) struct Shared {
     pub(crate) owns: AtomicBool,
     /// The last figures of requests that were told.
     pub(crate) figures: Mutex<Vec<Traffic>>,
+    /// Who is told of what is durable.
+    follower: Mutex<Option<SyncSender<Written>>>,
+}
+
+/// Records that are on the disk, in the order of their leaves.
+#[derive(Debug)]
+pub struct Written {
+    /// The index of the first.
+    pub first: u64,
+    /// They, with what they say as it lies there.
+    pub records: Vec<Appended>,
 }
 
 /// What became of what was recorded.
@@ -125,6 +138,8 @@ pub struct Counters {
     pub rollups_unwritten: AtomicU64,
     /// Times that the roll-ups could not be written.
     pub rollup_faults: AtomicU64,
+    /// Records for which whoever follows had no room: they are read from the disk instead.
+    pub passed_by: AtomicU64,
 }
 
 impl Store {
@@ -153,6 +168,7 @@ impl Store {
             rollups: rollups::Handed::default(),
             owns: AtomicBool::new(lock.is_some()),
             figures: Mutex::default(),
+            follower: Mutex::default(),
         });
         let witnessing = (!witnesses.is_empty())
             .then(|| {
@@ -199,6 +215,20 @@ impl Store {
     #[must_use]
     pub fn figures(&self) -> Vec<Traffic> {
         lock(&self.shared.figures).clone()
+    }
+
+    /// What is written from about now on, as soon as it is durable, in the order of the leaves. Nobody waits for whoever follows:
+    /// beyond so many batches the next ones are left out, which their indices show, and can be read from the disk a checkpoint
+    /// later. One follows at a time. It ends with the ledger.
+    pub fn follow(&self, batches: usize) -> Receiver<Written> {
+        let (sender, receiver) = sync_channel(batches);
+        *lock(&self.shared.follower) = Some(sender);
+        receiver
+    }
+
+    /// Keeps what was folded from the records beside the roll-ups, in place of what was before: see [`recall`](crate::recall).
+    pub fn keep(&self, name: &'static str, fold: Fold) {
+        self.shared.rollups.keep(name, fold);
     }
 
     /// Writes what waits, signs a last checkpoint, and ends. What is recorded afterwards is lost.
@@ -298,6 +328,7 @@ impl Writer {
                 self.commit(false);
             }
             if closing {
+                lock(&self.shared.follower).take();
                 return;
             }
             thread::park_timeout(COMMIT_EVERY);
@@ -352,10 +383,7 @@ impl Writer {
             let Some(ledger) = &mut self.ledger else { return };
             let before = ledger.size();
             match self.batch.get(..count).map_or(Ok(()), |some| ledger.append(some)) {
-                Ok(()) => {
-                    self.batch.drain(..count);
-                    self.shared.counters.written.fetch_add(count as u64, Ordering::Relaxed);
-                }
+                Ok(()) => self.wrote(before, count),
                 Err(error) => {
                     self.expected = Some((before, count));
                     return self.fail(&error);
@@ -364,6 +392,18 @@ impl Writer {
             if self.batch.is_empty() {
                 return;
             }
+        }
+    }
+
+    /// So many of the batch are durable, the first of them as that leaf.
+    fn wrote(&mut self, first: u64, count: usize) {
+        let records: Vec<Appended> = self.batch.drain(..count.min(self.batch.len())).collect();
+        self.shared.counters.written.fetch_add(count as u64, Ordering::Relaxed);
+        let follower = lock(&self.shared.follower);
+        if let Some(follower) = &*follower
+            && let Err(TrySendError::Full(_)) = follower.try_send(Written { first, records })
+        {
+            self.shared.counters.passed_by.fetch_add(count as u64, Ordering::Relaxed);
         }
     }
 
@@ -402,8 +442,7 @@ impl Writer {
                 if let Some((before, count)) = self.expected.take()
                     && ledger.size() >= before + count as u64
                 {
-                    self.batch.drain(..count.min(self.batch.len()));
-                    self.shared.counters.written.fetch_add(count as u64, Ordering::Relaxed);
+                    self.wrote(before, count);
                 }
             }
             Err(error) => {

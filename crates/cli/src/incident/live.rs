@@ -1,27 +1,27 @@
-//! The running gate opens incidents by itself: what it records is folded as it comes, on a thread of its own.
+//! The running gate opens incidents by itself: what is on record is folded as it comes, on a thread of its own.
 //!
-//! Whoever records never waits for it: where the fold is behind, records pass it by and are counted, and the next reading of the
-//! ledger finds what it missed.
+//! Whoever records never waits for it: where the fold is behind, records pass it by, are counted, and are read from the ledger a
+//! moment later.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis_config::Policy;
 use portcullis_control::Live;
-use portcullis_incident::{Docket, Incident, Thresholds};
-use portcullis_ledger::{Beat, Copies, Copy, Custody, Event, Path as Way, Record, Recorder, Request, Sensor, Traffic};
-use portcullis_store::{Passage, Store};
+use portcullis_incident::{Incident, Thresholds};
+use portcullis_ledger::{Beat, Copies, Copy, Custody, Event, Path as Way, Recorder, Request, Sensor, Traffic};
+use portcullis_store::Store;
 
+use super::folding::{Folding, NAME};
 use crate::console;
-use crate::evidence::GATE;
+use crate::evidence::{self, GATE};
 use crate::moment;
 
-/// Records that wait for the fold. Those that open an incident are told in batches by those who make them.
-const WAITING: usize = 4_096;
+/// Batches of records that wait for the fold.
+const WAITING: usize = 256;
 /// How often those who look are shown the incidents.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
 /// How long figures of ten seconds say how it is: they are told a moment after their end.
@@ -30,8 +30,6 @@ const FIGURES_HOLD: u64 = 15_000;
 /// Keeps records in a store, and watches what they come to.
 pub(crate) struct Keeper {
     store: Arc<Store>,
-    fold: SyncSender<(u64, Event)>,
-    passed_by: AtomicU64,
     register: Mutex<Option<Copies>>,
     /// As they stood a moment ago, for whoever looks.
     incidents: Mutex<Vec<Incident>>,
@@ -41,51 +39,41 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// Begins: the register is recorded, and what the ledger had before is read on the thread.
     pub(crate) fn begin(store: Arc<Store>, policy: &Policy, live: Arc<Live>) -> Arc<Self> {
-        let (fold, records) = sync_channel::<(u64, Event)>(WAITING);
-        let keeper = Arc::new(Self {
-            store: Arc::clone(&store),
-            fold,
-            passed_by: AtomicU64::new(0),
-            register: Mutex::default(),
-            incidents: Mutex::default(),
-            live,
-        });
+        let written = store.follow(WAITING);
+        let (register, incidents) = (Mutex::default(), Mutex::default());
+        let keeper = Arc::new(Self { store, register, incidents, live });
         keeper.register(policy);
-        let directory = policy.evidence.directory.clone();
-        let thresholds = thresholds(policy);
-        let shown = Arc::downgrade(&keeper);
+        let Some(directory) = policy.evidence.directory.clone() else { return keeper };
+        let [.., days] = policy.evidence.days;
+        let (thresholds, kept) = (thresholds(policy), evidence::kept_for(days));
+        // The thread ends with the ledger, or with whoever keeps this.
+        let keeping = Arc::downgrade(&keeper);
         let body = move || {
-            let mut docket = directory.map_or_else(|| Docket::new(thresholds), |it| before(&it, thresholds));
-            let mut told_at: Option<Instant> = None;
+            let mut fold = Folding::begin(directory, thresholds, kept);
+            let mut shown: Option<Instant> = None;
             loop {
-                if told_at.is_none_or(|at| at.elapsed() >= SHOWN_EVERY) {
-                    told_at = Some(Instant::now());
-                    let Some(keeper) = shown.upgrade() else { return };
-                    docket.incidents().clone_into(&mut lock(&keeper.incidents));
-                }
-                let told = match records.recv_timeout(Duration::from_secs(1)) {
-                    Ok((at, event)) => {
-                        docket.record(&Record { index: 0, sensor: GATE, seq: 0, unix_millis: at, event: Some(event) })
+                {
+                    let Some(keeper) = keeping.upgrade() else { return };
+                    if shown.is_none_or(|at| at.elapsed() >= SHOWN_EVERY) {
+                        shown = Some(Instant::now());
+                        fold.docket().incidents().clone_into(&mut lock(&keeper.incidents));
                     }
-                    Err(RecvTimeoutError::Timeout) => docket.tick(moment::now()),
+                }
+                let written = match written.recv_timeout(Duration::from_secs(1)) {
+                    Ok(written) => Some(written),
+                    Err(RecvTimeoutError::Timeout) => None,
                     Err(RecvTimeoutError::Disconnected) => return,
                 };
-                for event in told {
+                let Some(keeper) = keeping.upgrade() else { return };
+                let published = keeper.store.counters().published.load(Ordering::Relaxed);
+                for event in written.map(|written| fold.hear(written, published)).into_iter().flatten() {
                     if let Event::Opened(opened) = &event {
                         tracing::warn!(incident = opened.incident, "an incident began: {}", opened.words);
                     }
-                    if let (Some(keeper), Some(happening)) = (shown.upgrade(), console::happening(&event)) {
-                        keeper.live.tell(&happening);
-                    }
-                    store.record(&GATE, event.clone());
-                    // The fold knows from now on that it is on record.
-                    docket.record(&Record {
-                        index: 0,
-                        sensor: GATE,
-                        seq: 0,
-                        unix_millis: moment::now(),
-                        event: Some(event),
-                    });
+                    keeper.record(&GATE, event);
+                }
+                if let Some(kept) = fold.kept_at(published) {
+                    keeper.store.keep(NAME, kept);
                 }
             }
         };
@@ -130,24 +118,6 @@ pub(crate) fn thresholds(policy: &Policy) -> Thresholds {
     Thresholds { pause_millis, ..Thresholds::default() }
 }
 
-/// What the ledger had before this process.
-fn before(directory: &Path, thresholds: Thresholds) -> Docket {
-    let mut docket = Docket::new(thresholds);
-    let read = portcullis_store::read_classes(directory, Docket::wants, |passage| match passage {
-        Passage::Record(record) => drop(docket.record(record)),
-        Passage::Until(unix_millis) => drop(docket.tick(unix_millis)),
-    });
-    match read {
-        Ok(()) => {}
-        // A new ledger has no checkpoint yet.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => {
-            tracing::warn!(%error, "what was on record before cannot be read: an open incident may be opened again")
-        }
-    }
-    docket
-}
-
 fn copy(copy: &portcullis_config::Copy) -> Copy {
     let way = |way: &portcullis_config::Way| Way {
         name: way.name.clone(),
@@ -169,27 +139,8 @@ fn copy(copy: &portcullis_config::Copy) -> Copy {
     }
 }
 
-/// Whether the fold looks at it at all; figures come each second and open nothing.
-const fn concerns(event: &Event) -> bool {
-    !matches!(
-        event,
-        Event::Beats { .. }
-            | Event::Traffic(_)
-            | Event::Probe(_)
-            | Event::Egress(_)
-            | Event::Statements(_)
-            | Event::Copies(_)
-    )
-}
-
 impl Recorder for Keeper {
     fn record(&self, sensor: &Sensor, event: Event) {
-        if concerns(&event)
-            && let Err(TrySendError::Full(_)) = self.fold.try_send((moment::now(), event.clone()))
-            && self.passed_by.fetch_add(1, Ordering::Relaxed) == 0
-        {
-            tracing::warn!("more happens than is folded into incidents; the ledger has all of it");
-        }
         if let Some(happening) = console::happening(&event) {
             self.live.tell(&happening);
         }

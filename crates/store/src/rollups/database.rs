@@ -11,6 +11,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction, params};
 
 use super::{Batch, MINUTE, SECOND};
+use crate::folds::{FOLD_BYTES, Fold};
 use crate::requests::Tally;
 use crate::requests::times::Times;
 
@@ -41,6 +42,10 @@ CREATE TABLE counted (hour INTEGER PRIMARY KEY, requests INTEGER NOT NULL, whole
 CREATE TABLE missing (since INTEGER NOT NULL, until INTEGER NOT NULL, requests INTEGER NOT NULL);
 CREATE TABLE read (what TEXT PRIMARY KEY) WITHOUT ROWID;
 ";
+/// It came later, and is not in every file of this form.
+const FOLDS: &str =
+    "CREATE TABLE IF NOT EXISTS folds (name TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL,
+    digest BLOB NOT NULL, state BLOB NOT NULL)";
 const COLUMNS: &str = "at, requests, served, failed, challenged, roomed, delayed, bytes_in, bytes_out, refused, times";
 
 /// Why the file cannot be used.
@@ -124,6 +129,7 @@ impl Database {
                 return Err(Fault::Unusable(check));
             }
         }
+        database.connection.execute(FOLDS, [])?;
         database.platforms = known(&database.connection)?;
         Ok(database)
     }
@@ -165,6 +171,10 @@ impl Database {
         }
         if batch.read {
             work.execute("INSERT OR IGNORE INTO read VALUES ('postures')", [])?;
+        }
+        for (name, fold) in &batch.folds {
+            let row = params![name, int(fold.size), fold.root, fold.digest(), fold.state];
+            work.execute("INSERT OR REPLACE INTO folds VALUES (?, ?, ?, ?, ?)", row)?;
         }
         Ok(work.commit()?)
     }
@@ -318,6 +328,27 @@ impl Reading {
         }
         let platforms = known(&connection)?;
         Ok(Self { connection, platforms })
+    }
+
+    /// What was folded under that name; none where nothing was.
+    pub(crate) fn fold(&self, name: &str) -> Result<Option<Fold>, Fault> {
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'folds'";
+        if self.connection.query_row(tables, [], |row| row.get::<_, i64>(0))? == 0 {
+            return Ok(None);
+        }
+        let select = "SELECT size, root, digest, state FROM folds WHERE name = ? AND length(state) <= ?";
+        let read = |row: &Row<'_>| -> Result<(Fold, [u8; 32]), rusqlite::Error> {
+            Ok((Fold { size: uint(row.get(0)?), root: row.get(1)?, state: row.get(3)? }, row.get(2)?))
+        };
+        let Some((fold, digest)) =
+            self.connection.query_row(select, params![name, int(FOLD_BYTES)], read).optional()?
+        else {
+            return Ok(None);
+        };
+        if fold.digest() != digest {
+            return Err(Fault::Unusable("what was folded is not what was written".to_owned()));
+        }
+        Ok(Some(fold))
     }
 
     pub(crate) fn platforms(&self) -> BTreeSet<String> {

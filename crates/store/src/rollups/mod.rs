@@ -17,9 +17,11 @@ use std::time::{Duration, Instant};
 
 use portcullis_ledger::{Change, Event};
 
-use self::database::{Counted, Database, Fault, NAME, Reading};
+use self::database::{Counted, Database, Fault};
+pub(crate) use self::database::{NAME, Reading};
 use self::stances::Stances;
 use crate::disk::{Directory, Disk as _};
+use crate::folds::Fold;
 use crate::lanes::lock;
 use crate::requests::row::Row;
 use crate::requests::{HOUR, Tally, replay};
@@ -65,6 +67,8 @@ pub(crate) struct Batch {
     missing: Option<(u64, u64, u64)>,
     /// Postures of the time before were read from the ledger.
     read: bool,
+    /// What others folded from it, by its name.
+    folds: BTreeMap<&'static str, Fold>,
 }
 
 impl Batch {
@@ -103,6 +107,7 @@ impl Batch {
         self.postures.extend(other.postures);
         self.counted.extend(other.counted);
         self.read |= other.read;
+        self.folds.extend(other.folds);
         if let Some((since, until, requests)) = other.missing {
             self.miss(since, until, requests);
         }
@@ -134,6 +139,7 @@ impl Batch {
             && self.counted.is_empty()
             && self.missing.is_none()
             && !self.read
+            && self.folds.is_empty()
     }
 }
 
@@ -158,6 +164,11 @@ impl Handed {
         let mut waiting = lock(&self.batch);
         waiting.merge(batch);
         waiting.bound()
+    }
+
+    /// Keeps a fold, in place of the one of that name.
+    pub(crate) fn keep(&self, name: &'static str, fold: Fold) {
+        lock(&self.batch).folds.insert(name, fold);
     }
 
     pub(crate) fn end(&self) {
@@ -538,7 +549,7 @@ pub fn platforms(directory: &Path) -> io::Result<BTreeSet<String>> {
     Ok(Reading::open(directory).map_err(unread)?.platforms())
 }
 
-fn unread(fault: Fault) -> io::Error {
+pub(crate) fn unread(fault: Fault) -> io::Error {
     io::Error::other(format!("{NAME}: {fault}"))
 }
 
@@ -570,11 +581,14 @@ mod tests {
         // Each second is a row: thousands of them need more pages than there are.
         let mut more = batch((0..5_000).map(|second| second * SECOND));
         more.reach(7, 5_000, false);
+        more.folds.insert("sum", Fold { size: 1, root: [7; 32], state: b"so far".to_vec() });
+        let fold = || Reading::open(home.path()).and_then(|file| file.fold("sum")).expect("read").is_some();
         assert!(matches!(database.write(&more), Err(Fault::Passing(_))), "it is full");
-        assert_eq!((requests(home.path()), database.counted().expect("read").len()), (10, 0));
+        assert_eq!((requests(home.path()), database.counted().expect("read").len(), fold()), (10, 0, false));
         database.bound(1_000_000);
         database.write(&more).expect("room again");
-        assert_eq!((requests(home.path()), database.counted().expect("read")[&7].requests), (5_010, 5_000));
+        let reached = database.counted().expect("read")[&7].requests;
+        assert_eq!((requests(home.path()), reached, fold()), (5_010, 5_000, true));
     }
 
     #[test]
