@@ -5,10 +5,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis_config::{Evidence, Policy};
 use portcullis_ledger::note::{Algorithm, SignerKey};
 use portcullis_ledger::{Event, Recorder, Sensor, Start, Stop};
+use portcullis_proxy::metrics::Series;
 use portcullis_sensors::manifest::hex;
 use portcullis_store::disk::Directory;
 use portcullis_store::requests::Keep;
@@ -42,6 +44,52 @@ pub(crate) fn begin(policy: &Policy, takeover: bool) -> Option<Arc<Store>> {
     store.record(&GATE, Event::Start(start));
     tracing::info!("evidence is kept in {}", directory.display());
     Some(store)
+}
+
+/// What the store counts, for the metrics of its gate.
+pub(crate) fn counts(store: &Store) -> Vec<Series> {
+    let counters = store.counters();
+    let series = |name, help, label, value| Series { name, help, label, value };
+    let one = |name, help, counter: &AtomicU64| series(name, help, None, counter.load(Ordering::Relaxed));
+    let stamps = |result, counter: &AtomicU64| {
+        let help = "Times that an authority was asked to stamp a checkpoint, by result.";
+        series("portcullis_evidence_stamps_total", help, Some(("result", result)), counter.load(Ordering::Relaxed))
+    };
+    let [records, requests] = store.lost();
+    vec![
+        one("portcullis_evidence_records_total", "Records written to the ledger.", &counters.written),
+        one("portcullis_evidence_published", "Records under the latest checkpoint.", &counters.published),
+        series("portcullis_evidence_lost_total", "Records that there was no room for.", None, records),
+        one("portcullis_evidence_faults_total", "Faults of the ledger's disk.", &counters.faults),
+        one(
+            "portcullis_evidence_passed_by_total",
+            "Records that were read from the disk to see whether they are an incident, because too many came.",
+            &counters.passed_by,
+        ),
+        series(
+            "portcullis_evidence_requests_lost_total",
+            "Requests that are neither counted nor kept.",
+            None,
+            requests,
+        ),
+        one(
+            "portcullis_evidence_requests_unwritten_total",
+            "Requests that are counted in the ledger and could not be kept one by one.",
+            &counters.requests_unwritten,
+        ),
+        one(
+            "portcullis_evidence_rollups_unwritten_total",
+            "Requests that are counted in the ledger and missing in the roll-ups.",
+            &counters.rollups_unwritten,
+        ),
+        one(
+            "portcullis_evidence_rollup_faults_total",
+            "Times that the roll-ups could not be written.",
+            &counters.rollup_faults,
+        ),
+        stamps("ok", &counters.stamped),
+        stamps("failed", &counters.unstamped),
+    ]
 }
 
 /// Says that it ended as it was told to, and writes what waits.

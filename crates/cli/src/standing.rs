@@ -9,7 +9,7 @@ use portcullis_config::Policy;
 use portcullis_control::{Console, Live};
 use portcullis_ledger::Recorder;
 use portcullis_proxy::sockets::Inherited;
-use portcullis_proxy::{Gate, Setup, Signals, StartError};
+use portcullis_proxy::{Counts, Gate, Setup, Signals, StartError};
 use portcullis_sensors::{Changed, Lookout, Sensors, Ties};
 use portcullis_store::Store;
 use portcullis_wire::report::Report;
@@ -47,7 +47,7 @@ impl Standing {
         let (reloaded, approving, hearing) = (Arc::clone(&sensors), Arc::clone(&sensors), Arc::clone(&sensors));
         let live = Live::new(moment::now());
         let keeper = store.clone().map(|store| Keeper::begin(store, &policy, Arc::clone(&live)));
-        let (register, asked) = (keeper.clone(), keeper.clone());
+        let (register, asked, counted) = (keeper.clone(), keeper.clone(), store.clone());
         // Drills know their own canaries when they pass.
         let lookout = keeper.map(|keeper| Lookout::new(keeper));
         let path = config.to_owned();
@@ -67,6 +67,7 @@ impl Standing {
             hears: Some(Arc::new(move |platform: &str, report: &Report, network: u64| {
                 hearing.get().is_some_and(|sensors| sensors.hears(platform, report, network))
             })),
+            counts: counted.map(|store| Arc::new(move || evidence::counts(&store)) as Counts),
         };
         let gate = Gate::start(setup)?;
         let sessions = gate.own_sessions();

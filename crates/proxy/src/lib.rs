@@ -96,6 +96,8 @@ pub struct Setup {
     pub approves: Option<Approves>,
     /// Who listens to what browsers report, if anybody.
     pub hears: Option<Hears>,
+    /// What is counted beside the gate, for its metrics.
+    pub counts: Option<Counts>,
 }
 
 /// Tells which signed manifest names a content, by its SHA-256.
@@ -104,6 +106,9 @@ pub type Approves = Arc<dyn Fn(&[u8; 32]) -> Option<String> + Send + Sync>;
 /// Takes what a browser reported of a page of that platform, with a hash that tells networks apart. It must not wait, and says
 /// whether it had room.
 pub type Hears = Arc<dyn Fn(&str, &portcullis_wire::report::Report, u64) -> bool + Send + Sync>;
+
+/// Tells what is counted beside the gate, as it stands. It must not wait.
+pub type Counts = Arc<dyn Fn() -> Vec<metrics::Series> + Send + Sync>;
 
 /// Why a gate did not start.
 #[derive(Debug)]
@@ -184,7 +189,7 @@ impl Gate {
     /// # Errors
     /// With the first thing that cannot be had; nothing is left running.
     pub fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { policy, reload, mut inherited, version, takeover, recorder, approves, hears } = setup;
+        let Setup { policy, reload, mut inherited, version, takeover, recorder, approves, hears, counts } = setup;
         let mut predecessor: Option<TakeoverHandle> = None;
         if takeover {
             let (sockets, handle) =
@@ -213,6 +218,7 @@ impl Gate {
         let registry = Registry::new(count, version);
         let journal = Journal::open(&policy.log, &policy.server.name).map_err(other("the decision log"))?;
         registry.watch(Arc::clone(&node), journal.counters());
+        counts.into_iter().for_each(|counts| registry.watch_beside(metrics::Beside(counts)));
         registry.process.generation.set(1);
         let upstream_tls = UpstreamSide::new();
         let chronicle = Arc::new(Chronicle::new(recorder));

@@ -102,8 +102,31 @@ pub struct Registry {
     log: OnceLock<Arc<LogCounters>>,
     brain: OnceLock<Arc<Coordinator>>,
     gate: OnceLock<Weak<Gate>>,
+    beside: OnceLock<Beside>,
     /// What happens too rarely for a block per worker.
     pub process: Process,
+}
+
+/// What something beside the data plane counts: those of one name behind each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Series {
+    /// `portcullis_…`, a counter where it ends in `_total` and else a gauge.
+    pub name: &'static str,
+    /// What it counts, in a sentence.
+    pub help: &'static str,
+    /// What tells it from others of its name.
+    pub label: Option<(&'static str, &'static str)>,
+    /// How many.
+    pub value: u64,
+}
+
+/// Who is asked for them.
+pub(crate) struct Beside(pub(crate) crate::Counts);
+
+impl fmt::Debug for Beside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Beside")
+    }
 }
 
 /// Rare events of the process.
@@ -143,6 +166,7 @@ impl Registry {
             log: OnceLock::new(),
             brain: OnceLock::new(),
             gate: OnceLock::new(),
+            beside: OnceLock::new(),
             process: Process::default(),
         })
     }
@@ -161,6 +185,11 @@ impl Registry {
     /// Renders how the gate's own probes stand from now on.
     pub(crate) fn watch_probes(&self, gate: Weak<Gate>) {
         let _ = self.gate.set(gate);
+    }
+
+    /// Renders what is counted beside the data plane from now on.
+    pub(crate) fn watch_beside(&self, beside: Beside) {
+        let _ = self.beside.set(beside);
     }
 
     /// The block of that worker. A number beyond the workers gets a block that nobody renders.
@@ -239,6 +268,7 @@ impl Registry {
         self.render_probes(&mut text);
         self.render_leaving(&mut text);
         self.render_reports(&mut text);
+        self.render_beside(&mut text);
         text.0
     }
 
@@ -512,6 +542,17 @@ impl Registry {
         }
         text.head("portcullis_build_info", "gauge", "Which build this is.");
         text.line("portcullis_build_info", &[("version", &self.version)], 1);
+    }
+
+    fn render_beside(&self, text: &mut Text) {
+        let mut described = "";
+        for Series { name, help, label, value } in self.beside.get().map(|beside| beside.0()).unwrap_or_default() {
+            if described != name {
+                text.head(name, if name.ends_with("_total") { "counter" } else { "gauge" }, help);
+                described = name;
+            }
+            text.line(name, label.as_slice(), value);
+        }
     }
 
     fn render_reasons(&self, text: &mut Text, name: &str, help: &str, counts: fn(&Worker) -> &[Count; REASONS]) {
@@ -893,7 +934,22 @@ mod tests {
         registry.watch(Arc::new(Node::new(&Limits::DEFAULT, [1, 2])), Arc::new(journal));
         registry.worker(0).request(registry.platform("a\"b\\c\nd"), RouteClass::Page, 200, 1, 1, 1);
         registry.upstream("http://10.0.0.5:8080").ok.add();
+        registry.watch_beside(Beside(Arc::new(|| {
+            let stamps = |result: &'static str, value: u64| Series {
+                name: "portcullis_stamps_total",
+                help: "Stamps, by result.",
+                label: Some(("result", result)),
+                value,
+            };
+            let size = Series { name: "portcullis_size", help: "How large it is.", label: None, value: 7 };
+            vec![stamps("ok", 3), stamps("failed", 1), size]
+        })));
         let text = registry.render();
+        assert_eq!(
+            lines(&text, "portcullis_stamps_total").last(),
+            Some(&"portcullis_stamps_total{result=\"failed\"} 1")
+        );
+        assert_eq!(lines(&text, "portcullis_size"), ["portcullis_size 7"]);
         assert!(text.contains("platform=\"a\\\"b\\\\c\\nd\""), "labels are escaped");
         let mut described = BTreeSet::new();
         let mut current = String::new();

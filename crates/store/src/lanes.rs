@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use portcullis_ledger::leaf::is_sensor;
@@ -29,6 +29,9 @@ pub(crate) struct Lanes {
     pub(crate) failing: AtomicBool,
     /// It is full.
     pub(crate) full: AtomicBool,
+    /// Records that were lost so far, and requests of which nothing is known.
+    pub(crate) lost_records: AtomicU64,
+    pub(crate) lost_requests: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -97,8 +100,14 @@ impl Lanes {
         };
         let missing = lost.entry(sensor).or_insert_with(|| Missing { from: unix_millis, why, ..Missing::default() });
         match what {
-            Missed::Record => missing.records += 1,
-            Missed::Requests(count) => missing.requests += count,
+            Missed::Record => {
+                missing.records += 1;
+                self.lost_records.fetch_add(1, Ordering::Relaxed);
+            }
+            Missed::Requests(count) => {
+                missing.requests += count;
+                self.lost_requests.fetch_add(count, Ordering::Relaxed);
+            }
             Missed::Rows(count) => missing.rows += count,
         }
     }

@@ -217,6 +217,13 @@ impl Store {
         lock(&self.shared.figures).clone()
     }
 
+    /// Records, and requests of which nothing else is known, that there was no room for: the ledger's next records tell of them.
+    #[must_use]
+    pub fn lost(&self) -> [u64; 2] {
+        let lanes = &self.shared.lanes;
+        [&lanes.lost_records, &lanes.lost_requests].map(|lost| lost.load(Ordering::Relaxed))
+    }
+
     /// What is written from about now on, as soon as it is durable, in the order of the leaves. Nobody waits for whoever follows:
     /// beyond so many batches the next ones are left out, which their indices show, and can be read from the disk a checkpoint
     /// later. One follows at a time. It ends with the ledger.
