@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use portcullis_config::Policy;
 use portcullis_incident::{
-    Case, Contact, Docket, Gathering, Incident, Ledger, Organisation, Report, Thresholds, Tried,
+    Case, Contact, Docket, Gathering, Incident, Ledger, Organisation, Report, Thresholds, Tried, spaced,
 };
 use portcullis_ledger::checkpoint::Trust;
 use portcullis_ledger::note::VerifierKey;
@@ -179,7 +179,8 @@ impl Opened {
         let words = match report.faults.first.first() {
             _ if trust.log.is_none() => "The ledger's key is not beside it.".to_owned(),
             None => {
-                format!("{} leaves, and every event that is kept, fit the tree and its signed checkpoint.", report.size)
+                let leaves = spaced(report.size);
+                format!("{leaves} leaves, and every event that is kept, fit the tree and its signed checkpoint.")
             }
             Some(fault) => {
                 fault.leaf.map_or_else(|| fault.words.clone(), |leaf| format!("leaf {leaf}: {}", fault.words))
@@ -266,7 +267,7 @@ fn show(shown: &Shown) -> Done {
     }
     page.push_str("\nFIGURES\n");
     for figure in report.figures.iter().filter(|figure| figure.value > 0) {
-        let _ = writeln!(page, "  {:>12} {} ({})", figure.value, figure.words, figure.evidence.words());
+        let _ = writeln!(page, "  {:>12} {} ({})", spaced(figure.value), figure.words, figure.evidence.words());
     }
     page.push_str("\nOPEN\n");
     for question in &report.open_questions {

@@ -106,7 +106,7 @@ fn an_incident_is_shown_noted_exported_and_closed() {
     for part in [
         "There is at most a remote chance that personal data was taken",
         "Wave 2: 2019-11-11 15:00:00 UTC",
-        "50100 requests in the busiest",
+        "50,100 requests in the busiest",
     ] {
         assert!(shown.contains(part), "{part}\n{shown}");
     }

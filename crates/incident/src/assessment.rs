@@ -21,6 +21,7 @@ use crate::coverage::Stretch;
 use crate::docket::place;
 use crate::evidence::{Evidence, plain};
 use crate::moment::{self, DAY};
+use crate::statement::spaced;
 use crate::words::{Confidence, Likelihood};
 
 /// Coverage that high confidence needs.
@@ -389,11 +390,11 @@ impl<'a> Judge<'a> {
                     if over(breach.left, breach.allowed) && self.concerns(&breach.path, asset) {
                         let words = format!(
                             "{} {} left by {} through {}, where {} are allowed to one {}, at {}.",
-                            breach.left,
+                            spaced(breach.left),
                             breach.what,
                             breach.path,
                             breach.through,
-                            breach.allowed,
+                            spaced(breach.allowed),
                             breach.whose,
                             moment::speak(breach.at)
                         );
@@ -405,7 +406,7 @@ impl<'a> Judge<'a> {
                     (self.case.breaches.list.len(), self.case.breaches.count, "budgets"),
                 ] {
                     if count > list as u64 {
-                        let more = count - list as u64;
+                        let more = spaced(count - list as u64);
                         against.push(reason(format!("{more} more {what}, too many to list."), Evidence::default()));
                     }
                 }
@@ -533,11 +534,15 @@ impl<'a> Judge<'a> {
         for path in guarded.iter().filter(|path| path.miss_bound.is_none_or(|bound| bound > HIGH_BOUND)) {
             let words = match path.miss_bound {
                 Some(bound) if bound >= 1.0 => {
-                    format!("So few drills on {} ({}) do not bound what is missed there.", path.path, path.drills)
+                    format!(
+                        "So few drills on {} ({}) do not bound what is missed there.",
+                        path.path,
+                        spaced(path.drills)
+                    )
                 }
                 Some(bound) => format!(
                     "{} drills on {} bound what is missed there at {}, not at {}.",
-                    path.drills,
+                    spaced(path.drills),
                     path.path,
                     percent_up(bound),
                     percent(HIGH_BOUND)
@@ -613,13 +618,14 @@ impl<'a> Judge<'a> {
         if people.touched() > 0 {
             let words = format!(
                 "Our own measures refused, challenged or delayed {} of {} requests of people who are known as such.",
-                people.touched(),
-                people.requests
+                spaced(people.touched()),
+                spaced(people.requests)
             );
             because.push(reason(words, people.evidence.clone()));
         }
         if whole.failed > 0 {
-            let words = format!("The platforms failed {} of {} requests.", whole.failed, whole.requests);
+            let words =
+                format!("The platforms failed {} of {} requests.", spaced(whole.failed), spaced(whole.requests));
             because.push(reason(words, whole.evidence.clone()));
         }
         for (name, flow) in &self.case.effect.platforms {
@@ -815,27 +821,29 @@ fn ledger_faults(case: &Case, ledger: &Ledger) -> (Vec<Reason>, Ground) {
     if books.missing > 0 {
         fault(
             Ground::Broken,
-            format!("{} records are missing from the ledger within the incident.", books.missing),
+            format!("{} records are missing from the ledger within the incident.", spaced(books.missing)),
             &none,
         );
     }
     if books.untold.count > 0 {
         let words = format!(
             "{} records are missing from the sequence of their sensor, and nothing tells of their loss.",
-            books.untold.count
+            spaced(books.untold.count)
         );
         fault(Ground::Losses, words, &books.untold.evidence);
     }
     if books.lost.count > 0 {
         fault(
             Ground::Losses,
-            format!("{} records were lost within the incident, as was told.", books.lost.count),
+            format!("{} records were lost within the incident, as was told.", spaced(books.lost.count)),
             &books.lost.evidence,
         );
     }
     if books.erased.count > 0 {
-        let words =
-            format!("Of {} records within the incident only the place in the tree is left.", books.erased.count);
+        let words = format!(
+            "Of {} records within the incident only the place in the tree is left.",
+            spaced(books.erased.count)
+        );
         fault(Ground::Losses, words, &books.erased.evidence);
     }
     (faults, ground)
@@ -846,7 +854,12 @@ fn residuals(case: &Case) -> Vec<Reason> {
     for breach in case.breaches.list.iter().filter(|breach| breach.left <= breach.allowed) {
         let words = format!(
             "A budget was reached and held: {} {} were asked for by {} through {}, {} left of {} allowed.",
-            breach.reached, breach.what, breach.path, breach.through, breach.left, breach.allowed
+            spaced(breach.reached),
+            breach.what,
+            breach.path,
+            breach.through,
+            spaced(breach.left),
+            spaced(breach.allowed)
         );
         residuals.push(reason(words, breach.evidence.clone()));
     }
@@ -854,23 +867,25 @@ fn residuals(case: &Case) -> Vec<Reason> {
         let unread: u64 = left.uninspected.values().sum();
         if unread > 0 {
             let causes: Vec<String> =
-                left.uninspected.iter().map(|(cause, bytes)| format!("{cause} {bytes}")).collect();
+                left.uninspected.iter().map(|(cause, bytes)| format!("{cause} {}", spaced(*bytes))).collect();
             let words = format!(
-                "{unread} of {} bytes that left by {path} were not looked at ({}).",
-                left.bytes,
+                "{} of {} bytes that left by {path} were not looked at ({}).",
+                spaced(unread),
+                spaced(left.bytes),
                 causes.join(", ")
             );
             residuals.push(reason(words, left.evidence.clone()));
         }
         if case.copies.is_some() && case.custody(path).is_none() {
-            let words = format!("{} bytes left by {path}, which the register does not know.", left.bytes);
+            let words = format!("{} bytes left by {path}, which the register does not know.", spaced(left.bytes));
             residuals.push(reason(words, left.evidence.clone()));
         }
     }
     for ((database, role), ran) in &case.statements {
         let observed: u64 = ran.observed.values().sum();
         if observed > 0 {
-            let words = format!("{observed} statements of {role} on {database} would have been refused and went on.");
+            let words =
+                format!("{} statements of {role} on {database} would have been refused and went on.", spaced(observed));
             residuals.push(reason(words, ran.evidence.clone()));
         }
     }
@@ -878,11 +893,13 @@ fn residuals(case: &Case) -> Vec<Reason> {
         residuals.push(reason(found.words.clone(), found.evidence.clone()));
     }
     if case.books.lost_requests.count > 0 {
-        let words = format!("Of {} requests nothing but their number was kept.", case.books.lost_requests.count);
+        let words =
+            format!("Of {} requests nothing but their number was kept.", spaced(case.books.lost_requests.count));
         residuals.push(reason(words, case.books.lost_requests.evidence.clone()));
     }
     if case.books.back.count > 0 {
-        let words = format!("The clock went back {} times; what it counted ahead was dropped.", case.books.back.count);
+        let words =
+            format!("The clock went back {} times; what it counted ahead was dropped.", spaced(case.books.back.count));
         residuals.push(reason(words, case.books.back.evidence.clone()));
     }
     residuals

@@ -276,7 +276,7 @@ fn people(report: &Report) -> Section {
         ),
     ];
     if report.more_routes > 0 {
-        blocks.push(text(Words::say(format!("{} more rows were less touched.", report.more_routes))));
+        blocks.push(text(Words::say(format!("{} more rows were less touched.", spaced(report.more_routes as u64)))));
     }
     blocks.push(table(
         "Our measures",
@@ -285,7 +285,7 @@ fn people(report: &Report) -> Section {
         "None that anybody felt.",
     ));
     if report.more_measures > 0 {
-        blocks.push(text(Words::say(format!("{} more measures are in the timeline.", report.more_measures))));
+        blocks.push(text(Words::say(format!("{} more measures are in the timeline.", spaced(report.more_measures)))));
     }
     Section { id: "people", title: "Effect on people", blocks }
 }

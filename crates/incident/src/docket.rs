@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Evidence, plain};
 use crate::moment::MINUTE;
+use crate::statement::spaced;
 
 /// Incidents that are told apart; what would open more belongs to the last.
 const INCIDENTS: usize = 1000;
@@ -265,7 +266,11 @@ impl Docket {
                 place(&leak.path),
                 &format!(
                     "{} left by {} through {}: {} allowed, {} reached.",
-                    leak.what, leak.path, leak.through, leak.allowed, leak.reached
+                    leak.what,
+                    leak.path,
+                    leak.through,
+                    spaced(leak.allowed),
+                    spaced(leak.reached)
                 ),
             ),
             Event::Canary(canary) if canary.drill.is_empty() => {

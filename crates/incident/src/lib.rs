@@ -38,6 +38,6 @@ pub use self::moment::{rfc3339, speak};
 pub use self::page::html;
 pub use self::pdf::pdf;
 pub use self::report::{Contact, Figure, Organisation, Report};
-pub use self::statement::{Sentence, Statement};
+pub use self::statement::{Sentence, Statement, spaced};
 pub use self::timeline::Timeline;
 pub use self::words::{Confidence, Likelihood};

@@ -12,7 +12,7 @@ use crate::chart::Chart;
 use crate::content::{Block, Content};
 use crate::moment;
 use crate::report::Report;
-use crate::statement::spaced;
+use crate::statement::{spaced, spaced_in_danish};
 
 /// How values are escaped that go into Markdown.
 const MARKDOWN: Cow<'static, str> = Cow::Borrowed("markdown");
@@ -65,6 +65,7 @@ fn environment() -> Environment<'static> {
     });
     environment.set_formatter(format);
     environment.add_filter("number", |value: u64| spaced(value));
+    environment.add_filter("tal", |value: u64| spaced_in_danish(value));
     environment.add_filter("time", moment::speak);
     environment.add_filter("span", moment::span);
     environment.add_filter("percent", percent);

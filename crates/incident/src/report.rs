@@ -497,8 +497,11 @@ fn weighed(case: &Case, assessment: &Assessment) -> Vec<Weighed> {
     let whole = case.effect.whole();
     let suspect = case.effect.of(|audience| audience == "suspect");
     if suspect.requests > 0 {
-        let words =
-            format!("{} of {} requests matched what no ordinary traffic shows.", suspect.requests, whole.requests);
+        let words = format!(
+            "{} of {} requests matched what no ordinary traffic shows.",
+            spaced(suspect.requests),
+            spaced(whole.requests)
+        );
         add(words, [N, N, N, N, N, A], &suspect.evidence);
     }
     let over = case.breaches.list.iter().filter(|breach| breach.left > breach.allowed).count();
@@ -510,7 +513,7 @@ fn weighed(case: &Case, assessment: &Assessment) -> Vec<Weighed> {
         let mut evidence = case.canaries.evidence.clone();
         evidence.merge(&case.breaches.evidence);
         add(
-            format!("{} canaries were seen, {over} budgets passed.", case.canaries.count),
+            format!("{} canaries were seen, {over} budgets passed.", spaced(case.canaries.count)),
             [A, F, F, F, N, N],
             &evidence,
         );
@@ -519,12 +522,16 @@ fn weighed(case: &Case, assessment: &Assessment) -> Vec<Weighed> {
     if refused > 0 {
         let mut evidence = Evidence::default();
         case.statements.values().for_each(|ran| evidence.merge(&ran.evidence));
-        add(format!("{refused} statements were tried on a database and refused."), [N, N, N, N, N, A], &evidence);
+        add(
+            format!("{} statements were tried on a database and refused.", spaced(refused)),
+            [N, N, N, N, N, A],
+            &evidence,
+        );
     }
     match assessment.headline(Claim::Integrity).map(|verdict| verdict.outcome) {
         Some(Outcome::Refused) => {
             add(
-                format!("{} changes were found that nothing authorised.", case.findings.count),
+                format!("{} changes were found that nothing authorised.", spaced(case.findings.count)),
                 [A, N, N, N, F, A],
                 &case.findings.evidence,
             );
@@ -539,7 +546,7 @@ fn weighed(case: &Case, assessment: &Assessment) -> Vec<Weighed> {
         _ => {}
     }
     for ((what, platform), tally) in case.alarms.iter().take(10) {
-        add(format!("{} alarms of {what} on {platform}.", tally.count), [A, N, N, N, N, A], &tally.evidence);
+        add(format!("{} alarms of {what} on {platform}.", spaced(tally.count)), [A, N, N, N, N, A], &tally.evidence);
     }
     let monitored = assessment.paths.iter().all(|path| path.custody == portcullis_ledger::Custody::Guarded);
     if !monitored {

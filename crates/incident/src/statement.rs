@@ -180,12 +180,21 @@ fn keys_of(verdict: &Verdict) -> &'static [&'static str] {
 
 /// `1,234,567`.
 #[must_use]
-pub(crate) fn spaced(number: u64) -> String {
+pub fn spaced(number: u64) -> String {
+    in_threes(number, ',')
+}
+
+/// `1.234.567`, as Danish has it.
+pub(crate) fn spaced_in_danish(number: u64) -> String {
+    in_threes(number, '.')
+}
+
+fn in_threes(number: u64, between: char) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() * 2);
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
+            out.push(between);
         }
         out.push(digit);
     }
@@ -198,6 +207,7 @@ mod tests {
     fn numbers_are_read_in_threes() {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(super::spaced(number), text);
+            assert_eq!(super::spaced_in_danish(number), text.replace(',', "."));
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::evidence::{Evidence, plain};
 use crate::moment;
+use crate::statement::spaced;
 
 /// How much an entry matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -87,8 +88,8 @@ impl Timeline {
                 "",
                 format!(
                     "{} records and details of {} requests could not be kept between {} and {} ({}).",
-                    it.records,
-                    it.requests.saturating_add(it.rows),
+                    spaced(it.records),
+                    spaced(it.requests.saturating_add(it.rows)),
                     moment::speak(it.from),
                     moment::speak(it.until),
                     it.why
@@ -107,7 +108,14 @@ impl Timeline {
                 &it.path,
                 format!(
                     "The budget of {} {} for one {} was reached by {} through {}: {} were asked for, {} left ({}).",
-                    it.allowed, it.what, it.whose, it.path, it.through, it.reached, it.left, it.action
+                    spaced(it.allowed),
+                    it.what,
+                    it.whose,
+                    it.path,
+                    it.through,
+                    spaced(it.reached),
+                    spaced(it.left),
+                    it.action
                 ),
             ),
             Event::Canary(it) => {
@@ -129,18 +137,24 @@ impl Timeline {
                 let words = it.words.trim_end_matches('.');
                 entry(weight, "finding", &it.platform, format!("{words}.{right}"))
             }
-            Event::Alarm(it) => entry(First, "alarm", &it.platform, format!("{} ({} times)", it.words, it.count)),
+            Event::Alarm(it) => {
+                entry(First, "alarm", &it.platform, format!("{} ({} times)", it.words, spaced(it.count)))
+            }
             Event::Drill(it) => {
                 let seen = if it.seen && it.missed == 0 { "seen" } else { "MISSED" };
                 let words = format!(
                     "Drill {} on {}: {seen}, {} of {} missed. {}",
-                    it.what, it.path, it.missed, it.tried, it.words
+                    it.what,
+                    it.path,
+                    spaced(it.missed),
+                    spaced(it.tried),
+                    it.words
                 );
                 entry(if it.seen && it.missed == 0 { Third } else { First }, "drill", &it.path, words)
             }
             Event::Change(it) => entry(First, "change", "", format!("{} changed {}: {}", it.by, it.what, it.words)),
             Event::Deploy(it) => {
-                let words = format!("{} signed a manifest of {} files: {}", it.signer, it.files, it.words);
+                let words = format!("{} signed a manifest of {} files: {}", it.signer, spaced(it.files), it.words);
                 entry(First, "deploy", &it.platform, words)
             }
             Event::Login(it) => {
