@@ -11,7 +11,9 @@ use portcullis_types::{Blame, Reason, Reference};
 /// Of an `Accept` field, so many ranges are read; browsers send eight.
 const ACCEPT_RANGES: usize = 32;
 /// No page is larger.
-pub const PAGE_BYTES: usize = 1500;
+pub const PAGE_BYTES: usize = 2048;
+/// An address or a page that is longer is not offered to visitors.
+const CONTACT_BYTES: usize = 128;
 /// The policy for `Content-Security-Policy` that these pages live with.
 pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
 
@@ -23,7 +25,7 @@ const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf
 <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta name=\"robots\" content=\"noindex\"><style>\
 :root{color-scheme:light dark}\
 body{font:1.125rem/1.6 system-ui,sans-serif;max-width:34rem;margin:12vh auto;padding:0 1.25rem;background:#ffffff;color:#1b1b1b}\
-h1{font-size:1.6rem;line-height:1.25}small{color:#505050}b{white-space:nowrap}\
+h1{font-size:1.6rem;line-height:1.25}small{color:#505050}b{white-space:nowrap}a{color:inherit}\
 @media(prefers-color-scheme:dark){body{background:#121212;color:#ececec}small{color:#b8b8b8}}\
 </style><title>";
 
@@ -38,9 +40,15 @@ pub struct Page {
     pub body: String,
 }
 
-/// The page for a refusal or a failure.
+/// The page for a refusal or a failure. A contact is an address of mail, which gets the reference as its subject, or a URL.
 #[must_use]
-pub fn page(reason: Reason, reference: Reference, json: bool, retry_after: Option<Duration>) -> Page {
+pub fn page(
+    reason: Reason,
+    reference: Reference,
+    json: bool,
+    retry_after: Option<Duration>,
+    contact: Option<&str>,
+) -> Page {
     let status = status(reason);
     let (title, sentence) = words(reason, status);
     let retry = retry_after.map(retry_after_seconds);
@@ -62,7 +70,12 @@ pub fn page(reason: Reason, reference: Reference, json: bool, retry_after: Optio
                 body.write_str("</p><p><small>If you ask for help, please quote this reference:</small><br><b>")
             })
             .map(|()| push_grouped(&mut body, word))
-            .and_then(|()| body.write_str("</b></p></main></body></html>\n"))
+            .and_then(|()| body.write_str("</b></p>"))
+            .map(|()| {
+                push_contact(&mut body, word, contact);
+                push_way_back(&mut body, reason, status);
+            })
+            .and_then(|()| body.write_str("</main></body></html>\n"))
     };
     Page { status, content_type: if json { JSON } else { HTML }, body }
 }
@@ -255,6 +268,40 @@ pub(crate) fn push_grouped(body: &mut String, word: [u8; portcullis_types::WORD_
     }
 }
 
+/// Who can be asked. The reference need not be typed.
+fn push_contact(body: &mut String, word: [u8; portcullis_types::WORD_LEN], contact: Option<&str>) {
+    let Some(contact) = contact.filter(|contact| contact.len() <= CONTACT_BYTES) else { return };
+    if contact.starts_with("https://") || contact.starts_with("http://") {
+        body.push_str("<p><a href=\"");
+        push_escaped(body, contact);
+        body.push_str("\">Ask for help</a></p>");
+    } else if contact.contains('@') {
+        body.push_str("<p>Ask for help: <a href=\"mailto:");
+        push_escaped(body, contact);
+        body.push_str("?subject=");
+        push_grouped(body, word);
+        body.push_str("\">");
+        push_escaped(body, contact);
+        body.push_str("</a></p>");
+    }
+}
+
+/// Where to go from here: the same page again where that may help, and the front page where there is one.
+fn push_way_back(body: &mut String, reason: Reason, status: u16) {
+    let again = matches!(status, 408 | 429 | 500 | 502..=504);
+    let front = reason != Reason::UnknownHost;
+    if again || front {
+        body.push_str("<p>");
+        if again {
+            body.push_str("<a href=\"\">Try again</a> ");
+        }
+        if front {
+            body.push_str("<a href=\"/\">Go to the front page</a>");
+        }
+        body.push_str("</p>");
+    }
+}
+
 pub(crate) fn push_escaped(body: &mut String, text: &str) {
     for character in text.chars() {
         match character {
@@ -276,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_page_reads_like_this() {
-        let page = page(Reason::RateLimited, REFERENCE, false, Some(Duration::from_millis(4100)));
+        let page = page(Reason::RateLimited, REFERENCE, false, Some(Duration::from_millis(4100)), None);
         let (head, body) = page.body.split_once("</title>").expect("a title");
         assert_eq!((page.status, page.content_type), (429, "text/html; charset=utf-8"));
         assert_eq!(head, format!("{HEAD}Please wait a moment"));
@@ -284,13 +331,14 @@ mod tests {
             body,
             "</head><body><main><h1>Please wait a moment</h1><p>Many requests came from you or your network in a short \
              time. Please wait a little, then try again. You can try again in 5 seconds.</p><p><small>If you ask for help, \
-             please quote this reference:</small><br><b>028T-5CY4-TQKFF</b></p></main></body></html>\n"
+             please quote this reference:</small><br><b>028T-5CY4-TQKFF</b></p><p><a href=\"\">Try again</a> <a href=\"/\">Go to the front page</a></p>\
+             </main></body></html>\n"
         );
     }
 
     #[test]
     fn json_reads_like_this() {
-        let page = page(Reason::NoUpstream, REFERENCE, true, Some(Duration::from_secs(2)));
+        let page = page(Reason::NoUpstream, REFERENCE, true, Some(Duration::from_secs(2)), None);
         assert_eq!((page.status, page.content_type), (503, "application/json"));
         assert_eq!(
             page.body,
@@ -303,7 +351,7 @@ mod tests {
     fn every_reason_has_a_small_whole_page_and_valid_json() {
         for reason in Reason::ALL.iter().copied() {
             let wait = Some(Duration::from_secs(1_000_000));
-            let html = page(reason, Reference(u64::MAX), false, wait);
+            let html = page(reason, Reference(u64::MAX), false, wait, None);
             assert!(
                 html.body.len() < PAGE_BYTES && html.body.capacity() == PAGE_BYTES,
                 "{reason}: {}",
@@ -316,11 +364,49 @@ mod tests {
             for leak in ["<script", "http:", "https:", "src=", "upstream", "limit", "Portcullis", reason.code()] {
                 assert!(!html.body.contains(leak), "{reason} has {leak}");
             }
-            let json = page(reason, Reference(0), true, wait);
+            let json = page(reason, Reference(0), true, wait, None);
             let value: serde_json::Value = serde_json::from_str(&json.body).expect("valid JSON");
             assert_eq!(value["error"], reason.code());
             assert_eq!(value["status"], json.status);
             assert_eq!(value["reference"], "0000000000000");
+        }
+    }
+
+    #[test]
+    fn whoever_can_be_asked_is_named_and_gets_the_reference() {
+        let of = |contact| page(Reason::DeniedAddress, REFERENCE, false, None, contact).body;
+        assert!(of(Some("help@example.org")).contains(
+            "<p>Ask for help: <a href=\"mailto:help@example.org?subject=028T-5CY4-TQKFF\">help@example.org</a></p>"
+        ));
+        assert!(
+            of(Some("https://example.org/a&b")).contains("<a href=\"https://example.org/a&amp;b\">Ask for help</a>")
+        );
+        let long = format!("{}@example.org", "x".repeat(200));
+        for contact in ["javascript:alert(1)", "", &long] {
+            assert_eq!(of(Some(contact)), of(None), "{contact}");
+        }
+        let hostile = of(Some("a\"><script>@x"));
+        assert!(!hostile.contains("<script") && hostile.len() < PAGE_BYTES, "{hostile}");
+        let largest = page(
+            Reason::ConcurrencyLimit,
+            REFERENCE,
+            false,
+            Some(Duration::MAX),
+            Some(&"'@".repeat(CONTACT_BYTES / 2)),
+        );
+        assert!(largest.body.len() <= PAGE_BYTES + 4 * CONTACT_BYTES, "{}", largest.body.len());
+    }
+
+    #[test]
+    fn there_is_a_way_back_from_every_page_that_has_one() {
+        for (reason, again, front) in [
+            (Reason::RateLimited, true, true),
+            (Reason::NoUpstream, true, true),
+            (Reason::DeniedAddress, false, true),
+            (Reason::UnknownHost, false, false),
+        ] {
+            let body = page(reason, REFERENCE, false, None, None).body;
+            assert_eq!((body.contains("<a href=\"\">"), body.contains("<a href=\"/\">")), (again, front), "{reason}");
         }
     }
 
@@ -344,7 +430,7 @@ mod tests {
 
     #[test]
     fn the_reference_on_the_page_is_the_one_that_is_looked_up() {
-        let html = page(Reason::BadHost, REFERENCE, false, None).body;
+        let html = page(Reason::BadHost, REFERENCE, false, None, None).body;
         let (_, rest) = html.split_once("<b>").expect("a reference");
         let (shown, _) = rest.split_once("</b>").expect("its end");
         assert_eq!(Reference::parse(shown), Some(REFERENCE));
@@ -398,7 +484,7 @@ mod tests {
             (7201, "3 hours"),
         ];
         for (seconds, words) in table {
-            let html = page(Reason::RateLimited, REFERENCE, false, Some(Duration::from_secs(seconds))).body;
+            let html = page(Reason::RateLimited, REFERENCE, false, Some(Duration::from_secs(seconds)), None).body;
             assert!(html.contains(&format!("again in {words}.")), "{seconds}");
         }
         assert_eq!(retry_after_seconds(Duration::from_nanos(1)), 1);

@@ -362,6 +362,13 @@ impl Account {
         }
     }
 
+    /// Whom a visitor can ask: a person's address first, or the page that says more.
+    pub(crate) fn contact(&self) -> Option<&str> {
+        let organisation = &self.snapshot.as_ref()?.policy.organisation;
+        let emails = organisation.contacts.iter().map(|contact| contact.email.as_str());
+        emails.chain([organisation.page.as_str()]).find(|contact| !contact.is_empty())
+    }
+
     /// The methods that its route takes.
     pub(crate) fn methods(&self) -> Option<String> {
         let (platform, route) = self.place?;

@@ -48,7 +48,7 @@ pub(crate) fn redirect(account: &Account, head: &RequestHead, port: u16) -> Answ
 pub(crate) fn refuse(account: &mut Account, head: &RequestHead, refusal: &Refusal) -> Answer {
     account.fail(refusal.reason, &refusal.detail);
     let json = pages::wants_json(head.fields.get(Name::Accept));
-    let page = pages::page(refusal.reason, account.reference, json, refusal.retry_after);
+    let page = pages::page(refusal.reason, account.reference, json, refusal.retry_after, account.contact());
     let mut answer = own(account, &page);
     if let Some(wait) = refusal.retry_after {
         let seconds = pages::retry_after_seconds(wait).to_string();
@@ -78,7 +78,7 @@ pub(crate) fn nothing() -> Answer {
 /// The page for a request whose head was refused; the connection closes after it.
 pub(crate) fn refuse_unread(account: &mut Account, refused: Refused) -> Answer {
     account.fail(refused.reason, refused.detail);
-    let page = pages::page(refused.reason, account.reference, false, None);
+    let page = pages::page(refused.reason, account.reference, false, None, account.contact());
     Answer { keeps_connection: false, ..own(account, &page) }
 }
 
