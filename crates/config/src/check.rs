@@ -35,9 +35,12 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
     let defence = check.defence(root.table("defence"));
     let platforms = check.platforms(root, &listeners, &waf.inspection, &data.leaving);
     let integrity = check.integrity(root, (&listeners, &platforms, &databases));
+    let console = check.console(root, (&admin, &listeners), &certificates, defence.state.as_deref());
     Policy {
         server: check.server(root.table("server")),
-        console: check.console(root, (&admin, &listeners), &certificates, defence.state.as_deref()),
+        alerts: check.alerts(root, console.as_ref()),
+        status: check.status(root, console.as_ref()),
+        console,
         admin,
         trusted,
         limits: check.limits(root.table("limits")),

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod alerts;
 mod check;
 mod console;
 mod database;
@@ -31,6 +32,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 pub use console::APPROVALS;
+pub use alerts::{Alert, StatusPage};
 pub use evidence::{Evidence, Stamp, Witness};
 pub use inspection::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, RuleFault, RuleFiles, Sensitivity, Waf};
 pub use integrity::Integrity;

@@ -9,6 +9,7 @@ pub use portcullis_types::{Budget, Span, Who};
 use portcullis_types::{Limits, Prefix, RouteClass};
 pub use portcullis_types::{ListAction, Mode, RateKey};
 
+use crate::alerts::{Alert, StatusPage};
 use crate::evidence::Evidence;
 use crate::inspection::{Beyond, Inspection, Waf};
 use crate::integrity::{Integrity, Schema};
@@ -42,6 +43,10 @@ pub struct Policy {
     pub organisation: Organisation,
     /// Every copy of personal data, and every path to it.
     pub copies: Vec<Copy>,
+    /// Who is told when something is wrong.
+    pub alerts: Vec<Alert>,
+    /// Where the public can see how things are.
+    pub status: Option<StatusPage>,
     /// What messages are inspected for.
     pub waf: Waf,
     /// What may leave.

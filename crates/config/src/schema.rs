@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use portcullis_types::{Limits, RateKey, RouteClass, Unit};
 
 use crate::console::APPROVALS;
+use crate::alerts::{ALERTS, LEVELS, SECURITY};
 use crate::kind::Case::{Kept, Lower, Upper};
 use crate::kind::Kind::{
     self, Choice, Count, Digest, File, Flag, Host, List, Name, Network, NoteKey, Quantity, Rate, Route, Server,
@@ -100,7 +101,7 @@ macro_rules! section {
 
 section! {
     /// Everything lies in one file. Quantities are strings with a unit; paths are relative to the file's directory.
-    ROOT = "", many: false, holds: [SERVER ADMIN CONSOLE LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE EVIDENCE ORGANISATION COPIES WAF DATA INTEGRITY LIST VOUCHED PLATFORM DATABASE] {}
+    ROOT = "", many: false, holds: [SERVER ADMIN CONSOLE LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE EVIDENCE ORGANISATION COPIES ALERT STATUS WAF DATA INTEGRITY LIST VOUCHED PLATFORM DATABASE] {}
 }
 
 section! {
@@ -337,6 +338,55 @@ section! {
         email: Words, Or("none"), "\"ada@example.net\"";
         /// A number.
         phone: Words, Or("none"), "\"+44 20 7946 0000\"";
+    }
+}
+
+section! {
+    /// Somebody who is told when something is wrong, by the console. What begins together is one message; its end is another.
+    ALERT = "alert", many: true, holds: [] {
+        /// Unique.
+        name: Name, Must, "\"ops\"";
+        /// How.
+        kind: Choice(ALERTS), Must, "\"email\"";
+        /// Where to; ntfy has the topic at its end. Not for `email`.
+        url: Words, Or("`email` has none"), "\"https://ntfy.example.org/gate\"";
+        /// The mail server.
+        server: Server, Or("only `email` has one"), "\"mail.example.org:587\"";
+        /// How the way to the mail server is kept from others' eyes. `none` is for a server on this machine.
+        security: Choice(SECURITY), is("starttls"), "\"tls\"";
+        /// Who the gate is to the mail server.
+        user: Words, Or("it does not ask"), "\"gate\"";
+        /// The file with the secret: what a webhook is signed with, the token of ntfy, the password of the mail server.
+        secret_file: File, Or("there is none; a `webhook` has one"), "\"alert.secret\"";
+        /// Whose letters these are.
+        from: Words, Or("only `email` has it"), "\"gate@example.org\"";
+        /// Who gets them.
+        to: List(&Words), is("[]"), "[\"ops@example.org\"]";
+        /// From what on: `page` is an attack, an overload, a platform without a server, data that leaks, evidence that is lost.
+        min: Choice(LEVELS), is("warning"), "\"page\"";
+        /// A time of day in which it is left in peace, but for pages.
+        quiet: Words, Or("it is never"), "\"22:00-07:00\"";
+        /// How far the clock there is from UTC.
+        offset: Words, is("+00:00"), "\"+02:00\"";
+        /// What begins within this time is told in one message. A page waits for five seconds at most.
+        group: Quantity(Duration, 0, HOUR), is("1m"), "\"5m\"";
+        /// Another alert, which is told where nobody has acknowledged; it is told nothing else.
+        next: Name, Or("nobody is"), "\"board\"";
+        /// After how long.
+        after: Quantity(Duration, MINUTE, 24 * HOUR), is("15m"), "\"10m\"";
+        /// Whose certificates are believed, in PEM.
+        ca: File, Or("the system's authorities"), "\"ca.pem\"";
+    }
+}
+
+section! {
+    /// Where the public can see how things are: a page without a script and `status.json`, written by the console at each change and each
+    /// minute. Let something serve it that is not behind this gate.
+    STATUS = "status", many: false, holds: [] {
+        /// Where they are written.
+        directory: File, Or("there is no such page"), "\"/var/lib/portcullis/status\"";
+        /// A program that is run with that directory as its only argument after they were written, to bring them elsewhere.
+        hook: File, Or("nothing is run"), "\"/usr/local/bin/push-status\"";
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use portcullis_types::{Limits, Prefix};
 
+use crate::alerts::{shown_offset, shown_quiet};
 use crate::evidence::CLASSES;
 use crate::inspection::{Beyond, Inspection, shown};
 use crate::integrity::Integrity;
@@ -39,6 +40,8 @@ pub fn show(policy: &Policy) -> String {
         evidence,
         organisation,
         copies,
+        alerts,
+        status,
         waf,
         data,
         integrity,
@@ -141,6 +144,33 @@ pub fn show(policy: &Policy) -> String {
                 _ => list(&path.sensors, |sensor| Value::Text(sensor.clone())),
             });
         }
+    }
+    for alert in alerts {
+        table(&mut out, &schema::ALERT, |key| match key {
+            "name" => text(&alert.name),
+            "kind" => text(&alert.kind),
+            "url" => said(&alert.url),
+            "server" if alert.server.0.is_empty() => None,
+            "server" => text(&format!("{}:{}", alert.server.0, alert.server.1)),
+            "security" => text(&alert.security),
+            "user" => said(&alert.user),
+            "secret_file" => alert.secret_file.as_deref().and_then(path),
+            "from" => said(&alert.from),
+            "to" => list(&alert.to, |to| Value::Text(to.clone())),
+            "min" => text(&alert.min),
+            "quiet" => alert.quiet.and_then(|span| text(&shown_quiet(span))),
+            "offset" => text(&shown_offset(alert.offset)),
+            "group" => duration(alert.group),
+            "next" => alert.next.and_then(|next| alerts.get(next)).and_then(|next| text(&next.name)),
+            "after" => duration(alert.after),
+            _ => alert.ca.as_deref().and_then(path),
+        });
+    }
+    if let Some(status) = status {
+        table(&mut out, &schema::STATUS, |key| match key {
+            "directory" => path(&status.directory),
+            _ => status.hook.as_deref().and_then(path),
+        });
     }
     table(&mut out, &schema::WAF, |key| match key {
         "rules" => list(&waf.patterns, |pattern| Value::Text(pattern.to_string_lossy().into_owned())),

@@ -437,6 +437,8 @@ pub(crate) mod tests {
         Policy {
             server: Server { workers: 1, control: "control.sock".into(), drain: Duration::ZERO, name: "test".into() },
             admin: Admin { listen: "127.0.0.1:0".parse().expect("an address") },
+            alerts: Vec::new(),
+            status: None,
             console: None,
             listeners: ('a'..).zip(binds).map(listener).collect(),
             certificates: Vec::new(),
