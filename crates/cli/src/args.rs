@@ -8,6 +8,7 @@ pub(crate) mod incident;
 pub(crate) mod integrity;
 mod ledger;
 pub(crate) mod requests;
+pub(crate) mod top;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -64,6 +65,7 @@ Examples:
   portcullis incident show                What happened, and what can be said
   portcullis incident export last report  Report, forms and proofs
   portcullis console link --name ane      A way into the console, once
+  portcullis top                          How the gate stands, each second
   portcullis ledger verify DIR --key KEY  Whether the record is what it was
   portcullis explain 5Z7Q0C2M4N8KT        Why this request was refused
   portcullis explain r-81                 What a rule is, and why it came
@@ -84,6 +86,8 @@ Environment:
   NO_COLOR        Set to anything: no colour in help, diagnostics and log
   PORTCULLIS_LOG  What the gate reports on stderr: error, warn, info (default),
                   debug, trace, or module=level
+  PORTCULLIS_TOKEN
+                  A token of the console, for `top`
 
 Streams:
   Answers go to stdout, everything said besides goes to stderr.";
@@ -172,6 +176,11 @@ pub(crate) enum Verb {
     Requests(requests::Requests),
     /// Make a link with which somebody gets into the console.
     Console(console::Console),
+    /// Show in this terminal how the gate stands, each second, and act on it.
+    ///
+    /// It is the console's first view over the console's API. Arrows choose, `u` undoes a rule, `p` pins it, `h` holds a platform in a
+    /// posture, each once you have said yes; `?` helps, `q` quits.
+    Top(top::Top),
     /// Verify the ledger of what happened, look at it, prove a record of it.
     Ledger(Ledger),
     /// Stand on another host and sign what a ledger shows, so that it cannot be rewritten unseen.

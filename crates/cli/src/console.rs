@@ -8,12 +8,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum as _;
-use portcullis_config::{Policy, Problem, Severity};
+use portcullis_config::{Alert, Policy, Problem, Severity};
+use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
     Announced, Audience, Busiest, Checked, Counted, Draft, Happening, History, IncidentLine, Measure, Now, Origin,
     Platform, Play, Points, Rates, Role, Sign, Stance, Wrong,
 };
+use portcullis_control::status::Page;
 use portcullis_control::{Console, Deed, Desk, Fault, Form as Written, Live, Settings, Span};
 use portcullis_engine::{Command, PlatformStatus, Status};
 use portcullis_incident::forms::Form;
@@ -36,7 +40,7 @@ use crate::incident::live::Keeper;
 use crate::incident::{Opened, broken};
 use crate::requests::{column, verdict};
 use crate::world::plain;
-use crate::{Done, Failure, configuration, moment, talk, verbs};
+use crate::{Done, Failure, configuration, moment, talk, top, verbs};
 
 /// How old a report may be that is shown again: composing one verifies the whole ledger.
 const FRESH: Duration = Duration::from_secs(30);
@@ -45,7 +49,10 @@ const THREADS: usize = 1;
 
 /// Makes a link into the console.
 pub(crate) fn run(ask: &AskConsole) -> Done {
-    let AskConsole::Link(flags) = ask;
+    let flags = match ask {
+        AskConsole::Link(flags) => flags,
+        AskConsole::Alert(flags) => return top::test_alert(flags),
+    };
     let policy = configuration::policy(&flags.config)?;
     let none = || Failure::because(format!("{} declares no console (`listen` in `[console]`)", flags.config.display()));
     let declared = policy.console.as_ref().ok_or_else(none)?;
@@ -63,6 +70,13 @@ pub(crate) fn run(ask: &AskConsole) -> Done {
 /// What happens, for whoever looks.
 pub(crate) fn happening(event: &Event) -> Option<Happening> {
     let (_, kind, platform, words) = Timeline::entry(event)?;
+    // What we did ourselves, or somebody signed, is no alarm.
+    let kind = match event {
+        Event::Canary(canary) if !canary.drill.is_empty() => "drill",
+        Event::Finding(finding) if !finding.drill.is_empty() => "drill",
+        Event::Finding(finding) if !finding.authorised.is_empty() => "authorised",
+        _ => kind,
+    };
     let by = match event {
         Event::Act(act) => act.by.clone(),
         Event::Change(change) => change.by.clone(),
@@ -94,6 +108,14 @@ pub(crate) fn begin(
         directory: declared.directory.clone(),
         organisation: policy.organisation.name.clone(),
         approvals: declared.approvals.clone(),
+        language: policy.organisation.language.clone(),
+        alerts: policy.alerts.iter().map(channel).collect(),
+        status: policy.status.as_ref().map(|status| Page {
+            directory: status.directory.clone(),
+            hook: status.hook.clone(),
+            more: policy.organisation.page.clone(),
+            contacts: policy.organisation.contacts.iter().map(|it| (it.email.clone(), it.phone.clone())).collect(),
+        }),
         takeover,
     };
     let desk = Counter { config, policy: policy.clone(), operator, keeper, stage, reports: Mutex::default() };
@@ -120,6 +142,51 @@ pub(crate) struct Stage {
 
 /// Plays the one of that name, or says why not.
 pub(crate) type Player = Box<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
+
+/// Who is told when something is wrong, as the configuration has it.
+fn channel(alert: &Alert) -> Channel {
+    let text = || String::from_utf8_lossy(&alert.secret).into_owned();
+    let url = || alert.url.clone();
+    let way = match alert.kind.as_str() {
+        "webhook" => Way::Webhook { url: url(), secret: signing(&alert.secret) },
+        "ntfy" => Way::Ntfy { url: url(), token: alert.secret_file.is_some().then(text) },
+        "slack" => Way::Slack(url()),
+        "teams" => Way::Teams(url()),
+        "mattermost" => Way::Mattermost(url()),
+        _ => Way::Email(Mail {
+            host: alert.server.0.clone(),
+            port: alert.server.1,
+            security: match alert.security.as_str() {
+                "tls" => Security::Tls,
+                "none" => Security::None,
+                _ => Security::StartTls,
+            },
+            login: (!alert.user.is_empty()).then(|| (alert.user.clone(), text())),
+            from: alert.from.clone(),
+            to: alert.to.clone(),
+        }),
+    };
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    Channel {
+        name: alert.name.clone(),
+        way,
+        min: match alert.min.as_str() {
+            "notice" => Level::Notice,
+            "page" => Level::Page,
+            _ => Level::Warning,
+        },
+        quiet: alert.quiet.map(|(from, until)| Quiet { from, until, offset: alert.offset }),
+        group: millis(alert.group),
+        next: alert.next.map(|next| (millis(alert.after), next)),
+        ca: alert.ca_pem.clone(),
+    }
+}
+
+/// Standard Webhooks writes secrets as `whsec_` and base64; anything else is taken as it is.
+fn signing(secret: &[u8]) -> Vec<u8> {
+    let packed = secret.strip_prefix(b"whsec_").and_then(|packed| STANDARD.decode(packed).ok());
+    packed.unwrap_or_else(|| secret.to_vec())
+}
 
 /// Where people's questions are answered.
 struct Counter {

@@ -7,7 +7,7 @@ mod chance;
 mod client;
 mod database;
 mod day;
-mod figures;
+pub(crate) mod figures;
 mod front;
 mod incident;
 mod leak;

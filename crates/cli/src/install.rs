@@ -3,7 +3,7 @@
 //! A release lies in a directory of its own, `crs-4.28.0`, and `crs` points to the one in use: what was there before stays,
 //! and no reader ever finds half of one. What the operator changed or added is carried over.
 
-mod fetch;
+pub(crate) mod fetch;
 mod release;
 
 use std::collections::{BTreeMap, BTreeSet};

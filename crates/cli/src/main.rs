@@ -25,6 +25,7 @@ mod requests;
 mod rulebook;
 mod standing;
 mod talk;
+mod top;
 mod verbs;
 mod waf;
 mod witness;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
         Verb::Incident(flags) => incident::run(&flags.ask),
         Verb::Requests(flags) => requests::run(&flags.ask),
         Verb::Console(flags) => console::run(&flags.ask),
+        Verb::Top(flags) => top::run(&flags),
         Verb::Ledger(flags) => ledger::run(&flags.ask),
         Verb::Witness(flags) => witness::run(&flags),
         Verb::Explain(flags) => verbs::explain(&flags),

@@ -31,8 +31,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-pub use console::APPROVALS;
 pub use alerts::{Alert, StatusPage};
+pub use console::APPROVALS;
 pub use evidence::{Evidence, Stamp, Witness};
 pub use inspection::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, RuleFault, RuleFiles, Sensitivity, Waf};
 pub use integrity::Integrity;

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use portcullis_types::{Limits, RateKey, RouteClass, Unit};
 
-use crate::console::APPROVALS;
 use crate::alerts::{ALERTS, LEVELS, SECURITY};
+use crate::console::APPROVALS;
 use crate::kind::Case::{Kept, Lower, Upper};
 use crate::kind::Kind::{
     self, Choice, Count, Digest, File, Flag, Host, List, Name, Network, NoteKey, Quantity, Rate, Route, Server,

@@ -71,14 +71,17 @@ fn origin(platform: &Platform) -> Option<Advice> {
     })
 }
 
-/// People who are known are held: by which measure, most likely?
-fn hurt(platform: &Platform) -> Option<Advice> {
+/// Of the requests of people who are known, so many were held, of so many: where that is worth a look.
+pub(crate) fn hurt_enough(platform: &Platform) -> Option<(u64, u64)> {
     let known = || platform.people.iter().filter(|audience| audience.known);
     let requests: u64 = known().map(|audience| audience.requests).sum();
     let touched: u64 = known().map(|audience| audience.refused + audience.held).sum();
-    if touched < HURT || touched * 100 < requests * HURT_PERCENT {
-        return None;
-    }
+    (touched >= HURT && touched * 100 >= requests * HURT_PERCENT).then_some((touched, requests))
+}
+
+/// People who are known are held: by which measure, most likely?
+fn hurt(platform: &Platform) -> Option<Advice> {
+    let (touched, requests) = hurt_enough(platform)?;
     let acting = |measure: &&Measure| measure.phase == "enforced" && measure.undo && !measure.pinned;
     let widest = platform.measures.iter().filter(acting).max_by_key(|measure| measure.matched);
     let who = format!("{touched} of {requests} requests of people who are known");

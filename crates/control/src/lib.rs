@@ -6,6 +6,7 @@
 //! Never has a default password, never listens beyond loopback without TLS, never lets a page of another origin act in somebody's name.
 
 mod advice;
+pub mod alerts;
 mod api;
 mod assets;
 mod desk;
@@ -15,6 +16,7 @@ pub mod model;
 mod people;
 mod proposals;
 mod server;
+pub mod status;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -28,6 +30,7 @@ use tokio::sync::watch;
 pub use self::api::document;
 pub use self::desk::{BUSIEST, Deed, Desk, Fault, Form, Span};
 pub use self::live::Live;
+pub use self::people::Pass;
 use self::people::People;
 
 /// Acts that the policy may ask two people for.
@@ -49,6 +52,12 @@ pub struct Settings {
     pub organisation: String,
     /// Kinds of acts that take two people: of [`APPROVALS`].
     pub approvals: Vec<String>,
+    /// `en` or `da`: what alerts and the status page are written in.
+    pub language: String,
+    /// Who is told when something is wrong.
+    pub alerts: Vec<alerts::Channel>,
+    /// Where the public can see how things are.
+    pub status: Option<status::Page>,
     /// The console of another process listens there, and will end.
     pub takeover: bool,
 }

@@ -335,6 +335,55 @@ pub struct Session {
     pub organisation: String,
 }
 
+/// Who is told when something is wrong, and what they were told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Alerts {
+    /// By declaration.
+    pub channels: Vec<AlertChannel>,
+    /// What is going on.
+    pub open: Vec<Trouble>,
+}
+
+/// One that is told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AlertChannel {
+    /// Its name.
+    pub name: String,
+    /// `webhook`, `email`, `ntfy`, `slack`, `teams`, `mattermost`.
+    pub kind: String,
+    /// From what on: `notice`, `warning`, `page`.
+    pub min: String,
+    /// Messages that wait.
+    pub waiting: u64,
+    /// Messages that arrived, since the gate began.
+    pub sent: u64,
+    /// When the last one did.
+    pub last_sent: Option<u64>,
+    /// Messages that were given up after several tries.
+    pub given_up: u64,
+    /// Why the last try failed that did.
+    pub last_error: Option<String>,
+    /// When that was.
+    pub last_error_at: Option<u64>,
+}
+
+/// Something that somebody was or will be told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Trouble {
+    /// What it is, in the organisation's language.
+    pub title: String,
+    /// A platform, a sensor, an incident, a report.
+    pub about: String,
+    /// `notice`, `warning`, `page`.
+    pub level: String,
+    /// Details.
+    pub words: String,
+    /// Since when.
+    pub since: u64,
+    /// Who has said that they know.
+    pub acknowledged: Option<String>,
+}
+
 /// Somebody with an account.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Person {

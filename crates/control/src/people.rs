@@ -3,6 +3,7 @@
 //! Nothing that opens a door lies in it: of sessions, tokens and links there are only hashes, of passwords what argon2 made of them.
 //! The shared secret of a second factor has to lie there, so the file is its owner's alone. Times are Unix milliseconds, and come from outside.
 
+mod pass;
 pub(crate) mod passkeys;
 mod secret;
 mod totp;
@@ -19,6 +20,7 @@ use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash};
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 
+pub use self::pass::Pass;
 use self::passkeys::Challenges;
 use self::secret::{Secret, digest};
 pub(crate) use self::secret::{digest_of, short_id};
@@ -401,7 +403,8 @@ impl People {
                     // Who made it may do less by now.
                     let least = role(&row.get::<_, String>(2)?).min(role(&row.get::<_, String>(5)?));
                     let scopes = scopes(&row.get::<_, String>(3)?);
-                    let signed = format!("{name} ({title})");
+                    // A pass has an account of its own, whose name says what it is.
+                    let signed = if pass::is_one(&name) { name.clone() } else { format!("{name} ({title})") };
                     let known = Known { name: signed, person: name, role: least, csrf: None, scopes };
                     Ok((known, row.get::<_, Option<i64>>(4)?.map_or(0, count)))
                 },

@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::{self, App};
-use crate::{Bound, advice};
+use crate::{Bound, advice, alerts, status};
 
 /// Connections at once; more wait in the kernel.
 const CONNECTIONS: usize = 256;
@@ -82,7 +82,9 @@ pub(crate) async fn serve(
     let router = api::router(&app);
     tokio::select! {
         () = accept(listener, tls, router) => {}
-        () = tell(app) => {}
+        () = tell(Arc::clone(&app)) => {}
+        () = alerts::run(Arc::clone(&app)) => {}
+        () = status::run(app) => {}
         // An error means that nobody is left to say stop.
         _ = stopped.wait_for(|stop| *stop) => {}
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::DEFAULT_CONFIG;
+use super::top::Reach;
 
 /// What is asked of `console`.
 #[derive(Debug, Args)]
@@ -21,6 +22,18 @@ pub(crate) enum AskConsole {
     ///
     /// It writes where accounts are kept and asks no gate, so it is for whoever may write there.
     Link(NewLink),
+    /// Send a test to an `[[alert]]` of the running gate; exit 1 if it did not arrive.
+    Alert(TestAlert),
+}
+
+/// Flags of `console alert`.
+#[derive(Debug, Args)]
+pub(crate) struct TestAlert {
+    /// Its name in the configuration.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) at: Reach,
 }
 
 /// Flags of `console link`.

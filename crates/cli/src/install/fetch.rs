@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const REDIRECTIONS: usize = 5;
 
 /// The system's certificate authorities.
-pub(super) fn system_roots() -> Result<RootCertStore, String> {
+pub(crate) fn system_roots() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if added == 0 {

@@ -1,6 +1,7 @@
 //! The API, version 1: its routes, who may use each, and the document that says so (OpenAPI 3.1, made from this code).
 
 mod access;
+mod alerts;
 mod gate;
 mod incidents;
 mod passkeys;
@@ -31,6 +32,7 @@ use utoipa::openapi::security::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::alerts::Alerts;
 use crate::desk::{Desk, Fault};
 use crate::door::{self, Part};
 use crate::live::Live;
@@ -57,13 +59,16 @@ pub(crate) struct App {
     pub(crate) party: Option<Party>,
     /// What waits for a second person.
     pub(crate) proposals: Proposals,
+    pub(crate) alerts: Alerts,
     asks: Semaphore,
 }
 
 impl App {
     pub(crate) fn new(settings: Settings, people: People, desk: Arc<dyn Desk>, live: Arc<Live>) -> Self {
         let party = Party::of(&settings.url);
-        Self { settings, people, desk, live, party, proposals: Proposals::default(), asks: Semaphore::new(ASKS) }
+        let alerts = Alerts::new(settings.alerts.clone(), &settings.url, &settings.language);
+        let (proposals, asks) = (Proposals::default(), Semaphore::new(ASKS));
+        Self { settings, people, desk, live, party, proposals, alerts, asks }
     }
 
     /// Asks the gate, on a thread that may block.
@@ -178,7 +183,8 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
             .routes(routes!(session::end))
             .routes(routes!(session::failed)),
     );
-    part("now", viewer, new().routes(routes!(gate::now)).routes(routes!(gate::live)));
+    part("now", viewer, new().routes(routes!(gate::now)).routes(routes!(gate::live)).routes(routes!(alerts::all)));
+    part("now", operator, new().routes(routes!(alerts::test)).routes(routes!(alerts::acknowledge)));
     part(
         "traffic",
         viewer,

@@ -119,6 +119,9 @@ fn stand_with(url: &str, approvals: &[&str]) -> Stand {
         directory: PathBuf::from(directory.path()),
         organisation: "Folk".to_owned(),
         approvals: approvals.iter().map(|it| (*it).to_owned()).collect(),
+        language: "en".to_owned(),
+        alerts: Vec::new(),
+        status: None,
         takeover: false,
     };
     let people = People::open(directory.path()).expect("accounts");

@@ -241,3 +241,34 @@ fn failed_tries_are_kept_for_who_there_is_and_not_many() {
     assert_eq!((failures.len() as u64, failures[0].at), (FAILURES, NOW + 2 * FAILURES - 1));
     assert_eq!(people.failures("nobody").expect("readable"), []);
 }
+
+#[test]
+fn a_pass_opens_the_first_view_and_leaves_nothing_behind() {
+    let (people, directory, _) = owned();
+    let now = crate::server::now();
+    let first = Pass::make(directory.path(), "ane", "top", now).expect("a pass");
+    let second = Pass::make(directory.path(), "ane", "top", now).expect("another of the same user");
+    let known = people.bearer(first.secret(), now).expect("readable").expect("known");
+    assert_eq!((known.name.as_str(), known.role), ("ane (top)", Role::Operator));
+    assert_eq!((known.scopes, known.csrf), (vec!["now".to_owned(), "measures".to_owned()], None));
+    assert!(people.sign_in("ane (top)", "", None, None, NOW).is_err(), "nobody signs in as it");
+    let secret = first.secret().to_owned();
+    drop(first);
+    assert_eq!(people.bearer(&secret, now), Ok(None), "it ends with its owner");
+    assert!(people.bearer(second.secret(), now).expect("readable").is_some(), "and takes no other along");
+    assert_eq!(people.bearer(second.secret(), now + HOUR), Ok(None), "an hour, and no more");
+    drop(second);
+    let names: Vec<String> = people.all().expect("readable").into_iter().map(|person| person.name).collect();
+    assert_eq!(names, ["Ane"], "somebody with an account keeps it");
+    // One that never said good-bye is forgotten by the next.
+    drop(people.lock().execute("INSERT INTO person (name, role, made) VALUES ('bo (top)', 'operator', 0)", []));
+    drop(Pass::make(directory.path(), "<b> cy", "top", now).expect("a pass"));
+    assert_eq!(people.all().expect("readable").len(), 1);
+}
+
+#[test]
+fn nobody_can_call_themselves_a_pass() {
+    let (people, _directory) = people();
+    let (link, _) = people.link(None, Role::Owner, NOW).expect("a link");
+    assert!(people.welcome(&link, Some("ane (top)"), WORDS, NOW).is_err());
+}
