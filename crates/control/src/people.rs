@@ -28,6 +28,8 @@ use crate::model::{Enrolment, FailedTry, OwnSession, Person, Role, Token};
 
 /// The file in the console's directory.
 const NAME: &str = "console.sqlite";
+/// Held by whoever makes it ready.
+const TURN: &str = "console.lock";
 /// Its form. A file of another is not touched.
 const FORM: i64 = 3;
 /// How long another process may hold the file: `portcullis console link` beside a gate.
@@ -152,11 +154,16 @@ impl People {
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let file = file.map_err(|error| refused(&error))?;
         file.set_permissions(Permissions::from_mode(0o600)).map_err(|error| refused(&error))?;
+        drop(file);
+        // SQLite does not wait where a file is turned to its write-ahead log; whoever comes second waits here.
+        let turn = OpenOptions::new().create(true).append(true).mode(0o600).open(directory.join(TURN));
+        let turn = turn.and_then(|turn| turn.lock().map(|()| turn)).map_err(|error| refused(&error))?;
         let mut database = Connection::open(&path).map_err(|error| refused(&error))?;
         match prepared(&mut database).map_err(|error| refused(&error))? {
             FORM => {}
             other => return Err(refused(&format!("it is of form {other}, and this program knows {FORM}"))),
         }
+        drop(turn);
         let nobody = hashed(&Secret::fresh().text()).map_err(|_| "no password can be hashed".to_owned())?;
         Ok(Self { database: Mutex::new(database), tries: Mutex::default(), asked: Challenges::default(), nobody })
     }

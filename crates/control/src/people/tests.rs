@@ -203,7 +203,7 @@ fn a_file_of_another_form_is_left_alone() {
 
 #[test]
 fn two_processes_may_begin_at_once() {
-    for _ in 0..8 {
+    for _ in 0..40 {
         let directory = tempfile::tempdir().expect("a directory");
         let open = || People::open(directory.path()).map(drop);
         let both =
