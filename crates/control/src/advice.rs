@@ -94,7 +94,7 @@ fn hurt(platform: &Platform) -> Option<Advice> {
                 platform.name, measure.id
             ),
             cost: format!(
-                "What it holds would come through: {} requests so far. It is not taken again by itself.",
+                "What it holds would come through: {} requests so far. Nothing like it is proposed again for an hour.",
                 measure.matched
             ),
         },
