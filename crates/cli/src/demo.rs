@@ -144,14 +144,8 @@ pub(crate) fn run(flags: &Demo) -> Done {
     let (mut escaped, mut played) = (false, None);
     let why = match flags.attack {
         _ if flags.drill => {
-            let way = Front {
-                figures: Figures::new(),
-                tls: Arc::clone(&front.tls),
-                tls_http2: Arc::clone(&front.tls_http2),
-                ..*front
-            };
             let canaries = folder.canaries().into_iter().map(|member| member.email).collect();
-            let drill = leak::Drill { front: Arc::new(way), database: guarded.ok(), log: &folder.log(), canaries };
+            let drill = leak::Drill { front: front.apart(), database: guarded.ok(), log: &folder.log(), canaries };
             let played = waiting.block_on(async {
                 tokio::select! {
                     played = drill.run() => Some(played),
@@ -169,13 +163,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
         }
         _ if flags.incident => {
             let (hands, ()) = Crew::begin("attack", async {})?;
-            let way = || Front {
-                figures: Figures::new(),
-                tls: Arc::clone(&front.tls),
-                tls_http2: Arc::clone(&front.tls_http2),
-                ..*front
-            };
-            let attackers = Arc::new(way());
+            let attackers = front.apart();
             let canaries = folder.canaries().into_iter().map(|member| member.email).collect();
             let log = folder.log();
             let thief = guarded.as_ref().ok().map(|database| leak::Drill {
@@ -200,18 +188,11 @@ pub(crate) fn run(flags: &Demo) -> Done {
         }
         Some(Wanted::Attack(attack)) => {
             let (hands, ()) = Crew::begin("attack", async {})?;
-            // The attack comes the same way and is counted apart.
-            let way = Front {
-                figures: Figures::new(),
-                tls: Arc::clone(&front.tls),
-                tls_http2: Arc::clone(&front.tls_http2),
-                ..*front
-            };
             let told = waiting.block_on(watch::watch(watch::Watched {
                 attack,
                 seed: flags.seed,
                 supporters: &front.figures,
-                front: Arc::new(way),
+                front: front.apart(),
                 hands: hands.handle.clone(),
                 control,
                 log: folder.log(),
@@ -223,12 +204,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
         }
         _ => {
             let (hands, ()) = Crew::begin("attack", async {})?;
-            let way = Arc::new(Front {
-                figures: Figures::new(),
-                tls: Arc::clone(&front.tls),
-                tls_http2: Arc::clone(&front.tls_http2),
-                ..*front
-            });
+            let way = front.apart();
             let seed = flags.seed;
             hands.handle.spawn(async move {
                 while let Some(attack) = called.asked.recv().await {

@@ -47,6 +47,14 @@ pub(crate) struct Front {
     pub(crate) figures: Figures,
 }
 
+impl Front {
+    /// The same way in, for visitors who are counted apart.
+    pub(crate) fn apart(&self) -> Arc<Self> {
+        let (tls, tls_http2) = (Arc::clone(&self.tls), Arc::clone(&self.tls_http2));
+        Arc::new(Self { figures: Figures::new(), tls, tls_http2, ..*self })
+    }
+}
+
 /// How a visitor speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Speech {
