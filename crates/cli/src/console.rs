@@ -26,8 +26,6 @@ use portcullis_ledger::{Closed, Decision, Drill, Event, Login, Note, Recorder as
 use portcullis_proxy::control::Operator;
 use portcullis_proxy::journal::Change;
 use portcullis_sensors::{Question, Sight};
-use portcullis_store::disk::Directory;
-use portcullis_store::requests::{Column, Query, Top, networks, top};
 use portcullis_store::rollups::{self, Ask, history};
 use serde_json::Value;
 
@@ -38,7 +36,7 @@ use crate::configuration::Read;
 use crate::evidence::GATE;
 use crate::incident::live::Keeper;
 use crate::incident::{Opened, broken};
-use crate::requests::{column, verdict};
+use crate::requests::{self, ranked};
 use crate::world::plain;
 use crate::{Done, Failure, configuration, moment, talk, top, verbs};
 
@@ -335,21 +333,12 @@ impl Desk for Counter {
     }
 
     fn busiest(&self, span: &Span<'_>, by: &str, only: Option<&str>, most: usize) -> Result<Busiest, Fault> {
-        let directory = Directory::at(self.directory()?);
-        let ranked = By::from_str(by, true).map_err(Fault::Refused)?;
+        let ranking = By::from_str(by, true).map_err(Fault::Refused)?;
         let only = only.map(|only| Became::from_str(only, true)).transpose().map_err(Fault::Refused)?;
-        let of_platform = span.platform.iter().map(|name| (Column::Platform, name.as_bytes().to_vec()));
-        let of_verdict = only.iter().map(|became| (Column::Verdict, vec![verdict(*became) as u8]));
-        let query = Query { from: span.from, until: span.until, only: of_platform.chain(of_verdict).collect() };
-        let found = match ranked {
-            By::Network => networks(&directory, most, &query, THREADS),
-            _ => top(&directory, column(ranked), most, &query, THREADS),
-        };
+        let (which, within) = ((span.platform, only), (span.from, span.until));
+        let found = ranked(self.directory()?, ranking, which, within, most, THREADS);
         let found = found.map_err(|error| Fault::Unable(plain(&error)))?;
-        let text = |value: &[u8]| match ranked {
-            By::Network => Top::network(value),
-            _ => Top::shown(column(ranked), value),
-        };
+        let text = |value: &[u8]| requests::text(ranking, value);
         let values = found.values.iter().map(|(value, requests)| Counted { value: text(value), requests: *requests });
         Ok(Busiest {
             by: by.to_owned(),

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use portcullis_ledger::Verdict;
 use portcullis_store::disk::Directory;
@@ -51,11 +51,11 @@ fn span(which: &Which) -> Result<(u64, u64), Failure> {
     Ok((from, until))
 }
 
-fn unread(directory: &std::path::Path) -> impl Fn(io::Error) -> Failure {
+fn unread(directory: &Path) -> impl Fn(io::Error) -> Failure {
     move |error| Failure::because(format!("cannot read {}: {}", directory.display(), plain(&error)))
 }
 
-pub(crate) const fn column(by: By) -> Column {
+const fn column(by: By) -> Column {
     match by {
         By::Network | By::Address => Column::Client,
         By::Platform => Column::Platform,
@@ -69,7 +69,7 @@ pub(crate) const fn column(by: By) -> Column {
     }
 }
 
-pub(crate) const fn verdict(became: Became) -> Verdict {
+const fn verdict(became: Became) -> Verdict {
     match became {
         Became::Served => Verdict::Served,
         Became::Refused => Verdict::Refused,
@@ -79,22 +79,39 @@ pub(crate) const fn verdict(became: Became) -> Verdict {
     }
 }
 
+/// Of what there was most: of a platform, of requests that became one thing.
+pub(crate) fn ranked(
+    directory: &Path,
+    by: By,
+    (platform, only): (Option<&str>, Option<Became>),
+    (from, until): (u64, u64),
+    most: usize,
+    threads: usize,
+) -> io::Result<Top> {
+    let of_platform = platform.map(|name| (Column::Platform, name.as_bytes().to_vec()));
+    let of_verdict = only.map(|became| (Column::Verdict, vec![verdict(became) as u8]));
+    let query = Query { from, until, only: of_platform.into_iter().chain(of_verdict).collect() };
+    let disk = Directory::at(directory);
+    match by {
+        By::Network => networks(&disk, most, &query, threads),
+        _ => top(&disk, column(by), most, &query, threads),
+    }
+}
+
+/// A value that was ranked, for people.
+pub(crate) fn text(by: By, value: &[u8]) -> String {
+    match by {
+        By::Network => Top::network(value),
+        _ => Top::shown(column(by), value),
+    }
+}
+
 fn most(flags: &TopOf) -> Done {
     let (directory, (from, until)) = (directory(&flags.which.of)?, span(&flags.which)?);
-    let of_platform = flags.which.platform.iter().map(|name| (Column::Platform, name.as_bytes().to_vec()));
-    let of_verdict = flags.only.iter().map(|became| (Column::Verdict, vec![verdict(*became) as u8]));
-    let query = Query { from, until, only: of_platform.chain(of_verdict).collect() };
-    let (disk, column, lines) = (Directory::at(&directory), column(flags.by), flags.most as usize);
-    let found = match flags.by {
-        By::Network => networks(&disk, lines, &query, THREADS),
-        _ => top(&disk, column, lines, &query, THREADS),
-    };
+    let which = (flags.which.platform.as_deref(), flags.only);
+    let found = ranked(&directory, flags.by, which, (from, until), flags.most as usize, THREADS);
     let found = found.map_err(unread(&directory))?;
-    let text = |value: &[u8]| match flags.by {
-        By::Network => Top::network(value),
-        _ => Top::shown(column, value),
-    };
-    let shown = |value: &[u8]| match (flags.by, text(value)) {
+    let shown = |value: &[u8]| match (flags.by, text(flags.by, value)) {
         (By::Reason, text) if text.is_empty() => "(served)".to_owned(),
         (_, text) if text.is_empty() => "(none)".to_owned(),
         (_, text) => text,
