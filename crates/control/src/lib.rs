@@ -19,7 +19,7 @@ mod server;
 pub mod status;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -168,6 +168,3 @@ fn own_url(address: SocketAddr, tls: bool) -> String {
 pub(crate) fn welcome_url(url: &str, secret: &str) -> String {
     format!("{}/welcome#{secret}", url.trim_end_matches('/'))
 }
-
-/// A listener that was bound already, for tests and a take-over.
-pub(crate) type Bound = TcpListener;

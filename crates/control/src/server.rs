@@ -1,7 +1,7 @@
 //! The listener, its connections, and the second that everything is told by.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::api::{self, App};
-use crate::{Bound, advice, alerts, status};
+use crate::{advice, alerts, status};
 
 /// Connections at once; more wait in the kernel.
 const CONNECTIONS: usize = 256;
@@ -39,7 +39,7 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// Binds so that a new process can bind too while this one ends: both are of one user, or the kernel refuses. Where no take-over is
 /// meant, somebody who answers there is in the way.
-pub(crate) fn listen(address: SocketAddr, takeover: bool) -> io::Result<Bound> {
+pub(crate) fn listen(address: SocketAddr, takeover: bool) -> io::Result<StdListener> {
     let answers = || std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok();
     if address.port() != 0 && !takeover && answers() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "another program answers there"));
@@ -70,7 +70,7 @@ pub(crate) fn tls(chain: &[u8], key: &[u8]) -> Result<TlsAcceptor, String> {
 
 /// Serves until it is told to stop.
 pub(crate) async fn serve(
-    listener: Bound,
+    listener: StdListener,
     tls: Option<TlsAcceptor>,
     app: Arc<App>,
     mut stopped: watch::Receiver<bool>,

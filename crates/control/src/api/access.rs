@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -85,15 +84,14 @@ pub(crate) async fn make_token(
     Extension(known): Extension<Known>,
     Sent(sent): Sent<NewToken>,
 ) -> Result<Json<MadeToken>, Refusal> {
-    let unfit = |words: String| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, words);
     if known.csrf.is_none() {
-        return Err(unfit("a token makes no tokens: sign in".to_owned()));
+        return Err(Refusal::unfit("a token makes no tokens: sign in".to_owned()));
     }
     if let Some(scope) = sent.scopes.iter().find(|scope| !SCOPES.contains(&scope.as_str())) {
-        return Err(unfit(format!("`{scope}` is no part of the API; the parts are {}", SCOPES.join(", "))));
+        return Err(Refusal::unfit(format!("`{scope}` is no part of the API; the parts are {}", SCOPES.join(", "))));
     }
     if !(1..=366).contains(&sent.days) {
-        return Err(unfit("a token ends after 1 to 366 days".to_owned()));
+        return Err(Refusal::unfit("a token ends after 1 to 366 days".to_owned()));
     }
     let until = now() + u64::from(sent.days) * DAY;
     let wanted =

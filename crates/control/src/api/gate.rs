@@ -109,7 +109,9 @@ pub(crate) async fn history(
     let step = asked.step.unwrap_or((until - from) / 1_000).next_multiple_of(1_000).max(1_000);
     if (until - from) / step > POINTS {
         let least = ((until - from) / POINTS).next_multiple_of(1_000);
-        return Err(unfit(format!("that would be more than {POINTS} points: take a `step` of at least {least}")));
+        return Err(Refusal::unfit(format!(
+            "that would be more than {POINTS} points: take a `step` of at least {least}"
+        )));
     }
     let answer =
         move |desk: &dyn crate::Desk| desk.history(&Span { platform: asked.platform.as_deref(), from, until }, step);
@@ -142,7 +144,7 @@ pub(crate) async fn busiest(
 ) -> Result<Json<Busiest>, Refusal> {
     let (from, until) = span(asked.from, asked.until)?;
     if !BUSIEST.contains(&asked.by.as_str()) {
-        return Err(unfit(format!("`by` is one of {}", BUSIEST.join(", "))));
+        return Err(Refusal::unfit(format!("`by` is one of {}", BUSIEST.join(", "))));
     }
     let most = asked.most.unwrap_or(20).clamp(1, MOST);
     let answer = move |desk: &dyn crate::Desk| {
@@ -196,7 +198,10 @@ pub(crate) async fn hold(
             Some(posture) => Some(posture),
             None => {
                 let names: Vec<&str> = Posture::ALL.iter().map(|posture| posture.name()).collect();
-                return Err(unfit(format!("`{name}` is no posture; a posture is {} or auto", names.join(", "))));
+                return Err(Refusal::unfit(format!(
+                    "`{name}` is no posture; a posture is {} or auto",
+                    names.join(", ")
+                )));
             }
         },
     };
@@ -217,7 +222,7 @@ pub(crate) async fn announce(
     Sent(Announced { name, platform, from, until }): Sent<Announced>,
 ) -> Result<Response, Refusal> {
     if name.trim().is_empty() || name.len() > NAME || until <= from || until <= server::now() {
-        return Err(unfit("an event has a name, ends after it begins, and is not over".to_owned()));
+        return Err(Refusal::unfit("an event has a name, ends after it begins, and is not over".to_owned()));
     }
     command(&app, Command::AddEvent { name, platform, from, until }, &known).await
 }
@@ -301,15 +306,11 @@ async fn command(app: &Arc<App>, command: Command, known: &Known) -> Result<Resp
 
 fn rule(id: &str) -> Result<RuleId, Refusal> {
     let number = id.strip_prefix("r-").and_then(|number| number.parse().ok());
-    number.map(RuleId).ok_or_else(|| unfit(format!("`{id}` is not the name of a rule, such as r-81")))
+    number.map(RuleId).ok_or_else(|| Refusal::unfit(format!("`{id}` is not the name of a rule, such as r-81")))
 }
 
 fn span(from: Option<u64>, until: Option<u64>) -> Result<(u64, u64), Refusal> {
     let until = until.unwrap_or_else(server::now);
     let from = from.unwrap_or_else(|| until.saturating_sub(3_600_000));
-    if from < until { Ok((from, until)) } else { Err(unfit("`from` is not before `until`".to_owned())) }
-}
-
-fn unfit(words: String) -> Refusal {
-    Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, words)
+    if from < until { Ok((from, until)) } else { Err(Refusal::unfit("`from` is not before `until`".to_owned())) }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Extension, Path, State};
+use axum::http::HeaderValue;
 use axum::http::header::CONTENT_SECURITY_POLICY;
-use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
 use super::{App, Refusal, Sent, done, file, proposals};
@@ -117,7 +117,7 @@ async fn add(app: &Arc<App>, id: String, deed: Deed, known: Known) -> Result<Jso
 fn words(words: String) -> Result<String, Refusal> {
     if words.trim().is_empty() || words.len() > WORDS {
         let detail = format!("say it in 1 to {WORDS} bytes");
-        return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+        return Err(Refusal::unfit(detail));
     }
     Ok(words)
 }

@@ -76,12 +76,8 @@ impl App {
         &self,
         question: impl FnOnce(&dyn Desk) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let busy = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "others are asking the gate: try again");
-        let _permit = timeout(WAIT, self.asks.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())?;
         let desk = Arc::clone(&self.desk);
-        let answer = tokio::task::spawn_blocking(move || question(desk.as_ref())).await;
-        let broken = |_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "answering panicked; please report it");
-        Ok(answer.map_err(broken)??)
+        self.apart("others are asking the gate: try again", move || question(desk.as_ref())).await
     }
 
     /// Asks the accounts for what is slow by intent: hashing a password.
@@ -89,12 +85,20 @@ impl App {
         self: &Arc<Self>,
         question: impl FnOnce(&People) -> Result<T, Denied> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let busy = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "others are signing in: try again");
-        let _permit = timeout(WAIT, self.asks.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())?;
         let app = Arc::clone(self);
-        let answer = tokio::task::spawn_blocking(move || question(&app.people)).await;
+        self.apart("others are signing in: try again", move || question(&app.people)).await
+    }
+
+    /// Does what may block on a thread of its own, as soon as there is room.
+    async fn apart<T: Send + 'static, E: Into<Refusal> + Send + 'static>(
+        &self,
+        busy: &'static str,
+        work: impl FnOnce() -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let busy = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, busy);
+        let _permit = timeout(WAIT, self.asks.acquire()).await.map_err(|_| busy())?.map_err(|_| busy())?;
         let broken = |_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "answering panicked; please report it");
-        Ok(answer.map_err(broken)??)
+        tokio::task::spawn_blocking(work).await.map_err(broken)?.map_err(Into::into)
     }
 
     /// Whether browsers come over TLS, which may end before us.
@@ -301,6 +305,11 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, title: None, detail: detail.into(), after: None }
+    }
+
+    /// It is understood, and makes no sense.
+    pub(crate) fn unfit(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
     }
 }
 
