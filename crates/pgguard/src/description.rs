@@ -363,6 +363,12 @@ mod tests {
         assert_eq!(Answer::decode(&bytes), failed, "bytes left over");
         assert_eq!(Answer::decode(&[]), failed);
         assert_eq!(Answer::decode(&Answer::Described(vec![plain(&["b", "a"])]).encode()), failed, "not sorted");
+        let mut reached = plain(&[]);
+        reached.reach.raise("rows", 9);
+        let mut bytes = Answer::Described(vec![reached]).encode();
+        let band = bytes.windows(5).position(|window| window == b"rows\x09").unwrap() + 4;
+        bytes[band] = 0;
+        assert_eq!(Answer::decode(&bytes), failed, "a measure that tells nothing, which no book would keep");
         let many = vec![plain(&[]); STATEMENTS + 1];
         assert_eq!(Answer::decode(&Answer::Described(many).encode()), failed, "too many");
         let mut deep = plain(&[]);

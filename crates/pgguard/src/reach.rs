@@ -85,10 +85,11 @@ impl Reach {
         said.collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether the measures stand in order, as every [`Reach`] that was built here does.
+    /// Whether the measures stand in order and each tells something, as in every [`Reach`] that was built here.
     #[must_use]
     pub(crate) fn is_proper(&self) -> bool {
-        self.0.windows(2).all(|pair| matches!(pair, [(one, _), (two, _)] if one < two))
+        let sorted = self.0.windows(2).all(|pair| matches!(pair, [(one, _), (two, _)] if one < two));
+        sorted && self.0.iter().all(|(_, band)| *band > 0)
     }
 }
 
