@@ -7,6 +7,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::leaf::ENTRY_BYTES;
+
 /// SHA-256.
 pub type Hash = [u8; 32];
 
@@ -25,7 +27,15 @@ pub fn empty_root() -> Hash {
 /// What stands for a leaf in the tree.
 #[must_use]
 pub fn leaf_hash(entry: &[u8]) -> Hash {
-    Sha256::new().chain_update([0]).chain_update(entry).finalize().into()
+    // In one piece wherever it is an entry as the log writes them: pieces are put together byte by byte.
+    let mut bytes = [0_u8; 1 + ENTRY_BYTES];
+    match bytes.get_mut(1..=entry.len()) {
+        Some(rest) => {
+            rest.copy_from_slice(entry);
+            Sha256::digest(bytes.get(..=entry.len()).unwrap_or_default()).into()
+        }
+        None => Sha256::new().chain_update([0]).chain_update(entry).finalize().into(),
+    }
 }
 
 /// What stands for two neighbours.

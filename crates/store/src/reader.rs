@@ -76,7 +76,7 @@ pub fn read_classes(
                 Part::Until(latest) => Passage::Until(*latest),
             });
         });
-        failed = end;
+        failed = std::mem::replace(end, Ok(()));
         failed.is_ok()
     });
     failed.map(|()| snapshot.checkpoint.size)

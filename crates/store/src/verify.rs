@@ -200,7 +200,7 @@ pub fn verify_and_read<D: Disk + Clone>(
     };
     run(disk, trust, &[], work, |(records, end)| {
         records.iter().for_each(&mut take);
-        end
+        std::mem::replace(end, Ok(()))
     })
 }
 
@@ -210,7 +210,7 @@ fn run<D: Disk + Clone, T: Send>(
     trust: &Trust,
     kept: &[String],
     work: impl Fn(&Snapshot<D>, &Bundle) -> (Checked, T) + Sync,
-    mut hand_on: impl FnMut(T) -> io::Result<()>,
+    mut hand_on: impl FnMut(&mut T) -> io::Result<()>,
 ) -> io::Result<Report> {
     // Of a log that grows meanwhile: what is read first is not newer than what is read next.
     let (stamps, witnessed) = (stamp::all(&disk), disk.read("checkpoint.witnessed"));
@@ -267,7 +267,7 @@ fn run<D: Disk + Clone, T: Send>(
         |_| true,
         |bundle| work(&snapshot, bundle),
         |(checked, more)| {
-            fold.take(checked);
+            fold.take(std::mem::take(checked));
             end = hand_on(more);
             end.is_ok()
         },
