@@ -28,17 +28,8 @@ pub(crate) struct Read {
 impl Read {
     /// Reads the file and checks it against the machine. `Err` when there is no text to check.
     pub(crate) fn file(path: &Path) -> Result<Self, String> {
-        let name = path.display().to_string();
-        let bytes = read_bounded(path, CONFIG_BYTES).map_err(|error| {
-            let elsewhere = if path == Path::new(DEFAULT_CONFIG) { "; --config names another file" } else { "" };
-            format!("cannot read {name}: {}{elsewhere}", plain(&error))
-        })?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let good = error.utf8_error().valid_up_to();
-            let line = 1 + error.as_bytes().iter().take(good).filter(|byte| **byte == b'\n').count();
-            format!("cannot read {name}: it is not UTF-8 text, from line {line} on")
-        })?;
-        Ok(Self::text(name, path, text))
+        let text = written(path)?;
+        Ok(Self::text(path.display().to_string(), path, text))
     }
 
     /// Checks a text that lies, or would lie, at `path`.
@@ -60,6 +51,11 @@ impl Read {
         &self.text
     }
 
+    /// What it says, where nothing is in the way.
+    pub(crate) const fn policy(&self) -> Option<&Policy> {
+        self.outcome.policy.as_ref()
+    }
+
     /// Everything that is wrong with it.
     pub(crate) fn problems(&self) -> &[Problem] {
         &self.outcome.problems
@@ -74,6 +70,20 @@ impl Read {
     fn render(&self, colour: bool) -> String {
         diagnose::render(&self.name, &self.text, &self.outcome.problems, colour)
     }
+}
+
+/// The text of a file, as it is.
+pub(crate) fn written(path: &Path) -> Result<String, String> {
+    let name = path.display().to_string();
+    let bytes = read_bounded(path, CONFIG_BYTES).map_err(|error| {
+        let elsewhere = if path == Path::new(DEFAULT_CONFIG) { "; --config names another file" } else { "" };
+        format!("cannot read {name}: {}{elsewhere}", plain(&error))
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes().iter().take(good).filter(|byte| **byte == b'\n').count();
+        format!("cannot read {name}: it is not UTF-8 text, from line {line} on")
+    })
 }
 
 /// The policy in a file; what is wrong with it has been said.

@@ -2,6 +2,9 @@
 //!
 //! Nothing is worked out here that a verb of the command line does not say too.
 
+mod change;
+mod versions;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,8 +17,8 @@ use clap::ValueEnum as _;
 use portcullis_config::{Alert, Policy, Problem, Severity};
 use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
-    Announced, Audience, Busiest, Checked, Counted, Draft, Happening, History, IncidentLine, Measure, Now, Origin,
-    Platform, Play, Points, Rates, Role, Sign, Stance, Wrong,
+    Announced, Audience, Busiest, Checked, Configuration, Counted, Draft, Happening, History, IncidentLine, Measure,
+    NewConfiguration, Now, Origin, Platform, Play, Points, Rates, Role, Sign, Stance, Version, Wrong,
 };
 use portcullis_control::status::Page;
 use portcullis_control::{Console, Deed, Desk, Fault, Form as Written, Live, Settings, Span};
@@ -29,10 +32,11 @@ use portcullis_sensors::{Question, Sight};
 use portcullis_store::rollups::{self, Ask, history};
 use serde_json::Value;
 
+pub(crate) use self::change::InForce;
+use self::change::Papers;
 use crate::args::console::{self as args, AskConsole};
 use crate::args::incident::Records;
 use crate::args::requests::{Became, By};
-use crate::configuration::Read;
 use crate::evidence::GATE;
 use crate::incident::live::Keeper;
 use crate::incident::{Opened, broken};
@@ -94,7 +98,7 @@ pub(crate) fn begin(
     policy: &Policy,
     operator: Arc<dyn Operator>,
     keeper: Option<Arc<Keeper>>,
-    (live, takeover): (Arc<Live>, bool),
+    (live, in_force, takeover): (Arc<Live>, InForce, bool),
     stage: Option<Stage>,
 ) -> Option<Console> {
     let declared = policy.console.as_ref()?;
@@ -116,7 +120,9 @@ pub(crate) fn begin(
         }),
         takeover,
     };
-    let desk = Counter { config, policy: policy.clone(), operator, keeper, stage, reports: Mutex::default() };
+    let versions = declared.directory.join("versions");
+    let papers = Papers { path: config.clone(), versions, in_force, changing: Mutex::default() };
+    let desk = Counter { config, papers, policy: policy.clone(), operator, keeper, stage, reports: Mutex::default() };
     match Console::start(settings, Arc::new(desk), live) {
         Ok(console) => {
             tracing::info!("the console is on {}", console.address());
@@ -189,6 +195,7 @@ fn signing(secret: &[u8]) -> Vec<u8> {
 /// Where people's questions are answered.
 struct Counter {
     config: PathBuf,
+    papers: Papers,
     /// As it was at the start: where things are. What may change with a reload is asked of the gate.
     policy: Policy,
     operator: Arc<dyn Operator>,
@@ -408,13 +415,24 @@ impl Desk for Counter {
         self.operator.status().get("leaving").cloned().unwrap_or_default()
     }
 
-    fn configuration(&self) -> Result<String, Fault> {
-        Read::file(&self.config).map(|read| read.as_written().to_owned()).map_err(Fault::Unable)
+    fn configuration(&self, secrets: bool) -> Result<Configuration, Fault> {
+        self.papers.look(secrets)
     }
 
-    fn check(&self, text: &str) -> Checked {
-        let read = Read::text(self.config.display().to_string(), &self.config, text.to_owned());
-        Checked { problems: read.problems().iter().map(|problem| wrong(problem, text)).collect() }
+    fn check(&self, text: &str, secrets: bool) -> Result<Checked, Fault> {
+        self.papers.weigh(text, secrets)
+    }
+
+    fn change(&self, new: &NewConfiguration, by: &str) -> Result<String, Fault> {
+        self.papers.change(new, self.operator.as_ref(), by)
+    }
+
+    fn versions(&self) -> Result<Vec<Version>, Fault> {
+        self.papers.versions()
+    }
+
+    fn version(&self, id: &str) -> Result<String, Fault> {
+        self.papers.version(id)
     }
 
     fn forms(&self, id: &str) -> Result<Vec<Draft>, Fault> {

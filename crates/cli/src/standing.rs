@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use portcullis_config::Policy;
 use portcullis_control::{Console, Live};
@@ -15,7 +15,7 @@ use portcullis_store::Store;
 use portcullis_wire::report::Report;
 
 use crate::configuration::Read;
-use crate::console::{self, Stage};
+use crate::console::{self, InForce, Stage};
 use crate::evidence;
 use crate::incident::live::Keeper;
 use crate::moment;
@@ -51,6 +51,8 @@ impl Standing {
         // Drills know their own canaries when they pass.
         let lookout = keeper.map(|keeper| Lookout::new(keeper));
         let path = config.to_owned();
+        let in_force: InForce = Arc::new(Mutex::new(Arc::new(policy.clone())));
+        let followed = Arc::clone(&in_force);
         let setup = Setup {
             policy: policy.clone(),
             reload: Box::new(move || {
@@ -58,6 +60,9 @@ impl Standing {
                 register.iter().for_each(|keeper| keeper.register(&policy));
                 reloaded.get().map_or(Ok(()), |sensors| sensors.adopt(&policy))?;
                 Ok(policy)
+            }),
+            adopted: Box::new(move |policy| {
+                *followed.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy.clone());
             }),
             inherited,
             version: env!("CARGO_PKG_VERSION"),
@@ -83,7 +88,8 @@ impl Standing {
             Ok(begun) => drop(sensors.set(begun)),
             Err(why) => tracing::error!(why, "nothing is watched beside traffic"),
         }
-        let console = console::begin(config.to_owned(), &policy, gate.operator(), asked, (live, takeover), stage);
+        let console =
+            console::begin(config.to_owned(), &policy, gate.operator(), asked, (live, in_force, takeover), stage);
         Ok(Self { gate, store, _sensors: sensors, console })
     }
 

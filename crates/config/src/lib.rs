@@ -11,6 +11,7 @@ mod check;
 mod console;
 mod database;
 mod draft;
+mod effect;
 mod evidence;
 mod inspection;
 pub mod integrity;
@@ -33,6 +34,7 @@ use std::path::{Path, PathBuf};
 
 pub use alerts::{Alert, StatusPage};
 pub use console::APPROVALS;
+pub use effect::{Difference, Kind, differences};
 pub use evidence::{Evidence, Stamp, Witness};
 pub use inspection::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, RuleFault, RuleFiles, Sensitivity, Waf};
 pub use integrity::Integrity;

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use portcullis_engine::Command;
 
-use crate::model::{Busiest, Checked, Draft, History, IncidentLine, Now, Play};
+use crate::model::{
+    Busiest, Checked, Configuration, Draft, History, IncidentLine, NewConfiguration, Now, Play, Version,
+};
 
 /// A gate, as its console sees it. Calls may block: they run on threads that may.
 pub trait Desk: Send + Sync + 'static {
@@ -74,14 +76,37 @@ pub trait Desk: Send + Sync + 'static {
     /// What left and which budgets are proposed, as `portcullis data report --json` has it.
     fn leaving(&self) -> serde_json::Value;
 
-    /// The configuration as it was written.
+    /// The configuration as it was written; what is secret in it is masked, unless it is asked for.
     ///
     /// # Errors
     /// It cannot be read.
-    fn configuration(&self) -> Result<String, Fault>;
+    fn configuration(&self, secrets: bool) -> Result<Configuration, Fault>;
 
-    /// Everything that is wrong with a configuration, as `portcullis check` has it.
-    fn check(&self, text: &str) -> Checked;
+    /// Everything that is wrong with a configuration, as `portcullis check` has it, how it differs from the file, and what it would
+    /// change. What is secret is masked, unless it is asked for.
+    ///
+    /// # Errors
+    /// The file that it is held against cannot be read.
+    fn check(&self, text: &str, secrets: bool) -> Result<Checked, Fault>;
+
+    /// Writes a configuration in place of the one that it was made from and puts it in force; the earlier one is kept.
+    ///
+    /// # Errors
+    /// Somebody has changed the file meanwhile ([`Fault::Stale`]), something is wrong with it, it cannot be written or the gate refuses
+    /// it. Then the file is as it was, and so is what is in force.
+    fn change(&self, new: &NewConfiguration, by: &str) -> Result<String, Fault>;
+
+    /// Earlier configurations, the newest first.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn versions(&self) -> Result<Vec<Version>, Fault>;
+
+    /// One of them as it was written.
+    ///
+    /// # Errors
+    /// There is none of that name, or it cannot be read.
+    fn version(&self, id: &str) -> Result<String, Fault>;
 
     /// Reads the configuration again and puts it in force.
     ///
@@ -159,4 +184,8 @@ pub enum Fault {
     Refused(String),
     /// It cannot be had now.
     Unable(String),
+    /// What it is about has changed meanwhile.
+    Stale(String),
+    /// It makes no sense as it is.
+    Unfit(String),
 }

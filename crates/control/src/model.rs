@@ -2,10 +2,14 @@
 //!
 //! Times are Unix milliseconds, UTC. Rates are per second over the last whole second.
 
+mod configuration;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use self::configuration::{Configuration, Effect, Line, NewConfiguration, Restore, Text, Version};
 
 /// Everything on the first screen. It comes once a second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -439,6 +443,9 @@ pub struct Proposal {
     pub made: u64,
     /// When it is forgotten.
     pub until: u64,
+    /// Of a change of the configuration, the lines that differ.
+    #[serde(default)]
+    pub diff: Vec<Line>,
 }
 
 /// A name and a password, and the code of the second factor once it is set up.
@@ -672,6 +679,20 @@ pub struct Draft {
 pub struct Checked {
     /// All of it; with no `error` among them it could be put in force.
     pub problems: Vec<Wrong>,
+    /// SHA-256, in hexadecimal, of the file that it was held against.
+    pub digest: String,
+    /// Lines that differ from the file, with three around them; at most 2,000.
+    pub diff: Vec<Line>,
+    /// There are more lines than that.
+    pub cut: bool,
+    /// Lines that come.
+    pub more: u64,
+    /// Lines that go.
+    pub less: u64,
+    /// What would be different from what is in force now; nothing is told while there is an `error`.
+    pub effect: Vec<Effect>,
+    /// What of it takes effect at the next start only.
+    pub later: Vec<String>,
 }
 
 /// One thing that is wrong with a configuration.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use portcullis_engine::Command;
 
-use crate::model::{Proposal, Role};
+use crate::model::{Line, NewConfiguration, Proposal, Role};
 use crate::people::{Known, short_id};
 
 /// Proposals that wait for their answer.
@@ -20,6 +20,13 @@ pub(crate) enum Act {
     Command(Command),
     /// With the hash of the configuration as it was proposed.
     Reload([u8; 32]),
+    Configure {
+        new: NewConfiguration,
+        /// How many lines come and go, in words.
+        extent: String,
+        /// For whoever approves it: what is secret is masked.
+        diff: Vec<Line>,
+    },
     Close {
         id: String,
         words: String,
@@ -45,7 +52,8 @@ impl Act {
             Self::Command(Command::Pin(_)) => "pin",
             Self::Command(Command::Posture { .. }) => "posture",
             Self::Command(Command::AddEvent { .. } | Command::CancelEvent { .. }) => "event",
-            Self::Reload(_) => "reload",
+            // Both put a configuration in force: who asks for two people for one has asked for the other.
+            Self::Reload(_) | Self::Configure { .. } => "reload",
             Self::Close { .. } => "close",
             Self::Invite { .. } | Self::Rank { .. } | Self::Remove { .. } => "people",
         }
@@ -55,7 +63,11 @@ impl Act {
     const fn least(&self) -> Role {
         match self {
             Self::Command(_) | Self::Close { .. } => Role::Operator,
-            Self::Reload(_) | Self::Invite { .. } | Self::Rank { .. } | Self::Remove { .. } => Role::Owner,
+            Self::Reload(_)
+            | Self::Configure { .. }
+            | Self::Invite { .. }
+            | Self::Rank { .. }
+            | Self::Remove { .. } => Role::Owner,
         }
     }
 
@@ -73,6 +85,8 @@ impl Act {
             Self::Command(Command::AddEvent { name, .. }) => format!("announce {name}"),
             Self::Command(Command::CancelEvent { name }) => format!("take the announcement of {name} back"),
             Self::Reload(_) => "put the configuration in force as it is written now".to_owned(),
+            Self::Configure { new, extent, .. } if new.why.is_empty() => format!("change the configuration: {extent}"),
+            Self::Configure { new, extent, .. } => format!("change the configuration: {extent}; {}", new.why),
             Self::Close { id, .. } => format!("close the incident {id}"),
             Self::Invite { name, role } => format!("invite {name} as {}", role.name()),
             Self::Rank { name, role } => format!("make {name} {}", role.name()),
@@ -115,8 +129,9 @@ impl Proposals {
             return Err(No::Many);
         }
         let (kind, words) = (act.kind().to_owned(), act.words());
-        let proposal =
-            Proposal { id: short_id(), act: kind, words, by: known.name.clone(), made: now, until: now + WAIT };
+        let diff = if let Act::Configure { diff, .. } = &act { diff.clone() } else { Vec::new() };
+        let (by, made, until) = (known.name.clone(), now, now + WAIT);
+        let proposal = Proposal { id: short_id(), act: kind, words, by, made, until, diff };
         open.push(Open { proposal: proposal.clone(), person: known.person.clone(), act });
         Ok(proposal)
     }

@@ -13,6 +13,7 @@ pub mod guard;
 mod http;
 pub mod inspectors;
 pub mod journal;
+mod later;
 mod lessons;
 pub mod metrics;
 pub mod pages;
@@ -30,6 +31,7 @@ pub mod tls;
 mod watch;
 mod worker;
 
+pub use self::later::at_next_start;
 pub use state::{declaration, settings, site};
 
 use std::fmt;
@@ -84,6 +86,8 @@ pub struct Setup {
     pub policy: Policy,
     /// Reads the configuration again; the error is what the operator reads.
     pub reload: Box<dyn Fn() -> Result<Policy, String> + Send + Sync>,
+    /// Is told of each policy that a reload has put in force.
+    pub adopted: Adopted,
     /// Sockets from systemd.
     pub inherited: Inherited,
     /// Of this program.
@@ -99,6 +103,9 @@ pub struct Setup {
     /// What is counted beside the gate, for its metrics.
     pub counts: Option<Counts>,
 }
+
+/// Takes over what of a policy is not the gate's own.
+pub type Adopted = Box<dyn Fn(&Policy) + Send + Sync>;
 
 /// Tells which signed manifest names a content, by its SHA-256.
 pub type Approves = Arc<dyn Fn(&[u8; 32]) -> Option<String> + Send + Sync>;
@@ -158,6 +165,7 @@ pub(crate) struct Process {
     secret: [u64; 2],
     upstream_tls: UpstreamSide,
     reload: Box<dyn Fn() -> Result<Policy, String> + Send + Sync>,
+    adopted: Adopted,
     current: Mutex<Current>,
     draining: AtomicBool,
     /// When each worker last said that it is not stuck.
@@ -189,7 +197,8 @@ impl Gate {
     /// # Errors
     /// With the first thing that cannot be had; nothing is left running.
     pub fn start(setup: Setup) -> Result<Self, StartError> {
-        let Setup { policy, reload, mut inherited, version, takeover, recorder, approves, hears, counts } = setup;
+        let Setup { policy, reload, adopted, mut inherited, version, takeover, recorder, approves, hears, counts } =
+            setup;
         let mut predecessor: Option<TakeoverHandle> = None;
         if takeover {
             let (sockets, handle) =
@@ -270,6 +279,7 @@ impl Gate {
             secret,
             upstream_tls,
             reload,
+            adopted,
             current: Mutex::new(Current { snapshot: Arc::clone(&snapshot), sockets: duplicates, workers: senders }),
             draining: AtomicBool::new(false),
             beats: (0..count).map(|_| AtomicU64::new(0)).collect(),
@@ -499,6 +509,7 @@ impl Process {
         systemd::ready();
         let counters = &self.registry.process;
         if let Ok(reloaded) = &outcome {
+            (self.adopted)(&self.snapshot().policy);
             let by = "gate".to_owned();
             self.chronicle.change("policy", &Change { by, uid: None, words: reloaded.message.clone() });
             counters.reloads_ok.add()
@@ -535,20 +546,8 @@ impl Process {
         self.node.set_limits(&snapshot.policy.limits);
         self.coordinator.replace(settings(&snapshot.policy), site(&snapshot.policy), snapshot.generation);
 
-        let mut remarks = String::new();
-        if changes.admin_moved {
-            remarks.push_str("; the admin listener moves at the next start");
-        }
-        let before = &current.snapshot.policy;
-        if before.server.workers != snapshot.policy.server.workers {
-            remarks.push_str("; the number of workers changes at the next start");
-        }
-        if before.server.control != snapshot.policy.server.control {
-            remarks.push_str("; the control socket moves at the next start");
-        }
-        if before.limits.rate_keys != snapshot.policy.limits.rate_keys {
-            remarks.push_str("; `limits.rate_keys` changes at the next start");
-        }
+        let later = at_next_start(&current.snapshot.policy, &snapshot.policy);
+        let mut remarks: String = later.iter().map(|words| format!("; {words}")).collect();
         let (done, adopted) = std_mpsc::channel();
         for (sender, opened) in current.workers.iter().zip(doors) {
             let new =

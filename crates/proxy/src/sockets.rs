@@ -203,15 +203,13 @@ pub struct Changes {
     /// Listeners of the old policy to close: accept until the queue is empty, then drop the socket. Dropping it at once
     /// would reset connections that the kernel has already completed.
     pub closed: Vec<usize>,
-    /// Whether the admin listener moved. It stays where it is until a restart: say so.
-    pub admin_moved: bool,
 }
 
 /// Compares the listeners of two policies.
 #[must_use]
 pub fn diff(old: &Policy, new: &Policy) -> Changes {
     let position = |policy: &Policy, bind| policy.doors().position(|(_, known)| known == bind);
-    let mut changes = Changes { admin_moved: old.admin != new.admin, ..Changes::default() };
+    let mut changes = Changes::default();
     for (index, (_, bind)) in new.doors().enumerate() {
         match position(old, bind) {
             Some(before) => changes.kept.push((before, index)),
@@ -637,10 +635,8 @@ pub(crate) mod tests {
         let old = policy(&["127.0.0.1:81", "127.0.0.1:82", "127.0.0.1:83"]);
         let mut new = policy(&["127.0.0.1:84", "127.0.0.1:83", "127.0.0.1:81"]);
         new.listeners[2].tls = true;
-        let expected = Changes { kept: vec![(2, 1), (0, 2)], opened: vec![0], closed: vec![1], admin_moved: false };
+        let expected = Changes { kept: vec![(2, 1), (0, 2)], opened: vec![0], closed: vec![1] };
         assert_eq!(diff(&old, &new), expected);
-        new.admin.listen.set_port(9);
-        assert!(diff(&old, &new).admin_moved);
         assert_eq!(diff(&old, &old).kept, [(0, 0), (1, 1), (2, 2)]);
     }
 

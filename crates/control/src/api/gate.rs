@@ -13,13 +13,12 @@ use futures_util::{Stream, StreamExt as _, stream};
 use portcullis_engine::{Command, Posture, RuleId};
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
-use utoipa::ToSchema;
 
 use super::{App, Asked, Refusal, Sent, done, json, proposals};
 use crate::desk::{BUSIEST, Span};
 use crate::live::Frame;
-use crate::model::{Announced, Busiest, Checked, Done, Explained, History, Hold, Now, Play, Proposal};
-use crate::people::{Known, digest_of};
+use crate::model::{Announced, Busiest, Done, Explained, History, Hold, Now, Play, Proposal};
+use crate::people::Known;
 use crate::proposals::Act;
 use crate::server;
 
@@ -256,36 +255,6 @@ pub(crate) async fn drill(
 #[utoipa::path(get, path = "/api/v1/data", responses((status = 200, body = Object)))]
 pub(crate) async fn leaving(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
     app.ask(|desk| Ok(desk.leaving())).await.map(|value| json(&value))
-}
-
-/// A configuration.
-#[derive(Debug, Default, serde::Serialize, Deserialize, ToSchema)]
-pub(crate) struct Text {
-    /// As it is written.
-    text: String,
-}
-
-/// The configuration as it was written.
-#[utoipa::path(get, path = "/api/v1/configuration", responses((status = 200, body = Text)))]
-pub(crate) async fn configuration(State(app): State<Arc<App>>) -> Result<Json<Text>, Refusal> {
-    app.ask(|desk| desk.configuration()).await.map(|text| Json(Text { text }))
-}
-
-/// Everything that is wrong with a configuration, at once. Nothing is changed.
-#[utoipa::path(post, path = "/api/v1/configuration/check", request_body = Text, responses((status = 200, body = Checked)))]
-pub(crate) async fn check(State(app): State<Arc<App>>, Sent(sent): Sent<Text>) -> Result<Json<Checked>, Refusal> {
-    app.ask(move |desk| Ok(desk.check(&sent.text))).await.map(Json)
-}
-
-/// Reads the configuration again and puts it in force.
-#[utoipa::path(post, path = "/api/v1/reload", responses((status = 200, body = Done), (status = 202, body = Proposal)))]
-pub(crate) async fn reload(
-    State(app): State<Arc<App>>,
-    Extension(known): Extension<Known>,
-) -> Result<Response, Refusal> {
-    // What is approved is what was proposed: the file may be written to meanwhile.
-    let written = app.ask(|desk| desk.configuration()).await?;
-    proposals::act(&app, Act::Reload(digest_of(written.as_bytes())), &known).await
 }
 
 /// What can be played here: attacks on the demo's own platforms. A gate that runs has none.

@@ -2,6 +2,7 @@
 
 mod access;
 mod alerts;
+mod configuration;
 mod gate;
 mod incidents;
 mod passkeys;
@@ -234,8 +235,23 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
     part("integrity", viewer, new().routes(routes!(gate::integrity)));
     part("integrity", operator, new().routes(routes!(gate::drill)));
     part("data", viewer, new().routes(routes!(gate::leaving)));
-    part("settings", viewer, new().routes(routes!(gate::configuration)).routes(routes!(gate::check)));
-    part("settings", owner, new().routes(routes!(gate::reload)));
+    part(
+        "settings",
+        viewer,
+        new()
+            .routes(routes!(configuration::look))
+            .routes(routes!(configuration::check))
+            .routes(routes!(configuration::versions)),
+    );
+    part(
+        "settings",
+        owner,
+        new()
+            .routes(routes!(configuration::change))
+            .routes(routes!(configuration::version))
+            .routes(routes!(configuration::restore))
+            .routes(routes!(configuration::reload)),
+    );
     part(
         "settings",
         owner,
@@ -319,6 +335,8 @@ impl From<Fault> for Refusal {
             Fault::Unknown(words) => Self::new(StatusCode::NOT_FOUND, words),
             Fault::Refused(words) => Self::new(StatusCode::CONFLICT, words),
             Fault::Unable(words) => Self::new(StatusCode::SERVICE_UNAVAILABLE, words),
+            Fault::Stale(words) => Self::new(StatusCode::PRECONDITION_FAILED, words),
+            Fault::Unfit(words) => Self::unfit(words),
         }
     }
 }

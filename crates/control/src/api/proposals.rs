@@ -76,13 +76,14 @@ async fn perform(app: &Arc<App>, act: Act, by: String) -> Result<String, Refusal
         Act::Command(command) => app.ask(move |desk| desk.command(command, &by)).await,
         Act::Reload(seen) => {
             let reload = move |desk: &dyn crate::Desk| {
-                if digest_of(desk.configuration()?.as_bytes()) != seen {
+                if digest_of(desk.configuration(true)?.text.as_bytes()) != seen {
                     return Err(Fault::Refused("the configuration was changed meanwhile: ask again".to_owned()));
                 }
                 desk.reload(&by)
             };
             app.ask(reload).await
         }
+        Act::Configure { new, .. } => app.ask(move |desk| desk.change(&new, &by)).await,
         Act::Close { id, words } => app.ask(move |desk| desk.add(&id, Deed::Close(words), &by)).await,
         Act::Invite { name, role } => {
             let (secret, _) = app.people.invite(&name, role, now())?;

@@ -13,7 +13,10 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::desk::{Deed, Form, Span};
-use crate::model::{Busiest, Checked, Draft, Happening, History, IncidentLine, Now, OwnSession, Proposal, Token};
+use crate::model::{
+    Busiest, Checked, Configuration, Draft, Happening, History, IncidentLine, Line, NewConfiguration, Now, OwnSession,
+    Proposal, Token, Version, Wrong,
+};
 use crate::people::passkeys::device::Device;
 use crate::server::{Peer, now};
 
@@ -64,11 +67,24 @@ impl Desk for Gate {
     fn leaving(&self) -> Value {
         json!({})
     }
-    fn configuration(&self) -> Result<String, Fault> {
-        Ok("[server]\n".to_owned())
+    fn configuration(&self, secrets: bool) -> Result<Configuration, Fault> {
+        Ok(Configuration { text: "[server]\n".to_owned(), digest: BASE.to_owned(), masked: !secrets })
     }
-    fn check(&self, _: &str) -> Checked {
-        Checked::default()
+    fn check(&self, text: &str, secrets: bool) -> Result<Checked, Fault> {
+        let wrong = Wrong { severity: "error".to_owned(), line: 2, column: 3, ..Wrong::default() };
+        let problems = text.contains("bogus").then(|| Wrong { message: "no such key".to_owned(), ..wrong });
+        let line = Line { text: if secrets { "whole" } else { "masked" }.to_owned(), ..Line::default() };
+        let problems = problems.into_iter().collect();
+        Ok(Checked { problems, digest: BASE.to_owned(), diff: vec![line], more: 1, ..Checked::default() })
+    }
+    fn change(&self, new: &NewConfiguration, by: &str) -> Result<String, Fault> {
+        Ok(self.note(format!("{:?} because {} by {by}", new.text, new.why)))
+    }
+    fn versions(&self) -> Result<Vec<Version>, Fault> {
+        Ok(Vec::new())
+    }
+    fn version(&self, id: &str) -> Result<String, Fault> {
+        if id == "1" { Ok("[earlier]\n".to_owned()) } else { Err(Fault::Unknown("there is none".to_owned())) }
     }
     fn forms(&self, _: &str) -> Result<Vec<Draft>, Fault> {
         Ok(Vec::new())
@@ -99,6 +115,8 @@ struct Browser {
     csrf: String,
 }
 
+/// SHA-256 of the configuration.
+const BASE: &str = "7e";
 const WORDS: &str = "heron lantern gravel soup";
 
 fn stand() -> Stand {
@@ -190,6 +208,8 @@ fn body(path: &str) -> Option<Value> {
         "/api/v1/people/{name}/role" => json!({"role": "viewer"}),
         "/api/v1/tokens" => json!({"name": "wall", "role": "viewer", "days": 1}),
         "/api/v1/configuration/check" => json!({"text": ""}),
+        "/api/v1/configuration" => json!({"text": "", "base": BASE}),
+        "/api/v1/configuration/versions/{id}/restore" => json!({"base": BASE}),
         path if path.starts_with("/api/v1/incidents/") => json!({"words": "x", "whom": "y"}),
         _ => return None,
     })
@@ -612,4 +632,50 @@ fn the_document_is_of_the_form_that_it_says() {
         let name: String = text[at + 21..].chars().take_while(|c| *c != '"').collect();
         assert!(document["components"]["schemas"][&name].is_object(), "{name} is not described");
     }
+}
+
+#[tokio::test]
+async fn a_configuration_is_changed_by_who_has_seen_it() {
+    let stand = stand();
+    let (owner, viewer) = (stand.browser("Ow", Role::Owner), stand.browser("Vi", Role::Viewer));
+    let path = "/api/v1/configuration";
+    for (browser, masked, word) in [(&owner, false, "whole"), (&viewer, true, "masked")] {
+        assert_eq!(stand.ask("GET", path, browser, None).await.1["masked"], masked);
+        let sent = Some(json!({"text": "x"}));
+        let (_, told) = stand.ask("POST", "/api/v1/configuration/check", browser, sent).await;
+        assert_eq!(told["diff"][0]["text"], word);
+    }
+    let restore = "/api/v1/configuration/versions/1/restore";
+    for (method, path, sent, status, words) in [
+        ("PUT", path, json!({"text": "x", "base": BASE, "why": " a shop "}), 200, "\"x\" because a shop by Ow"),
+        ("POST", restore, json!({"base": BASE}), 200, "\"[earlier]\\n\" because  by Ow"),
+        ("PUT", path, json!({"text": "x", "base": "8f"}), 412, "changed meanwhile"),
+        ("POST", restore, json!({"base": "8f"}), 412, "changed meanwhile"),
+        ("PUT", path, json!({"text": "bogus", "base": BASE}), 422, "line 2, column 3: no such key"),
+        ("PUT", path, json!({"text": "x", "base": BASE, "why": "two\nlines"}), 422, "one line"),
+        ("PUT", path, json!({"text": "x", "base": BASE, "why": "x".repeat(301)}), 422, "300 characters"),
+        ("POST", "/api/v1/configuration/versions/2/restore", json!({"base": BASE}), 404, "there is none"),
+    ] {
+        let (got, told) = stand.ask(method, path, &owner, Some(sent)).await;
+        assert_eq!(got.as_u16(), status, "{path}: {told}");
+        let asked = stand.asked();
+        assert_eq!(asked.len(), usize::from(status == 200), "{asked:?}");
+        let said = asked.first().map_or_else(|| told["detail"].to_string(), String::clone);
+        assert!(said.contains(words), "{path}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn two_people_for_a_reload_are_two_people_for_a_change() {
+    let stand = stand_with("http://console.example.org:9181", &["reload"]);
+    let (owner, other) = (stand.browser("Ow", Role::Owner), stand.browser("Ot", Role::Owner));
+    let sent = Some(json!({"text": "x", "base": BASE, "why": "a shop"}));
+    let (status, told) = stand.ask("PUT", "/api/v1/configuration", &owner, sent).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{told}");
+    // Whoever approves it sees what changes, and nobody sees what is secret.
+    assert_eq!((&told["diff"][0]["text"], &told["act"]), (&json!("masked"), &json!("reload")));
+    stand.asked();
+    let approve = format!("/api/v1/proposals/{}/approve", told["id"].as_str().expect("an id"));
+    assert_eq!(stand.ask("POST", &approve, &other, None).await.0, StatusCode::OK);
+    assert!(stand.asked().iter().any(|it| it == "\"x\" because a shop by Ow and Ot"));
 }
