@@ -17,7 +17,7 @@ const KINDS = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; ch
 
 /** Starts it. `scene` and `silent` (no stream, no answer) can be changed while it runs. */
 export function start({ port = 4180, scene = 'attack' } = {}) {
-  const world = { scene, silent: false, fresh: false, who: new Map(), undone: new Set(), pinned: new Set(), held: {}, totp: new Set(), passkeys: [], streams: new Set(), id: Date.now() * 1000, acts: [] };
+  const world = { scene, silent: false, fresh: false, who: new Map(), undone: new Set(), pinned: new Set(), held: {}, totp: new Set(), passkeys: [], streams: new Set(), text: CONFIGURATION, versions: VERSIONS(), id: Date.now() * 1000, acts: [] };
   const server = createServer((request, response) => void answer(world, request, response).catch((error) => problem(response, 500, 'mock', String(error))));
   const beat = setInterval(() => world.streams.forEach((stream) => send(world, stream, 'now', state(world))), 1000);
   return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve({ world, port: server.address().port, stop: () => (clearInterval(beat), server.closeAllConnections(), server.close()) })));
@@ -96,12 +96,40 @@ function inside(world, key, path, query, body, person, response, request) {
   if (key === 'GET integrity') return json(response, sensors());
   if (key === 'POST drills') return done('9 of 9 were seen.');
   if (key === 'GET data') return json(response, data());
-  if (key === 'GET configuration') return json(response, { text: CONFIGURATION });
-  if (key === 'POST configuration/check') return json(response, { problems: body.text.split('\n').flatMap((text, index) => (text.startsWith('bogus') ? [{ severity: 'error', code: 'unknown-key', message: '`bogus` is no key of `[server]`', line: index + 1, column: 1, label: 'unknown', hints: ['did you mean `workers`?'] }] : [])) });
+  if (first === 'configuration') return configuration(world, key, path, body, person, response);
   if (key === 'POST reload') return done('Policy 4 is in force.');
   if (path === 'session/totp') return factor(world, key, body, person, response);
   if (first === 'session') return own(world, key, path, body, person, response);
   return people(key, first, id, body, person, response);
+}
+
+/** What a console knows of a file: its text, a word that stands for it, what it was, and what another text would change. */
+function configuration(world, key, path, body, person, response) {
+  const owner = person.role === 'owner';
+  const [, , id = '', last = ''] = path.split('/');
+  const digest = (text) => `${text.length}`.padStart(64, '0');
+  if (key === 'GET configuration') return json(response, { text: owner ? world.text : world.text.replace(/T0\/\w+/, '***5f3a'), digest: digest(world.text), masked: !owner });
+  if (key === 'POST configuration/check') return json(response, weighed(world.text, body.text, digest(world.text)));
+  if (key === 'GET configuration/versions') return json(response, world.versions.map(({ text, ...version }) => version));
+  if (!owner) return problem(response, 403, 'Forbidden', 'this takes an owner');
+  const version = world.versions.find((one) => one.id === id);
+  if (key.startsWith('GET')) return version ? json(response, { text: version.text }) : problem(response, 404, 'Not Found', 'there is no such earlier configuration');
+  const text = last === 'restore' ? version.text : body.text;
+  if (body.base !== digest(world.text)) return problem(response, 412, 'Precondition Failed', 'the configuration was changed meanwhile: look at it again');
+  const { more, less } = weighed(world.text, text, '');
+  world.versions.unshift({ id: String(Date.now()), at: Date.now(), by: person.name, why: body.why ?? '', more, less, digest: digest(world.text), text: world.text });
+  world.text = text;
+  tell(world, 'The configuration was changed.', person.name, null);
+  return json(response, { words: 'policy 4 is in force' });
+}
+
+function weighed(before, after, digest) {
+  const [old, fresh] = [before.split('\n'), after.split('\n')];
+  const problems = fresh.flatMap((text, index) => (text.startsWith('bogus') ? [{ severity: 'error', code: 'unknown-key', message: '`bogus` is no key of `[server]`', line: index + 1, column: 1, label: 'unknown', hints: ['did you mean `workers`?'] }] : []));
+  const gone = old.flatMap((text, index) => (fresh.includes(text) ? [] : [{ sign: '-', before: index + 1, after: null, text }]));
+  const come = fresh.flatMap((text, index) => (old.includes(text) ? [] : [{ sign: '+', before: null, after: index + 1, text }]));
+  const effect = problems.length > 0 || come.length === 0 ? [] : [{ place: 'platform public', key: 'hosts', kind: 'changed', before: '["party.example"]', after: '["party.example", "www.party.example"]' }, { place: 'platform shop', key: '', kind: 'added', before: '', after: '' }];
+  return { problems, digest, diff: [...gone, ...come], cut: false, more: come.length, less: gone.length, effect, later: come.some(({ text }) => text.startsWith('admin')) ? ['the admin listener moves at the next start'] : [] };
 }
 
 /** No challenge of a mock protects anything. */
@@ -229,7 +257,17 @@ name = "The Party"
 name = "public"
 hosts = ["party.example"]
 upstreams = ["http://10.0.4.11:8080", "http://10.0.4.12:8080"]
+
+[[alert]]
+name = "duty"
+kind = "slack"
+url = "https://hooks.example/T0/secret"
 `;
+
+const VERSIONS = () => [
+  { id: '1795000000000', at: Date.now() - 3_600_000, by: 'owner', why: 'a second server for the public site', more: 1, less: 1, digest: '0'.repeat(64), text: CONFIGURATION.replace(', "http://10.0.4.12:8080"', '') },
+  { id: '1794000000000', at: Date.now() - 9 * 86_400_000, by: 'duty', why: '', more: 4, less: 0, digest: '0'.repeat(64), text: '[server]\n' },
+];
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const { port } = await start({ scene: process.argv[2] ?? 'attack' });

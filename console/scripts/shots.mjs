@@ -30,6 +30,15 @@ const VIEWS = {
       await page.locator('section:has(#text) .mark').first().waitFor();
     },
   },
+  weighed: {
+    path: '/settings',
+    act: async (page) => {
+      const text = await page.locator('#text').inputValue();
+      await page.locator('#text').fill(text.replace('127.0.0.1:9090', '127.0.0.1:9091').replace('"party.example"', '"party.example", "www.party.example"'));
+      await page.locator('section:has(#text) button.main').click();
+      await page.locator('section:has(#text) .diff').waitFor();
+    },
+  },
   explain: { path: '/traffic?explain=5Z7Q0C2M4N8KT', settle: 900 },
   signin: { path: '/', who: null },
   welcome: { path: '/welcome#k3p9x2', who: null, fresh: true },

@@ -528,10 +528,96 @@ export interface Draft {
   markdown: string;
 }
 
+/** What somebody proposed that takes a second person. */
+export interface Proposal {
+  /** To approve or refuse it. */
+  id: string;
+  /** Of which kind, as `console.approvals` has it. */
+  act: string;
+  /** What would be done. */
+  words: string;
+  /** Who proposed it. */
+  by: string;
+  /** When. */
+  made: number;
+  /** When it is forgotten. */
+  until: number;
+  /** Of a change of the configuration, the lines that differ. */
+  diff?: Line[];
+}
+
 /** What is wrong with a configuration. */
 export interface Checked {
   /** All of it; with no `error` among them it could be put in force. */
   problems: Wrong[];
+  /** SHA-256, in hexadecimal, of the file that it was held against. */
+  digest: string;
+  /** Lines that differ from the file, with three around them; at most 2,000. */
+  diff: Line[];
+  /** There are more lines than that. */
+  cut: boolean;
+  /** Lines that come. */
+  more: number;
+  /** Lines that go. */
+  less: number;
+  /** What would be different from what is in force now; nothing is told while there is an `error`. */
+  effect: Effect[];
+  /** What of it takes effect at the next start only. */
+  later: string[];
+}
+
+/** The configuration as it is written. */
+export interface Configuration {
+  /** The file. Whoever is no owner sees addresses of `[[alert]]` in part: who has them whole can send there. */
+  text: string;
+  /** SHA-256 of the file in hexadecimal: what a change is made from says this. */
+  digest: string;
+  /** Something is masked in the text. */
+  masked: boolean;
+}
+
+/** A line of a difference between two files, or one around it. */
+export interface Line {
+  /** `+` comes, `-` goes, ` ` stays. */
+  sign: string;
+  /** Its number before, from 1. */
+  before: number | null;
+  /** Its number after, from 1. */
+  after: number | null;
+  /** The line. */
+  text: string;
+}
+
+/** One thing that a change does to what the gate understands of the configuration. */
+export interface Effect {
+  /** What it is about: `platform public, route /search/**`. */
+  place: string;
+  /** The key; empty where a whole section comes or goes. */
+  key: string;
+  /** `added`, `removed`, `changed`. */
+  kind: string;
+  /** What it was, as it would be written; empty where there was none. */
+  before: string;
+  /** What it is, as it would be written; empty where there is none. */
+  after: string;
+}
+
+/** An earlier configuration, and the change that took its place. */
+export interface Version {
+  /** To look at it, or to put it in force again. */
+  id: string;
+  /** When it was replaced. */
+  at: number;
+  /** By whom. */
+  by: string;
+  /** Why. */
+  why: string;
+  /** Lines that the change added. */
+  more: number;
+  /** Lines that the change took away. */
+  less: number;
+  /** SHA-256 of the earlier file in hexadecimal. */
+  digest: string;
 }
 
 /** One thing that is wrong with a configuration. */

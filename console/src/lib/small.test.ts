@@ -3,8 +3,8 @@
 import { describe, expect, test, vi } from 'vitest';
 import type { Busiest, Draft, Role } from './api';
 import { contrast } from './contrast';
+import { fit, form } from './effect';
 import { ask, carry, Refusal, refused, whenDismissed } from './http';
-import { lines } from './lines';
 import { byClock, paths, type Paper } from './report';
 import { place } from './route.svelte';
 import { mayAs } from './session.svelte';
@@ -59,13 +59,15 @@ test('each role may what the one before may', () => {
   expect([may(undefined), may('viewer'), may('operator'), may('owner')]).toEqual([[false, false, false], [true, false, false], [true, true, false], [true, true, true]]);
 });
 
-test('a changed text differs by the fewest lines', () => {
-  const of = (before: string, after: string) => lines(before, after).map(({ kind, text }) => kind + text);
-  expect(of('a\nb\nc', 'a\nb\nc')).toEqual([]);
-  expect(of('a\nb\nc\nd', 'a\nx\nc\nd\ne')).toEqual(['-b', '+x', '+e']);
-  expect(of('', 'a')).toEqual(['-', '+a']);
-  const long = (word: string) => Array.from({ length: 3000 }, (_, index) => `${word}${index}`).join('\n');
-  expect(of(long('a'), long('b'))).toHaveLength(6000);
+test('what a change does is said by a sentence of its kind', () => {
+  const of = (kind: string, key: string) => form({ kind, key });
+  expect([of('added', ''), of('removed', ''), of('added', 'hosts'), of('removed', 'hosts'), of('changed', 'hosts')]).toEqual(['added', 'removed', 'keyAdded', 'keyRemoved', 'changed']);
+});
+
+test('only what is in order and another can be put in force', () => {
+  const line = { sign: '+', before: null, after: 1, text: 'x' };
+  const checked = (severity: string | null, diff = [line]) => ({ problems: severity ? [{ severity, code: '', message: '', line: 1, column: 1, label: '', hints: [] }] : [], digest: '', diff, cut: false, more: 1, less: 0, effect: [], later: [] });
+  expect([fit(null), fit(checked(null)), fit(checked('warning')), fit(checked('error')), fit(checked(null, []))]).toEqual([false, true, true, false, false]);
 });
 
 describe('what came is held against the time before', () => {
