@@ -7,6 +7,7 @@ import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { now, PLATFORMS, second } from './scene.mjs';
+import { played, rehearsed, SCENARIOS } from './rehearsals.mjs';
 import { busiest, data, forms, incidents, report, sensors } from './books.mjs';
 
 export const POLICY =
@@ -98,6 +99,7 @@ function inside(world, key, path, query, body, person, response, request) {
   if (key === 'GET data') return json(response, data());
   if (first === 'configuration') return configuration(world, key, path, body, person, response);
   if (key === 'POST reload') return done('Policy 4 is in force.');
+  if (first === 'scenarios' || first === 'rehearsals') return rehearsals(world, verb, first, id, body, person, response);
   if (path === 'session/totp') return factor(world, key, body, person, response);
   if (first === 'session') return own(world, key, path, body, person, response);
   return people(key, first, id, body, person, response);
@@ -130,6 +132,19 @@ function weighed(before, after, digest) {
   const come = fresh.flatMap((text, index) => (old.includes(text) ? [] : [{ sign: '+', before: null, after: index + 1, text }]));
   const effect = problems.length > 0 || come.length === 0 ? [] : [{ place: 'platform public', key: 'hosts', kind: 'changed', before: '["party.example"]', after: '["party.example", "www.party.example"]' }, { place: 'platform shop', key: '', kind: 'added', before: '', after: '' }];
   return { problems, digest, diff: [...gone, ...come], cut: false, more: come.length, less: gone.length, effect, later: come.some(({ text }) => text.startsWith('admin')) ? ['the admin listener moves at the next start'] : [] };
+}
+
+/** One is played for two seconds; the first scenario holds, any other does not. */
+function rehearsals(world, verb, first, id, body, person, response) {
+  if (first === 'scenarios') return json(response, SCENARIOS);
+  const all = (world.rehearsals ??= [{ ...rehearsed('rehearsal-1', '01-get-flood', 1, 'duty'), begun: Date.now() - 3_600_000 }]);
+  const line = (one) => ({ ...one, ended: Date.now() - one.begun > 2000 ? one.begun + 2000 : null, state: one.state !== '' ? one.state : Date.now() - one.begun < 2000 ? 'playing' : one.scenario === '01-get-flood' ? 'holds' : 'fails' });
+  if (verb === 'POST') return (all.unshift(rehearsed(`rehearsal-${all.length + 1}`, body.name ?? '', body.seed ?? 1, person.name)), json(response, line(all[0])));
+  if (id === '') return json(response, all.map(line));
+  const one = all.find((known) => known.id === id);
+  if (!one) return problem(response, 404, 'Not Found', `there is no rehearsal \`${id}\``);
+  if (verb === 'DELETE') return ((one.state = 'stopped'), (one.words = `${person.name} stopped it.`), json(response, { words: 'It is being stopped.' }));
+  return json(response, { line: line(one), found: line(one).ended !== null && one.state === '' ? played(one) : null });
 }
 
 /** No challenge of a mock protects anything. */

@@ -21,6 +21,7 @@ const VIEWS = {
   incident: { path: '/incidents/2026-11-23-1', settle: 500 },
   integrity: { path: '/integrity' },
   data: { path: '/data' },
+  rehearse: { path: '/rehearse', settle: 900 },
   settings: { path: '/settings' },
   wrong: {
     path: '/settings',

@@ -645,3 +645,163 @@ export interface Play {
   /** What it does, in a sentence. */
   about: string;
 }
+
+/** A scenario that comes with the gate. */
+export interface ScenarioLine {
+  /** To play it. */
+  name: string;
+  /** What it is about, in a sentence. */
+  title: string;
+  /** As it is written, to be changed and played as one's own. */
+  text: string;
+}
+
+/** What to play: a scenario by its name, or one's own as a text. */
+export interface Wanted {
+  /** One that comes with the gate. */
+  name?: string | null;
+  /** Or a scenario file, at most 64 KiB. It lasts an hour at most. */
+  text?: string | null;
+  /** Decides everything left to chance; 1 without. */
+  seed?: number | null;
+}
+
+/** A rehearsal, without what it found. */
+export interface RehearsalLine {
+  /** To look at it, and to stop it. */
+  id: string;
+  /** The scenario's name; empty where it is somebody's own and not read yet. */
+  scenario: string;
+  /** The seed that it is played with. */
+  seed: number;
+  /** Who asked for it. */
+  by: string;
+  /** When it began. */
+  begun: number;
+  /** When it ended; none while it is played. */
+  ended: number | null;
+  /** `playing`, `holds`, `fails` (an expectation is not met), `stopped`, `wrong` (it could not be played). */
+  state: string;
+  /** Why it could not be played or was stopped. */
+  words: string;
+}
+
+/** A rehearsal, with what it found. */
+export interface Rehearsal {
+  /** Which, and how it stands. */
+  line: RehearsalLine;
+  /** What it found; none before it is over. */
+  found: Found | null;
+}
+
+/** What a rehearsal found, as `portcullis rehearse --json` has it, and second by second. */
+export interface Found {
+  /** The scenario's name. */
+  scenario: string;
+  /** What it is about, in a sentence. */
+  title: string;
+  /** The seed that it was played with. */
+  seed: number;
+  /** Whether every expectation is met. */
+  passed: boolean;
+  /** What was expected, and what came. */
+  expectations: Expectation[];
+  /** Everything else that was measured. */
+  figures: Measured[];
+  /** Attacks, in seconds since the world began. */
+  attacks: Assault[];
+  /** Second by second, by column. */
+  timeline: Seconds;
+  /** What legitimate visitors met. */
+  cohorts: Cohort[];
+  /** What the gate did, the first of it. */
+  acts: PlayedAct[];
+  /** So many more. */
+  more_acts: number;
+  /** SHA-256 over every decision and act in order: the same configuration, scenario and seed have the same. */
+  log_hash: string;
+}
+
+/** One expectation, and what came of it. */
+export interface Expectation {
+  /** The figure's name; with ` at least` behind it where the limit is one from below. */
+  name: string;
+  /** What the figure is. */
+  about: string;
+  /** What was measured; none where it never happened. */
+  value: number | null;
+  /** What it must not pass, or must reach. */
+  limit: number;
+  /** Of both. */
+  unit: string;
+  /** Whether it is met. */
+  passed: boolean;
+}
+
+/** One figure. */
+export interface Measured {
+  /** Its name. */
+  name: string;
+  /** What it is. */
+  about: string;
+  /** What was measured. */
+  value: number;
+  /** Its unit. */
+  unit: string;
+}
+
+/** An attack's time, in seconds since the world began. */
+export interface Assault {
+  /** Its name. */
+  name: string;
+  /** From. */
+  from: number;
+  /** Until. */
+  until: number;
+}
+
+/** Points of a rehearsal, by column; all as long as `second`. Counts are of the whole point, the rest is its gravest. */
+export interface Seconds {
+  /** End of each point, in seconds since the world began. */
+  second: number[];
+  /** Requests of legitimate visitors. */
+  legitimate: number[];
+  /** Of those, refused by the gate. */
+  legitimate_refused: number[];
+  /** Requests of attackers. */
+  attack: number[];
+  /** Of those, what reached a platform. */
+  attack_passed: number[];
+  /** The slowest hundredth of legitimate requests took so long, in milliseconds. */
+  p99_ms: number[];
+  /** The gravest posture of any platform. */
+  posture: string[];
+}
+
+/** What the sessions of one cohort met. */
+export interface Cohort {
+  /** Its name, as the scenario has it. */
+  name: string;
+  /** Whether nothing may ever refuse them. */
+  protected: boolean;
+  /** Sessions. */
+  sessions: number;
+  /** Sessions of which a request was refused. */
+  refused: number;
+  /** Sessions that met a challenge. */
+  challenged: number;
+  /** Of those, the ones that did not get past it. */
+  failed: number;
+  /** Sessions of which a request waited for more than two seconds. */
+  delayed: number;
+  /** Sessions that went away without what they came for. */
+  unserved: number;
+}
+
+/** What the gate did. */
+export interface PlayedAct {
+  /** Seconds since the world began. */
+  at: number;
+  /** The whole of it. */
+  words: string;
+}

@@ -2,7 +2,7 @@
 
 import { tick } from 'svelte';
 
-export type View = 'now' | 'traffic' | 'incidents' | 'integrity' | 'data' | 'settings' | 'welcome' | 'lost';
+export type View = 'now' | 'traffic' | 'incidents' | 'integrity' | 'data' | 'rehearse' | 'settings' | 'welcome' | 'lost';
 
 export interface Place {
   view: View;
@@ -12,7 +12,7 @@ export interface Place {
   query: URLSearchParams;
 }
 
-const VIEWS: readonly View[] = ['traffic', 'incidents', 'integrity', 'data', 'settings', 'welcome'];
+const VIEWS: readonly View[] = ['traffic', 'incidents', 'integrity', 'data', 'rehearse', 'settings', 'welcome'];
 
 /** The place that an address names. */
 export function place(path: string, search: string): Place {

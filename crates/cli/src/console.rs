@@ -3,6 +3,7 @@
 //! Nothing is worked out here that a verb of the command line does not say too.
 
 mod change;
+mod rehearsals;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,8 @@ use portcullis_config::{Alert, Policy, Problem, Severity};
 use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
     Announced, Audience, Busiest, Checked, Configuration, Counted, Draft, Happening, History, IncidentLine, Measure,
-    NewConfiguration, Now, Origin, Platform, Play, Points, Rates, Role, Sign, Stance, Version, Wrong,
+    NewConfiguration, Now, Origin, Platform, Play, Points, Rates, Rehearsal, RehearsalLine, Role, ScenarioLine, Sign,
+    Stance, Version, Wanted, Wrong,
 };
 use portcullis_control::status::Page;
 use portcullis_control::{Console, Deed, Desk, Fault, Form as Written, Live, Settings, Span};
@@ -122,7 +124,8 @@ pub(crate) fn begin(
     };
     let versions = declared.directory.join("versions");
     let papers = Papers { path: config.clone(), versions, in_force, changing: Mutex::default() };
-    let desk = Counter { config, papers, policy: policy.clone(), operator, keeper, stage, reports: Mutex::default() };
+    let (rehearsals, reports) = (rehearsals::Rehearsals::default(), Mutex::default());
+    let desk = Counter { config, papers, policy: policy.clone(), operator, keeper, stage, rehearsals, reports };
     match Console::start(settings, Arc::new(desk), live) {
         Ok(console) => {
             tracing::info!("the console is on {}", console.address());
@@ -201,6 +204,7 @@ struct Counter {
     operator: Arc<dyn Operator>,
     keeper: Option<Arc<Keeper>>,
     stage: Option<Stage>,
+    rehearsals: rehearsals::Rehearsals,
     /// The last report of each incident that was asked for, and when it was composed.
     reports: Mutex<BTreeMap<String, (Instant, Arc<Report>)>>,
 }
@@ -464,6 +468,29 @@ impl Desk for Counter {
         let none = || Fault::Unknown(format!("only the demo plays attacks, and there is no `{name}` here"));
         let stage = self.stage.as_ref().filter(|stage| stage.plays.iter().any(|play| play.name == name));
         (stage.ok_or_else(none)?.player)(name).map_err(Fault::Refused)
+    }
+
+    fn scenarios(&self) -> Vec<ScenarioLine> {
+        rehearsals::scenarios()
+    }
+
+    fn rehearse(&self, wanted: &Wanted, by: &str) -> Result<RehearsalLine, Fault> {
+        let begun = self.rehearsals.begin(&self.config, wanted, by)?;
+        let what = if begun.scenario.is_empty() { "a scenario of their own" } else { &begun.scenario };
+        self.changed(&format!("{what} was rehearsed with the seed {}", begun.seed), by);
+        Ok(begun)
+    }
+
+    fn rehearsals(&self) -> Vec<RehearsalLine> {
+        self.rehearsals.all()
+    }
+
+    fn rehearsal(&self, id: &str) -> Result<Rehearsal, Fault> {
+        self.rehearsals.one(id)
+    }
+
+    fn stop(&self, id: &str, by: &str) -> Result<String, Fault> {
+        self.rehearsals.stop(id, by)
     }
 
     fn login(&self, who: &str, from: Option<IpAddr>, good: bool) {

@@ -65,6 +65,9 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|verb| verb == portcullis_proxy::parser::VERB) {
         return if portcullis_grammar::serve().is_ok() { ExitCode::SUCCESS } else { ExitCode::from(1) };
     }
+    if std::env::args_os().nth(1).is_some_and(|verb| verb == rehearse::apart::VERB) {
+        return if rehearse::apart::serve().is_ok() { ExitCode::SUCCESS } else { ExitCode::from(1) };
+    }
     let done = match Arguments::parse().verb {
         Verb::Run(flags) => verbs::run(&flags),
         Verb::Check(flags) => verbs::check(&flags.config),

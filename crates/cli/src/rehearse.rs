@@ -2,6 +2,8 @@
 //!
 //! It reads the file and shows the report; the world is `portcullis_simulator`.
 
+pub(crate) mod apart;
+
 use std::path::Path;
 
 use portcullis_simulator::{Scenario, rehearse, render_html, render_json, render_text};

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use portcullis_engine::Command;
 
 use crate::model::{
-    Busiest, Checked, Configuration, Draft, History, IncidentLine, NewConfiguration, Now, Play, Version,
+    Busiest, Checked, Configuration, Draft, History, IncidentLine, NewConfiguration, Now, Play, Rehearsal,
+    RehearsalLine, ScenarioLine, Version, Wanted,
 };
 
 /// A gate, as its console sees it. Calls may block: they run on threads that may.
@@ -125,6 +126,42 @@ pub trait Desk: Send + Sync + 'static {
     /// There is none of that name, or another is being played.
     fn play(&self, name: &str) -> Result<String, Fault> {
         Err(Fault::Unknown(format!("only the demo plays attacks, and there is no `{name}` here")))
+    }
+
+    /// Scenarios that come with the gate.
+    fn scenarios(&self) -> Vec<ScenarioLine> {
+        Vec::new()
+    }
+
+    /// Begins to play a scenario against the configuration, apart from what serves visitors.
+    ///
+    /// # Errors
+    /// There is none of that name, it is too large, or another is being played.
+    fn rehearse(&self, wanted: &Wanted, by: &str) -> Result<RehearsalLine, Fault> {
+        let _ = (wanted, by);
+        Err(Fault::Unable("nothing is rehearsed here".to_owned()))
+    }
+
+    /// The last rehearsals, the newest first.
+    fn rehearsals(&self) -> Vec<RehearsalLine> {
+        Vec::new()
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// There is none of that name, or not any more.
+    fn rehearsal(&self, id: &str) -> Result<Rehearsal, Fault> {
+        Err(Fault::Unknown(format!("there is no rehearsal `{id}`")))
+    }
+
+    /// Stops one that is being played.
+    ///
+    /// # Errors
+    /// It is not being played.
+    fn stop(&self, id: &str, by: &str) -> Result<String, Fault> {
+        let _ = by;
+        Err(Fault::Unknown(format!("there is no rehearsal `{id}`")))
     }
 
     /// Somebody signed in, or tried to.

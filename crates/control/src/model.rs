@@ -3,6 +3,7 @@
 //! Times are Unix milliseconds, UTC. Rates are per second over the last whole second.
 
 mod configuration;
+mod rehearsal;
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::configuration::{Configuration, Effect, Line, NewConfiguration, Restore, Text, Version};
+pub use self::rehearsal::{
+    Assault, Cohort, Expectation, Found, Measured, PlayedAct, Rehearsal, RehearsalLine, ScenarioLine, Seconds, Wanted,
+};
 
 /// Everything on the first screen. It comes once a second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -103,6 +103,12 @@ impl Scenario {
         &self.file.title
     }
 
+    /// Seconds that it lasts at most, in its own time.
+    #[must_use]
+    pub const fn longest(&self) -> f64 {
+        self.file.lasts.0.most / 1e9
+    }
+
     /// The same world with parts of the engine switched off: a proof that the scenario can fail.
     #[must_use]
     pub fn without(mut self, parts: &[&str]) -> Self {

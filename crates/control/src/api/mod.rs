@@ -7,6 +7,7 @@ mod gate;
 mod incidents;
 mod passkeys;
 mod proposals;
+mod rehearsals;
 mod session;
 
 use std::sync::Arc;
@@ -262,6 +263,12 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
             .routes(routes!(access::tokens, access::make_token))
             .routes(routes!(access::revoke)),
     );
+    part(
+        "measures",
+        viewer,
+        new().routes(routes!(rehearsals::scenarios)).routes(routes!(rehearsals::all)).routes(routes!(rehearsals::one)),
+    );
+    part("measures", operator, new().routes(routes!(rehearsals::play)).routes(routes!(rehearsals::stop)));
     let document = whole.get_openapi_mut();
     let components = document.components.get_or_insert_default();
     let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("portcullis")));

@@ -210,6 +210,7 @@ fn body(path: &str) -> Option<Value> {
         "/api/v1/configuration/check" => json!({"text": ""}),
         "/api/v1/configuration" => json!({"text": "", "base": BASE}),
         "/api/v1/configuration/versions/{id}/restore" => json!({"base": BASE}),
+        "/api/v1/rehearsals" => json!({"name": "01-get-flood", "seed": 1}),
         path if path.starts_with("/api/v1/incidents/") => json!({"words": "x", "whom": "y"}),
         _ => return None,
     })
