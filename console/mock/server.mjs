@@ -226,7 +226,16 @@ function history(world, query) {
     points.p95.push(hit ? 181 : 62);
   }
   const postures = [{ at: from, posture: 'normal' }, ...waves.reverse().flatMap(([begin, end]) => [{ at: begin, posture: 'attack' }, { at: end, posture: 'recovery' }, { at: end + 120_000, posture: 'normal' }])].filter(({ at }) => at >= from && at < until);
-  return { platform: query.get('platform'), from, until, step, missing: 0, postures, points };
+  const stretch = (id, kind, action, begin, end, by = 'gate') => ({ id, kind, action, platform: 'public', by, from: begin, until: end, cut: false });
+  const hour = 60 * 60_000;
+  const measures = [
+    stretch('r-79', 'rule', 'challenge', until - 49 * 60_000, until - 39 * 60_000),
+    stretch('admission/public', 'admission', 'wait', until - 50 * 60_000, until - 37 * 60_000),
+    stretch('r-80', 'rule', 'refuse', until - 47 * 60_000, until - 44 * 60_000, 'owner'),
+    stretch('r-81', 'rule', 'refuse', until - 11.5 * 60_000, null),
+    stretch('r-82', 'rule', 'challenge', until - 5 * 60_000, null),
+  ].filter((it) => world.scene === 'attack' && (!query.get('platform') || query.get('platform') === it.platform) && it.from < until && (it.until ?? until) > from);
+  return { platform: query.get('platform'), from, until, step, missing: 0, postures, measures: measures.sort((a, b) => a.from - b.from), more_measures: until - from > 24 * hour ? 3 : 0, points };
 }
 
 async function page(path, response) {

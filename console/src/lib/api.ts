@@ -200,6 +200,26 @@ export interface Happening {
   words: string;
 }
 
+/** A measure while it was in force, as the record has it. */
+export interface Stretch {
+  /** `r-81`, `admission/PLATFORM`, `room/PLATFORM`. */
+  id: string;
+  /** `rule`, `admission`, `room`. */
+  kind: string;
+  /** What became of who it held: `wait`, `challenge`, `refuse`, … */
+  action: string;
+  /** The platform. */
+  platform: string;
+  /** Who began it: `gate`, or a person. */
+  by: string;
+  /** From when on. */
+  from: number;
+  /** Until when; none while it lasts. */
+  until: number | null;
+  /** Nobody ended it: the gate began anew then. */
+  cut: boolean;
+}
+
 /** A line of time. */
 export interface History {
   /** The platform; none for all. */
@@ -214,6 +234,10 @@ export interface History {
   missing: number;
   /** From when on which posture stood. */
   postures: Stance[];
+  /** What was in force meanwhile on the platform, or on any: the newest five hundred, the oldest of them first. */
+  measures: Stretch[];
+  /** How many more measures there were, all older than those. */
+  more_measures: number;
   /**
    * One list for each figure, all as long as `at`, so that a day by the second is small. Seconds without a request are left
    * out.

@@ -6,7 +6,7 @@ const points = (at: number[], part: Partial<Points>): Points => {
   const zero = at.map(() => 0);
   return { at, requests: zero, served: zero, delayed: zero, challenged: zero, roomed: zero, refused: zero, failed: zero, p95: zero, ...part };
 };
-const history = (seconds: number, of: Points): History => ({ platform: null, from: 10_000, until: 10_000 + seconds * 1000, step: 1000, missing: 0, postures: [], points: of });
+const history = (seconds: number, of: Points): History => ({ platform: null, from: 10_000, until: 10_000 + seconds * 1000, step: 1000, missing: 0, postures: [], measures: [], more_measures: 0, points: of });
 
 describe('columns', () => {
   test('are averages over time, and the worst second stays', () => {

@@ -46,6 +46,8 @@ use crate::requests::{self, ranked};
 use crate::world::plain;
 use crate::{Done, Failure, configuration, moment, talk, top, verbs};
 
+mod traffic;
+
 /// How old a report may be that is shown again: composing one verifies the whole ledger.
 const FRESH: Duration = Duration::from_secs(30);
 /// Threads that count.
@@ -339,6 +341,8 @@ impl Desk for Counter {
             step,
             missing: found.missing,
             postures: found.postures.into_iter().map(|(at, posture)| Stance { at, posture }).collect(),
+            measures: found.measures.into_iter().map(traffic::stretch).collect(),
+            more_measures: found.more_measures,
             points,
         })
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use portcullis_ledger::Verdict;
 use portcullis_store::disk::Directory;
 use portcullis_store::requests::{Column, Query, Top, networks, top};
-use portcullis_store::rollups::{self, Ask, History, Point, history};
+use portcullis_store::rollups::{self, Ask, History, Point, Stretch, history};
 use serde_json::{Value, json};
 
 use crate::args::incident::Records;
@@ -164,6 +164,8 @@ fn over_time(flags: &HistoryOf) -> Done {
             "step": step,
             "missing": found.missing,
             "postures": postures.collect::<Vec<_>>(),
+            "measures": found.measures.iter().map(in_force).collect::<Vec<_>>(),
+            "more_measures": found.more_measures,
             "points": points,
         });
         return talk::answer(&format!("{whole}\n"));
@@ -185,6 +187,19 @@ fn machine(point: &Point) -> Value {
         "bytes_in": tally.bytes_in,
         "bytes_out": tally.bytes_out,
         "micros": tally.micros(),
+    })
+}
+
+fn in_force(it: &Stretch) -> Value {
+    json!({
+        "id": it.id,
+        "kind": it.kind,
+        "action": it.action,
+        "platform": it.platform,
+        "by": it.by,
+        "from": it.from,
+        "until": it.until,
+        "cut": it.cut,
     })
 }
 
@@ -220,6 +235,18 @@ fn lines(found: &History) -> Done {
     }
     if found.points.is_empty() {
         page.push_str("Nothing came.\n");
+    }
+    for it in &found.measures {
+        let until = match it.until {
+            Some(until) if it.cut => format!("{}, when the gate began anew", speak(until)),
+            Some(until) => speak(until),
+            None => "it lasts".to_owned(),
+        };
+        let _ =
+            writeln!(page, "{} ({}, {}) by {} from {} until {until}", it.id, it.kind, it.action, it.by, speak(it.from));
+    }
+    if found.more_measures > 0 {
+        let _ = writeln!(page, "{} more measures were in force before those.", found.more_measures);
     }
     if found.missing > 0 {
         let _ = writeln!(page, "{} requests of about this time are on record and missing here.", found.missing);

@@ -236,6 +236,10 @@ pub struct History {
     pub missing: u64,
     /// From when on which posture stood.
     pub postures: Vec<Stance>,
+    /// What was in force meanwhile on the platform, or on any: the newest five hundred, the oldest of them first.
+    pub measures: Vec<Stretch>,
+    /// How many more measures there were, all older than those.
+    pub more_measures: u64,
     /// One list for each figure, all as long as `at`, so that a day by the second is small. Seconds without a request are left out.
     pub points: Points,
 }
@@ -247,6 +251,27 @@ pub struct Stance {
     pub at: u64,
     /// Which.
     pub posture: String,
+}
+
+/// A measure while it was in force, as the record has it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Stretch {
+    /// `r-81`, `admission/PLATFORM`, `room/PLATFORM`.
+    pub id: String,
+    /// `rule`, `admission`, `room`.
+    pub kind: String,
+    /// What became of who it held: `wait`, `challenge`, `refuse`, …
+    pub action: String,
+    /// The platform.
+    pub platform: String,
+    /// Who began it: `gate`, or a person.
+    pub by: String,
+    /// From when on.
+    pub from: u64,
+    /// Until when; none while it lasts.
+    pub until: Option<u64>,
+    /// Nobody ended it: the gate began anew then.
+    pub cut: bool,
 }
 
 /// Points of a line of time, by column.

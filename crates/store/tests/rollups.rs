@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis_ledger::note::Algorithm;
-use portcullis_ledger::{Act, Event, Recorder as _, Request, Start, Verdict};
+use portcullis_ledger::{Act, Event, Measure, Recorder as _, Request, Start, Verdict};
 use portcullis_store::disk::Directory;
 use portcullis_store::requests::pack_hours;
 use portcullis_store::rollups::{self, Ask, History, history};
@@ -278,5 +278,34 @@ fn postures_are_there_and_come_back_from_the_ledger() {
     fs::remove_file(home.path().join(FILE)).expect("it was there");
     let store = open(home.path());
     until("the ledger has them", || home.path().join(FILE).exists() && postures() == ["elevated", "attack", "normal"]);
+    drop(store);
+}
+
+#[test]
+fn measures_have_both_ends_and_come_back_from_the_ledger() {
+    let home = tempfile::tempdir().expect("a directory");
+    let store = open(home.path());
+    store.record(&"gate".into(), Event::Start(Start::default()));
+    for (id, on) in [("r-1", true), ("r-2", true), ("r-1", false)] {
+        let measure = Measure { id: id.to_owned(), platform: "public".to_owned(), on, ..Measure::default() };
+        store.record(&"brain".into(), Event::Measure(measure));
+        thread::sleep(Duration::from_millis(5));
+    }
+    drop(store);
+    let measures = |platform: Option<&str>| {
+        let ask = Ask { platform, from: 0, until: u64::MAX / 2, step: u64::MAX / 2 / 1_000 * 1_000 };
+        let measures = history(home.path(), &ask).unwrap_or_default().measures;
+        measures.into_iter().map(|it| (it.id, it.until > Some(it.from), it.cut)).collect::<Vec<_>>()
+    };
+    let told = |id: &str, ended, cut| (id.to_owned(), ended, cut);
+    assert_eq!(measures(Some("public")), [told("r-1", true, false), told("r-2", false, false)]);
+    assert_eq!(measures(None).len(), 2, "all platforms together have theirs");
+    assert_eq!(measures(Some("join")), [], "and another has none");
+    drop(open(home.path()));
+    let after = [told("r-1", true, false), told("r-2", true, true)];
+    assert_eq!(measures(Some("public")), after, "a gate that begins anew ends what nobody ended");
+    fs::remove_file(home.path().join(FILE)).expect("it was there");
+    let store = open(home.path());
+    until("the ledger has them", || home.path().join(FILE).exists() && measures(Some("public")) == after);
     drop(store);
 }

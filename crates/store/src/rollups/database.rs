@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction, params};
 
+use super::measures::{self, Stretch};
 use super::{Batch, MINUTE, SECOND};
 use crate::folds::{FOLD_BYTES, Fold};
 use crate::requests::Tally;
@@ -130,6 +131,7 @@ impl Database {
             }
         }
         database.connection.execute(FOLDS, [])?;
+        measures::prepare(&database.connection)?;
         database.platforms = known(&database.connection)?;
         Ok(database)
     }
@@ -162,6 +164,9 @@ impl Database {
             let id = place(&work, &mut self.platforms, platform)?;
             work.execute("INSERT OR REPLACE INTO postures VALUES (?, ?, ?)", params![id, int(*at), posture])?;
         }
+        for switch in &batch.switches {
+            measures::write(&work, switch, |platform| place(&work, &mut self.platforms, platform))?;
+        }
         for (hour, counted) in &batch.counted {
             let row = params![int(*hour), int(counted.requests), counted.whole];
             work.execute("INSERT OR REPLACE INTO counted VALUES (?, ?, ?)", row)?;
@@ -170,7 +175,7 @@ impl Database {
             work.execute("INSERT INTO missing VALUES (?, ?, ?)", params![int(since), int(until), int(requests)])?;
         }
         if batch.read {
-            work.execute("INSERT OR IGNORE INTO read VALUES ('postures')", [])?;
+            work.execute("INSERT OR IGNORE INTO read VALUES ('postures'), ('measures')", [])?;
         }
         for (name, fold) in &batch.folds {
             let row = params![name, int(fold.size), fold.root, fold.digest(), fold.state];
@@ -188,10 +193,10 @@ impl Database {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Whether the postures before were read from the ledger.
-    pub(crate) fn has_read(&self) -> Result<bool, Fault> {
-        let select = "SELECT count(*) FROM read WHERE what = 'postures'";
-        Ok(self.connection.query_row(select, [], |row| row.get::<_, i64>(0))? > 0)
+    /// Whether the ledger was read for what came before: `postures`, `measures`.
+    pub(crate) fn has_read(&self, what: &str) -> Result<bool, Fault> {
+        let select = "SELECT count(*) FROM read WHERE what = ?";
+        Ok(self.connection.query_row(select, [what], |row| row.get::<_, i64>(0))? > 0)
     }
 
     /// The last posture of each platform.
@@ -214,7 +219,7 @@ impl Database {
              WHERE later.platform = postures.platform AND later.at < ?)",
             [int(minutes)],
         )?;
-        Ok(())
+        measures::erase(&self.connection, minutes)
     }
 
     /// Holds it to so many pages, so that a test has a disk that is full.
@@ -303,11 +308,11 @@ fn read(row: &Row<'_>) -> Result<(u64, Tally), Fault> {
 }
 
 /// SQLite has 63 bits.
-fn int(number: u64) -> i64 {
+pub(super) fn int(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn uint(number: i64) -> u64 {
+pub(super) fn uint(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
@@ -390,6 +395,16 @@ impl Reading {
             Ok((uint(row.get(0)?), row.get::<_, String>(1)?))
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What was in force within these times, and how many more there were.
+    pub(crate) fn measures(&self, platform: Option<&str>, span: (u64, u64)) -> Result<(Vec<Stretch>, u64), Fault> {
+        let id = match platform.map(|name| self.platforms.get(name)) {
+            Some(None) => return Ok((Vec::new(), 0)),
+            Some(Some(id)) => Some(*id),
+            None => None,
+        };
+        measures::within(&self.connection, id, span)
     }
 
     /// Requests of these times that are on record and not in the roll-ups.

@@ -5,6 +5,7 @@
 //! was counted waits, and what there is no room for is counted as missing.
 
 mod database;
+mod measures;
 mod stances;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,8 @@ use portcullis_ledger::{Change, Event};
 
 use self::database::{Counted, Database, Fault};
 pub(crate) use self::database::{NAME, Reading};
+pub use self::measures::Stretch;
+use self::measures::{Switch, heard};
 use self::stances::Stances;
 use crate::disk::{Directory, Disk as _};
 use crate::folds::Fold;
@@ -37,7 +40,7 @@ const OPEN_EVERY: Duration = Duration::from_secs(5);
 const TIDY_EVERY: Duration = Duration::from_secs(600);
 /// Seconds of platforms that wait to be written at most: nine hours of one platform.
 const WAITING: usize = 32_768;
-/// Moves of posture that do.
+/// Moves of posture that do, and switches of measures.
 const POSTURES: usize = 4_096;
 /// Seconds of platforms that are counted again at once.
 const AGAIN: usize = 16_384;
@@ -61,11 +64,12 @@ pub(crate) struct Batch {
     seconds: BTreeMap<u64, BTreeMap<Box<str>, Tally>>,
     tallies: usize,
     postures: Vec<(u64, String, String)>,
+    switches: Vec<Switch>,
     /// Of hours of requests, how much is in what was written and in this.
     counted: BTreeMap<u64, Counted>,
     /// From when until when how many requests are missing.
     missing: Option<(u64, u64, u64)>,
-    /// Postures of the time before were read from the ledger.
+    /// Postures and measures of the time before were read from the ledger.
     read: bool,
     /// What others folded from it, by its name.
     folds: BTreeMap<&'static str, Fold>,
@@ -105,6 +109,7 @@ impl Batch {
             }
         }
         self.postures.extend(other.postures);
+        self.switches.extend(other.switches);
         self.counted.extend(other.counted);
         self.read |= other.read;
         self.folds.extend(other.folds);
@@ -125,6 +130,8 @@ impl Batch {
         }
         let beyond = self.postures.len().saturating_sub(POSTURES);
         self.postures.drain(..beyond);
+        let beyond = self.switches.len().saturating_sub(POSTURES);
+        self.switches.drain(..beyond);
         gone
     }
 
@@ -136,6 +143,7 @@ impl Batch {
     fn is_empty(&self) -> bool {
         self.seconds.is_empty()
             && self.postures.is_empty()
+            && self.switches.is_empty()
             && self.counted.is_empty()
             && self.missing.is_none()
             && !self.read
@@ -150,6 +158,7 @@ pub(crate) struct Handed {
     /// Hours of requests that lay there when this process began to write, with how many each had.
     before: Mutex<Option<BTreeMap<u64, u64>>>,
     moves: Mutex<Vec<(u64, String, [String; 2])>>,
+    switches: Mutex<Vec<Switch>>,
     /// Nothing more is handed over.
     over: AtomicBool,
 }
@@ -175,8 +184,15 @@ impl Handed {
         self.over.store(true, Ordering::Release);
     }
 
-    /// Takes note of a move of posture; of any other record nothing.
+    /// Takes note of a move of posture or a measure that begins or ends; of any other record nothing.
     pub(crate) fn hear(&self, event: &Event, unix_millis: u64) {
+        // That this process began is known without its record.
+        if let Some(switch @ (Switch::On { .. } | Switch::Off { .. })) = heard(event, unix_millis) {
+            let mut switches = lock(&self.switches);
+            if switches.len() < POSTURES {
+                switches.push(switch);
+            }
+        }
         if let Some((platform, from_to)) = moved(event) {
             let mut moves = lock(&self.moves);
             if moves.len() < POSTURES {
@@ -285,6 +301,7 @@ impl Rolling {
             let told = self.stances.moved(at, &platform, &from, &to);
             self.held.postures.extend(told);
         }
+        self.held.switches.append(&mut lock(&self.shared.rollups.switches));
         let gone = self.held.bound();
         self.shared.counters.rollups_unwritten.fetch_add(gone, Ordering::Relaxed);
     }
@@ -351,11 +368,12 @@ impl Rolling {
         self.read_postures()
     }
 
-    /// What the ledger has of postures before this process, once for each file.
+    /// What the ledger has of postures and measures before this process, once for each file.
     fn read_postures(&mut self) -> Result<(), Fault> {
         let Some(database) = &self.database else { return Ok(()) };
-        let mut told = Vec::new();
-        if !database.has_read()? {
+        let (mut told, mut switched) = (Vec::new(), Vec::new());
+        let (stood, switches) = (database.has_read("postures")?, database.has_read("measures")?);
+        if !stood || !switches {
             let mut before = Stances::new(0);
             // A ledger without a checkpoint has no records yet.
             let records = crate::reader::read(self.directory.root()).ok();
@@ -365,6 +383,9 @@ impl Rolling {
                 }
                 if self.shared.rollups.over.load(Ordering::Acquire) {
                     return Ok(());
+                }
+                if let Some(switch) = record.event.as_ref().and_then(|event| heard(event, record.unix_millis)) {
+                    switched.push(switch);
                 }
                 match &record.event {
                     Some(Event::Start(_)) => told.extend(before.began(record.unix_millis)),
@@ -378,13 +399,20 @@ impl Rolling {
             }
             told.extend(before.began(self.began));
             self.held.read = true;
-        } else {
-            // A gate that begins anew begins in calm, as incidents have it.
-            told.extend(Stances::of(database.latest()?).began(self.began));
         }
+        if stood {
+            // A gate that begins anew begins in calm, as incidents have it.
+            told = Stances::of(database.latest()?).began(self.began);
+        }
+        if switches {
+            switched.clear();
+        }
+        switched.push(Switch::Start(self.began));
         // What this process told of itself comes last, and stands.
         told.append(&mut self.held.postures);
         self.held.postures = told;
+        switched.append(&mut self.held.switches);
+        self.held.switches = switched;
         Ok(())
     }
 
@@ -494,6 +522,10 @@ pub struct History {
     pub points: Vec<Point>,
     /// How the platform stood from when on, the first being what held at the beginning. Of all platforms together nothing.
     pub postures: Vec<(u64, String)>,
+    /// What was in force on the platform, or on any, the oldest first.
+    pub measures: Vec<Stretch>,
+    /// How many more measures there were, all older than those.
+    pub more_measures: u64,
     /// Requests of about this time that are on record and missing here.
     pub missing: u64,
 }
@@ -538,7 +570,9 @@ pub fn history(directory: &Path, ask: &Ask<'_>) -> io::Result<History> {
         });
     }
     let postures = ask.platform.map(|platform| reading.postures(platform, span)).transpose().map_err(unread)?;
-    Ok(History { points, postures: postures.unwrap_or_default(), missing: reading.missing(span).map_err(unread)? })
+    let (measures, more_measures) = reading.measures(ask.platform, span).map_err(unread)?;
+    let missing = reading.missing(span).map_err(unread)?;
+    Ok(History { points, postures: postures.unwrap_or_default(), measures, more_measures, missing })
 }
 
 /// The platforms that the roll-ups of a directory know; requests that were for none are under the empty name.
