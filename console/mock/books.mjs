@@ -67,3 +67,24 @@ export function forms() {
   const draft = (id, title, hours, missing) => ({ id, title, due: hours === null ? null : at + hours * HOUR, missing: Array.from({ length: missing }, (_, index) => `question ${index + 1}`), markdown: `# ${title}\n\n## What happened?\n\npublic is attack, after normal.\n` });
   return [draft('uk-ico', 'UK ICO: personal data breach', 71, 4), draft('uk-ncsc', 'UK NCSC: incident', null, 1), draft('eu-nis2-early-warning', 'NIS2: early warning', 3.5, 2), draft('dk-virk', 'Denmark: virk.dk', -0.4, 3)];
 }
+
+/** Decisions that fit what was asked for, the newest first. */
+export function requests(query) {
+  const [until, most] = [Number(query.get('until')), Number(query.get('most') ?? 50)];
+  const behind = Number(query.get('cursor')?.split('-')[1] ?? 0);
+  const kinds = [
+    { verdict: 'refused', status: 403, reason: 'rule-refused', detail: 'r-81', audience: 'suspect' },
+    { verdict: 'challenged', status: 429, reason: 'challenge', detail: 'r-82', audience: 'fresh' },
+    { verdict: 'refused', status: 429, reason: 'rate-limited', detail: 'rate 5/s by address on /search', audience: 'fresh' },
+    { verdict: 'served', status: 200, reason: null, detail: null, audience: 'history' },
+    { verdict: 'failed', status: 502, reason: 'upstream-connect', detail: 'http://10.0.4.12:8080', audience: 'human' },
+  ];
+  const wanted = (one) => ['verdict', 'reason', 'status', 'print', 'route', 'platform'].every((name) => !query.get(name) || String(one[name]) === query.get(name)) && (!query.get('client') || one.client.startsWith(query.get('client').split('.').slice(0, 3).join('.'))) && `${one.method} ${one.host}${one.path} ${one.detail} ${one.reference}`.toLowerCase().includes((query.get('text') ?? '').toLowerCase());
+  const all = Array.from({ length: 120 }, (_, nth) => {
+    const kind = kinds[(nth * 7) % kinds.length];
+    const path = ['/search', '/', '/news/2026/budget-agreement', '/members/sign-in'][nth % 4];
+    return { at: until - nth * 4_100 - 900, reference: kind.verdict === 'served' ? null : `5Z7Q0C2M4N${String(100 + nth)}`, ...kind, platform: 'public', route: path === '/search' ? '/search' : '/**', client: `${nth % 3 === 0 ? '203.0.113' : '198.51.100'}.${(nth * 37) % 250}`, method: nth % 9 === 0 ? 'POST' : 'GET', host: 'party.example', path, print: nth % 2 ? 't13d1516h2_8daaf6152771_e5627efa2ab1' : null, millis: kind.verdict === 'served' ? 34.2 : 0.4 };
+  }).filter(wanted);
+  const found = all.slice(behind, behind + most);
+  return { found, next: behind + most < all.length ? `a-${behind + most}` : null };
+}

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { now, PLATFORMS, second } from './scene.mjs';
 import { played, rehearsed, SCENARIOS } from './rehearsals.mjs';
-import { busiest, data, forms, incidents, report, sensors } from './books.mjs';
+import { busiest, data, forms, incidents, report, sensors, requests } from './books.mjs';
 
 export const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -79,6 +79,7 @@ function inside(world, key, path, query, body, person, response, request) {
   if (key === 'GET live') return live(world, response, request);
   if (key === 'GET history') return json(response, history(world, query));
   if (key === 'GET busiest') return json(response, busiest(query));
+  if (key === 'GET requests') return json(response, requests(query));
   if (first === 'explain') return id === 'unknown' ? problem(response, 404, 'Not Found', 'nothing on record has that name') : json(response, { of: id, words: `${id}: GET /search?q=… on public, 14:03:10 UTC\n\nRefused with 403 by rule r-81: TLS a1c9 & no token & query-shape random.\nOn an ordinary day it would have hit at most 0.02 % of requests.\n\nTo let it through: portcullis rules undo r-81` });
   if (first === 'measures' && last === 'undo') return (world.undone.add(id), done(`${id} was undone: nothing like it is proposed for an hour.`));
   if (first === 'measures' && last === 'pin') return (world.pinned.add(id), done(`${id} stays in force until somebody undoes it.`));

@@ -17,6 +17,15 @@ const VIEWS = {
   undo: { path: '/', act: async (page) => page.locator('.next button', { hasText: /^(Undo|Fortryd)/ }).first().click() },
   lost: { path: '/', silent: true },
   traffic: { path: '/traffic?platform=public', settle: 900 },
+  search: {
+    path: '/traffic?platform=public',
+    settle: 300,
+    act: async (page) => {
+      await page.locator('#wish-client').fill('203.0.113.0/24');
+      await page.locator('section:has(#wish-text) form button').click();
+      await page.locator('section:has(#wish-text) table').waitFor();
+    },
+  },
   incidents: { path: '/incidents' },
   incident: { path: '/incidents/2026-11-23-1', settle: 500 },
   integrity: { path: '/integrity' },

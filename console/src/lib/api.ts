@@ -307,6 +307,51 @@ export interface Explained {
   words: string;
 }
 
+/** Decisions on record. */
+export interface Decisions {
+  /** The newest first. */
+  found: DecisionLine[];
+  /**
+   * Goes back as `cursor` for those before; none where all were looked at. There may be one though nothing was found: one answer
+   * looks at a bounded part of the record.
+   */
+  next: string | null;
+}
+
+/** A decision about one request, as the decision log has it. Of requests that were served, it has those that were sampled. */
+export interface DecisionLine {
+  /** When. */
+  at: number;
+  /** What the visitor saw, by which it is explained; none where there is none. */
+  reference: string | null;
+  /** `served`, `refused`, `failed`, `challenged`, `roomed`. */
+  verdict: string;
+  /** Why it was not served. */
+  reason: string | null;
+  /** In detail. */
+  detail: string | null;
+  /** The status; 0 where the connection was closed. */
+  status: number;
+  /** The platform. */
+  platform: string | null;
+  /** The route, as it is declared. */
+  route: string | null;
+  /** Whom it was about: personal data. */
+  client: string | null;
+  /** The method. */
+  method: string | null;
+  /** The host that was asked for. */
+  host: string | null;
+  /** The path, without a query. */
+  path: string | null;
+  /** The TLS print (JA4). */
+  print: string | null;
+  /** What the gate knew of the visitor. */
+  audience: string | null;
+  /** Milliseconds that it took. */
+  millis: number;
+}
+
 /** What was done. */
 export interface Done {
   /** In words. */

@@ -18,12 +18,12 @@ use clap::ValueEnum as _;
 use portcullis_config::{Alert, Policy, Problem, Severity};
 use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
-    Announced, Audience, Busiest, Checked, Configuration, Counted, Draft, Happening, History, IncidentLine, Measure,
-    NewConfiguration, Now, Origin, Platform, Play, Points, Rates, Rehearsal, RehearsalLine, Role, ScenarioLine, Sign,
-    Stance, Version, Wanted, Wrong,
+    Announced, Audience, Busiest, Checked, Configuration, Counted, Decisions, Draft, Happening, History, IncidentLine,
+    Measure, NewConfiguration, Now, Origin, Platform, Play, Points, Rates, Rehearsal, RehearsalLine, Role,
+    ScenarioLine, Sign, Stance, Version, Wanted, Wrong,
 };
 use portcullis_control::status::Page;
-use portcullis_control::{Console, Deed, Desk, Fault, Form as Written, Live, Settings, Span};
+use portcullis_control::{Console, Deed, Desk, Fault, Form as Written, Live, Settings, Span, Wish};
 use portcullis_engine::{Command, PlatformStatus, Status};
 use portcullis_incident::forms::Form;
 use portcullis_incident::{Incident, Report, Timeline, html, is_known, pdf, statement};
@@ -363,6 +363,10 @@ impl Desk for Counter {
             short: found.short,
             values: values.collect(),
         })
+    }
+
+    fn requests(&self, span: &Span<'_>, wish: &Wish, cursor: Option<&str>, most: usize) -> Result<Decisions, Fault> {
+        traffic::decisions(self.policy.log.path.as_deref(), span, wish, cursor, most)
     }
 
     fn explain(&self, of: &str) -> Result<String, Fault> {

@@ -2,6 +2,8 @@
 //!
 //! It reads a directory that a gate may be writing, and changes nothing in it.
 
+pub(crate) mod find;
+
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,6 +30,7 @@ pub(crate) fn run(ask: &AskRequests) -> Done {
     match ask {
         AskRequests::Top(flags) => most(flags),
         AskRequests::History(flags) => over_time(flags),
+        AskRequests::Find(flags) => find::run(flags),
     }
 }
 

@@ -6,12 +6,17 @@ use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use portcullis_config::Policy;
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Signals, control, journal};
+use portcullis_simulator::replay::rfc3339;
+use portcullis_store::rollups::{Ask, history};
 use portcullis_types::{Blame, Reason, Reference};
+use serde_json::Value;
 
 use crate::args::{Explain, Records, Reload, Run};
 use crate::configuration;
+use crate::moment::speak;
 use crate::standing::Standing;
 use crate::world::plain;
 use crate::{Done, Failure, talk, waf};
@@ -93,6 +98,9 @@ pub(crate) fn explained(config: &Path, log: Option<&Path>, subject: &str) -> Res
     match found {
         Some(record) => {
             let mut said = journal::explain(&record);
+            if !named {
+                said.push_str(&stood(&configuration::policy(config)?, &record));
+            }
             if let Some(tried) = try_exclusions(config, named, &record, reference)? {
                 said.push_str(&tried);
             }
@@ -103,6 +111,27 @@ pub(crate) fn explained(config: &Path, log: Option<&Path>, subject: &str) -> Res
             log.display()
         ))),
     }
+}
+
+/// How the platform stood when a request came, and what was in force there, as far as that is on record.
+fn stood(policy: &Policy, record: &str) -> String {
+    let record: Value = serde_json::from_str(record).unwrap_or_default();
+    let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
+    let at = rfc3339(text("t").as_bytes()).map(|nanos| nanos / 1_000_000);
+    let (Some(directory), Some(at)) = (&policy.evidence.directory, at) else { return String::new() };
+    let ask = Ask { platform: Some(text("platform")), from: at, until: at + 1, step: 1_000 };
+    // Without the roll-ups, what the decision itself says stands alone.
+    let Ok(found) = history(directory, &ask) else { return String::new() };
+    let mut said = String::new();
+    if let Some((since, posture)) = found.postures.iter().rfind(|(since, _)| *since <= at) {
+        let _ = writeln!(said, "Posture    {posture}, since {}", speak(*since));
+    }
+    let held = found.measures.iter().filter(|it| it.from <= at && it.until.is_none_or(|until| until > at));
+    let held: Vec<String> = held.map(|it| format!("{} ({}, {})", it.id, it.kind, it.action)).collect();
+    if !held.is_empty() {
+        let _ = writeln!(said, "In force   {}", held.join(", "));
+    }
+    said
 }
 
 /// What would have let a request pass in which inspection found something; needs the configuration to try it.
@@ -150,7 +179,7 @@ pub(crate) fn unanswered(socket: &Path, error: &io::Error) -> Failure {
     Failure::because(format!("no answer on {}: {why}", socket.display()))
 }
 
-fn log_of(config: &Path) -> Result<PathBuf, Failure> {
+pub(crate) fn log_of(config: &Path) -> Result<PathBuf, Failure> {
     configuration::policy(config)?
         .log
         .path

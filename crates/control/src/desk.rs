@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use portcullis_engine::Command;
+use portcullis_types::Prefix;
 
 use crate::model::{
-    Busiest, Checked, Configuration, Draft, History, IncidentLine, NewConfiguration, Now, Play, Rehearsal,
+    Busiest, Checked, Configuration, Decisions, Draft, History, IncidentLine, NewConfiguration, Now, Play, Rehearsal,
     RehearsalLine, ScenarioLine, Version, Wanted,
 };
 
@@ -25,6 +26,12 @@ pub trait Desk: Send + Sync + 'static {
     /// # Errors
     /// Nothing is kept, or it cannot be read.
     fn busiest(&self, span: &Span<'_>, by: &str, only: Option<&str>, most: usize) -> Result<Busiest, Fault>;
+
+    /// Decisions about single requests, the newest first; `cursor` goes on behind an answer before.
+    ///
+    /// # Errors
+    /// Nothing is kept, or it cannot be read; there is no such cursor.
+    fn requests(&self, span: &Span<'_>, wish: &Wish, cursor: Option<&str>, most: usize) -> Result<Decisions, Fault>;
 
     /// Why a request was refused, by its reference; what a rule is; what a reason means.
     ///
@@ -174,6 +181,28 @@ pub trait Desk: Send + Sync + 'static {
 /// What can be ranked.
 pub const BUSIEST: [&str; 10] =
     ["network", "address", "platform", "route", "class", "audience", "print", "reason", "verdict", "status"];
+
+/// What becomes of a request.
+pub const VERDICTS: [&str; 5] = ["served", "refused", "failed", "challenged", "roomed"];
+
+/// Which decisions are wanted beside platform and time; what is not said is not asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Of this route, as it is declared.
+    pub route: Option<String>,
+    /// From this network, or address.
+    pub client: Option<Prefix>,
+    /// One of [`VERDICTS`].
+    pub verdict: Option<String>,
+    /// For this reason.
+    pub reason: Option<String>,
+    /// With this status.
+    pub status: Option<u16>,
+    /// By a client of this TLS print.
+    pub print: Option<String>,
+    /// With this in method, host, path, detail or reference.
+    pub text: Option<String>,
+}
 
 /// A stretch of time on one platform or all of them, in Unix milliseconds.
 #[derive(Debug, Clone, Copy)]

@@ -4,6 +4,7 @@
 
 mod configuration;
 mod rehearsal;
+mod requests;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ pub use self::configuration::{Configuration, Effect, Line, NewConfiguration, Res
 pub use self::rehearsal::{
     Assault, Cohort, Expectation, Found, Measured, PlayedAct, Rehearsal, RehearsalLine, ScenarioLine, Seconds, Wanted,
 };
+pub use self::requests::{DecisionLine, Decisions};
 
 /// Everything on the first screen. It comes once a second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]

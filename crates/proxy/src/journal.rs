@@ -11,6 +11,7 @@ pub mod evidence;
 mod explain;
 mod file;
 mod record;
+mod search;
 
 use std::cell::Cell;
 use std::fmt;
@@ -27,6 +28,7 @@ pub use self::evidence::Evidence;
 pub use self::explain::{ACTS, each_found, explain, explain_acts, find, find_acts};
 use self::file::Files;
 pub use self::record::{Change, LINE_BYTES, Record, Source, Verdict};
+pub use self::search::{Bounds, Decided, Place, Searched, Wanted, search};
 
 /// How often the lanes are emptied: a record is in the kernel's hands, safe from `kill -9`, after this time.
 pub const DRAIN_EVERY: Duration = Duration::from_millis(25);

@@ -1,11 +1,13 @@
 //! Flags of `portcullis requests`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use portcullis_types::Prefix;
 
 use super::incident::Records;
-use super::{duration, since};
+use super::{DEFAULT_CONFIG, duration, since};
 use crate::moment::Moment;
 
 /// What is asked of `requests`.
@@ -28,6 +30,11 @@ pub(crate) enum AskRequests {
     ///
     /// It reads the roll-ups: seconds are kept for `seconds` days, minutes for `figures` days (`[evidence]`).
     History(HistoryOf),
+    /// Look for decisions about single requests, the newest first.
+    ///
+    /// It reads the decision log: all that was not served is in it, and of what was served a sample. Each that has a reference
+    /// can be explained (`portcullis explain`).
+    Find(FindOf),
 }
 
 /// Which requests.
@@ -110,4 +117,51 @@ pub(crate) struct HistoryOf {
     pub(crate) step: Duration,
     #[command(flatten)]
     pub(crate) which: Which,
+}
+
+/// Flags of `find`.
+#[derive(Debug, Args)]
+pub(crate) struct FindOf {
+    /// From when on: RFC 3339, `HH:MM` today (UTC), or `24h` for the last day.
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = since)]
+    pub(crate) since: Moment,
+    /// Until when; now where nothing is said.
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
+    pub(crate) until: Option<Moment>,
+    /// Those of this platform alone.
+    #[arg(long, value_name = "PLATFORM")]
+    pub(crate) platform: Option<String>,
+    /// Those of this route, as it is declared.
+    #[arg(long, value_name = "ROUTE")]
+    pub(crate) route: Option<String>,
+    /// Those from an address, or a network such as 203.0.113.0/24.
+    #[arg(long, value_name = "NETWORK", value_parser = Prefix::parse)]
+    pub(crate) client: Option<Prefix>,
+    /// Those alone that this became of.
+    #[arg(long, value_enum, value_name = "VERDICT")]
+    pub(crate) only: Option<Became>,
+    /// Those for this reason, by its code.
+    #[arg(long, value_name = "REASON")]
+    pub(crate) reason: Option<String>,
+    /// Those with this status; 0 where the connection was closed.
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Option<u16>,
+    /// Those of this TLS print (JA4).
+    #[arg(long, value_name = "PRINT")]
+    pub(crate) print: Option<String>,
+    /// Those with this in method, host, path, detail or reference.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Option<String>,
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) most: u32,
+    /// The configuration file, which names the decision log.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// The decision log itself, instead of a configuration file.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub(crate) log: Option<PathBuf>,
+    /// One JSON object, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
 }

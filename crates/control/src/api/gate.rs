@@ -278,7 +278,7 @@ fn rule(id: &str) -> Result<RuleId, Refusal> {
     number.map(RuleId).ok_or_else(|| Refusal::unfit(format!("`{id}` is not the name of a rule, such as r-81")))
 }
 
-fn span(from: Option<u64>, until: Option<u64>) -> Result<(u64, u64), Refusal> {
+pub(super) fn span(from: Option<u64>, until: Option<u64>) -> Result<(u64, u64), Refusal> {
     let until = until.unwrap_or_else(server::now);
     let from = from.unwrap_or_else(|| until.saturating_sub(3_600_000));
     if from < until { Ok((from, until)) } else { Err(Refusal::unfit("`from` is not before `until`".to_owned())) }

@@ -8,6 +8,7 @@ mod incidents;
 mod passkeys;
 mod proposals;
 mod rehearsals;
+mod requests;
 mod session;
 
 use std::sync::Arc;
@@ -196,6 +197,7 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
         viewer,
         new().routes(routes!(gate::history)).routes(routes!(gate::busiest)).routes(routes!(gate::explain)),
     );
+    part("traffic", viewer, new().routes(routes!(requests::find)));
     part(
         "measures",
         viewer,

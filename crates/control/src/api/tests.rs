@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::desk::{Deed, Form, Span};
+use crate::desk::{Deed, Form, Span, Wish};
 use crate::model::{
-    Busiest, Checked, Configuration, Draft, Happening, History, IncidentLine, Line, NewConfiguration, Now, OwnSession,
-    Proposal, Token, Version, Wrong,
+    Busiest, Checked, Configuration, Decisions, Draft, Happening, History, IncidentLine, Line, NewConfiguration, Now,
+    OwnSession, Proposal, Token, Version, Wrong,
 };
 use crate::people::passkeys::device::Device;
 use crate::server::{Peer, now};
@@ -42,6 +42,10 @@ impl Desk for Gate {
     }
     fn busiest(&self, _: &Span<'_>, by: &str, _: Option<&str>, _: usize) -> Result<Busiest, Fault> {
         Ok(Busiest { by: by.to_owned(), ..Busiest::default() })
+    }
+    fn requests(&self, span: &Span<'_>, wish: &Wish, cursor: Option<&str>, most: usize) -> Result<Decisions, Fault> {
+        self.note(format!("{:?} {} {wish:?} {cursor:?} {most}", span.platform, span.until - span.from));
+        Ok(Decisions { next: Some("a-1".to_owned()), ..Decisions::default() })
     }
     fn explain(&self, of: &str) -> Result<String, Fault> {
         Err(Fault::Unknown(format!("{of} is not known")))
@@ -311,6 +315,11 @@ async fn acts_bear_the_name_of_who_did_them() {
         ("GET", "/api/v1/history?from=9&until=3", None),
         ("GET", "/api/v1/history?from=0&until=9000000000&step=1", None),
         ("GET", "/api/v1/busiest?by=mood", None),
+        ("GET", "/api/v1/requests?client=nobody", None),
+        ("GET", "/api/v1/requests?client=203.0.113.7/24", None),
+        ("GET", "/api/v1/requests?verdict=guilty", None),
+        ("GET", "/api/v1/requests?reason=mood", None),
+        ("GET", "/api/v1/requests?from=9&until=3", None),
     ] {
         let (status, told) = stand.ask(method, path, &op, sent).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{method} {path}: {told}");
@@ -679,4 +688,25 @@ async fn two_people_for_a_reload_are_two_people_for_a_change() {
     let approve = format!("/api/v1/proposals/{}/approve", told["id"].as_str().expect("an id"));
     assert_eq!(stand.ask("POST", &approve, &other, None).await.0, StatusCode::OK);
     assert!(stand.asked().iter().any(|it| it == "\"x\" because a shop by Ow and Ot"));
+}
+
+#[tokio::test]
+async fn decisions_are_searched_as_they_were_asked_for_and_within_bounds() {
+    let stand = stand();
+    let browser = stand.browser("Vi", Role::Viewer);
+    let path = "/api/v1/requests?platform=public&from=5&until=9&client=203.0.113.0/24&verdict=roomed&status=429&text=%20x%20\
+                &route=&cursor=a-1&most=100000";
+    let (status, told) = stand.ask("GET", path, &browser, None).await;
+    assert_eq!((status, &told["next"]), (StatusCode::OK, &json!("a-1")), "{told}");
+    let wish = Wish {
+        client: portcullis_types::Prefix::parse("203.0.113.0/24").ok(),
+        verdict: Some("roomed".to_owned()),
+        status: Some(429),
+        text: Some("x".to_owned()),
+        ..Wish::default()
+    };
+    assert_eq!(stand.asked(), [format!("Some(\"public\") 4 {wish:?} Some(\"a-1\") 200")]);
+    let long = format!("/api/v1/requests?text={}", "x".repeat(257));
+    let (status, _) = stand.ask("GET", &long, &browser, None).await;
+    assert_eq!((status, stand.asked().len()), (StatusCode::UNPROCESSABLE_ENTITY, 0));
 }

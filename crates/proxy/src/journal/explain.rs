@@ -155,12 +155,14 @@ pub fn explain(line: &str) -> String {
     row("Why", reason.map(|code| why(code, record.text("detail"))).unwrap_or_default());
     row("What to do", reason.and_then(Reason::from_code).map(|reason| reason.hint().to_owned()).unwrap_or_default());
     row("Who", who(&record));
+    row("Trust", trust(&record));
     row("Where", places(&record));
     if of_database {
         row("Statement", record.text("text"));
         row("Number", record.text("key"));
         row("Request", record.text("request"));
     }
+    row("Left", left(&record));
     row("When", when(&record));
     for observed in record.get("observed").and_then(Value::as_array).into_iter().flatten() {
         let observed = Fields(observed);
@@ -286,6 +288,41 @@ fn who(record: &Fields<'_>) -> String {
         }
     }
     words
+}
+
+/// What the gate knew of the visitor when it decided.
+fn trust(record: &Fields<'_>) -> String {
+    match record.text("trust").as_str() {
+        "" => String::new(),
+        "suspect" => "suspect: it did what people's browsers do not.".to_owned(),
+        "fresh" => "fresh: nobody had seen it before.".to_owned(),
+        "human" => "human: it did what people's browsers do.".to_owned(),
+        "passed" => "passed: it had passed a challenge.".to_owned(),
+        "history" => "history: it had been here on other days.".to_owned(),
+        "crawler" => "crawler: its owner publishes its addresses, and it came from there.".to_owned(),
+        "partner" => "partner: the organisation vouches for it.".to_owned(),
+        "staff" => "staff: the organisation vouches for it.".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+/// What of the data was in the answer, as numbers.
+fn left(record: &Fields<'_>) -> String {
+    let Some(left) = record.get("left") else { return String::new() };
+    let left = Fields(left);
+    let counted = |name: &str| {
+        let all = left.get(name).and_then(Value::as_object).into_iter().flatten();
+        all.map(|(kind, count)| (kind.clone(), count.as_u64().unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let mut parts: Vec<String> = counted("values").iter().map(|(kind, count)| format!("{count} of {kind}")).collect();
+    if left.number("records") > 0 {
+        parts.insert(0, format!("{} records", left.number("records")));
+    }
+    if left.get("exported").and_then(Value::as_bool) == Some(true) {
+        parts.push("as an export".to_owned());
+    }
+    parts.extend(counted("unread").iter().map(|(why, bytes)| format!("{bytes} bytes were not looked at ({why})")));
+    parts.join(", ")
 }
 
 fn places(record: &Fields<'_>) -> String {

@@ -201,6 +201,7 @@ fn an_explanation_reads_like_this() {
         version: Some("1.1"),
         ja4: Some("t13d1516h2_8daaf6152771_e5627efa2ab1"),
         detail: Some(&"rate 5/s by address on /search"),
+        trust: Some(portcullis_engine::Trust::Fresh),
         observed: &observed,
         bytes_in: 120,
         bytes_out: 1400,
@@ -215,11 +216,16 @@ fn an_explanation_reads_like_this() {
          Why        rate-limited: The key sent more requests than its declared rate. In detail: rate 5/s by address on /search.\n\
          What to do Raise the rate, or set it to observe; the record names the rate and the key.\n\
          Who        203.0.113.7, as the trusted proxy 10.0.0.2:4711 says; JA4 t13d1516h2_8daaf6152771_e5627efa2ab1\n\
+         Trust      fresh: nobody had seen it before.\n\
          Where      node gate-1, listener http, HTTP/1.1, platform public, route /search, class search\n\
          When       2026-11-21T23:05:09.042Z, took 0.25 ms\n\
          Observed   denied-address: The address is on a deny list. In detail: list scanners. Only observed: it passed.\n\
          Lost       3 records before this one could not be written.\n"
     );
+    let left =
+        r#"{"verdict":"served","left":{"records":12,"exported":true,"values":{"email":12},"unread":{"size":4096}}}"#;
+    let told = "Left       12 records, 12 of email, as an export, 4096 bytes were not looked at (size)\n";
+    assert!(explain(left).contains(told), "{}", explain(left));
     assert_eq!(explain("{\"t\":"), "This line is not a record: it is not JSON.\n");
     assert!(
         explain("{\"reason\":\"new-one\",\"verdict\":5}").contains("new-one: a reason that this version does not know")
