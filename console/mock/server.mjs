@@ -1,6 +1,5 @@
 // Answers as a gate's console would, and serves dist/ under its content security policy. For developers and screenshots;
 // it never ships. Names sign in with any password: `viewer`, `operator`, `owner`.
-
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import { extname, join, normalize } from 'node:path';
@@ -19,6 +18,7 @@ const KINDS = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; ch
 /** Starts it. `scene` and `silent` (no stream, no answer) can be changed while it runs. */
 export function start({ port = 4180, scene = 'attack' } = {}) {
   const world = { scene, silent: false, fresh: false, who: new Map(), undone: new Set(), pinned: new Set(), held: {}, totp: new Set(), passkeys: [], streams: new Set(), text: CONFIGURATION, versions: VERSIONS(), id: Date.now() * 1000, acts: [] };
+  const world = { scene, silent: false, fresh: false, who: new Map(), undone: new Set(), pinned: new Set(), held: {}, totp: new Set(), passkeys: [], streams: new Set(), id: Date.now() * 1000, acts: [], approvals: [], proposals: [] };
   const server = createServer((request, response) => void answer(world, request, response).catch((error) => problem(response, 500, 'mock', String(error))));
   const beat = setInterval(() => world.streams.forEach((stream) => send(world, stream, 'now', state(world))), 1000);
   return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve({ world, port: server.address().port, stop: () => (clearInterval(beat), server.closeAllConnections(), server.close()) })));
@@ -32,8 +32,8 @@ function send(world, stream, kind, value) {
   if (!world.silent) stream.write(`id: ${(world.id += 1)}\nevent: ${kind}\ndata: ${JSON.stringify(value)}\n\n`);
 }
 
-function tell(world, words, by = 'gate', platform = 'public') {
-  const happening = { at: Date.now(), kind: 'act', platform, by, words };
+function tell(world, words, by = 'gate', platform = 'public', kind = 'act') {
+  const happening = { at: Date.now(), kind, platform, by, words };
   world.acts.push(happening);
   world.streams.forEach((stream) => send(world, stream, 'happening', happening));
 }
@@ -68,7 +68,45 @@ async function answer(world, request, response) {
   if (!person) return problem(response, 401, 'Unauthorized', 'sign in first');
   if (request.method !== 'GET' && request.headers['x-portcullis-csrf'] !== 'proof') return problem(response, 403, 'Forbidden', 'x-portcullis-csrf is missing');
   if (request.method !== 'GET' && person.role === 'viewer' && !path.startsWith('session') && path !== 'configuration/check') return problem(response, 403, 'Forbidden', 'viewer may not do this: it takes an operator');
+  if (path.startsWith('proposals')) return proposals(world, key, path, person, response);
+  const proposed = request.method === 'GET' ? null : twoFold(world, path);
+  if (proposed) return propose(world, proposed, person, response);
   return inside(world, key, path, url.searchParams, body, person, response, request);
+}
+
+/** What another person proposed a moment ago. */
+export function waiting() {
+  const at = Date.now();
+  return [
+    { id: 'p-posture', act: 'posture', words: 'hold public in overload', by: 'duty', person: 'duty', least: 'operator', made: at - 200_000, until: at + 700_000 },
+    { id: 'p-reload', act: 'reload', words: 'put the configuration in force as it is written now', by: 'owner', person: 'owner', least: 'owner', made: at - 20_000, until: at + 880_000 },
+  ];
+}
+
+/** The kind of an act that takes two people in this world, with its words. */
+function twoFold(world, path) {
+  const [first, id, last] = path.split('/').map(decodeURIComponent);
+  const kinds = { undo: first === 'measures' && last === 'undo' && `take ${id} back`, posture: first === 'platforms' && `hold ${id}` };
+  const kind = world.approvals.find((one) => kinds[one]);
+  return kind ? { act: kind, words: kinds[kind] } : null;
+}
+
+function propose(world, { act, words }, person, response) {
+  const proposal = { id: `p-${(world.id += 1)}`, act, words, by: person.name, person: person.name, least: 'operator', made: Date.now(), until: Date.now() + 900_000 };
+  world.proposals.push(proposal);
+  tell(world, `${person.name} proposed: ${words}`, person.name, null, 'proposal');
+  return json(response, proposal, 202);
+}
+
+function proposals(world, key, path, person, response) {
+  if (key === 'GET proposals') return json(response, world.proposals);
+  const [, id, how] = path.split('/');
+  const found = world.proposals.find((one) => one.id === id);
+  if (!found) return problem(response, 404, 'Not Found', 'there is no such proposal, or it is answered or forgotten');
+  if (how === 'approve' && found.person === person.name) return problem(response, 403, 'Forbidden', 'it takes another person than who proposed it, and one who is signed in');
+  world.proposals = world.proposals.filter((one) => one !== found);
+  tell(world, `${person.name} ${how === 'approve' ? 'approved' : 'refused'} what ${found.by} proposed: ${found.words}`, person.name, null, 'proposal');
+  return json(response, { words: how === 'approve' ? `Done: ${found.words}.` : `It is not done: ${found.words}.` });
 }
 
 function inside(world, key, path, query, body, person, response, request) {
@@ -260,7 +298,8 @@ async function sent(request) {
   return text ? JSON.parse(text) : {};
 }
 
-function json(response, value) {
+function json(response, value, status = 200) {
+  response.statusCode = status;
   response.setHeader('Content-Type', 'application/json');
   response.setHeader('Cache-Control', 'no-store');
   response.end(JSON.stringify(value));

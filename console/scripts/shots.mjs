@@ -5,7 +5,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
-import { start } from '../mock/server.mjs';
+import { start, waiting } from '../mock/server.mjs';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const SIZES = [[360, 740], [768, 1024], [1440, 900]];
@@ -13,7 +13,7 @@ const VIEWS = {
   now: { path: '/' },
   calm: { path: '/', scene: 'calm' },
   crowd: { path: '/', scene: 'crowd' },
-  viewer: { path: '/', who: 'viewer' },
+  viewer: { path: '/', who: 'viewer', waiting: true },
   undo: { path: '/', act: async (page) => page.locator('.next button', { hasText: /^(Undo|Fortryd)/ }).first().click() },
   lost: { path: '/', silent: true },
   traffic: { path: '/traffic?platform=public', settle: 900 },
@@ -32,6 +32,7 @@ const VIEWS = {
   data: { path: '/data' },
   rehearse: { path: '/rehearse', settle: 900 },
   settings: { path: '/settings' },
+  approvals: { path: '/approvals', waiting: true },
   wrong: {
     path: '/settings',
     act: async (page) => {
@@ -79,7 +80,7 @@ process.exitCode = faults.length === 0 ? 0 : 1;
 
 async function look(name, view, width, height, colorScheme, language) {
   const tag = `${name}-${width}-${colorScheme}-${language}`;
-  Object.assign(mock.world, { scene: view.scene ?? 'attack', silent: false, fresh: view.fresh ?? false, undone: new Set(), pinned: new Set(), held: {} });
+  Object.assign(mock.world, { scene: view.scene ?? 'attack', silent: false, fresh: view.fresh ?? false, undone: new Set(), pinned: new Set(), held: {}, proposals: view.waiting ? waiting() : [] });
   const origin = `http://127.0.0.1:${mock.port}`;
   const context = await browser.newContext({
     viewport: { width, height }, colorScheme, locale: language === 'da' ? 'da-DK' : 'en-GB', timezoneId: 'Europe/Copenhagen', serviceWorkers: 'block', bypassCSP: false, reducedMotion: 'reduce',

@@ -221,6 +221,30 @@ await walk('two operators see what the other did', async (page, mock, origin) =>
   await other.close();
 });
 
+await walk('what takes two people waits for the second, who sees it at once', async (page, mock, origin) => {
+  mock.world.approvals = ['undo'];
+  await page.locator('.fresh.live').waitFor();
+  const other = await browser.newContext({ locale: 'en-GB', serviceWorkers: 'block' });
+  const second = await other.newPage();
+  await second.request.post(`${origin}/api/v1/session`, { data: { name: 'operator', password: 'a long enough one' } });
+  await second.goto(`${origin}/approvals`);
+  await second.getByText('Nothing waits.').waitFor();
+  await page.locator('.measure button', { hasText: 'Undo' }).first().click();
+  await page.locator('.ask button.main').click();
+  await page.getByText('it waits for another person').waitFor();
+  assert.equal(mock.world.undone.size, 0, 'it waits');
+  await page.getByText('One act waits for a second person.').waitFor();
+  await page.goto(`${origin}/approvals`);
+  await page.getByText('You proposed it.').waitFor();
+  assert.equal(await page.getByRole('button', { name: /^Approve/ }).count(), 0, 'nobody approves their own');
+  await second.getByRole('button', { name: /^Approve/ }).click();
+  await second.getByRole('button', { name: 'Approve and do it' }).click();
+  await second.getByText('Nothing waits.').waitFor();
+  await page.getByText('Nothing waits.').waitFor();
+  await page.getByText('operator approved what owner proposed').waitFor();
+  await other.close();
+});
+
 await browser.close();
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

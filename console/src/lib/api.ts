@@ -401,6 +401,26 @@ export interface Person {
 /** What somebody may do; each may what the one before may. */
 export type Role = 'viewer' | 'operator' | 'owner';
 
+/** What somebody proposed that takes a second person. It comes with 202, where the act itself was asked for. */
+export interface Proposal {
+  /** To approve or refuse it. */
+  id: string;
+  /** Of which kind, as `console.approvals` has it. */
+  act: string;
+  /** What would be done. */
+  words: string;
+  /** Who proposed it: a person, or a token of theirs. */
+  by: string;
+  /** The person behind it, who cannot approve it. */
+  person: string;
+  /** Who may approve it. */
+  least: Role;
+  /** When. */
+  made: number;
+  /** When it is forgotten. */
+  until: number;
+}
+
 /** A name and a password, and the code of the second factor once it is set up. */
 export interface SignIn {
   /** Whose. */

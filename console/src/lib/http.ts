@@ -1,6 +1,6 @@
 // Asking the gate. Whatever changes something carries the session's proof that this page asked, and not another.
 
-import type { Problem } from './api';
+import type { Problem, Proposal } from './api';
 
 /** Where the API lies. */
 export const BASE = '/api/v1/';
@@ -20,6 +20,13 @@ export class Refusal extends Error {
   }
 }
 
+/** It is not done: the policy asks for a second person, and it waits for one. */
+export class Waits extends Error {
+  constructor(readonly proposal: Proposal) {
+    super(proposal.words);
+  }
+}
+
 export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
 
 let proof: string | null = null;
@@ -35,7 +42,7 @@ export function whenDismissed(tell: () => void): void {
   dismissed = tell;
 }
 
-/** Asks, and reads the answer. `T` is what the API's document promises for the path. */
+/** Asks, and reads the answer. `T` is what the API's document promises for the path with 200; with 202 it `Waits`. */
 export async function ask<T>(method: Method, path: string, body?: unknown): Promise<T> {
   const headers: Record<string, string> = { Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
@@ -59,6 +66,7 @@ export async function ask<T>(method: Method, path: string, body?: unknown): Prom
     throw refusal;
   }
   if (answer.status === 204) return undefined as T;
+  if (answer.status === 202) throw new Waits((await answer.json()) as Proposal);
   return (await answer.json()) as T;
 }
 

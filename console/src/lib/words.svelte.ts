@@ -61,6 +61,9 @@ export function many(stem: Plural, n: number, values: Values = {}): string {
 /** The name of one of the API's words, such as a posture; the word itself where there is no name yet. */
 export function named(kind: 'posture' | 'reading' | 'sign' | 'level' | 'audience' | 'phase' | 'action' | 'kind' | 'by' | 'verdict' | 'role' | 'outcome' | 'grade' | 'confidence' | 'claim' | 'asset' | 'state' | 'advice' | 'scope' | 'finding' | 'way' | 'rehearsal', word: string): string {
   return table[`${kind}.${word}` as Key] ?? word;
+
+export function named(kind: 'posture' | 'reading' | 'sign' | 'level' | 'audience' | 'phase' | 'action' | 'kind' | 'by' | 'verdict' | 'role' | 'outcome' | 'grade' | 'confidence' | 'claim' | 'asset' | 'state' | 'advice' | 'scope' | 'finding' | 'way' | 'approval', word: string): string {
+  return table[`${kind}.${word}` as Key] ?? word;
 }
 
 export function fill(text: string, values: Values): string {

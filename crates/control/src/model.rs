@@ -468,8 +468,14 @@ pub struct Proposal {
     pub act: String,
     /// What would be done.
     pub words: String,
-    /// Who proposed it.
+    /// Who proposed it: a person, or a token of theirs.
     pub by: String,
+    /// The person behind it, who cannot approve it.
+    #[serde(default)]
+    pub person: String,
+    /// Who may approve it.
+    #[serde(default)]
+    pub least: Role,
     /// When.
     pub made: u64,
     /// When it is forgotten.

@@ -117,8 +117,6 @@ pub(crate) struct Proposals {
 #[derive(Debug)]
 struct Open {
     proposal: Proposal,
-    /// Whose it is, also where a token has made it.
-    person: String,
     act: Act,
 }
 
@@ -133,6 +131,17 @@ impl Proposals {
         let (by, made, until) = (known.name.clone(), now, now + WAIT);
         let proposal = Proposal { id: short_id(), act: kind, words, by, made, until, diff };
         open.push(Open { proposal: proposal.clone(), person: known.person.clone(), act });
+        let proposal = Proposal {
+            id: short_id(),
+            act: act.kind().to_owned(),
+            words: act.words(),
+            by: known.name.clone(),
+            person: known.person.clone(),
+            least: act.least(),
+            made: now,
+            until: now + WAIT,
+        };
+        open.push(Open { proposal: proposal.clone(), act });
         Ok(proposal)
     }
 
@@ -141,7 +150,7 @@ impl Proposals {
         self.open(now).iter().map(|open| open.proposal.clone()).collect()
     }
 
-    /// Takes out what another person approves. `person` is who proposed it: who may have lost that right by now.
+    /// Takes out what another person approves. Whoever proposed it may have lost that right by now.
     pub(crate) fn approve(&self, id: &str, known: &Known, now: u64) -> Result<Approved, No> {
         let mut open = self.open(now);
         let at = open.iter().position(|it| it.proposal.id == id).ok_or(No::Unknown)?;
@@ -150,11 +159,11 @@ impl Proposals {
             return Err(No::Role);
         }
         // A token is a program, and whoever made it is the same person.
-        if known.csrf.is_none() || known.person == found.person {
+        if known.csrf.is_none() || known.person == found.proposal.person {
             return Err(No::Own);
         }
-        let Open { proposal, person, act } = open.remove(at);
-        Ok(Approved { proposal, person, least: act.least(), act })
+        let Open { proposal, act } = open.remove(at);
+        Ok(Approved { proposal, act })
     }
 
     /// Takes out what somebody refuses, or takes back.
@@ -171,13 +180,10 @@ impl Proposals {
     }
 }
 
-/// What two people want.
+/// What two people want. Both must be what it takes by now.
 #[derive(Debug)]
 pub(crate) struct Approved {
     pub(crate) proposal: Proposal,
-    pub(crate) person: String,
-    /// What both must be by now.
-    pub(crate) least: Role,
     pub(crate) act: Act,
 }
 
@@ -221,6 +227,7 @@ mod tests {
         for by in [&ane, &known("Ane", Role::Operator, true)] {
             let made = proposals.propose(undo(), by, NOW).expect("there is room");
             assert_eq!((made.act.as_str(), made.words.as_str(), &made.by), ("undo", "take r-81 back", &by.name));
+            assert_eq!((made.person.as_str(), made.least), ("Ane", Role::Operator));
             for (who, why) in [
                 (ane.clone(), No::Own),
                 (known("Ane", Role::Owner, true), No::Own),
@@ -230,7 +237,7 @@ mod tests {
                 assert_eq!(proposals.approve(&made.id, &who, NOW).expect_err("not this one"), why, "{who:?}");
             }
             let approved = proposals.approve(&made.id, &bo, NOW).expect("another");
-            assert_eq!((approved.person.as_str(), approved.least), ("Ane", Role::Operator));
+            assert_eq!((approved.proposal.person.as_str(), approved.proposal.least), ("Ane", Role::Operator));
             assert_eq!(proposals.approve(&made.id, &bo, NOW).expect_err("once"), No::Unknown);
         }
         let made = proposals.propose(Act::Reload([0; 32]), &known("Ane", Role::Owner, false), NOW).expect("room");

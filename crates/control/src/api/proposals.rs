@@ -28,8 +28,9 @@ pub(crate) async fn approve(
     Extension(known): Extension<Known>,
     Path(id): Path<String>,
 ) -> Result<Json<Done>, Refusal> {
-    let Approved { proposal, person, least, act } = app.proposals.approve(&id, &known, now())?;
-    if app.people.one(&person)?.is_none_or(|person| person.role < least) {
+    let Approved { proposal, act } = app.proposals.approve(&id, &known, now())?;
+    let person = &proposal.person;
+    if app.people.one(person)?.is_none_or(|person| person.role < proposal.least) {
         return Err(Refusal::new(StatusCode::FORBIDDEN, format!("{person}, who proposed it, may not do it any more")));
     }
     tell(&app, &proposal, &format!("{} approved what {} proposed", known.name, proposal.by), &known);
