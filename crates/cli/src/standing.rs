@@ -10,7 +10,7 @@ use portcullis_control::{Console, Live};
 use portcullis_ledger::Recorder;
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Counts, Gate, Setup, Signals, StartError};
-use portcullis_sensors::{Changed, Lookout, Sensors, Ties};
+use portcullis_sensors::{Lookout, Planted, Sensors, Ties};
 use portcullis_store::Store;
 use portcullis_wire::report::Report;
 
@@ -82,6 +82,7 @@ impl Standing {
         let ties = Ties {
             sessions: Arc::new(told),
             scripts: Arc::new(Scripts(gate.scripts())),
+            reports: Arc::new(Reports(gate.reports())),
             passes: Arc::new(gate.passes()),
         };
         match Sensors::start(config, &policy, lookout, ties) {
@@ -137,12 +138,20 @@ impl portcullis_sensors::Scripts for Scripts {
         self.0.platforms()
     }
 
-    fn change(&self, platform: &str, drill: &str) -> Result<Vec<Changed>, String> {
-        let changed = self.0.change(platform, drill)?;
-        Ok(changed.into_iter().map(|it| Changed { subject: it.subject, words: it.words }).collect())
+    fn change(&self, platform: &str, drill: &str) -> Result<Vec<Planted>, String> {
+        self.0.change(platform, drill).map(planted)
     }
+}
 
-    fn drilled(&self, platform: &str, missed: Option<&str>) {
-        self.0.drilled(platform, missed);
+/// What drills those who listen to browsers.
+struct Reports(portcullis_proxy::Reports);
+
+impl portcullis_sensors::Reports for Reports {
+    fn send(&self, platform: &str, mark: &str) -> Result<Vec<Planted>, String> {
+        self.0.send(platform, mark).map(planted)
     }
+}
+
+fn planted(all: Vec<portcullis_proxy::Planted>) -> Vec<Planted> {
+    all.into_iter().map(|it| Planted { subject: it.subject, words: it.words }).collect()
 }

@@ -468,12 +468,12 @@ fn pulses(process: &Process) {
             None => None,
         };
         chronicle.pulse(http(&platform.name), blind, (process.answers(), 0));
-        let (seen, varies) = process.scripts.standing(&platform.name);
+        let watched = process.scripts.standing(&platform.name);
         let blind = match guarded {
-            true => stuck.clone().or_else(|| varies.map(|why| (State::Blind, why))),
+            true => stuck.clone().or_else(|| watched.blind.map(|why| (State::Blind, why))),
             false => Some((State::Blind, "nothing that leaves is looked at".to_owned())),
         };
-        chronicle.pulse(scripts(&platform.name), blind, (seen, 0));
+        chronicle.pulse(scripts(&platform.name), blind, (watched.seen, watched.dropped));
     }
     for database in &snapshot.databases {
         let blind = stuck.clone().or_else(|| database.blind().map(|why| (State::Blind, why)));

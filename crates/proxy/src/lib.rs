@@ -62,7 +62,7 @@ use crate::metrics::Registry;
 pub use crate::postgres::traffic::OwnSession;
 use crate::probe::Probes;
 use crate::probe::pass::Passes;
-pub use crate::probe::{Changed, Scripts};
+pub use crate::probe::{Planted, Reports, Scripts};
 use crate::sockets::{Inherited, Named};
 use crate::state::Snapshot;
 use crate::tls::UpstreamSide;
@@ -353,6 +353,12 @@ impl Gate {
     #[must_use]
     pub fn scripts(&self) -> Scripts {
         Scripts { process: Arc::clone(&self.process), runtime: self.admin.runtime().clone() }
+    }
+
+    /// Sends reports of the gate's own, as visitors' browsers do.
+    #[must_use]
+    pub fn reports(&self) -> Reports {
+        Reports { process: Arc::clone(&self.process), runtime: self.admin.runtime().clone() }
     }
 
     /// Draws a pass for a visit of this process's own from outside, to that page of that host: the field that it must bring. It is let

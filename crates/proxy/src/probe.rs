@@ -7,6 +7,7 @@
 
 mod attacks;
 pub(crate) mod pass;
+mod report;
 mod round;
 mod script;
 mod service;
@@ -25,8 +26,9 @@ use portcullis_types::Reason;
 use portcullis_wire::http::{Fields, RequestHead, ResponseHead};
 use tokio::sync::Notify;
 
+pub use self::report::Reports;
 pub(crate) use self::round::run;
-pub use self::script::{Changed, Scripts};
+pub use self::script::Scripts;
 pub(crate) use self::service::visit;
 pub(crate) use self::standing::{Alarm, Line, Standing, State};
 use crate::http::body::Body;
@@ -65,8 +67,19 @@ pub(crate) enum Errand {
     Attack,
     /// A script of the gate's own, to see whether it is told that it changed: it comes from no platform.
     Script,
+    /// A report of the gate's own, as a visitor's browser sends it, to see whether it is heard.
+    Report,
     /// To see what a visitor gets: it goes all the way, and is held to what holds for visitors.
     Visit,
+}
+
+/// Something of the gate's own that a sensor is to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Planted {
+    /// What is told of it is told of this.
+    pub subject: String,
+    /// By which way it came there.
+    pub words: String,
 }
 
 /// What the workers and the prober tell each other.

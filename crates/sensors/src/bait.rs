@@ -1,134 +1,24 @@
-//! Leaks that we make ourselves: a canary that was planted for it is fetched as a thief would, through the gate's own door, and whoever
-//! guards the way must tell.
-//!
-//! The record that the guard makes of it is marked as the drill's while it passes to the evidence; so nobody takes it for a theft, and
-//! nobody else's theft for a drill: the way, the address that asked and the moment must all be the drill's own. What is found of the
-//! gate's own scripts bears its drill already, and is only waited for.
+//! Leaks that we make ourselves: a canary that was planted for it is fetched as a thief would, through the gate's own door. Whether it
+//! was told is seen where it passes to the evidence (`lookout.rs`).
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use portcullis_config::integrity::{Bait, Outside};
-use portcullis_ledger::{Beat, Event, Recorder, Request, Sensor};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Config, NoTls};
 
-use crate::drill::Scripts;
-use crate::lock;
 use crate::outside::Fetcher;
 
-/// Until the guard must have told.
-const TOLD: Duration = Duration::from_secs(5);
 /// What the leak itself may take.
 const LEAK: Duration = Duration::from_secs(20);
 /// What a thief takes at most, in bytes; the canary is within.
 const TAKEN: usize = 1 << 20;
 /// The longest password file.
 const PASSWORD: u64 = 4096;
-
-/// Stands before the evidence, and knows what a drill is to be seen by when it passes.
-pub struct Lookout {
-    inner: Arc<dyn Recorder>,
-    armed: Mutex<Vec<Armed>>,
-}
-
-struct Armed {
-    /// `http/public`, `database/members`, `scripts/public`.
-    path: String,
-    drill: String,
-    /// When, and what it was told of.
-    seen: Sender<(Instant, String)>,
-}
-
-impl Lookout {
-    /// Before `inner`, which keeps everything.
-    #[must_use]
-    pub fn new(inner: Arc<dyn Recorder>) -> Arc<Self> {
-        Arc::new(Self { inner, armed: Mutex::new(Vec::new()) })
-    }
-
-    /// Leaks by one way and waits until it was told. When, and in which words.
-    pub(crate) fn drill(&self, bait: &Bait, way: Way, id: &str) -> Result<(Duration, &'static str), String> {
-        let (seen, told) = mpsc::channel();
-        let begun = Instant::now();
-        lock(&self.armed).push(Armed { path: bait.way.clone(), drill: id.to_owned(), seen });
-        // Whatever became of the leak (it may have been stopped), what counts is whether it was told.
-        let leaked = leak(bait, way);
-        let outcome = told.recv_timeout(TOLD);
-        lock(&self.armed).retain(|armed| armed.drill != id);
-        match (outcome, leaked) {
-            (Ok((at, _)), _) => Ok((at.duration_since(begun), "as the canary that it was")),
-            (Err(_), Ok(())) => Err("the canary left, and nobody told".to_owned()),
-            (Err(_), Err(why)) => Err(format!("nobody told of a canary; the leak itself came to nothing: {why}")),
-        }
-    }
-}
-
-impl Lookout {
-    /// Has scripts leave that change, and waits until each was told. How many there were, and when the last was told.
-    pub(crate) fn scripts(&self, scripts: &dyn Scripts, platform: &str, id: &str) -> Result<(u64, Duration), String> {
-        let (seen, told) = mpsc::channel();
-        let begun = Instant::now();
-        lock(&self.armed).push(Armed { path: format!("scripts/{platform}"), drill: id.to_owned(), seen });
-        let left = scripts.change(platform, id);
-        let mut missing = left.clone().unwrap_or_default();
-        let (count, mut last, until) = (missing.len() as u64, Duration::ZERO, Instant::now() + TOLD);
-        while !missing.is_empty() {
-            let Ok((at, subject)) = told.recv_timeout(until.saturating_duration_since(Instant::now())) else { break };
-            missing.retain(|changed| changed.subject != subject);
-            last = last.max(at.duration_since(begun));
-        }
-        lock(&self.armed).retain(|armed| armed.drill != id);
-        left?;
-        match missing.first() {
-            None => Ok((count, last)),
-            Some(first) => {
-                Err(format!("{} of {count} scripts left changed and untold, the first {}", missing.len(), first.words))
-            }
-        }
-    }
-}
-
-impl Recorder for Lookout {
-    fn record(&self, sensor: &Sensor, event: Event) {
-        let event = match event {
-            Event::Canary(mut canary) if canary.client.is_some_and(|client| client.is_loopback()) => {
-                let armed = lock(&self.armed);
-                if let Some(armed) = armed.iter().find(|armed| armed.path == canary.path) {
-                    canary.drill.clone_from(&armed.drill);
-                    // Whoever waits may have given up.
-                    let _ = armed.seen.send((Instant::now(), String::new()));
-                }
-                drop(armed);
-                Event::Canary(canary)
-            }
-            Event::Finding(finding) if finding.what == "script-changed" && !finding.drill.is_empty() => {
-                let armed = lock(&self.armed);
-                let is = |armed: &&Armed| *sensor == *armed.path && finding.drill == armed.drill;
-                if let Some(armed) = armed.iter().find(is).filter(|_| finding.authorised.is_empty()) {
-                    let _ = armed.seen.send((Instant::now(), finding.subject.clone()));
-                }
-                drop(armed);
-                Event::Finding(finding)
-            }
-            event => event,
-        };
-        self.inner.record(sensor, event);
-    }
-
-    fn pulse(&self, beat: Beat) {
-        self.inner.pulse(beat);
-    }
-
-    fn request(&self, request: &Request<'_>) {
-        self.inner.request(request);
-    }
-}
 
 /// How it leaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,7 +43,7 @@ impl Way {
     }
 }
 
-fn leak(bait: &Bait, way: Way) -> Result<(), String> {
+pub(crate) fn leak(bait: &Bait, way: Way) -> Result<(), String> {
     let door = match bait.door.ip() {
         ip if ip.is_unspecified() => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), bait.door.port()),
         _ => bait.door,

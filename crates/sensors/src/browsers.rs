@@ -4,6 +4,7 @@
 //! alike, and has the page visited at once by whoever looks from outside. It opens no incident and changes no sentence.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use portcullis_ledger::{Event, Finding};
 use portcullis_wire::report::{Kind, Report};
 
 use crate::sense::Sense;
-use crate::{low_priority, outside};
+use crate::{lock, low_priority, outside};
 
 /// What cannot be seen.
 pub(crate) const BLIND_TO: &str = "pages without a policy, what a policy allows, browsers that report nothing or are kept from it, a \
@@ -39,6 +40,22 @@ pub(crate) struct Heard {
     pub(crate) network: u64,
 }
 
+/// Reports of our own that are to come, of a drill.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    pub(crate) platform: String,
+    /// What the host of that which was blocked bears; nobody else knows it.
+    pub(crate) mark: String,
+    /// When, and what was blocked.
+    pub(crate) seen: Sender<(Instant, String)>,
+}
+
+impl Awaited {
+    fn is(&self, platform: &str, report: &Report) -> bool {
+        self.platform == platform && report.blocked.contains(&self.mark)
+    }
+}
+
 /// One platform that is listened for.
 pub(crate) struct Ear {
     pub(crate) platform: String,
@@ -48,7 +65,7 @@ pub(crate) struct Ear {
 }
 
 /// Puts together what is heard until whoever holds the other end of `heard` goes.
-pub(crate) fn run(ears: Vec<Ear>, heard: &Receiver<Heard>) {
+pub(crate) fn run(ears: Vec<Ear>, heard: &Receiver<Heard>, awaited: &Mutex<Option<Awaited>>) {
     low_priority();
     let begun = Instant::now();
     let mut all: BTreeMap<String, (Ear, Hearsay, Option<Duration>)> =
@@ -61,7 +78,13 @@ pub(crate) fn run(ears: Vec<Ear>, heard: &Receiver<Heard>) {
             Ok(Heard { platform, report, network }) => {
                 if let Some((ear, hearsay, _)) = all.get_mut(&platform) {
                     ear.sense.seen(1);
-                    hearsay.hear(report, network, begun.elapsed());
+                    match &*lock(awaited) {
+                        // Ours is looked at like any other, and told of to nobody. Whoever waits may have given up.
+                        Some(own) if own.is(&platform, &report) => {
+                            let _ = own.seen.send((Instant::now(), report.blocked));
+                        }
+                        _ => hearsay.hear(report, network, begun.elapsed()),
+                    }
                 }
             }
         }
@@ -290,5 +313,47 @@ mod tests {
         assert_eq!(told, 10 * TOLD as usize, "so many a minute");
         assert!(hearsay.beyond > 0 && hearsay.words().contains("no room"), "{}", hearsay.words());
         assert_eq!(hearsay.heard, 120_000, "none is lost from the count");
+    }
+
+    #[test]
+    fn a_report_of_ours_is_seen_and_told_to_nobody_and_one_that_resembles_it_is_told() {
+        let awaited = |seen| Awaited { platform: "public".to_owned(), mark: "d-1-0123456789abcdef".to_owned(), seen };
+        let (seen, told) = std::sync::mpsc::channel();
+        let ours = "https://d-1-0123456789abcdef-0.drill.portcullis.invalid";
+        let board = std::sync::Arc::new(crate::sense::Board::default());
+        let recorder: std::sync::Arc<dyn portcullis_ledger::Recorder> = std::sync::Arc::new(crate::sense::Unkept);
+        let ear = |platform: &str| Ear {
+            platform: platform.to_owned(),
+            sense: board.sense(format!("browsers/{platform}"), BLIND_TO, &recorder),
+            visitors: Vec::new(),
+        };
+        let (ears, (ear, heard)) = (vec![ear("public"), ear("other")], std::sync::mpsc::sync_channel(WAITING));
+        let said = |platform: &str, blocked: &str| {
+            let heard = Heard { platform: platform.to_owned(), report: report(blocked), network: 1 };
+            ear.send(heard).expect("room");
+        };
+        said("public", ours);
+        said("public", "https://d-1-0123456789abcdee-0.drill.portcullis.invalid");
+        said("public", "https://evil.example");
+        said("other", ours);
+        let awaited = Mutex::new(Some(awaited(seen)));
+        std::thread::scope(|scope| {
+            let awaited = &awaited;
+            scope.spawn(move || run(ears, &heard, awaited));
+            let (_, blocked) = told.recv_timeout(Duration::from_secs(60)).expect("seen");
+            assert_eq!(blocked, ours);
+            let stands = |name: &str| {
+                let sight = board.sights().into_iter().find(|sight| sight.sensor == name).expect("it is there");
+                (sight.seen, sight.findings)
+            };
+            let begun = Instant::now();
+            while (stands("browsers/public"), stands("browsers/other")) != ((3, 2), (1, 1)) {
+                let (public, other) = (stands("browsers/public"), stands("browsers/other"));
+                assert!(begun.elapsed() < Duration::from_secs(60), "{public:?} {other:?}");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            assert!(told.try_recv().is_err(), "one was ours");
+            drop(ear);
+        });
     }
 }

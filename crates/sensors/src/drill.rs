@@ -2,22 +2,26 @@
 //!
 //! What was put there goes again whatever happens. Each drill is on record, seen or missed, with who asked for it.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::TryLockError;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis_config::integrity::Files;
+use portcullis_config::integrity::{Files, Origin};
 use portcullis_ledger::{Drill, Event};
 use portcullis_types::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::bait::Way;
+use crate::browsers::Awaited;
 use crate::files::Ask;
-use crate::{Set, lock, names, outside, schema, unix_millis};
+use crate::lookout::all_told;
+use crate::{Set, lock, names, origin, outside, schema, unix_millis};
 
 /// Until the kernel must have told.
 const KERNEL: Duration = Duration::from_secs(5);
@@ -60,18 +64,24 @@ pub trait Scripts: Send + Sync {
     ///
     /// # Errors
     /// Why they could not leave.
-    fn change(&self, platform: &str, drill: &str) -> Result<Vec<Changed>, String>;
-
-    /// Takes note of what came of it: why it was not seen, if it was not.
-    fn drilled(&self, platform: &str, missed: Option<&str>);
+    fn change(&self, platform: &str, drill: &str) -> Result<Vec<Planted>, String>;
 }
 
-/// A script that has left twice, and was not the same.
+/// Sends reports as visitors' browsers do, in each form that they have.
+pub trait Reports: Send + Sync {
+    /// Sends them through a listener, of a page of that platform; what each says was blocked bears `mark` in its host. Says which.
+    ///
+    /// # Errors
+    /// Why they could not be sent.
+    fn send(&self, platform: &str, mark: &str) -> Result<Vec<Planted>, String>;
+}
+
+/// Something of our own that was put in a sensor's way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
+pub struct Planted {
     /// What is told of it is told of this.
     pub subject: String,
-    /// By which way it left.
+    /// By which way it came there.
     pub words: String,
 }
 
@@ -121,7 +131,9 @@ impl Set {
             }
         };
         let stamp = minute(unix_millis());
+        let mut known = BTreeSet::new();
         let mut attempt = |what: &str, path: &str, way: &dyn Fn(&str) -> Outcome| {
+            known.insert((path.to_owned(), what.to_owned()));
             if !trial.names(path) {
                 return;
             }
@@ -137,9 +149,7 @@ impl Set {
                     // Blind until one is seen, whoever is asked.
                     let missed = (!drill.seen).then_some(&*drill.words);
                     self.board.tried(path, what, missed);
-                    if let Some(platform) = path.strip_prefix("scripts/") {
-                        self.scripts.drilled(platform, missed);
-                    }
+                    self.lookout.iter().for_each(|lookout| lookout.tried(path, what, missed));
                     // What missed one is tried again, however soon.
                     if drill.seen {
                         last.insert(key, Instant::now());
@@ -174,6 +184,14 @@ impl Set {
             let path = format!("schema/{name}");
             attempt("other-schema", &path, &|_| Ok((1, way()?, "as a function more than there is")));
         }
+        for (declared, ask) in &self.origins {
+            let path = format!("origin/{}", declared.platform);
+            attempt("open-origin", &path, &|id| Self::bypass(declared, ask, id, until));
+        }
+        for declared in &self.declared.browsers {
+            let path = format!("browsers/{}", declared.platform);
+            attempt("browser-report", &path, &|_| self.report(&declared.platform));
+        }
         attempt("changed-configuration", "configuration", &|id| self.edit(id, until));
         for bait in &self.declared.baits {
             for way in Way::of(bait) {
@@ -195,6 +213,7 @@ impl Set {
                 });
             }
         }
+        self.lookout.iter().for_each(|lookout| lookout.keep(&known));
         drilled
     }
 
@@ -228,6 +247,40 @@ impl Set {
         let extra = format!("<script src=\"https://drill.portcullis.invalid/{id}.js\"></script>");
         let after = asked(until, |seen| ask.send(outside::Ask::Drill { extra: extra.clone(), seen }).is_ok())?;
         Ok((1, after, "with a script more than it has"))
+    }
+
+    /// Has ways past the gate tried that lead to servers of our own.
+    fn bypass(declared: &Origin, ask: &mpsc::Sender<origin::Ask>, id: &str, until: Option<Instant>) -> Outcome {
+        let (asked_of, listens) = origin::ways(declared);
+        let tried = asked_of.len() + usize::from(listens);
+        if tried == 0 {
+            return Err("no address of it is known".into());
+        }
+        // They stand where the gate is, not where the sensor may be.
+        let standing = if listens { Some(origin::Listening::begin()?) } else { None };
+        let listening = standing.as_ref().map(|standing| standing.at);
+        let after = asked(until, |seen| ask.send(origin::Ask::Drill { id: id.to_owned(), listening, seen }).is_ok())?;
+        Ok((tried as u64, after, "as a server that answers strangers, and took none for one that does not"))
+    }
+
+    /// Has reports sent as browsers send them, and waits until each was heard.
+    fn report(&self, platform: &str) -> Outcome {
+        let (seen, told) = mpsc::channel();
+        // Nobody else can send one that is taken for ours.
+        let mark = drawn().map_err(|error| format!("no random bytes: {error}"))?;
+        let begun = Instant::now();
+        *lock(&self.awaited) = Some(Awaited { platform: platform.to_owned(), mark: mark.clone(), seen });
+        let sent = self.reports.send(platform, &mark);
+        let outcome = all_told(sent.as_deref().unwrap_or_default(), begun, &told);
+        *lock(&self.awaited) = None;
+        let count = sent?.len();
+        match outcome {
+            Ok(last) => Ok((count as u64, last, "as reports that browsers might have sent")),
+            Err(missing) => {
+                let first = missing.first().map_or("", |first| &*first.words);
+                Err(format!("{} of {count} reports were sent and not heard, the first {first}", missing.len()).into())
+            }
+        }
     }
 
     /// Puts a file beside those of the configuration that is not as it should be, waits until that was told, and takes it away.
@@ -299,6 +352,12 @@ impl Set {
             Err(_) => Err("nobody saw the file".into()),
         }
     }
+}
+
+fn drawn() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 /// Asks a thread to try itself, and how long it took to see.

@@ -11,6 +11,7 @@ mod control;
 mod drill;
 pub mod files;
 mod learned;
+mod lookout;
 pub mod manifest;
 mod names;
 mod origin;
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use portcullis_config::integrity::Origin;
 use portcullis_config::policy::{Certificate, Database};
 use portcullis_config::{Integrity, Policy};
 use portcullis_ledger::Recorder;
@@ -34,14 +36,14 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
 
-pub use self::bait::Lookout;
 pub use self::clerk::{in_force, judge};
 pub use self::control::{Answer, Question, ask, socket};
-pub use self::drill::{Changed, Drilled, Scripts};
+pub use self::drill::{Drilled, Planted, Reports, Scripts};
+pub use self::lookout::Lookout;
 pub use self::outside::Passes;
 pub use self::schema::{OwnSession, OwnSessions};
 pub use self::sense::{Sight, Told};
-use crate::browsers::{Ear, Heard};
+use crate::browsers::{Awaited, Ear, Heard};
 use crate::clerk::Clerk;
 use crate::configuration::Watched;
 use crate::drill::Trial;
@@ -77,6 +79,8 @@ pub struct Ties {
     pub sessions: OwnSessions,
     /// What drills the sensors in traffic.
     pub scripts: Arc<dyn Scripts>,
+    /// What drills those who listen to browsers.
+    pub reports: Arc<dyn Reports>,
     /// Who draws a pass for a visit from outside.
     pub passes: Passes,
 }
@@ -88,6 +92,7 @@ pub(crate) struct Set {
     recorder: Arc<dyn Recorder>,
     lookout: Option<Arc<Lookout>>,
     scripts: Arc<dyn Scripts>,
+    reports: Arc<dyn Reports>,
     board: Arc<Board>,
     /// The configuration's own.
     watcher: Sense,
@@ -96,8 +101,10 @@ pub(crate) struct Set {
     schemas: BTreeMap<String, Sender<schema::Ask>>,
     /// Where what browsers report goes.
     ear: SyncSender<Heard>,
+    /// Reports of our own that are under way there.
+    awaited: Arc<Mutex<Option<Awaited>>>,
     /// Their threads end when these go; so do all others.
-    _origins: Vec<Sender<origin::Ask>>,
+    origins: Vec<(Origin, Sender<origin::Ask>)>,
     names: BTreeMap<String, Sender<names::Ask>>,
     /// The files of the configuration, as they are in force.
     configuration: Arc<Mutex<Watched>>,
@@ -251,16 +258,18 @@ impl Set {
                 .collect(),
         });
         let (ears, (ear, heard)): (Vec<Ear>, _) = (ears.collect(), mpsc::sync_channel(browsers::WAITING));
+        let awaited = Arc::new(Mutex::default());
         if !ears.is_empty() {
-            spawn("browsers", move || browsers::run(ears, &heard))?;
+            let awaited = Arc::clone(&awaited);
+            spawn("browsers", move || browsers::run(ears, &heard, &awaited))?;
         }
         let mut origins = Vec::new();
         for way in &declared.origins {
             let eye = sense(format!("origin/{}", way.platform), origin::BLIND_TO);
             let (ask, asked) = mpsc::channel();
-            let way = way.clone();
-            spawn(&format!("origin-{}", way.platform), move || origin::run(&way, &eye, &asked))?;
-            origins.push(ask);
+            let tried = way.clone();
+            spawn(&format!("origin-{}", way.platform), move || origin::run(&tried, &eye, &asked))?;
+            origins.push((way.clone(), ask));
         }
         let mut names = BTreeMap::new();
         for of in &declared.names {
@@ -290,13 +299,15 @@ impl Set {
             recorder: Arc::clone(recorder),
             lookout,
             scripts: Arc::clone(&ties.scripts),
+            reports: Arc::clone(&ties.reports),
             board,
             watcher,
             files,
             outside,
             schemas,
             ear,
-            _origins: origins,
+            awaited,
+            origins,
             names,
             configuration: Arc::clone(configuration),
             clerk,
@@ -305,9 +316,13 @@ impl Set {
         }))
     }
 
-    /// How each sensor stands.
+    /// How each sensor stands, those in the traffic included.
     pub(crate) fn sights(&self) -> Vec<Sight> {
-        self.board.sights()
+        let mut all = self.board.sights();
+        let others = self.lookout.as_ref().map(|lookout| lookout.sights(&all));
+        all.extend(others.unwrap_or_default());
+        all.sort_by(|one, other| one.sensor.cmp(&other.sensor));
+        all
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use portcullis_ledger::{Beat, Event, Finding, Recorder, Request, Sensor, State};
+use portcullis_ledger::{Beat, Event, Recorder, Request, Sensor, State};
 use serde::{Deserialize, Serialize};
 
 use crate::unix_millis;
@@ -29,8 +29,7 @@ struct Standing {
     blind_to: &'static str,
     seen: u64,
     dropped: u64,
-    findings: u64,
-    latest: VecDeque<Told>,
+    told: Latest,
     alive: Instant,
     /// The last drills that were not seen, by what was tried.
     missed: BTreeMap<String, String>,
@@ -72,6 +71,29 @@ pub struct Told {
     pub drill: String,
 }
 
+/// How much a sensor has told, and the last of it.
+#[derive(Debug, Default)]
+pub(crate) struct Latest {
+    count: u64,
+    told: VecDeque<Told>,
+}
+
+impl Latest {
+    pub(crate) fn push(&mut self, what: &str, words: &str, drill: &str) {
+        let (what, words, drill) = (what.to_owned(), words.to_owned(), drill.to_owned());
+        self.count += 1;
+        if self.told.len() == LATEST {
+            self.told.pop_front();
+        }
+        self.told.push_back(Told { unix_millis: unix_millis(), what, words, drill });
+    }
+
+    /// How much, and the last, the newest at the end.
+    pub(crate) fn shown(&self) -> (u64, Vec<Told>) {
+        (self.count, self.told.iter().cloned().collect())
+    }
+}
+
 /// One sensor's own end.
 #[derive(Clone)]
 pub(crate) struct Sense {
@@ -94,8 +116,7 @@ impl Board {
             blind_to,
             seen: 0,
             dropped: 0,
-            findings: 0,
-            latest: VecDeque::new(),
+            told: Latest::default(),
             alive: Instant::now(),
             missed: BTreeMap::new(),
         };
@@ -127,6 +148,7 @@ impl Board {
     pub(crate) fn sights(&self) -> Vec<Sight> {
         let sight = |(sensor, standing): (&Sensor, &Standing)| {
             let (state, why) = standing.now();
+            let (findings, latest) = standing.told.shown();
             Sight {
                 sensor: sensor.to_string(),
                 state,
@@ -135,8 +157,8 @@ impl Board {
                 blind_to: standing.blind_to.to_owned(),
                 seen: standing.seen,
                 dropped: standing.dropped,
-                findings: standing.findings,
-                latest: standing.latest.iter().cloned().collect(),
+                findings,
+                latest,
             }
         };
         self.lock().iter().map(sight).collect()
@@ -207,16 +229,7 @@ impl Sense {
     /// Puts something on record, and tells whoever reads the log of the gate.
     pub(crate) fn record(&self, event: Event) {
         if let Event::Finding(finding) = &event {
-            let Finding { what, words, drill, .. } = finding;
-            let told =
-                Told { unix_millis: unix_millis(), what: what.clone(), words: words.clone(), drill: drill.clone() };
-            self.with(|standing| {
-                standing.findings += 1;
-                if standing.latest.len() == LATEST {
-                    standing.latest.pop_front();
-                }
-                standing.latest.push_back(told);
-            });
+            self.with(|standing| standing.told.push(&finding.what, &finding.words, &finding.drill));
             if finding.drill.is_empty() {
                 tracing::warn!(sensor = %self.name, what = finding.what, "{}", finding.words);
             }

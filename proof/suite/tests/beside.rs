@@ -241,14 +241,16 @@ fn an_origin_that_answers_strangers_is_told() {
     };
     inside.link("10.78.9.1/24", &outside, "10.78.9.2/24");
     let answer = |stream: &mut TcpStream| respond(stream, 200, "", b"hello").map(|()| Next::Keep);
-    let (guarded, open) = inside.inside(|| {
+    let (guarded, open, wide) = inside.inside(|| {
         let on = |at: &str| Origin::on(TcpListener::bind(at).expect("a port"), move |_, stream| answer(stream));
-        (on("127.0.0.1:0"), on("10.78.9.1:0"))
+        (on("127.0.0.1:0"), on("10.78.9.1:0"), on("0.0.0.0:0"))
     });
     let namespace = format!("/run/netns/portcullis-{}-beside-out", std::process::id());
     let table = |address: &str| {
         format!(
-            "[[integrity.origin]]\nplatform = \"main\"\nnamespace = \"{namespace}\"\naddresses = [\"http://{address}\"]\ninterval = \"1s\"\n"
+            "[[integrity.origin]]\nplatform = \"main\"\nnamespace = \"{namespace}\"\naddresses = [\"http://{address}\", \
+             \"https://10.78.9.1:2\", \"{}\"]\ninterval = \"1s\"\n",
+            guarded.url()
         )
     };
     // Nobody listens there: strangers get nothing.
@@ -258,6 +260,33 @@ fn an_origin_that_answers_strangers_is_told() {
     up(&gate, "origin/main");
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(findings(&gate, "origin/main"), 0);
+    // Servers of ours that answer, listen for everybody, or do neither, by each way that is declared.
+    let config = gate.config().display().to_string();
+    let drill = || {
+        let said = gate.command(&["drill", "--json", "--only", "origin", "--config", &config]);
+        let drills: Vec<Value> =
+            serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{}{}", said.stdout, said.stderr));
+        (said.success, drills[0].clone())
+    };
+    let (seen, drilled) = drill();
+    assert!(seen && drilled["tried"] == 3, "without TLS, with it, and who listens: {drilled:#}\n{}", gate.said());
+    let of = drilled["id"].as_str().expect("its name");
+    let latest = |sensor: &Value| sensor["latest"].as_array().cloned().unwrap_or_default();
+    let of_ours = latest(&sensors(&gate)["origin/main"]);
+    assert!(of_ours.len() == 3 && of_ours.iter().all(|told| told["drill"] == of), "each is the drill's: {of_ours:#?}");
+    // Where no server of ours can be reached, nobody knows what the sensor would see.
+    outside.ip("link set lo down");
+    let (seen, drilled) = drill();
+    assert!(!seen && drilled["words"].as_str().is_some_and(|words| words.contains("was not found")), "{drilled:#}");
+    until(&gate, "origin/main", "is blind", |it| {
+        it["state"] == "blind" && it["why"].as_str().is_some_and(|why| why.contains("did not see the drill"))
+    });
+    outside.ip("link set lo up");
+    assert!(drill().0);
+    up(&gate, "origin/main");
+    gate.rewrite_text(|text| text.replace(&guarded.url(), &wide.url().replace("0.0.0.0", "127.0.0.1")));
+    assert!(gate.reload().success, "{}", gate.said());
+    told(&gate, "origin/main", "origin-listens", "where strangers may reach it, and not on 127.0.0.1 alone");
     gate.rewrite_text(|text| text.replace("10.78.9.1:1\"", &format!("{}\"", open.address())));
     assert!(gate.reload().success);
     told(&gate, "origin/main", "origin-reachable", "answers 200 to somebody who does not come through the gate");
@@ -308,6 +337,9 @@ fn a_leak_of_our_own_is_told_by_http_sql_and_copy_and_a_page_without_a_canary_is
         missed.stdout,
         missed.stderr
     );
+    until(&gate, "http/main", "is blind", |it| {
+        it["state"] == "blind" && it["why"].as_str().is_some_and(|why| why.contains("http/main did not see the drill"))
+    });
     *page.lock().expect("no test panics with it") = format!("<p>{email}</p>");
     let seen = drill("http");
     assert!(
@@ -317,6 +349,7 @@ fn a_leak_of_our_own_is_told_by_http_sql_and_copy_and_a_page_without_a_canary_is
         seen.stderr,
         gate.said()
     );
+    up(&gate, "http/main");
     if server.is_some() {
         let seen = drill("database/members");
         let both = seen.stdout.contains("canary-sql  seen") && seen.stdout.contains("canary-copy  seen");
@@ -355,6 +388,9 @@ fn a_script_of_our_own_that_changes_is_told_as_a_drill_and_where_nobody_looks_th
     };
     let (seen, told) = drill();
     assert!(seen, "{told:#}\n{}", gate.said());
+    let sensor = up(&gate, "scripts/main");
+    assert!(sensor["blind_to"].as_str().is_some_and(|words| words.contains("scripts within pages")), "{sensor:#}");
+    assert_eq!((&sensor["seen"], &sensor["dropped"]), (&Value::from(0), &Value::from(0)), "drills are no visitors'");
     assert_eq!((told["path"].as_str(), told["what"].as_str()), (Some("scripts/main"), Some("changed-script")));
     let tried = told["tried"].as_u64().expect("a number");
     assert_eq!(tried, 36, "two kinds, two codings, three places of change, by each route that is looked at: {told:#}");
@@ -404,7 +440,11 @@ fn a_script_of_our_own_that_changes_is_told_as_a_drill_and_where_nobody_looks_th
     gate.rewrite_text(|text| text.replace("action = \"off\"", "action = \"observe\""));
     assert!(gate.reload().success);
     assert!(eventually(PATIENCE, || blind("did not see the drill")), "{}", gate.said());
+    until(&gate, "scripts/main", "is blind for people, too", |it| {
+        it["state"] == "blind" && it["why"].as_str().is_some_and(|why| why.contains("did not see the drill"))
+    });
     assert!(drill().0);
+    up(&gate, "scripts/main");
     assert!(eventually(PATIENCE, || !blind("did not see the drill")), "{}", gate.said());
 }
 

@@ -203,6 +203,46 @@ fn made_up_reports_are_bounded_counted_and_never_more_than_hearsay() {
 }
 
 #[test]
+fn a_report_of_our_own_is_heard_and_told_to_nobody_and_where_it_is_crowded_out_the_sensor_is_blind() {
+    let site = Site::start("browsers-drill", "", "announce = false");
+    site.learned();
+    let config = site.gate.config().display().to_string();
+    let drill = || {
+        let said = site.gate.command(&["drill", "--json", "--only", "browsers", "--config", &config]);
+        let drills: Vec<Value> =
+            serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{}{}", said.stdout, said.stderr));
+        (said.success, drills[0].clone())
+    };
+    let (seen, drilled) = drill();
+    assert!(seen && drilled["tried"] == 3, "a policy in both forms, and an integrity policy: {drilled:#}");
+    assert_eq!((&drilled["path"], &drilled["what"]), (&json!("browsers/main"), &json!("browser-report")));
+    let sensor = site.until("browsers/main", PATIENCE, |sensor| sensor["seen"] == 3);
+    assert_eq!((&sensor["findings"], &sensor["state"]), (&json!(0), &json!("up")), "{sensor:#}");
+    // It was nobody's visit, and no visitor's browser's.
+    assert_eq!((site.counted("drill"), site.counted("heard")), (3.0, 0.0));
+    assert_eq!(site.gate.metrics().sum("portcullis_requests_total", &[]), 0.0);
+    // Whoever makes up one that resembles it is heard like anybody.
+    let made_up = format!("https://{}-0.drill.portcullis.invalid", "0".repeat(32));
+    let body = report(&format!("http://{HOST}/donate"), &made_up);
+    assert_eq!(site.post("application/csp-report", body.as_bytes()).status, 204);
+    let sensor = site.until("browsers/main", PATIENCE, |sensor| sensor["findings"] == 1);
+    assert!(told(&sensor, &made_up), "{sensor:#}");
+    // One network may send one message in a minute: of ours, two are not read.
+    site.gate.rewrite_text(|text| text.replacen("[limits]\n", "[limits]\nreports_per_network = 1\n", 1));
+    assert!(site.gate.reload().success, "{}", site.gate.said());
+    let (seen, drilled) = drill();
+    assert!(
+        !seen && drilled["words"].as_str().is_some_and(|words| words.contains("were sent and not heard")),
+        "{drilled:#}"
+    );
+    let sensor = site.until("browsers/main", PATIENCE, |sensor| sensor["state"] == "blind");
+    assert!(sensor["why"].as_str().is_some_and(|why| why.contains("did not see the drill")), "{sensor:#}");
+    site.gate.rewrite_text(|text| text.replacen("reports_per_network = 1\n", "", 1));
+    assert!(site.gate.reload().success && drill().0);
+    site.until("browsers/main", PATIENCE, |sensor| sensor["state"] == "up");
+}
+
+#[test]
 fn where_nobody_listens_there_is_no_such_place() {
     let origin = Origin::echo();
     let gate = Plan::new("browsers-none").upstream(&[origin.url()], "").start();

@@ -280,8 +280,13 @@ impl Eye {
         let looks = || scripts.look(&guard.platform, &asked.path, head, asked.drill.as_ref(), asked.process.now());
         let hashing = if asked.process.chronicle.listens() { looks() } else { None };
         // Of what cannot be read there is nothing to hash, and that is told.
-        hashing.iter().filter(|_| unread.is_some()).for_each(|hashing| scripts.unread(hashing));
-        let hashing = hashing.filter(|_| unread.is_none());
+        let hashing = match hashing {
+            Some(hashing) if unread.is_some() => {
+                scripts.unread(hashing);
+                None
+            }
+            hashing => hashing,
+        };
         let mut scanner = Scanner::default();
         scanner.begin(&guard.detector, rows);
         let told = Rc::new(RefCell::new(Told {
@@ -382,7 +387,7 @@ impl Eye {
             self.unread = Some((unread, 0));
         }
         match self.hashing.take() {
-            Some(hashing) if self.unread.is_some() => self.process.scripts.unread(&hashing),
+            Some(hashing) if self.unread.is_some() => self.process.scripts.unread(hashing),
             Some(hashing) => self.process.scripts.passed(hashing, &self.process.chronicle, self.process.now()),
             None => {}
         }

@@ -54,11 +54,13 @@ pub(crate) struct Counts {
     pub(crate) crowded: AtomicU64,
     /// Reports that whoever listens had no room for.
     pub(crate) dropped: AtomicU64,
+    /// Reports of the gate's own that were passed on: a drill.
+    pub(crate) own: AtomicU64,
 }
 
 impl Counts {
     /// Each with its name.
-    pub(crate) fn all(&self) -> [(&'static str, u64); 6] {
+    pub(crate) fn all(&self) -> [(&'static str, u64); 7] {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             ("heard", read(&self.heard)),
@@ -67,6 +69,7 @@ impl Counts {
             ("malformed", read(&self.malformed)),
             ("crowded", read(&self.crowded)),
             ("dropped", read(&self.dropped)),
+            ("drill", read(&self.own)),
         ]
     }
 }
@@ -86,6 +89,8 @@ pub(crate) struct Sent<'a> {
     pub(crate) head: &'a RequestHead,
     pub(crate) network: Prefix,
     pub(crate) now: Tick,
+    /// The gate itself has sent it.
+    pub(crate) own: bool,
 }
 
 impl Reports {
@@ -139,7 +144,7 @@ impl Reports {
                     let counter = if sent.snapshot.router.platform(host.as_bytes()) != Some(sent.platform) {
                         &self.counts.foreign
                     } else if hears(&platform.name, said, network) {
-                        &self.counts.heard
+                        if sent.own { &self.counts.own } else { &self.counts.heard }
                     } else {
                         &self.counts.dropped
                     };

@@ -88,6 +88,9 @@ async fn phases(
     match connection.errand {
         Some(Errand::Attack) => return probed(visit, snapshot, body, client, place, account).await,
         Some(Errand::Script) => return Box::pin(changed(visit, snapshot, &client, place, account)).await,
+        Some(Errand::Report) => {
+            return Box::pin(reported_by_us(visit, snapshot, &mut body, &client, place, account)).await;
+        }
         Some(Errand::Visit) | None => {}
     }
     if let Some(port) = redirect_port(snapshot, connection) {
@@ -96,7 +99,7 @@ async fn phases(
     }
     let path = normal_path(head.path());
     if *path == *reports::PATH
-        && let Some(answer) = Box::pin(reported(visit, snapshot, &mut body, &client, place)).await?
+        && let Some(answer) = Box::pin(reported(visit, snapshot, &mut body, &client, place, false)).await?
     {
         return Ok(answer);
     }
@@ -534,14 +537,32 @@ async fn reported(
     body: &mut Body,
     client: &Client,
     place: (usize, usize),
+    own: bool,
 ) -> Result<Option<Answer>, Refusal> {
     let Visit { worker, head, watch, .. } = *visit;
     let limits = &snapshot.policy.limits;
     let idle = snapshot.policy.platforms[place.0].transport.idle_timeout;
     let around = inspect::Around { watch, limits, idle };
     let network = client.address.prefix();
-    let sent = reports::Sent { snapshot, platform: place.0, head, network, now: watch.now() };
+    let sent = reports::Sent { snapshot, platform: place.0, head, network, now: watch.now(), own };
     worker.process().reports.take(&sent, body, &around).await
+}
+
+/// A report of the gate's own, which goes where a browser's goes and nowhere else.
+async fn reported_by_us(
+    visit: &Visit<'_>,
+    snapshot: &Snapshot,
+    body: &mut Body,
+    client: &Client,
+    place: (usize, usize),
+    account: &Account,
+) -> Result<Answer, Refusal> {
+    let head = visit.head;
+    if *normal_path(head.path()) != *reports::PATH || visit.worker.probes().marked(head).is_none() {
+        return Ok(absent(account));
+    }
+    let answer = reported(visit, snapshot, body, client, place, true).await?;
+    Ok(answer.unwrap_or_else(|| absent(account)))
 }
 
 /// A page of the gate's own, behind its own path.

@@ -5,6 +5,7 @@
 //! this way, and is told so. Drills go the same way (`probe/script.rs`), at places of their own.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,15 +34,33 @@ const TURN: Duration = Duration::from_secs(3600);
 /// What all workers know of scripts.
 pub(crate) struct Scripts {
     known: Mutex<BTreeMap<(String, String), Known>>,
-    /// Platforms of which the last drill was not seen, and why.
-    missed: Mutex<BTreeMap<String, String>>,
+    /// By platform.
+    counts: Mutex<BTreeMap<String, Counts>>,
     approves: Option<Approves>,
+}
+
+#[derive(Default, Clone, Copy)]
+struct Counts {
+    /// Answers that were looked at, whole.
+    looked: u64,
+    /// Those that were due, and were not.
+    missed: u64,
+}
+
+/// How the scripts of a platform are watched.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Watched {
+    /// Answers that were looked at.
+    pub(crate) seen: u64,
+    /// Those that should have been: there was no room, they are never the same twice, or could not be read to their end.
+    pub(crate) dropped: u64,
+    /// Why not all of them are watched, if so.
+    pub(crate) blind: Option<String>,
 }
 
 #[derive(Default)]
 struct Known {
-    /// When it was last looked at.
-    looked: Tick,
+    looked: Looked,
     /// What it was, and since when; the newest last.
     contents: Vec<([u8; 32], Tick)>,
     varies: bool,
@@ -49,16 +68,42 @@ struct Known {
     unread: bool,
 }
 
+/// When a path was last looked at, in nanoseconds; 0 where it never was.
+#[derive(Default, Clone)]
+struct Looked(Arc<AtomicU64>);
+
 /// One answer that is hashed as it passes.
 pub(crate) struct Hashing {
     place: (String, String),
     drill: Option<Arc<str>>,
     hash: Sha256,
+    under_way: UnderWay,
+}
+
+/// A look that is not over. Where a visitor breaks off, nothing was looked at, and the next answer is looked at in its place: nobody can
+/// keep a path unseen by asking for it again and again.
+struct UnderWay(Option<Looked>);
+
+impl Looked {
+    fn is_due(&self, now: Tick) -> bool {
+        let at = self.0.load(Ordering::Relaxed);
+        at == 0 || now.since(Tick(at)) >= EVERY
+    }
+
+    fn set(&self, now: Tick) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|looked| looked.set(Tick(0)));
+    }
 }
 
 impl Scripts {
     pub(crate) fn new(approves: Option<Approves>) -> Self {
-        Self { known: Mutex::default(), missed: Mutex::default(), approves }
+        Self { known: Mutex::default(), counts: Mutex::default(), approves }
     }
 
     /// Whether this answer is to be hashed. `path` is without the query; of a drill's there is one for each time that it is tried,
@@ -71,26 +116,45 @@ impl Scripts {
         drill: Option<&Arc<str>>,
         now: Tick,
     ) -> Option<Hashing> {
-        if head.status != 200 || !is_script(head) || path.len() > PATH_BYTES {
+        if head.status != 200 || !is_script(head) {
             return None;
         }
         let place = (platform.to_owned(), path.to_owned());
         let mut known = lock(&self.known);
-        let room = known.len() < PATHS;
-        match known.get_mut(&place) {
-            Some(known) if known.varies || (drill.is_none() && now.since(known.looked) < EVERY) => return None,
-            Some(known) => known.looked = now,
-            None if room => {
-                known.insert(place.clone(), Known { looked: now, ..Known::default() });
+        let fits = known.len() < PATHS && path.len() <= PATH_BYTES;
+        let looked = match known.get_mut(&place) {
+            Some(known) if drill.is_none() && !known.looked.is_due(now) => return None,
+            Some(known) => {
+                known.looked.set(now);
+                (!known.varies).then(|| known.looked.clone())
             }
-            None => return None,
-        }
-        Some(Hashing { place, drill: drill.cloned(), hash: Sha256::new() })
+            None if fits => {
+                let begun = known.entry(place.clone()).or_default();
+                begun.looked.set(now);
+                Some(begun.looked.clone())
+            }
+            None => None,
+        };
+        drop(known);
+        let Some(looked) = looked else {
+            self.count(platform, drill, |counts| counts.missed += 1);
+            return None;
+        };
+        Some(Hashing { place, drill: drill.cloned(), hash: Sha256::new(), under_way: UnderWay(Some(looked)) })
     }
 
     /// The answer has passed, and was not read to its end: what it is nobody can say.
-    pub(crate) fn unread(&self, hashing: &Hashing) {
+    pub(crate) fn unread(&self, mut hashing: Hashing) {
+        hashing.under_way.0 = None;
         lock(&self.known).get_mut(&hashing.place).into_iter().for_each(|known| known.unread = true);
+        self.count(&hashing.place.0, hashing.drill.as_ref(), |counts| counts.missed += 1);
+    }
+
+    /// Drills are in no figure of what visitors were given.
+    fn count(&self, platform: &str, drill: Option<&Arc<str>>, change: impl FnOnce(&mut Counts)) {
+        if drill.is_none() {
+            change(lock(&self.counts).entry(platform.to_owned()).or_default());
+        }
     }
 
     /// A drill is over, and nothing of it stays.
@@ -98,18 +162,11 @@ impl Scripts {
         lock(&self.known).remove(&(platform.to_owned(), path.to_owned()));
     }
 
-    /// What came of a drill: why it was not seen, if it was not. The sensor is blind until one is.
-    pub(crate) fn drilled(&self, platform: &str, missed: Option<&str>) {
-        let mut all = lock(&self.missed);
-        match missed {
-            Some(why) => drop(all.insert(platform.to_owned(), why.to_owned())),
-            None => drop(all.remove(platform)),
-        }
-    }
-
     /// The answer has passed, whole.
     pub(crate) fn passed(&self, hashing: Hashing, chronicle: &Chronicle, now: Tick) {
-        let Hashing { place, drill, hash } = hashing;
+        let Hashing { place, drill, hash, mut under_way } = hashing;
+        under_way.0 = None;
+        self.count(&place.0, drill.as_ref(), |counts| counts.looked += 1);
         let digest: [u8; 32] = hash.finalize().into();
         let told = {
             let mut known = lock(&self.known);
@@ -148,21 +205,20 @@ impl Scripts {
         chronicle.tell(&chronicle::scripts(&platform), Event::Finding(finding));
     }
 
-    /// Scripts that are known, and why not all of them are watched, if so.
-    pub(crate) fn standing(&self, platform: &str) -> (u64, Option<String>) {
-        let missed = lock(&self.missed).get(platform).cloned();
+    /// How they are watched.
+    pub(crate) fn standing(&self, platform: &str) -> Watched {
+        let Counts { looked, missed } = lock(&self.counts).get(platform).copied().unwrap_or_default();
         let known = lock(&self.known);
         let own = || known.iter().filter(|((of, path), _)| of == platform && !challenge::is_ours(path.as_bytes()));
         let varying = own().filter(|(_, known)| known.varies).count();
         let unread = own().filter(|(_, known)| known.unread).count();
         let blind = match (varying, unread) {
-            _ if missed.is_some() => missed,
             _ if known.len() >= PATHS => Some(format!("there are more than {PATHS} scripts")),
             (0, 0) => None,
             (0, unread) => Some(format!("{unread} scripts could not be read to their end")),
             (varying, _) => Some(format!("{varying} scripts are not the same twice")),
         };
-        (own().count() as u64, blind)
+        Watched { seen: looked, dropped: missed, blind }
     }
 }
 
@@ -291,7 +347,13 @@ mod tests {
         let told = told(&scripts, &contents);
         assert_eq!(told.last().map(|(what, _)| what.as_str()), Some("script-varies"));
         assert_eq!(told.len(), VARIANTS);
-        assert!(scripts.standing("public").1.is_some(), "the sensor says that it does not see it");
+        let watched = scripts.standing("public");
+        assert!(watched.blind.is_some(), "the sensor says that it does not see it");
+        assert_eq!(
+            (watched.seen, watched.dropped),
+            (VARIANTS as u64, 20 - VARIANTS as u64),
+            "and counts what it did not"
+        );
     }
 
     #[test]
@@ -313,6 +375,39 @@ mod tests {
             scripts.look("public", &format!("/{number}.js"), &head("text/javascript", 200), None, Tick(1));
         }
         assert_eq!(lock(&scripts.known).len(), PATHS);
-        assert!(scripts.standing("public").1.is_some_and(|why| why.contains("more than")));
+        let watched = scripts.standing("public");
+        assert!(watched.blind.is_some_and(|why| why.contains("more than")));
+        // One of the paths is the style sheet's.
+        assert_eq!(watched.dropped, 11, "what there was no room for is counted");
+    }
+
+    #[test]
+    fn what_is_not_looked_at_is_counted_and_who_breaks_off_hides_nothing() {
+        let scripts = Scripts::new(None);
+        let chronicle = Chronicle::new(None);
+        let at = |second: u64| Tick(second * 1_000_000_000);
+        let look = |path: &str, second| scripts.look("public", path, &head("text/css", 200), None, at(second));
+        let counts = || {
+            let Watched { seen, dropped, .. } = scripts.standing("public");
+            (seen, dropped)
+        };
+        let first = look("/a.css", 100).expect("due");
+        assert!(look("/a.css", 101).is_none(), "one looks already");
+        drop(first);
+        assert_eq!(counts(), (0, 0), "a visitor broke off: nothing was looked at, and nothing is missing");
+        let second = look("/a.css", 102).expect("the next is looked at in its place");
+        scripts.passed(second, &chronicle, at(102));
+        assert!(look("/a.css", 103).is_none(), "that one counts");
+        assert_eq!(counts(), (1, 0));
+        scripts.unread(look("/a.css", 113).expect("due"));
+        assert!(look("/a.css", 114).is_none(), "it was tried");
+        assert_eq!(counts(), (1, 1));
+        assert!(look(&"/long".repeat(PATH_BYTES), 113).is_none());
+        assert_eq!(counts(), (1, 2));
+        let drill: Arc<str> = "d-1".into();
+        let tried = scripts.look("public", "/d.css", &head("text/css", 200), Some(&drill), at(120)).expect("due");
+        scripts.passed(tried, &chronicle, at(120));
+        assert_eq!(counts(), (1, 2), "drills are no visitors'");
+        assert_eq!(scripts.standing("other"), Watched { seen: 0, dropped: 0, blind: None });
     }
 }

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use super::round::{doors, exchange, host, path, status};
-use super::{Answer, Errand, Script};
+use super::{Answer, Errand, Planted, Script};
 use crate::state::Snapshot;
 use crate::{Process, tls};
 
@@ -41,15 +41,6 @@ pub struct Scripts {
     pub(crate) runtime: Handle,
 }
 
-/// A script that has left twice, and was not the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
-    /// Where it was said to be: what is told of it is told of this.
-    pub subject: String,
-    /// By which route, and in which coding.
-    pub words: String,
-}
-
 impl Scripts {
     /// Platforms whose scripts are watched while they leave.
     #[must_use]
@@ -63,7 +54,7 @@ impl Scripts {
     ///
     /// # Errors
     /// Why they could not leave.
-    pub fn change(&self, platform: &str, drill: &str) -> Result<Vec<Changed>, String> {
+    pub fn change(&self, platform: &str, drill: &str) -> Result<Vec<Planted>, String> {
         let (done, over) = mpsc::channel();
         let (process, platform, drill) = (Arc::clone(&self.process), platform.to_owned(), Arc::from(drill));
         let all = async move {
@@ -72,11 +63,6 @@ impl Scripts {
         };
         self.runtime.spawn(all);
         over.recv_timeout(ALL).unwrap_or_else(|_| Err("the gate does not come to it".to_owned()))
-    }
-
-    /// Says what came of a drill: why it was not seen, if it was not. The sensor says that it is blind until one is.
-    pub fn drilled(&self, platform: &str, missed: Option<&str>) {
-        self.process.scripts.drilled(platform, missed);
     }
 }
 
@@ -116,7 +102,7 @@ struct Try<'a> {
     drill: &'a Arc<str>,
 }
 
-async fn change(process: &Process, platform: &str, drill: &Arc<str>) -> Result<Vec<Changed>, String> {
+async fn change(process: &Process, platform: &str, drill: &Arc<str>) -> Result<Vec<Planted>, String> {
     while process.probes.rests() {
         sleep(REST).await;
     }
@@ -135,7 +121,7 @@ async fn change(process: &Process, platform: &str, drill: &Arc<str>) -> Result<V
             let outcome = one.leaves(process, &snapshot).await;
             process.scripts.forget(platform, &subject);
             outcome.map_err(|why| format!("by {route}: {why}"))?;
-            left.push(Changed { subject, words: format!("by {route}, {way}") });
+            left.push(Planted { subject, words: format!("by {route}, {way}") });
         }
     }
     if left.is_empty() { Err("nothing that leaves by any of its routes is looked at".to_owned()) } else { Ok(left) }
