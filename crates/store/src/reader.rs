@@ -99,9 +99,7 @@ fn each(bundle: &Bundle, mut take: impl FnMut(u64, &Seen<'_>, Option<&Kept<'_>>)
     let first = bundle.number * TILE;
     let file = bundle.entries.as_ref().map_err(again)?;
     let entries = leaf::unbundle(file).ok_or_else(|| broken(format!("the bundle of leaf {first}")))?;
-    if entries.len() < bundle.wanted {
-        return Err(broken(format!("the bundle of leaf {first} is too short")));
-    }
+    let there = entries.len() as u64;
     for ((index, entry), (segment, found)) in (first..).zip(entries).zip(&bundle.events) {
         let leaf = Seen::parse(entry).ok_or_else(|| broken(format!("leaf {index} is none")))?;
         let kept = match found {
@@ -111,7 +109,12 @@ fn each(bundle: &Bundle, mut take: impl FnMut(u64, &Seen<'_>, Option<&Kept<'_>>)
         };
         take(index, &leaf, kept.as_ref())?;
     }
-    Ok(())
+    if there < bundle.wanted as u64 { Err(short(first + there, bundle.wanted as u64 - there)) } else { Ok(()) }
+}
+
+/// Leaves that are not in their bundle.
+fn short(from: u64, missing: u64) -> io::Error {
+    broken(format!("{missing} leaves from {from} on are not in their bundle, which is too short"))
 }
 
 /// The record of a leaf.
@@ -253,20 +256,23 @@ pub(crate) fn broken(why: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.into())
 }
 
-/// Records in the order of their leaves.
+/// Records in the order of their leaves. Those that are missing from a bundle are one error that says how many, in their place; what is
+/// in the bundles behind it follows. Behind any other error nothing does.
 #[derive(Debug)]
 pub struct Records<D> {
     snapshot: Snapshot<D>,
     events: Events,
     next: u64,
     leaves: VecDeque<(u64, Leaf)>,
+    /// Leaves that are not in the bundle that is read: the first, and how many.
+    missing: Option<(u64, u64)>,
 }
 
 impl<D: Disk> Records<D> {
     /// From this leaf on.
     #[must_use]
     pub fn new(snapshot: Snapshot<D>, from: u64) -> Self {
-        Self { snapshot, events: Events::default(), next: from, leaves: VecDeque::new() }
+        Self { snapshot, events: Events::default(), next: from, leaves: VecDeque::new(), missing: None }
     }
 
     /// The checkpoint that they end at.
@@ -275,25 +281,29 @@ impl<D: Disk> Records<D> {
         &self.snapshot.checkpoint
     }
 
-    fn following(&mut self) -> io::Result<Option<Record>> {
-        if self.leaves.is_empty() {
-            if self.next >= self.snapshot.checkpoint.size {
-                return Ok(None);
-            }
-            let bundle = self.snapshot.bundle(self.next / TILE)?;
-            let first = self.next / TILE * TILE;
-            let entries = leaf::unbundle(&bundle).ok_or_else(|| broken(format!("the bundle of leaf {first}")))?;
-            for (index, entry) in (first..self.snapshot.checkpoint.size).zip(entries) {
-                if index >= self.next {
-                    let leaf = Leaf::parse(entry).ok_or_else(|| broken(format!("leaf {index} is none")))?;
-                    self.leaves.push_back((index, leaf));
-                }
-            }
-            self.next = first + TILE;
+    /// Reads the next bundle; false where there is none.
+    fn fill(&mut self) -> io::Result<bool> {
+        let size = self.snapshot.checkpoint.size;
+        if self.next >= size {
+            return Ok(false);
         }
-        let Some((index, leaf)) = self.leaves.pop_front() else {
-            return Err(broken(format!("the bundle before leaf {} is too short", self.next)));
-        };
+        let bundle = self.snapshot.bundle(self.next / TILE)?;
+        let first = self.next / TILE * TILE;
+        let entries = leaf::unbundle(&bundle).ok_or_else(|| broken(format!("the bundle of leaf {first}")))?;
+        let (there, wanted) = (first + entries.len() as u64, size.min(first + TILE));
+        for (index, entry) in (first..size).zip(entries) {
+            if index >= self.next {
+                let leaf = Leaf::parse(entry).ok_or_else(|| broken(format!("leaf {index} is none")))?;
+                self.leaves.push_back((index, leaf));
+            }
+        }
+        let from = there.max(self.next);
+        self.missing = (from < wanted).then(|| (from, wanted - from));
+        self.next = first + TILE;
+        Ok(true)
+    }
+
+    fn record(&mut self, index: u64, leaf: Leaf) -> io::Result<Record> {
         let event = match self.events.look(&self.snapshot.disk, leaf.class, index, leaf.unix_millis / DAY_MILLIS) {
             Found::At(at) => {
                 let read = |kept: Kept<'_>| Event::read(kept.event);
@@ -304,7 +314,7 @@ impl<D: Disk> Records<D> {
             Found::Unread(error) => return Err(error),
         };
         let sensor = Cow::Owned(leaf.sensor.into_owned());
-        Ok(Some(Record { index, sensor, seq: leaf.seq, unix_millis: leaf.unix_millis, event }))
+        Ok(Record { index, sensor, seq: leaf.seq, unix_millis: leaf.unix_millis, event })
     }
 }
 
@@ -312,15 +322,25 @@ impl<D: Disk> Iterator for Records<D> {
     type Item = io::Result<Record>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.following() {
-            Err(error) => {
-                // Nothing behind what cannot be read would be in order.
-                self.leaves.clear();
-                self.next = u64::MAX;
-                Some(Err(error))
+        let found = loop {
+            if let Some((index, leaf)) = self.leaves.pop_front() {
+                break self.record(index, leaf);
             }
-            found => found.transpose(),
+            if let Some((from, missing)) = self.missing.take() {
+                return Some(Err(short(from, missing)));
+            }
+            match self.fill() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => break Err(error),
+            }
+        };
+        if found.is_err() {
+            // Nothing behind what cannot be read would be in order.
+            self.leaves.clear();
+            (self.missing, self.next) = (None, u64::MAX);
         }
+        Some(found)
     }
 }
 

@@ -268,6 +268,42 @@ fn a_truncated_directory_is_found() {
 }
 
 #[test]
+fn a_short_bundle_is_an_error_that_says_how_many_and_nothing_else_is_lost() {
+    let (home, _) = made();
+    let whole: Vec<Record> = read(home.path()).expect("a checkpoint").collect::<Result<_, _>>().expect("records");
+    for (kept, gone, words) in [
+        (200_usize, 456..512, "56 leaves from 456 on are not in their bundle, which is too short"),
+        (0, 256..512, "256 leaves from 256 on are not in their bundle, which is too short"),
+    ] {
+        with_bundle(home.path(), |entries| entries.truncate(kept));
+        let (mut there, mut told) = (Vec::new(), Vec::new());
+        for record in read(home.path()).expect("a checkpoint") {
+            match record {
+                Ok(record) => there.push(record),
+                Err(error) => told.push(error.to_string()),
+            }
+        }
+        assert_eq!(told, [words]);
+        let expected: Vec<&Record> = whole.iter().filter(|record| !gone.contains(&record.index)).collect();
+        assert_eq!(there.iter().collect::<Vec<_>>(), expected, "what is in the other bundles is all there");
+        // Whoever reads by all cores gets what comes before it, and the same words.
+        let mut before = 0;
+        let failed = read_classes(
+            home.path(),
+            |_| true,
+            |passage| {
+                if let Passage::Record(record) = passage {
+                    assert_eq!(*record, whole[before]);
+                    before += 1;
+                }
+            },
+        );
+        assert_eq!(failed.expect_err("it is too short").to_string(), words);
+        assert_eq!(before, gone.start as usize);
+    }
+}
+
+#[test]
 fn a_fork_is_found_and_not_gone_on_from() {
     let (home, early) = made();
     // Somebody with the key writes another past of the same length, whole and well signed.
