@@ -32,7 +32,7 @@ use crate::args::incident::{AskIncident, Attest, Handed, Open, Records, Shown};
 use crate::evidence;
 use crate::moment::{now, speak};
 use crate::verbs::unanswered;
-use crate::waf::promote::who;
+use crate::waf::promote::{uid, who};
 use crate::world::plain;
 use crate::{Done, Failure, configuration, talk};
 
@@ -364,8 +364,8 @@ fn attest(flags: &Attest) -> Done {
 
 impl Opened {
     /// Through the gate that runs; where none does, straight into the ledger.
-    fn write(&self, event: Event) -> Done {
-        let said = serde_json::to_value(&event).map_err(|error| Failure::because(error.to_string()))?;
+    fn write(&self, unsigned: Event) -> Done {
+        let said = serde_json::to_value(&unsigned).map_err(|error| Failure::because(error.to_string()))?;
         if said.to_string().len() > WORDS {
             return Err(Failure::because(format!("that is more than {WORDS} bytes at once; write it in parts")));
         }
@@ -381,7 +381,9 @@ impl Opened {
         let store = evidence::open(&self.directory, &policy.evidence, &policy.server.name, false).map_err(|why| {
             Failure::because(format!("no gate runs, and {} cannot be written: {why}", self.directory.display()))
         })?;
-        store.record(&evidence::GATE, event);
+        // Nobody else vouches for who writes.
+        let event = uid().map(|uid| serde_json::from_value(control::by_user(said, uid))).transpose();
+        store.record(&evidence::GATE, event.map_err(|error| Failure::because(error.to_string()))?.unwrap_or(unsigned));
         store.close();
         talk::answer("It is on record. No gate was running.")
     }

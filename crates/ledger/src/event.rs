@@ -551,6 +551,9 @@ pub struct Deploy {
     pub manifest: String,
     /// Whose signature it bears.
     pub signer: String,
+    /// Who handed it to the gate; empty where it was dropped into a directory.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
     /// How many files it names.
     pub files: u64,
     /// What the signer says of it.

@@ -11,12 +11,13 @@ use std::time::Duration;
 use portcullis_dataguard::tally;
 use portcullis_dataguard::{Kind, Unread};
 use portcullis_ledger::{
-    Act, Alarm, Beat, Canary, Change, Disclosure, Drill, Egress, Event, Finding, Measure, Recorder, Request, Sensor,
-    State, Statements,
+    Act, Alarm, Beat, Canary, Change, Disclosure, Drill, Egress, Event, Finding, Login, Measure, Recorder, Request,
+    Sensor, State, Statements,
 };
 use portcullis_types::Reason;
 
 use crate::Process;
+use crate::control::Refused;
 use crate::journal::{self, lock};
 use crate::worker::unix_millis;
 
@@ -55,6 +56,7 @@ pub(crate) struct Chronicle {
 struct Crowd {
     disclosures: usize,
     canaries: usize,
+    refused: usize,
     beyond: BTreeMap<(String, String, &'static str), Disclosure>,
     alarms: BTreeMap<(&'static str, String, String), (u64, String)>,
 }
@@ -272,6 +274,24 @@ impl Chronicle {
         }
     }
 
+    /// Somebody on this machine asked for what they may not have, or for what could not be.
+    pub(crate) fn refused(&self, refused: Refused) {
+        let mut crowd = lock(&self.crowd);
+        crowd.refused += 1;
+        if crowd.refused > MOST_TOLD {
+            return;
+        }
+        drop(crowd);
+        let Refused { by, stranger, words } = refused;
+        self.tell(
+            &GATE,
+            match stranger {
+                true => Event::Login(Login { place: "control".to_owned(), who: by, client: None, good: false }),
+                false => Event::Act(Act { what: "refused".to_owned(), by, words, ..Act::default() }),
+            },
+        );
+    }
+
     /// More left, or was about to, than may.
     pub(crate) fn leaked(&self, leak: &Leak<'_>) {
         if !self.listens() {
@@ -405,7 +425,14 @@ impl Chronicle {
             let sensor = path_sensor(&path);
             events.into_iter().for_each(|event| self.tell(&sensor, event));
         }
-        let Crowd { beyond, alarms, .. } = std::mem::take(&mut *lock(&self.crowd));
+        let Crowd { beyond, alarms, refused, .. } = std::mem::take(&mut *lock(&self.crowd));
+        if refused > MOST_TOLD {
+            let words = format!("{} more were refused at the control socket", refused - MOST_TOLD);
+            self.tell(
+                &GATE,
+                Event::Act(Act { what: "refused".to_owned(), by: OTHER.to_owned(), words, ..Act::default() }),
+            );
+        }
         for (_, disclosure) in beyond {
             self.tell(&path_sensor(&disclosure.path), Event::Disclosure(disclosure));
         }

@@ -4,7 +4,7 @@
 //! process says that it accepts. One line of JSON each way; one request for each connection.
 
 use std::fs::{self, DirBuilder, Permissions};
-use std::io::{self, IoSlice, IoSliceMut, Write as _};
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use portcullis_engine::{Command, Posture, RuleId};
-use portcullis_ledger::Event;
+use portcullis_ledger::{Event, Opened};
+use portcullis_types::signed;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg, sockopt,
@@ -51,6 +52,13 @@ const BACKLOG: i32 = 16;
 const DESCRIPTORS_PER_MESSAGE: usize = 253;
 /// Descriptors in one hand-over.
 const DESCRIPTORS: usize = 4096;
+/// What is written down of a reload.
+const AGAIN: &str = "The configuration was put in force again.";
+/// Letters of why something was refused, and of what was asked, that are written down.
+const TOLD: usize = 300;
+const TOLD_VERB: usize = 20;
+/// The longest file of users.
+const PASSWD: u64 = 1 << 20;
 
 /// What the control socket asks of the gate.
 pub trait Operator: Send + Sync + 'static {
@@ -95,6 +103,11 @@ pub trait Operator: Send + Sync + 'static {
         Err("no evidence is kept here".to_owned())
     }
 
+    /// Records who was refused what.
+    fn refused(&self, refused: Refused) {
+        let _ = refused;
+    }
+
     /// What `portcullis status` and tests want to know, on a thread that may block.
     fn status(&self) -> Value;
 
@@ -114,6 +127,17 @@ pub trait Operator: Send + Sync + 'static {
     /// A new process accepts on those sockets: stop accepting and drain. Begins it and returns. `successor` is the new
     /// process's id, for systemd.
     fn handed_over(&self, successor: Option<u32>);
+}
+
+/// Something that was asked, and was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The user that the system knows them as.
+    pub by: String,
+    /// They may ask nothing at all.
+    pub stranger: bool,
+    /// What was asked, and why not.
+    pub words: String,
 }
 
 /// A reload that worked.
@@ -334,44 +358,40 @@ async fn converse(
     let peer = stream.peer_cred()?;
     let own = rustix::process::geteuid().as_raw();
     if peer.uid() != own && peer.uid() != 0 {
+        operator.refused(Refused { by: user(peer.uid()), stranger: true, words: "somebody may not ask".to_owned() });
         return answer(&mut stream, &refusal("only the user that runs the gate, and root, may ask")).await;
     }
     let mut buffer = Vec::new();
-    let (verb, args) = match timeout(DEADLINE, read_request(&mut stream, &mut buffer)).await {
-        Ok(Ok(request)) => request,
-        Ok(Err(error)) => return answer(&mut stream, &refusal(&error.to_string())).await,
-        Err(_) => return answer(&mut stream, &refusal("no whole line came in time")).await,
+    let asked = match timeout(DEADLINE, read_request(&mut stream, &mut buffer)).await {
+        Ok(Ok(request)) => Ok(request),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no whole line came in time".to_owned()),
     };
-    match verb.as_str() {
-        "reload" => {
+    let (verb, mut args) = match asked {
+        Ok(request) => request,
+        Err(why) => return refuse(&mut stream, operator, (user(peer.uid()), ""), &refusal(&why)).await,
+    };
+    sign(&verb, &mut args, peer.uid());
+    let by = args.get("by").and_then(Value::as_str).map_or_else(|| user(peer.uid()), str::to_owned);
+    let text = |key: &str| args.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let reply = match verb.as_str() {
+        "reload" | "changed" => {
+            let words = if verb == "reload" { AGAIN.to_owned() } else { text("words") };
+            let change = Change { by: text("by"), uid: Some(peer.uid()), words };
             let operator = Arc::clone(operator);
-            let reply = match tokio::task::spawn_blocking(move || operator.reload()).await {
+            match tokio::task::spawn_blocking(move || operator.changed(&change)).await {
                 Ok(Ok(done)) => json!({"ok": true, "message": done.message, "generation": done.generation}),
                 Ok(Err(problems)) => refusal(&problems),
                 Err(_) => refusal("the reload panicked; the policy in force stays"),
-            };
-            answer(&mut stream, &reply).await
-        }
-        "changed" => {
-            let operator = Arc::clone(operator);
-            let text = |key: &str| args.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-            let change = Change { by: text("by"), uid: Some(peer.uid()), words: text("words") };
-            let reply = match tokio::task::spawn_blocking(move || operator.changed(&change)).await {
-                Ok(Ok(done)) => json!({"ok": true, "message": done.message, "generation": done.generation}),
-                Ok(Err(problems)) => refusal(&problems),
-                Err(_) => refusal("the reload panicked; the policy in force stays"),
-            };
-            answer(&mut stream, &reply).await
+            }
         }
         "pg" => {
-            let operator = Arc::clone(operator);
-            let uid = peer.uid();
+            let (operator, uid) = (Arc::clone(operator), peer.uid());
             let reply = tokio::task::spawn_blocking(move || match operator.database(&args, uid) {
                 Ok((words, shown)) => json!({"ok": true, "message": words, "status": shown}),
                 Err(words) => refusal(&words),
             });
-            let reply = reply.await.unwrap_or_else(|_| refusal("answering panicked; please report it"));
-            answer(&mut stream, &reply).await
+            reply.await.unwrap_or_else(|_| refusal("answering panicked; please report it"))
         }
         "record" => {
             let operator = Arc::clone(operator);
@@ -380,18 +400,17 @@ async fn converse(
                     Ok(words) => json!({"ok": true, "message": words}),
                     Err(words) => refusal(&words),
                 });
-            let reply = reply.await.unwrap_or_else(|_| refusal("recording panicked; please report it"));
-            answer(&mut stream, &reply).await
+            reply.await.unwrap_or_else(|_| refusal("recording panicked; please report it"))
         }
         "status" | "rules" | "posture" | "event" => {
-            let operator = Arc::clone(operator);
+            let (operator, verb) = (Arc::clone(operator), verb.clone());
             let reply = tokio::task::spawn_blocking(move || operate(operator.as_ref(), &verb, &args));
-            let reply = reply.await.unwrap_or_else(|_| refusal("answering panicked; please report it"));
-            answer(&mut stream, &reply).await
+            reply.await.unwrap_or_else(|_| refusal("answering panicked; please report it"))
         }
         "takeover" => {
             if handing_over.swap(true, Ordering::AcqRel) {
-                return answer(&mut stream, &refusal("another take-over is under way")).await;
+                let reply = refusal("another take-over is under way");
+                return refuse(&mut stream, operator, (by, &verb), &reply).await;
             }
             // 0 is a process of another PID namespace.
             let successor = peer.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0);
@@ -402,11 +421,67 @@ async fn converse(
                 Ok(Outcome::Answered) => tracing::warn!("a take-over was refused or given up; this process goes on"),
                 Err(error) => tracing::warn!(%error, "a take-over broke off; this process goes on"),
             }
-            ended
+            return ended;
         }
-        "ready" => answer(&mut stream, &refusal("nothing was taken over on this connection")).await,
-        _ => answer(&mut stream, &refusal(VERBS)).await,
+        "ready" => refusal("nothing was taken over on this connection"),
+        _ => refusal(VERBS),
+    };
+    match reply.get("ok") {
+        Some(Value::Bool(true)) => answer(&mut stream, &reply).await,
+        _ => refuse(&mut stream, operator, (by, &verb), &reply).await,
     }
+}
+
+/// Says no, and has it on record who asked.
+async fn refuse(
+    stream: &mut UnixStream,
+    operator: &Arc<dyn Operator>,
+    (by, verb): (String, &str),
+    reply: &Value,
+) -> io::Result<Outcome> {
+    let why: String = reply.get("message").and_then(Value::as_str).unwrap_or_default().chars().take(TOLD).collect();
+    let verb: String = verb.chars().take(TOLD_VERB).collect();
+    operator.refused(Refused { by, stranger: false, words: format!("`{verb}` was refused: {why}") });
+    answer(stream, reply).await
+}
+
+/// Puts the user behind the name that is given; one who gives none is an operator.
+fn sign(verb: &str, args: &mut Value, uid: u32) {
+    if args.is_null() {
+        *args = json!({});
+    }
+    let Some(args) = args.as_object_mut() else { return };
+    // An incident that a person opens has their name for its cause.
+    let opened = args.get("kind").is_some_and(|kind| kind == "opened");
+    let field = match verb {
+        "record" if opened => "cause",
+        "record" if !args.contains_key("by") => return,
+        _ => "by",
+    };
+    let by = args.get(field).and_then(Value::as_str).unwrap_or("operator");
+    // What the gate opens one from is no person's word, and is refused as that.
+    if !(opened && Opened::CAUSES.contains(&by)) {
+        let by = signed(by, uid, &passwd());
+        args.insert(field.to_owned(), Value::String(by));
+    }
+}
+
+/// A record of a person's, with the user behind their name: for whoever writes it where no gate runs.
+#[must_use]
+pub fn by_user(mut event: Value, uid: u32) -> Value {
+    sign("record", &mut event, uid);
+    event
+}
+
+fn user(uid: u32) -> String {
+    signed("somebody", uid, &passwd())
+}
+
+/// Names of users, as far as the system has them in its own file.
+fn passwd() -> String {
+    let mut text = String::new();
+    let read = fs::File::open("/etc/passwd").and_then(|file| file.take(PASSWD).read_to_string(&mut text));
+    read.map(|_| text).unwrap_or_default()
 }
 
 /// What a person may put on record; everything else is for those who saw it.
@@ -691,18 +766,21 @@ mod tests {
     use super::*;
 
     /// A gate with these sockets, whose configuration has this problem.
+    #[derive(Default)]
     struct Gate {
         sockets: Vec<TcpListener>,
         /// How often each of them is handed over.
         copies: usize,
         problem: Option<&'static str>,
         drained_for: Mutex<Option<Option<u32>>>,
+        /// Who asked for what, and who was refused.
+        told: Mutex<Vec<String>>,
     }
 
     impl Gate {
         fn with(sockets: usize) -> Arc<Self> {
             let sockets = (0..sockets).map(|_| TcpListener::bind("127.0.0.1:0").expect("free")).collect();
-            Arc::new(Self { sockets, copies: 1, problem: None, drained_for: Mutex::new(None) })
+            Arc::new(Self { sockets, copies: 1, ..Self::default() })
         }
     }
 
@@ -715,8 +793,25 @@ mod tests {
             }
         }
 
-        fn command(&self, command: Command, _: &str) -> Result<String, String> {
+        fn changed(&self, change: &Change) -> Result<Reloaded, String> {
+            let reloaded = self.reload()?;
+            self.told.lock().expect("whole").push(format!("{}: {}", change.by, change.words));
+            Ok(reloaded)
+        }
+
+        fn command(&self, command: Command, by: &str) -> Result<String, String> {
+            self.told.lock().expect("whole").push(format!("{by}: {command:?}"));
             Ok(format!("{command:?}"))
+        }
+
+        fn told(&self, event: Event) -> Result<String, String> {
+            self.told.lock().expect("whole").push(serde_json::to_string(&event).expect("JSON"));
+            Ok(String::new())
+        }
+
+        fn refused(&self, refused: Refused) {
+            assert!(!refused.stranger, "who may ask is no stranger");
+            self.told.lock().expect("whole").push(format!("{}: {}", refused.by, refused.words));
         }
 
         fn status(&self) -> Value {
@@ -805,11 +900,56 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_is_known_by_the_name_that_they_give_and_the_user_that_they_are() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("control.sock");
+        let gate = Gate::with(0);
+        let _ended = served(&path, &gate);
+        let user = signed("", rustix::process::geteuid().as_raw(), &passwd());
+        let note = |by: &str| json!({"kind": "note", "incident": "i", "by": by, "words": "w"});
+        let open = |cause: &str| json!({"kind": "opened", "incident": "i", "since": 1, "platforms": [], "cause": cause, "words": "w"});
+        let table = [
+            (
+                "rules",
+                json!({"do": "undo", "id": "r-81", "by": "alice"}),
+                true,
+                format!("alice{user}: Undo(RuleId(81))"),
+            ),
+            ("rules", json!({"do": "undo", "id": "r-81", "by": "gate"}), true, format!("gate{user}: Undo(RuleId(81))")),
+            ("rules", json!({"do": "undo", "id": "r-81"}), true, format!("operator{user}: Undo(RuleId(81))")),
+            ("reload", Value::Null, true, format!("operator{user}: {AGAIN}")),
+            ("changed", json!({"by": "bob", "words": "more"}), true, format!("bob{user}: more")),
+            ("record", note("carol"), true, format!("\"by\":\"carol{user}\"")),
+            ("record", open("dan"), true, format!("\"cause\":\"dan{user}\"")),
+            // The twins that are refused are on record, too.
+            ("record", open("posture"), false, format!("somebody{user}: `record` was refused: people record")),
+            ("record", json!({"kind": "start"}), false, format!("somebody{user}: `record` was refused:")),
+            (
+                "posture",
+                json!({"posture": "panic", "by": "eve"}),
+                false,
+                format!("eve{user}: `posture` was refused: there is"),
+            ),
+            ("burn", json!({"by": "eve"}), false, format!("eve{user}: `burn` was refused: the verbs are")),
+        ];
+        for (verb, args, ok, expected) in table {
+            assert_eq!(ask_with(&path, verb, &args).expect("served").ok, ok, "{verb} {args}");
+            let told = std::mem::take(&mut *gate.told.lock().expect("whole"));
+            assert!(told.len() == 1 && told[0].contains(&expected), "{verb} {args}: {told:?}, not {expected}");
+        }
+        assert!(ask(&path, "status").expect("served").ok);
+        assert_eq!(gate.told.lock().expect("whole").len(), 0, "who looks changes nothing");
+        raw(&path, b"nonsense\n");
+        let told = gate.told.lock().expect("whole").pop().expect("told");
+        assert!(told.starts_with(&format!("somebody{user}: `` was refused: a request is")), "{told}");
+    }
+
+    #[test]
     fn a_reload_that_fails_says_why() {
         for (problem, expected) in [("line 3: no such key", "line 3: no such key"), ("panic", "the reload panicked")] {
             let directory = tempfile::tempdir().expect("a directory");
             let path = directory.path().join("control.sock");
-            let gate = Gate { sockets: Vec::new(), copies: 1, problem: Some(problem), drained_for: Mutex::new(None) };
+            let gate = Gate { copies: 1, problem: Some(problem), ..Gate::default() };
             let _ended = served(&path, &Arc::new(gate));
             let answer = ask(&path, "reload").expect("served");
             assert!(!answer.ok && answer.message.starts_with(expected), "{answer:?}");
@@ -849,7 +989,7 @@ mod tests {
     fn sockets_change_hands_and_the_old_gate_learns_when() {
         // More descriptors than one message carries.
         let sockets = (0..2).map(|_| TcpListener::bind("127.0.0.1:0").expect("free")).collect();
-        let gate = Gate { sockets, copies: DESCRIPTORS_PER_MESSAGE, problem: None, drained_for: Mutex::new(None) };
+        let gate = Gate { sockets, copies: DESCRIPTORS_PER_MESSAGE, ..Gate::default() };
         let gate = Arc::new(gate);
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("control.sock");

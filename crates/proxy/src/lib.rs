@@ -681,6 +681,11 @@ impl Operator for Process {
         Ok("It is on record.".to_owned())
     }
 
+    fn refused(&self, refused: control::Refused) {
+        tracing::warn!(by = refused.by, "the control socket: {}", refused.words);
+        self.chronicle.refused(refused);
+    }
+
     fn status(&self) -> serde_json::Value {
         let defence = match self.coordinator.status() {
             Ok(status) => serde_json::to_value(status).unwrap_or_default(),

@@ -163,8 +163,9 @@ impl Clerk {
             if !meta.is_file() || lock(&self.known).contains(&mark) {
                 continue;
             }
-            let outcome =
-                read(&path).map_err(|error| Refused::Wrong(error.to_string())).and_then(|text| self.accept(&text, set));
+            let outcome = read(&path)
+                .map_err(|error| Refused::Wrong(error.to_string()))
+                .and_then(|text| self.accept(&text, "", set));
             match outcome {
                 Ok(words) => tracing::info!("{words}"),
                 // What lay there when the gate began, and was overtaken since, is no attempt.
@@ -179,7 +180,7 @@ impl Clerk {
     ///
     /// # Errors
     /// Why not.
-    pub(crate) fn accept(&self, text: &str, set: &Set) -> Result<String, Refused> {
+    pub(crate) fn accept(&self, text: &str, by: &str, set: &Set) -> Result<String, Refused> {
         let _one = lock(&self.busy);
         let (manifest, signers) = judge(text, &self.keys).map_err(Refused::Wrong)?;
         let Manifest { platform, made, says, entries } = &manifest;
@@ -210,6 +211,7 @@ impl Clerk {
                 platform: files.platform.clone(),
                 manifest: digest.clone(),
                 signer: signers.join(", "),
+                by: by.to_owned(),
                 files: entries.len() as u64,
                 words: says.clone(),
             }),

@@ -12,12 +12,14 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
+use portcullis_ledger::{Act, Event, Login};
+use portcullis_types::signed;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::drill::Trial;
 use crate::manifest::BYTES;
-use crate::{Shared, low_priority};
+use crate::{Shared, lock, low_priority, unix_millis};
 
 /// The longest question: a manifest in JSON.
 const QUESTION: u64 = 2 * BYTES;
@@ -27,6 +29,12 @@ const ASKING: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long an answer may take: a drill that waits for a sweep, a baseline of everything.
 const ANSWER: Duration = Duration::from_secs(900);
+/// Letters of a refusal that are written down.
+const TOLD: usize = 300;
+/// Refusals of one minute that are put on record.
+const REFUSED: u32 = 64;
+/// The longest file of users.
+const PASSWD: u64 = 1 << 20;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,15 +145,24 @@ pub(crate) fn open(path: &Path, shared: &Arc<Shared>) -> Result<(), String> {
 fn converse(mut stream: &UnixStream, shared: &Weak<Shared>) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let peer = rustix::net::sockopt::socket_peercred(stream)?.uid;
-    let answer = if !peer.is_root() && peer != rustix::process::geteuid() {
+    let peer = rustix::net::sockopt::socket_peercred(stream)?;
+    let stranger = !peer.uid.is_root() && peer.uid != rustix::process::geteuid();
+    // What the gate's own console asks it asks for a person who is known to it.
+    let own = peer.pid == rustix::process::getpid();
+    let sign = |by: &str| if own { by.to_owned() } else { signed(by, peer.uid.as_raw(), &passwd()) };
+    let answer = if stranger {
+        if let Some(shared) = shared.upgrade() {
+            let (place, who) = ("control".to_owned(), sign("somebody"));
+            tracing::warn!(by = who, "the sensors' socket: somebody may not ask");
+            record(&shared, Event::Login(Login { place, who, client: None, good: false }));
+        }
         refusal("only the user that runs the gate, and root, may ask")
     } else {
         let mut line = String::new();
         BufReader::new(stream.take(QUESTION)).read_line(&mut line)?;
         match (serde_json::from_str(&line), shared.upgrade()) {
-            (Ok(question), Some(shared)) => answer(question, &shared),
-            (Err(error), _) => refusal(&format!("this is no question: {error}")),
+            (Ok(question), Some(shared)) => answer(question, &sign, &shared),
+            (Err(error), Some(shared)) => refused(&shared, sign("somebody"), &format!("this is no question: {error}")),
             (_, None) => refusal("the sensors are ending"),
         }
     };
@@ -158,7 +175,34 @@ fn refusal(words: &str) -> Answer {
     Answer { ok: false, words: words.to_owned(), value: Value::Null }
 }
 
-fn answer(question: Question, shared: &Shared) -> Answer {
+/// Says no to whoever may ask, and has it on record.
+fn refused(shared: &Shared, by: String, why: &str) -> Answer {
+    let words = format!("The sensors were asked, and refused: {}", why.chars().take(TOLD).collect::<String>());
+    record(shared, Event::Act(Act { what: "refused".to_owned(), by, words, ..Act::default() }));
+    refusal(why)
+}
+
+/// Whoever asks in vain again and again fills no disk.
+fn record(shared: &Shared, event: Event) {
+    let minute = unix_millis() / 60_000;
+    let mut refused = lock(&shared.refused);
+    if refused.0 != minute {
+        *refused = (minute, 0);
+    }
+    refused.1 = refused.1.saturating_add(1);
+    if refused.1 <= REFUSED {
+        shared.recorder.record(&"configuration".into(), event);
+    }
+}
+
+/// Names of users, as far as the system has them in its own file.
+fn passwd() -> String {
+    let mut text = String::new();
+    let read = fs::File::open("/etc/passwd").and_then(|file| file.take(PASSWD).read_to_string(&mut text));
+    read.map(|_| text).unwrap_or_default()
+}
+
+fn answer(question: Question, sign: &dyn Fn(&str) -> String, shared: &Shared) -> Answer {
     let set = shared.set();
     match question {
         Question::Status => {
@@ -166,6 +210,7 @@ fn answer(question: Question, shared: &Shared) -> Answer {
             Answer { ok: true, words: String::new(), value }
         }
         Question::Drill { only, by } => {
+            let by = sign(&by);
             let tried = set.drill(&Trial { only: only.as_deref(), ..Trial::of_all(&by) }).tried;
             let ok = tried.iter().all(|it| it.seen) && !tried.is_empty();
             let words =
@@ -173,6 +218,7 @@ fn answer(question: Question, shared: &Shared) -> Answer {
             Answer { ok, words, value: serde_json::to_value(tried).unwrap_or_default() }
         }
         Question::Due { fresh, within, by } => {
+            let by = sign(&by);
             // No longer than whoever asks waits for an answer.
             let within = Duration::from_secs(within).min(ANSWER / 2);
             let drilled = set.drill(&Trial { only: None, by: &by, fresh: Duration::from_secs(fresh), within });
@@ -180,21 +226,21 @@ fn answer(question: Question, shared: &Shared) -> Answer {
             Answer { ok, words: String::new(), value: serde_json::to_value(drilled).unwrap_or_default() }
         }
         Question::Baseline { only, by } => {
-            let mut words = Vec::new();
+            let (by, mut words) = (sign(&by), Vec::new());
             for (name, outcome) in set.baseline(only.as_deref(), &by) {
                 match outcome {
                     Ok(done) => words.push(done),
-                    Err(why) => return refusal(&format!("{name}: {why}")),
+                    Err(why) => return refused(shared, by, &format!("{name}: {why}")),
                 }
             }
             if words.is_empty() {
-                return refusal("nothing of that name has a baseline");
+                return refused(shared, by, "nothing of that name has a baseline");
             }
             Answer { ok: true, words: words.join("\n"), value: Value::Null }
         }
-        Question::Deploy { manifest } => match set.clerk.accept(&manifest, &set) {
+        Question::Deploy { manifest } => match set.clerk.accept(&manifest, &sign("operator"), &set) {
             Ok(words) => Answer { ok: true, words, value: Value::Null },
-            Err(refused) => refusal(&refused.words()),
+            Err(why) => refused(shared, sign("operator"), &why.words()),
         },
     }
 }

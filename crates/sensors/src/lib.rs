@@ -70,6 +70,8 @@ struct Shared {
     set: Mutex<Arc<Set>>,
     configuration: Arc<Mutex<Watched>>,
     path: PathBuf,
+    /// The minute in which somebody was refused last, and how many were.
+    refused: Mutex<(u64, u32)>,
 }
 
 /// What sensors have of the gate that they watch beside.
@@ -125,8 +127,15 @@ impl Sensors {
         let recorder = kept.unwrap_or_else(|| Arc::new(Unkept));
         let configuration = Arc::new(Mutex::new(Watched::new(configuration::files(path, policy))));
         let set = Set::begin(policy, &recorder, lookout.clone(), &ties, &configuration)?;
-        let shared =
-            Arc::new(Shared { recorder, lookout, ties, set: Mutex::new(set), configuration, path: path.to_owned() });
+        let shared = Arc::new(Shared {
+            recorder,
+            lookout,
+            ties,
+            set: Mutex::new(set),
+            configuration,
+            path: path.to_owned(),
+            refused: Mutex::default(),
+        });
         let thread = |name: &str, body: fn(&Weak<Shared>)| {
             let shared = Arc::downgrade(&shared);
             let spawned = thread::Builder::new().name(name.to_owned()).spawn(move || body(&shared));

@@ -11,6 +11,7 @@ mod limits;
 mod measure;
 mod reason;
 mod reference;
+mod signed;
 mod tick;
 
 pub use class::RouteClass;
@@ -21,4 +22,5 @@ pub use limits::{Bounds, Limits, Unit};
 pub use measure::{ListAction, Mode, RateKey};
 pub use reason::{Blame, Reason};
 pub use reference::{Reference, WORD_LEN};
+pub use signed::signed;
 pub use tick::Tick;

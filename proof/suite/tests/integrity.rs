@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use portcullis_suite::{Gate, Origin, Output, Plan, eventually, place, run};
+use portcullis_suite::{Gate, Origin, Output, Plan, eventually, missing, place, run};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -453,7 +454,7 @@ fn a_claim_has_the_sensors_tried_first_and_says_what_came_of_it() {
     let seen = said(&watched, &[]);
     assert!(
         seen.contains(
-            "1 ways were tried right before this was written, and 2 within the ten minutes before; each was seen"
+            "one way was tried right before this was written, and 2 within the ten minutes before; each was seen"
         ),
         "{seen}"
     );
@@ -467,4 +468,66 @@ fn a_claim_has_the_sensors_tried_first_and_says_what_came_of_it() {
     assert!(watched.gate.wait(PATIENCE).is_some());
     let alone = said(&watched, &[]);
     assert!(alone.contains("no gate with sensors runs"), "{alone}");
+}
+
+#[test]
+fn who_may_not_ask_is_refused_and_on_record() {
+    const NOBODY: u32 = 65534;
+    if !rustix::process::geteuid().is_root() {
+        missing("who_may_not_ask", "another user", "run as root");
+        return;
+    }
+    let origin = Origin::echo();
+    let evidence = place("refused-evidence");
+    let table = format!("[evidence]\ndirectory = {evidence:?}\n");
+    let gate = Plan::new("refused").upstream(&[origin.url()], "").table(&table).start();
+    let (control, sensors) = (gate.control(), gate.control().with_extension("sensors"));
+    assert!(eventually(PATIENCE, || sensors.exists()));
+    // Somebody has made the sockets wider than the gate does.
+    let home = control.parent().expect("a directory");
+    for below in home.ancestors().filter(|below| below.starts_with(std::env::temp_dir())) {
+        let mode = fs::metadata(below).expect("it is there").permissions().mode();
+        fs::set_permissions(below, fs::Permissions::from_mode(mode | 0o011)).expect("ours");
+    }
+    for socket in [&control, &sensors] {
+        fs::set_permissions(socket, fs::Permissions::from_mode(0o666)).expect("ours");
+    }
+    // A copy that nobody is kept from.
+    let binary = std::env::temp_dir().join(format!("portcullis-refused-{}", std::process::id()));
+    fs::copy(Gate::binary(), &binary).expect("room");
+    let ask = |verb: &str, uid: u32| {
+        let mut command = Command::new(&binary);
+        let output = command.args([verb, "--control", text(&control)]).current_dir("/").uid(uid).output();
+        output.expect("it runs")
+    };
+    for verb in ["status", "sensors"] {
+        let refused = ask(verb, NOBODY);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(
+            !refused.status.success() && said.contains("only the user that runs the gate, and root, may ask"),
+            "{said}"
+        );
+        assert!(ask(verb, 0).status.success(), "its benign twin");
+    }
+    let wrong = gate.command(&["rules", "undo", "r-4711", "--control", text(&control)]);
+    assert!(!wrong.success, "{}", wrong.stdout);
+    let _ = fs::remove_file(&binary);
+    let records = |kind: &str| {
+        let shown =
+            run(Gate::binary(), &["ledger", "show", text(&evidence), "--json", "--kind", kind], PATIENCE).stdout;
+        let events = shown.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        events.map(|record| record["event"].clone()).collect::<Vec<_>>()
+    };
+    assert!(eventually(PATIENCE, || records("login").len() == 2), "{:#?}", records("login"));
+    for login in records("login") {
+        assert_eq!((&login["place"], &login["good"]), (&Value::from("control"), &Value::from(false)), "{login:#}");
+        let who = login["who"].as_str().unwrap_or_default();
+        assert!(who.starts_with("somebody (") && !who.contains("root"), "{who}");
+    }
+    let refused = |act: &Value| act["what"] == "refused" && act["by"].as_str().is_some_and(|by| by.ends_with("(root)"));
+    assert!(
+        eventually(PATIENCE, || records("act").iter().filter(|act| refused(act)).count() == 1),
+        "{:#?}",
+        records("act")
+    );
 }
