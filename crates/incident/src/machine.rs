@@ -3,6 +3,8 @@
 //! Never says more than the report: the values are those that stand for its sentences, and where a sentence is missing the value
 //! is missing too. Names are the same each time, so that who imports twice has it once.
 
+use std::collections::BTreeSet;
+
 use portcullis_types::Date;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -230,6 +232,8 @@ pub fn ocsf(report: &Report) -> String {
         "severity_id": if breach(confidentiality.map(|verdict| verdict.outcome)) { 4 } else { 3 },
         "status_id": if report.open { 2 } else { 5 },
         "confidence_id": confidence,
+        // The class asks for one who has it in hand.
+        "assignee_group": { "name": "operators on duty" },
         "is_suspected_breach": breach(confidentiality.map(|verdict| verdict.outcome)),
         "desc": report.incident.words,
         "comment": confidentiality.map_or("", |verdict| verdict.sentence.as_str()),
@@ -291,32 +295,45 @@ pub fn timesketch(report: &Report) -> String {
 pub fn cacao(report: &Report) -> Value {
     let id = |kind: &str, what: &str| format!("{kind}--{}", uuid(&report.incident.id, &format!("cacao {kind} {what}")));
     let (start, end, agent) = (id("start", ""), id("end", ""), id("individual", "operator"));
-    let mut steps: Vec<(String, String, String)> = Vec::new();
+    let mut steps: Vec<(String, String, String, &str)> = Vec::new();
     for measure in report.measures.iter().take(30) {
         steps.push((
             id("action", &format!("measure {} {}", measure.id, measure.from)),
             format!("{}: {} on {}", measure.what, measure.action, measure.platform),
             format!("The gate's own measure {} ({}); watch it with `portcullis rules`, take it back with `portcullis rules undo`.", measure.id, measure.by),
+            "restrict-access",
         ));
     }
     for (number, paper) in report.decisions.iter().chain(&report.told).chain(&report.reports).take(30).enumerate() {
         let what =
             if paper.words.is_empty() { format!("Report {} to {}", paper.form, paper.to) } else { paper.words.clone() };
-        steps.push((id("action", &format!("paper {number}")), format!("{} ({})", paper.kind, paper.by), what));
+        let activity = if paper.kind == "decision" { "identify-steps" } else { "deliver-content" };
+        steps.push((
+            id("action", &format!("paper {number}")),
+            format!("{} ({})", paper.kind, paper.by),
+            what,
+            activity,
+        ));
     }
     steps.push((
         id("action", "export"),
         "Assess and report".to_owned(),
         "portcullis incident show last; portcullis incident export last DIR".to_owned(),
+        "compose-content",
     ));
+    // A playbook of a declared type says what it does, each of it in a step.
+    let activities: BTreeSet<&str> = steps.iter().map(|step| step.3).collect();
     let mut workflow = Map::new();
     let first = steps.first().map_or(&end, |step| &step.0);
     workflow.insert(start.clone(), json!({ "type": "start", "on_completion": first }));
-    for (place, (step, name, command)) in steps.iter().enumerate() {
+    for (place, (step, name, command, activity)) in steps.iter().enumerate() {
         let next = steps.get(place + 1).map_or(&end, |step| &step.0);
         workflow.insert(
             step.clone(),
-            json!({ "type": "action", "name": name, "on_completion": next, "agent": agent, "commands": [{ "type": "manual", "command": command }] }),
+            json!({
+                "type": "action", "name": name, "on_completion": next, "agent": agent,
+                "commands": [{ "type": "manual", "command": command, "playbook_activity": activity }],
+            }),
         );
     }
     workflow.insert(end, json!({ "type": "end" }));
@@ -325,6 +342,7 @@ pub fn cacao(report: &Report) -> Value {
         "name": format!("What was done in incident {}", report.incident.id),
         "description": report.incident.words,
         "playbook_types": ["mitigation", "notification"],
+        "playbook_activities": activities,
         "created_by": id("identity", "reporter"),
         "created": rfc3339(report.incident.since), "modified": rfc3339(report.written_millis.max(report.incident.since)),
         "revoked": false,

@@ -203,7 +203,14 @@ fn texts_for_people_and_machines_say_the_same_and_are_harmless() {
     assert!(portcullis_incident::machine::timesketch(&report).lines().count() > 8);
     assert!(portcullis_incident::machine::ocsf(&report).starts_with('{'));
     assert_eq!(portcullis_incident::machine::misp(&report)["Event"]["date"], "2019-11-11");
-    assert_eq!(portcullis_incident::machine::cacao(&report)["spec_version"], "cacao-2.0");
+    let playbook = portcullis_incident::machine::cacao(&report);
+    assert_eq!(playbook["spec_version"], "cacao-2.0");
+    // What it is said to do, and what its steps do, is the same.
+    let done = playbook["workflow"].as_object().into_iter().flat_map(|steps| steps.values());
+    let done: std::collections::BTreeSet<&str> =
+        done.filter_map(|step| step["commands"][0]["playbook_activity"].as_str()).collect();
+    assert!(done.len() > 1, "{playbook:#}");
+    assert_eq!(playbook["playbook_activities"], serde_json::json!(done));
 }
 
 /// The guide's walk-through through the NCSC's nine questions is true of a report: each place that it names is there, and so is

@@ -4,6 +4,7 @@ Usage: incident_readers.py DIR
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def ocsf(path):
     assert lines[0]["class_uid"] == 2005, "the first is the incident"
     for key in ("activity_id", "category_uid", "finding_info_list", "metadata", "severity_id", "status_id", "time", "type_uid"):
         assert key in lines[0], key
+    assert lines[0]["finding_info_list"][0]["uid"] and lines[0]["assignee_group"]["name"], "who has it in hand"
     assert lines[0]["type_uid"] == lines[0]["class_uid"] * 100 + lines[0]["activity_id"]
     found = [DetectionFinding(**line) for line in lines[1:]]
     return len(found)
@@ -54,6 +56,16 @@ def cacao(path):
     playbook = json.loads(path.read_text())
     assert playbook["type"] == "playbook" and playbook["spec_version"] == "cacao-2.0"
     workflow, agents = playbook["workflow"], playbook["agent_definitions"]
+    for key in ("id", "name", "created_by", "created", "modified"):
+        assert playbook[key], key
+    # Where a type is declared there must be an activity, and each must be in a step.
+    activities = {command["playbook_activity"] for step in workflow.values() for command in step.get("commands", [])}
+    assert activities and activities == set(playbook["playbook_activities"]), activities
+    names = [playbook["id"], playbook["created_by"], *workflow, *agents]
+    uuids = [name.split("--")[1] for name in names]
+    assert len(set(uuids)) == len(uuids), "a UUID stands for two things"
+    for uuid in uuids:
+        assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", uuid), uuid
     seen, at = set(), playbook["workflow_start"]
     while True:
         assert at not in seen, f"a circle at {at}"
