@@ -40,12 +40,13 @@ use crate::standing::Standing;
 use crate::{Done, Failure, talk};
 use client::Front;
 use database::Cluster;
-use figures::{Figures, Snapshot, readable, thousands};
+use figures::{Figures, Snapshot, readable};
 use front::{Behind, Folder};
 use platforms::forms::Forms;
 use platforms::members::{Members, invent};
 use platforms::public::Public;
 use platforms::store::{Pool, Store};
+use portcullis_incident::spaced;
 use supporters::{FORMS, MEMBERS, Supporter};
 
 /// Between two lines about how it goes.
@@ -398,7 +399,7 @@ fn welcome(flags: &Demo, front: &Front, standing: &Standing, members: &str, fold
     let company = match flags.supporters {
         0 => "Nobody visits but you.".to_owned(),
         1 => "One simulated supporter visits.".to_owned(),
-        number => format!("{} simulated supporters visit.", thousands(number.into())),
+        number => format!("{} simulated supporters visit.", spaced(number.into())),
     };
     talk::say(&format!("{company} Nothing leaves this machine. Ctrl-C ends it.\n"));
     Ok(())
@@ -456,9 +457,9 @@ fn line(recent: &Snapshot) -> String {
     let seconds = REPORT.as_secs();
     format!(
         "last {seconds} s: {} served, {} refused, {} failed; half within {}, 99 of 100 within {}",
-        thousands(recent.served),
-        thousands(recent.refused),
-        thousands(recent.failed),
+        spaced(recent.served),
+        spaced(recent.refused),
+        spaced(recent.failed),
         time(50),
         time(99),
     )
@@ -470,9 +471,9 @@ fn farewell(all: &Snapshot, lasted: Duration) -> String {
         "In {} s the supporters were served {} times, refused {} times and failed {} times.\n\
          Half of their requests were answered within {}, 99 of 100 within {}.",
         lasted.as_secs(),
-        thousands(all.served),
-        thousands(all.refused),
-        thousands(all.failed),
+        spaced(all.served),
+        spaced(all.refused),
+        spaced(all.failed),
         time(50),
         time(99),
     )

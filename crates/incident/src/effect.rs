@@ -131,6 +131,41 @@ impl Harm {
     pub fn touched(&self) -> u64 {
         self.refused.values().sum::<u64>() + self.challenged + self.roomed + self.delayed
     }
+
+    fn add(&mut self, felt: &Felt<'_>) {
+        let Felt { counts: [requests, served, failed, challenged, roomed, delayed], refused, .. } = *felt;
+        self.requests += requests;
+        self.served += served;
+        self.failed += failed;
+        self.challenged += challenged;
+        self.roomed += roomed;
+        self.delayed += delayed;
+        add_all(&mut self.refused, refused);
+        self.visitors[0] = self.visitors[0].max(felt.visitors[0]);
+        self.visitors[1] += felt.visitors[1];
+        self.worst_p95_micros = self.worst_p95_micros.max(felt.p95_micros);
+    }
+}
+
+/// What is added to a harm: an interval, or what came together elsewhere.
+struct Felt<'a> {
+    /// Requests, and those that were served, failed, challenged, roomed and delayed.
+    counts: [u64; 6],
+    refused: &'a BTreeMap<String, u64>,
+    visitors: [u64; 2],
+    p95_micros: u64,
+}
+
+impl<'a> Felt<'a> {
+    fn within(it: &'a Traffic) -> Self {
+        let counts = [it.requests, it.served, it.failed, it.challenged, it.roomed, it.delayed];
+        Self { counts, refused: &it.refused, visitors: [it.visitors[1]; 2], p95_micros: it.micros[1] }
+    }
+
+    fn so_far(it: &'a Harm) -> Self {
+        let counts = [it.requests, it.served, it.failed, it.challenged, it.roomed, it.delayed];
+        Self { counts, refused: &it.refused, visitors: it.visitors, p95_micros: it.worst_p95_micros }
+    }
 }
 
 /// A measure, from its beginning to its end.
@@ -240,15 +275,7 @@ impl Effect {
     pub fn of(&self, which: impl Fn(&str) -> bool) -> Harm {
         let mut all = Harm::default();
         for (_, harm) in self.routes.iter().filter(|((_, _, audience), _)| which(audience)) {
-            all.requests += harm.requests;
-            all.served += harm.served;
-            all.failed += harm.failed;
-            add_all(&mut all.refused, &harm.refused);
-            all.challenged += harm.challenged;
-            all.roomed += harm.roomed;
-            all.delayed += harm.delayed;
-            all.visitors[0] = all.visitors[0].max(harm.visitors[0]);
-            all.visitors[1] += harm.visitors[1];
+            all.add(&Felt::so_far(harm));
             all.evidence.merge(&harm.evidence);
         }
         all
@@ -332,16 +359,7 @@ impl Effect {
         if harm.class.is_empty() {
             harm.class = plain(&it.class);
         }
-        harm.requests += it.requests;
-        harm.served += it.served;
-        harm.failed += it.failed;
-        add_all(&mut harm.refused, &it.refused);
-        harm.challenged += it.challenged;
-        harm.roomed += it.roomed;
-        harm.delayed += it.delayed;
-        harm.visitors[0] = harm.visitors[0].max(it.visitors[1]);
-        harm.visitors[1] += it.visitors[1];
-        harm.worst_p95_micros = harm.worst_p95_micros.max(it.micros[1]);
+        harm.add(&Felt::within(it));
         harm.evidence.add(index);
     }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use portcullis_ledger::Event;
+use portcullis_ledger::{Event, Lost};
 use serde::Serialize;
 
 use crate::evidence::{Evidence, plain};
@@ -82,19 +82,7 @@ impl Timeline {
         match event {
             Event::Start(it) => entry(Second, "start", "", format!("The gate began ({}).", it.version)),
             Event::Stop(it) => entry(Second, "stop", "", format!("The gate ended ({}).", it.why)),
-            Event::Lost(it) => entry(
-                First,
-                "lost",
-                "",
-                format!(
-                    "{} records and details of {} requests could not be kept between {} and {} ({}).",
-                    spaced(it.records),
-                    spaced(it.requests.saturating_add(it.rows)),
-                    moment::speak(it.from),
-                    moment::speak(it.until),
-                    it.why
-                ),
-            ),
+            Event::Lost(it) => entry(First, "lost", "", lost(it)?),
             Event::Act(it) if it.what == "posture" => entry(First, "posture", &it.platform, it.words.clone()),
             Event::Act(it) => entry(Second, "act", &it.platform, it.words.clone()),
             Event::Measure(it) => {
@@ -154,8 +142,13 @@ impl Timeline {
             }
             Event::Change(it) => entry(First, "change", "", format!("{} changed {}: {}", it.by, it.what, it.words)),
             Event::Deploy(it) => {
-                let words = format!("{} signed a manifest of {} files: {}", it.signer, spaced(it.files), it.words);
+                let by = if it.by.is_empty() { String::new() } else { format!(", handed over by {}", it.by) };
+                let (signer, files) = (&it.signer, spaced(it.files));
+                let words = format!("{signer} signed a manifest of {files} files{by}: {}", it.words);
                 entry(First, "deploy", &it.platform, words)
+            }
+            Event::Login(it) if !it.good && it.place == "control" => {
+                entry(Third, "login", "", format!("{} asked at the control socket, and may not.", it.who))
             }
             Event::Login(it) => {
                 let how = if it.good { "signed in to" } else { "failed to sign in to" };
@@ -171,6 +164,43 @@ impl Timeline {
                 format!("{} did not stamp the ledger with a time: {}", it.authority, it.words),
             ),
             _ => None,
+        }
+    }
+}
+
+/// What could not be kept; nothing where no more is known than that a process ended without a word.
+fn lost(it: &Lost) -> Option<String> {
+    let requests = it.requests.saturating_add(it.rows);
+    let what = match (it.records, requests) {
+        (0, 0) => return None,
+        (records, 0) => format!("{} records", spaced(records)),
+        (0, requests) => format!("Details of {} requests", spaced(requests)),
+        (records, requests) => format!("{} records and details of {} requests", spaced(records), spaced(requests)),
+    };
+    let (from, until, why) = (moment::speak(it.from), moment::speak(it.until), &it.why);
+    Some(format!("{what} could not be kept between {from} and {until} ({why})."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_is_told_where_something_was_lost() {
+        let told = |records, requests, rows| {
+            let lost = Lost { records, requests, rows, why: "killed".to_owned(), ..Lost::default() };
+            Timeline::entry(&Event::Lost(lost)).map(|(_, _, _, words)| words)
+        };
+        let when = "could not be kept between 1970-01-01 00:00:00 UTC and 1970-01-01 00:00:00 UTC (killed).";
+        let table = [
+            ((0, 0, 0), None),
+            ((1_200, 0, 0), Some("1,200 records")),
+            ((0, 3, 4), Some("Details of 7 requests")),
+            ((1, 2, 0), Some("1 records and details of 2 requests")),
+        ];
+        for ((records, requests, rows), expected) in table {
+            let expected = expected.map(|what| format!("{what} {when}"));
+            assert_eq!(told(records, requests, rows), expected);
         }
     }
 }

@@ -117,19 +117,6 @@ pub(crate) fn readable(duration: Duration) -> String {
     }
 }
 
-/// A number with its thousands apart: `12,345`.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,9 +153,5 @@ mod tests {
         assert_eq!(readable(Duration::from_micros(1_940)), "1.9 ms");
         assert_eq!(readable(Duration::from_millis(24)), "24 ms");
         assert_eq!(readable(Duration::from_millis(1_250)), "1.2 s");
-        assert_eq!(
-            [thousands(0), thousands(999), thousands(1_000), thousands(1_234_567)],
-            ["0", "999", "1,000", "1,234,567"]
-        );
     }
 }

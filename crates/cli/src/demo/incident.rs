@@ -16,7 +16,9 @@ use tokio::time::{Instant as Moment, MissedTickBehavior, interval, sleep};
 
 use super::attack::{self, LASTS, Tally};
 use super::day::{Apart, WAITED};
-use super::figures::{Figures, thousands};
+use portcullis_incident::spaced;
+
+use super::figures::Figures;
 use super::front::CALM;
 use super::leak::Drill;
 use super::watch::{ask, has_learned, is_calm};
@@ -197,12 +199,7 @@ fn count(people: &Figures, attackers: &Figures) -> Count {
 fn line(before: &Count, now: &Count) -> String {
     let since = |now: [u64; 3], before: [u64; 3]| {
         let [served, refused, failed] = [0, 1, 2].map(|at| now[at].saturating_sub(before[at]));
-        format!(
-            "{:>6} served {:>6} refused {:>4} without an answer",
-            thousands(served),
-            thousands(refused),
-            thousands(failed)
-        )
+        format!("{:>6} served {:>6} refused {:>4} without an answer", spaced(served), spaced(refused), spaced(failed))
     };
     format!("  people {}   attackers {}", since(now.people, before.people), since(now.attackers, before.attackers))
 }
@@ -230,7 +227,7 @@ impl Counted {
             let differs = counted.abs_diff(recorded) > slack;
             same &= !differs;
             let mark = if differs { "  DIFFERS" } else { "" };
-            let _ = writeln!(text, "  {what:<34}{:>12}{:>12}{mark}", thousands(counted), thousands(recorded));
+            let _ = writeln!(text, "  {what:<34}{:>12}{:>12}{mark}", spaced(counted), spaced(recorded));
         };
         let last = self.moments.last().copied().unwrap_or_default();
         let all: u64 = last.people.iter().chain(&last.attackers).sum();

@@ -18,9 +18,9 @@ use tokio::time::{sleep, timeout};
 
 use super::client::{Client, Front, NoAnswer, Speech};
 use super::database::{self, REPORTING};
-use super::figures::thousands;
 use super::platforms::members::{DOMAIN, KEY_HEADER, OLD_LIST, PASSWORD, USERS};
 use super::supporters::MEMBERS;
+use portcullis_incident::spaced;
 
 /// Between two questions of the thief: below the rate that the route allows.
 const PACE: Duration = Duration::from_millis(150);
@@ -115,10 +115,10 @@ impl Drill<'_> {
     pub(crate) async fn attempt(&self) -> String {
         match self.by_injection().await {
             Ok(Way { pulled, stopped: Some(stopped), .. }) => {
-                format!("{stopped}; {} members came out", thousands(pulled))
+                format!("{stopped}; {} members came out", spaced(pulled))
             }
             Ok(Way { pulled, stopped: None, .. }) => {
-                format!("an injection was not stopped; {} members came out", thousands(pulled))
+                format!("an injection was not stopped; {} members came out", spaced(pulled))
             }
             Err(NoAnswer) => "the gate gave no answer to an injection".to_owned(),
         }
@@ -290,7 +290,7 @@ async fn sign_in(thief: &mut Client) -> Result<String, NoAnswer> {
 fn tell(report: &mut String, way: &Way) {
     let Way { name, pulled, recorded, also, stopped, .. } = way;
     let stopped = stopped.as_deref().unwrap_or("NOTHING stopped it");
-    let (pulled, recorded) = (thousands(*pulled), thousands(*recorded));
+    let (pulled, recorded) = (spaced(*pulled), spaced(*recorded));
     let _ = writeln!(
         report,
         "{name}\n  came to the thief: {pulled} members; left, as the log says: {recorded}\n  {stopped}\n  ({also})\n"

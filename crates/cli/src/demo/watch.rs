@@ -20,7 +20,9 @@ use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at};
 use super::Ending;
 use super::attack::{Attack, Count, LASTS, Tally};
 use super::client::Front;
-use super::figures::{Figures, Snapshot, readable, thousands};
+use portcullis_incident::spaced;
+
+use super::figures::{Figures, Snapshot, readable};
 use crate::{Failure, moment, talk};
 
 /// How long the gate may learn before the attack comes whether or not it has learned enough.
@@ -175,27 +177,27 @@ impl<'a> Story<'a> {
             let _ = writeln!(
                 text,
                 "Of the crowd's requests {} were served, {} refused and {} not answered.",
-                thousands(crowd.served),
-                thousands(crowd.refused),
-                thousands(crowd.failed),
+                spaced(crowd.served),
+                spaced(crowd.refused),
+                spaced(crowd.failed),
             );
         } else {
             let _ = writeln!(
                 text,
                 "The attack sent {} requests: {} were served at once, {} slowly; {} were challenged, {} refused, {} not answered.",
-                thousands(count.sent),
-                thousands(count.served),
-                thousands(count.slowed),
-                thousands(count.challenged),
-                thousands(count.refused),
-                thousands(count.failed),
+                spaced(count.sent),
+                spaced(count.served),
+                spaced(count.slowed),
+                spaced(count.challenged),
+                spaced(count.refused),
+                spaced(count.failed),
             );
         }
         let _ = writeln!(
             text,
             "{} of {} requests of supporters were served meanwhile ({:.2} %), 99 of 100 of them within {}; before it was {}.",
-            thousands(during.served),
-            thousands(all),
+            spaced(during.served),
+            spaced(all),
             share(during.served, all),
             time(&during),
             time(began),
@@ -227,29 +229,29 @@ fn line(
     let mut text = format!(
         "{:>4} s  {posture:<9} supporters {} of {} served, p99 {time}",
         passed.as_secs(),
-        thousands(people.served),
-        thousands(all),
+        spaced(people.served),
+        spaced(all),
     );
     match (phase, found) {
         (Phase::Calm, Some(platform)) if !platform.baseline.ready => {
-            let _ = write!(text, "; {} requests seen so far", thousands(platform.baseline.rows as u64));
+            let _ = write!(text, "; {} requests seen so far", spaced(platform.baseline.rows as u64));
         }
         (Phase::Attack, _) if attack.is_benign() => {
-            let (served, refused) = (thousands(crowd.served), thousands(crowd.refused));
+            let (served, refused) = (spaced(crowd.served), spaced(crowd.refused));
             let _ = write!(text, " | crowd: {served} served, {refused} refused");
         }
         (Phase::Attack, _) => {
             let _ = write!(
                 text,
                 " | attack {}: {} served, {} slowed, {} challenged, {} refused",
-                thousands(count.sent),
-                thousands(count.served),
-                thousands(count.slowed),
-                thousands(count.challenged),
-                thousands(count.refused),
+                spaced(count.sent),
+                spaced(count.served),
+                spaced(count.slowed),
+                spaced(count.challenged),
+                spaced(count.refused),
             );
             if count.failed > 0 {
-                let _ = write!(text, ", {} unanswered", thousands(count.failed));
+                let _ = write!(text, ", {} unanswered", spaced(count.failed));
             }
         }
         _ => {}

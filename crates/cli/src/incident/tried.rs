@@ -56,9 +56,9 @@ fn words(drilled: &Drilled) -> Tried {
     let missed: Vec<&str> = tried.iter().filter(|drill| !drill.seen).map(|drill| drill.path.as_str()).collect();
     let mut said = match (tried.len(), fresh.len()) {
         (0, 0) => "Nothing is declared that could be tried before this was written (`probe`, `[[integrity.outside]]`, `[[integrity.canary]]`)".to_owned(),
-        (0, fresh) => format!("{fresh} ways were tried within the ten minutes before this was written"),
-        (tried, 0) => format!("{tried} ways were tried right before this was written"),
-        (tried, fresh) => format!("{tried} ways were tried right before this was written, and {fresh} within the ten minutes before"),
+        (0, fresh) => format!("{} tried within the ten minutes before this was written", ways(fresh)),
+        (tried, 0) => format!("{} tried right before this was written", ways(tried)),
+        (tried, fresh) => format!("{} tried right before this was written, and {fresh} within the ten minutes before", ways(tried)),
     };
     if !tried.is_empty() {
         match &missed[..] {
@@ -70,6 +70,10 @@ fn words(drilled: &Drilled) -> Tried {
         said.push_str(&format!("; within {} s there was no time for {}", WITHIN.as_secs(), late.join(", ")));
     }
     Tried { words: said, sound: missed.is_empty() && late.is_empty() }
+}
+
+fn ways(count: usize) -> String {
+    if count == 1 { "one way was".to_owned() } else { format!("{count} ways were") }
 }
 
 /// Waits until the ledger has signed twice: what was recorded before the first of them is under the second.
@@ -104,7 +108,7 @@ mod tests {
                 true,
                 "2 ways were tried right before this was written; each was seen",
             ),
-            (vec![], of(&["files/public"]), vec![], true, "1 ways were tried within the ten minutes"),
+            (vec![], of(&["files/public"]), vec![], true, "one way was tried within the ten minutes"),
             (vec![files.clone(), drill("pages/public", false)], vec![], vec![], false, "NOT SEEN: pages/public"),
             (vec![files], vec![], of(&["http/public canary-http"]), false, "no time for http/public canary-http"),
             (vec![], vec![], vec![], true, "Nothing is declared"),

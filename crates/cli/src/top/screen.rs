@@ -80,7 +80,7 @@ impl Deed {
         match self {
             Self::Undo(rule, matched) => format!(
                 "Undo {rule}? What it holds comes through at once: {} requests so far. It is not taken again by itself.",
-                crate::demo::figures::thousands(*matched)
+                portcullis_incident::spaced(*matched)
             ),
             Self::Pin(rule, action) => format!(
                 "Pin {rule}? It stays in force (`{action}`), whatever the gate thinks of it, until somebody undoes it."

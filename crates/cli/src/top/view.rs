@@ -7,8 +7,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::screen::{Mode, Row, STANCES, Screen};
-use crate::demo::figures::thousands;
 use crate::moment;
+use portcullis_incident::spaced;
 
 /// Lines of advice at most.
 const ADVICE: usize = 4;
@@ -136,7 +136,7 @@ impl View {
             lines.extend(self.wrapped("    ", &platform.why, 2, Style::new()));
         }
         if let Some(rates) = &platform.rates {
-            let count = |rate: f64| thousands(rate.round().max(0.0) as u64);
+            let count = |rate: f64| spaced(rate.round().max(0.0) as u64);
             let mut told = vec![format!("{} served", count(rates.served))];
             for (rate, word) in [
                 (rates.delayed, "of them waited"),
@@ -160,9 +160,10 @@ impl View {
             let text = format!("OUT  {} of {} servers: {}", out.len(), platform.origins.len(), out.join(", "));
             lines.extend(self.wrapped("    ", &text, 2, self.coloured(Color::Red).add_modifier(Modifier::BOLD)));
         }
-        let hurt = platform.people.iter().filter(|it| it.known && it.refused + it.held > 0).map(|it| {
-            format!("{} of {} requests ({})", thousands(it.refused + it.held), thousands(it.requests), it.name)
-        });
+        let hurt =
+            platform.people.iter().filter(|it| it.known && it.refused + it.held > 0).map(|it| {
+                format!("{} of {} requests ({})", spaced(it.refused + it.held), spaced(it.requests), it.name)
+            });
         let hurt = hurt.collect::<Vec<_>>();
         if !hurt.is_empty() {
             let text = format!("HURT  people who are known, in ten seconds: {}", hurt.join(", "));
@@ -176,7 +177,7 @@ impl View {
         let pinned = if measure.pinned { "  PINNED" } else { "" };
         let share = if measure.share == 100 { String::new() } else { format!(" {} of 100", measure.share) };
         let matched = if measure.kind == "rule" {
-            format!("  {} matched{pinned}", thousands(measure.matched))
+            format!("  {} matched{pinned}", spaced(measure.matched))
         } else {
             String::new()
         };

@@ -21,7 +21,7 @@ use super::site::{self, Assets, Frame, Links};
 use super::store::{Store, Unanswered};
 use super::{Asked, Desks, Platform, Reply, reply, text};
 use crate::demo::chance::{Chance, secret};
-use crate::demo::figures::thousands;
+use portcullis_incident::spaced;
 
 /// The header that carries the key, which the gate's rates by API key know.
 pub(crate) const KEY_HEADER: &str = "x-api-key";
@@ -254,7 +254,7 @@ fn desk(links: &Links) -> Reply {
 <pre>curl {silent} {login} -d '{{"user":"desk","password":"{PASSWORD}"}}'
 curl {silent} '{search}' -H '{KEY_HEADER}: KEY'
 curl {silent} {csv} -H '{KEY_HEADER}: KEY'</pre></div>"#,
-        count = thousands(MEMBERS as u64),
+        count = spaced(MEMBERS as u64),
         // The certificate of the demo vouches for itself.
         silent = if links.secure() { "-sk" } else { "-s" },
         login = links.to("members", "/api/login"),
