@@ -3,6 +3,7 @@
 //! Nothing is worked out here that a verb of the command line does not say too.
 
 mod change;
+mod record;
 mod rehearsals;
 mod versions;
 
@@ -18,12 +19,12 @@ use clap::ValueEnum as _;
 use portcullis_config::{Alert, Policy, Problem, Severity};
 use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
-    Announced, Audience, Busiest, Checked, Configuration, Counted, Decisions, Draft, Happening, History, IncidentLine,
-    Measure, NewConfiguration, Now, Origin, Platform, Play, Points, Rates, Rehearsal, RehearsalLine, Role,
-    ScenarioLine, Sign, Stance, Version, Wanted, Wrong,
+    Announced, Audience, Build, Busiest, Checked, Configuration, Counted, Decisions, Differing, Draft, Happening,
+    History, IncidentLine, Measure, NewConfiguration, Now, Origin, Page as Leaf, Platform, Play, Points, Rates,
+    Rehearsal, RehearsalLine, Role, ScenarioLine, Sign, Stance, Version, Wanted, Wrong,
 };
 use portcullis_control::status::Page;
-use portcullis_control::{Console, Deed, Desk, Fault, Form as Written, Live, Settings, Span, Wish};
+use portcullis_control::{Console, Deed, Desk, Fault, Form as Written, Leaves, Live, Settings, Span, Wish};
 use portcullis_engine::{Command, PlatformStatus, Status};
 use portcullis_incident::forms::Form;
 use portcullis_incident::{Incident, Report, Timeline, html, is_known, pdf, statement};
@@ -42,6 +43,7 @@ use crate::args::requests::{Became, By};
 use crate::evidence::GATE;
 use crate::incident::live::Keeper;
 use crate::incident::{Opened, broken};
+use crate::integrity::compared;
 use crate::requests::{self, ranked};
 use crate::world::plain;
 use crate::{Done, Failure, configuration, moment, talk, top, verbs};
@@ -232,6 +234,13 @@ impl Counter {
         if answer.ok || !answer.value.is_null() { Ok(answer.value) } else { Err(Fault::Refused(answer.words)) }
     }
 
+    /// Asks for something to be done, and says what was.
+    fn sensing(&self, question: &Question) -> Result<String, Fault> {
+        let socket = portcullis_sensors::socket(&self.policy.server.control);
+        let answer = portcullis_sensors::ask(&socket, question).map_err(|error| Fault::Unable(plain(&error)))?;
+        if answer.ok { Ok(answer.words) } else { Err(Fault::Refused(answer.words)) }
+    }
+
     /// Over the last second that is whole and written: two seconds ago.
     fn second(&self, platform: &str, now: u64) -> Option<(Rates, [f64; 3])> {
         let directory = self.directory().ok()?;
@@ -412,8 +421,8 @@ impl Desk for Counter {
         self.sensors(&Question::Status)
     }
 
-    fn drill(&self, by: &str) -> Result<String, Fault> {
-        let told = self.sensors(&Question::Drill { only: None, by: by.to_owned() })?;
+    fn drill(&self, only: Option<&str>, by: &str) -> Result<String, Fault> {
+        let told = self.sensors(&Question::Drill { only: only.map(str::to_owned), by: by.to_owned() })?;
         let drills: Vec<Drill> = serde_json::from_value(told).unwrap_or_default();
         let missed = drills.iter().filter(|drill| !drill.seen).map(|drill| drill.words.as_str()).collect::<Vec<_>>();
         if missed.is_empty() {
@@ -466,6 +475,50 @@ impl Desk for Counter {
         let change =
             Change { by: by.to_owned(), uid: None, words: "The configuration was put in force again.".to_owned() };
         self.operator.changed(&change).map(|reloaded| reloaded.message).map_err(Fault::Refused)
+    }
+
+    fn status(&self) -> Value {
+        self.operator.status()
+    }
+
+    fn build(&self) -> Build {
+        verbs::build()
+    }
+
+    fn effective(&self, secrets: bool) -> String {
+        self.papers.effective(secrets)
+    }
+
+    fn baseline(&self, only: Option<&str>, by: &str) -> Result<String, Fault> {
+        self.sensing(&Question::Baseline { only: only.map(str::to_owned), by: by.to_owned() })
+    }
+
+    fn deploy(&self, manifest: String, by: &str) -> Result<String, Fault> {
+        let said = self.sensing(&Question::Deploy { manifest })?;
+        self.changed(&format!("a manifest was handed over: {said}"), by);
+        Ok(said)
+    }
+
+    fn differing(&self, only: Option<&str>) -> Result<Differing, Fault> {
+        let policy = self.papers.in_force();
+        let (words, differs) = compared(&policy.integrity, only).map_err(|failure| Fault::Refused(said(failure)))?;
+        Ok(Differing { differs, words })
+    }
+
+    fn records(&self, leaves: &Leaves) -> Result<Leaf, Fault> {
+        record::page(self.directory()?, leaves)
+    }
+
+    fn checkpoint(&self) -> Result<String, Fault> {
+        record::checkpoint(self.directory()?)
+    }
+
+    fn ledger_key(&self) -> Result<String, Fault> {
+        record::key(self.directory()?)
+    }
+
+    fn proof(&self, leaf: u64) -> Result<String, Fault> {
+        record::proof(self.directory()?, leaf)
     }
 
     fn plays(&self) -> Vec<Play> {

@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use portcullis_config::integrity::Files;
+use portcullis_config::integrity::{Files, Integrity};
 use portcullis_ledger::note::{Algorithm, SignerKey, VerifierKey};
 use portcullis_ledger::{Drill, State};
 use portcullis_sensors::manifest::{self, Entries, Manifest, check_words, escape};
@@ -43,13 +43,19 @@ pub(crate) fn baseline(flags: &args::Baseline) -> Done {
 
 /// Compares each directory with what is in force, without asking the gate.
 pub(crate) fn diff(flags: &args::Diff) -> Done {
-    let integrity = configuration::policy(&flags.config)?.integrity;
+    let (said, differ) = compared(&configuration::policy(&flags.config)?.integrity, flags.only.as_deref())?;
+    talk::answer(&said)?;
+    if differ { Err(Failure::Said) } else { Ok(()) }
+}
+
+/// The same, for whoever shows it elsewhere: in lines, and whether anything differs.
+pub(crate) fn compared(integrity: &Integrity, only: Option<&str>) -> Result<(String, bool), Failure> {
     let state = integrity
         .state
         .as_ref()
         .ok_or_else(|| Failure::because("no `state` is declared, so nothing is kept to compare with"))?;
     let named: Vec<&Files> =
-        integrity.files.iter().filter(|files| flags.only.as_ref().is_none_or(|only| *only == files.name)).collect();
+        integrity.files.iter().filter(|files| only.is_none_or(|only| only == files.name)).collect();
     if named.is_empty() {
         return Err(Failure::because("no directory of that name is declared (`[[integrity.files]]`)"));
     }
@@ -70,8 +76,7 @@ pub(crate) fn diff(flags: &args::Diff) -> Done {
             count => writeln!(said, "{}: {place}: {count} differ", declared.name),
         };
     }
-    talk::answer(&said)?;
-    if differ { Err(Failure::Said) } else { Ok(()) }
+    Ok((said, differ))
 }
 
 /// How the sensors of the running gate stand.

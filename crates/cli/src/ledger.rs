@@ -207,8 +207,7 @@ fn show(flags: &ShowLedger) -> Done {
             continue;
         }
         let event = serde_json::to_value(&record.event).unwrap_or_default();
-        let kind = event.get("kind").and_then(Value::as_str).unwrap_or("erased");
-        if flags.kind.as_ref().is_some_and(|wanted| wanted != kind) {
+        if flags.kind.as_ref().is_some_and(|wanted| wanted != kind(&event)) {
             continue;
         }
         out.push_str(&line(&record, &event, flags.json));
@@ -220,11 +219,21 @@ fn show(flags: &ShowLedger) -> Done {
     if out.is_empty() { Ok(()) } else { talk::answer(&out) }
 }
 
+/// A record for programs.
+pub(crate) fn told(record: &Record, event: &Value) -> Value {
+    let Record { index, sensor, seq, unix_millis, .. } = record;
+    json!({"index": index, "sensor": sensor, "seq": seq, "unix_millis": unix_millis, "event": event})
+}
+
+/// What a record is of; one whose words were erased is `erased`.
+pub(crate) fn kind(event: &Value) -> &str {
+    event.get("kind").and_then(Value::as_str).unwrap_or("erased")
+}
+
 fn line(record: &Record, event: &Value, machine: bool) -> String {
     let Record { index, sensor, seq, unix_millis, .. } = record;
     if machine {
-        let whole = json!({"index": index, "sensor": sensor, "seq": seq, "unix_millis": unix_millis, "event": event});
-        return format!("{whole}\n");
+        return format!("{}\n", told(record, event));
     }
     let event = if event.is_null() { "erased".to_owned() } else { event.to_string() };
     format!("{index:>8}  {}  {sensor} #{seq}  {event}\n", moment::speak(*unix_millis))

@@ -18,6 +18,8 @@ mod ledger;
 mod manual;
 mod moment;
 mod operate;
+#[cfg(test)]
+mod parity;
 mod pg;
 mod rehearse;
 mod replay;

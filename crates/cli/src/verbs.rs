@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use portcullis_config::Policy;
+use portcullis_control::model::Build;
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Signals, control, journal};
 use portcullis_simulator::replay::rfc3339;
@@ -159,15 +160,20 @@ fn explain_rule(log: &Path, rule: &str) -> Result<String, Failure> {
 
 /// Version, compiler, target, features.
 pub(crate) fn version() -> Done {
+    let Build { version, compiler, target, profile, features } = build();
+    talk::answer(&format!("portcullis {version}\n{compiler}\ntarget {target} ({profile})\nfeatures {features}"))
+}
+
+/// This program.
+pub(crate) fn build() -> Build {
     let features = env!("PORTCULLIS_FEATURES");
-    let features = if features.is_empty() { "none" } else { features };
-    talk::answer(&format!(
-        "portcullis {}\n{}\ntarget {} ({})\nfeatures {features}",
-        env!("CARGO_PKG_VERSION"),
-        env!("PORTCULLIS_COMPILER"),
-        env!("PORTCULLIS_TARGET"),
-        env!("PORTCULLIS_PROFILE"),
-    ))
+    Build {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        compiler: env!("PORTCULLIS_COMPILER").to_owned(),
+        target: env!("PORTCULLIS_TARGET").to_owned(),
+        profile: env!("PORTCULLIS_PROFILE").to_owned(),
+        features: if features.is_empty() { "none" } else { features }.to_owned(),
+    }
 }
 
 pub(crate) fn unanswered(socket: &Path, error: &io::Error) -> Failure {

@@ -6,8 +6,8 @@ use portcullis_engine::Command;
 use portcullis_types::Prefix;
 
 use crate::model::{
-    Busiest, Checked, Configuration, Decisions, Draft, History, IncidentLine, NewConfiguration, Now, Play, Rehearsal,
-    RehearsalLine, ScenarioLine, Version, Wanted,
+    Build, Busiest, Checked, Configuration, Decisions, Differing, Draft, History, IncidentLine, NewConfiguration, Now,
+    Page, Play, Rehearsal, RehearsalLine, ScenarioLine, Version, Wanted,
 };
 
 /// A gate, as its console sees it. Calls may block: they run on threads that may.
@@ -75,11 +75,11 @@ pub trait Desk: Send + Sync + 'static {
     /// Nothing is watched.
     fn integrity(&self) -> Result<serde_json::Value, Fault>;
 
-    /// Tries the sensors with something inert.
+    /// Tries the sensors with something inert: all of them, or those whose name begins so.
     ///
     /// # Errors
     /// Nothing is watched, or something was missed.
-    fn drill(&self, by: &str) -> Result<String, Fault>;
+    fn drill(&self, only: Option<&str>, by: &str) -> Result<String, Fault>;
 
     /// What left and which budgets are proposed, as `portcullis data report --json` has it.
     fn leaving(&self) -> serde_json::Value;
@@ -121,6 +121,57 @@ pub trait Desk: Send + Sync + 'static {
     /// # Errors
     /// With what is wrong with it; the policy in force stays.
     fn reload(&self, by: &str) -> Result<String, Fault>;
+
+    /// All that the gate says of itself, as `portcullis status --json` has it.
+    fn status(&self) -> serde_json::Value;
+
+    /// The program that runs.
+    fn build(&self) -> Build;
+
+    /// The configuration in force as it is understood; what is secret in it is masked, unless it is asked for.
+    fn effective(&self, secrets: bool) -> String;
+
+    /// Takes what is there as what should be there.
+    ///
+    /// # Errors
+    /// Nothing is watched, or not that.
+    fn baseline(&self, only: Option<&str>, by: &str) -> Result<String, Fault>;
+
+    /// Puts a signed manifest in force.
+    ///
+    /// # Errors
+    /// Nothing is watched, or its signatures are not enough.
+    fn deploy(&self, manifest: String, by: &str) -> Result<String, Fault>;
+
+    /// What differs from manifest or baseline.
+    ///
+    /// # Errors
+    /// Nothing is watched, or not that.
+    fn differing(&self, only: Option<&str>) -> Result<Differing, Fault>;
+
+    /// Records of the ledger.
+    ///
+    /// # Errors
+    /// Nothing is kept, or it cannot be read.
+    fn records(&self, leaves: &Leaves) -> Result<Page, Fault>;
+
+    /// The latest checkpoint of the ledger.
+    ///
+    /// # Errors
+    /// As [`Desk::records`].
+    fn checkpoint(&self) -> Result<String, Fault>;
+
+    /// Whose signature the ledger's checkpoints bear.
+    ///
+    /// # Errors
+    /// As [`Desk::records`].
+    fn ledger_key(&self) -> Result<String, Fault>;
+
+    /// The proof of a record.
+    ///
+    /// # Errors
+    /// There is none of that number yet, or as [`Desk::records`].
+    fn proof(&self, leaf: u64) -> Result<String, Fault>;
 
     /// What can be played here: attacks on the demo's own sample platforms, on loopback. A gate that runs has none.
     fn plays(&self) -> Vec<Play> {
@@ -213,6 +264,19 @@ pub struct Span<'a> {
     pub from: u64,
     /// Until.
     pub until: u64,
+}
+
+/// Which records of the ledger.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leaves {
+    /// From this one on.
+    pub from: u64,
+    /// How many at most.
+    pub most: usize,
+    /// Of this sensor alone.
+    pub sensor: Option<String>,
+    /// Of this kind alone.
+    pub kind: Option<String>,
 }
 
 /// What a report is written as.

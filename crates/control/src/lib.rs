@@ -28,7 +28,7 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 pub use self::api::document;
-pub use self::desk::{BUSIEST, Deed, Desk, Fault, Form, Span, VERDICTS, Wish};
+pub use self::desk::{BUSIEST, Deed, Desk, Fault, Form, Leaves, Span, VERDICTS, Wish};
 pub use self::live::Live;
 pub use self::people::Pass;
 use self::people::People;

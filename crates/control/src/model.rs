@@ -3,6 +3,7 @@
 //! Times are Unix milliseconds, UTC. Rates are per second over the last whole second.
 
 mod configuration;
+mod record;
 mod rehearsal;
 mod requests;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::configuration::{Configuration, Effect, Line, NewConfiguration, Restore, Text, Version};
+pub use self::record::{Build, Differing, NewBaseline, Page, SignedManifest};
 pub use self::rehearsal::{
     Assault, Cohort, Expectation, Found, Measured, PlayedAct, Rehearsal, RehearsalLine, ScenarioLine, Seconds, Wanted,
 };

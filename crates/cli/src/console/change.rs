@@ -74,7 +74,7 @@ impl Papers {
         // Whoever sends a text that is not TOML knows it already.
         let after = if secrets { text.to_owned() } else { masked(text).unwrap_or_else(|| text.to_owned()) };
         let Diff { lines, cut, more, less } = diff(&hide(&before), &after);
-        let in_force = Arc::clone(&self.in_force.lock().unwrap_or_else(PoisonError::into_inner));
+        let in_force = self.in_force();
         let (effect, later) = match read.policy() {
             None => (Vec::new(), Vec::new()),
             Some(policy) => (effect(&hide(&show(&in_force)), &hide(&show(policy))), later(&in_force, policy)),
@@ -130,6 +130,16 @@ impl Papers {
     pub(super) fn version(&self, id: &str) -> Result<String, Fault> {
         let text = versions::text(&self.versions, id).map_err(|error| Fault::Unable(plain(&error)))?;
         text.ok_or_else(|| Fault::Unknown("there is no such earlier configuration, or it is kept no more".to_owned()))
+    }
+
+    /// As it is understood.
+    pub(super) fn effective(&self, secrets: bool) -> String {
+        let text = show(&self.in_force());
+        if secrets { text } else { masked(&text).unwrap_or_default() }
+    }
+
+    pub(super) fn in_force(&self) -> Arc<Policy> {
+        Arc::clone(&self.in_force.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn read(&self, text: &str) -> Read {

@@ -242,13 +242,23 @@ pub(crate) async fn integrity(State(app): State<Arc<App>>) -> Result<Response, R
     app.ask(|desk| desk.integrity()).await.map(|value| json(&value))
 }
 
+/// What is tried.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Tried {
+    /// Only sensors and paths whose name begins so: `files`, `files/public`; all of them without.
+    only: Option<String>,
+}
+
 /// Tries the sensors with something inert.
-#[utoipa::path(post, path = "/api/v1/drills", responses((status = 200, body = Done)))]
+#[utoipa::path(post, path = "/api/v1/drills", params(Tried), responses((status = 200, body = Done)))]
 pub(crate) async fn drill(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
+    Asked(asked): Asked<Tried>,
 ) -> Result<Json<Done>, Refusal> {
-    app.ask(move |desk| desk.drill(&known.name)).await.map(done)
+    let only: Option<String> = asked.only.map(|only| only.chars().take(NAME).collect());
+    app.ask(move |desk| desk.drill(only.as_deref(), &known.name)).await.map(done)
 }
 
 /// What left, against budgets, with canaries and proposals.

@@ -7,6 +7,7 @@ mod gate;
 mod incidents;
 mod passkeys;
 mod proposals;
+mod record;
 mod rehearsals;
 mod requests;
 mod session;
@@ -237,6 +238,14 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
     );
     part("integrity", viewer, new().routes(routes!(gate::integrity)));
     part("integrity", operator, new().routes(routes!(gate::drill)));
+    part("now", viewer, new().routes(routes!(record::status)).routes(routes!(record::version)));
+    part("settings", viewer, new().routes(routes!(record::effective)));
+    part("integrity", viewer, new().routes(routes!(record::differing)));
+    part("integrity", operator, new().routes(routes!(record::deploy)));
+    part("integrity", owner, new().routes(routes!(record::baseline)));
+    part("incidents", viewer, new().routes(routes!(record::checkpoint)).routes(routes!(record::key)));
+    // What a record says may be about somebody.
+    part("incidents", operator, new().routes(routes!(record::records)).routes(routes!(record::proof)));
     part("data", viewer, new().routes(routes!(gate::leaving)));
     part(
         "settings",

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::desk::{Deed, Form, Span, Wish};
+use crate::desk::{Deed, Form, Leaves, Span, Wish};
 use crate::model::{
-    Busiest, Checked, Configuration, Decisions, Draft, Happening, History, IncidentLine, Line, NewConfiguration, Now,
-    OwnSession, Proposal, Token, Version, Wrong,
+    Build, Busiest, Checked, Configuration, Decisions, Differing, Draft, Happening, History, IncidentLine, Line,
+    NewConfiguration, Now, OwnSession, Page, Proposal, Token, Version, Wrong,
 };
 use crate::people::passkeys::device::Device;
 use crate::server::{Peer, now};
@@ -65,8 +65,38 @@ impl Desk for Gate {
     fn integrity(&self) -> Result<Value, Fault> {
         Ok(json!({}))
     }
-    fn drill(&self, by: &str) -> Result<String, Fault> {
-        Ok(self.note(format!("drill by {by}")))
+    fn drill(&self, only: Option<&str>, by: &str) -> Result<String, Fault> {
+        Ok(self.note(format!("drill {} by {by}", only.unwrap_or("all"))))
+    }
+    fn status(&self) -> Value {
+        json!({"node": "gate-1"})
+    }
+    fn build(&self) -> Build {
+        Build::default()
+    }
+    fn effective(&self, secrets: bool) -> String {
+        if secrets { "whole" } else { "masked" }.to_owned()
+    }
+    fn baseline(&self, only: Option<&str>, by: &str) -> Result<String, Fault> {
+        Ok(self.note(format!("baseline {} by {by}", only.unwrap_or("all"))))
+    }
+    fn deploy(&self, manifest: String, by: &str) -> Result<String, Fault> {
+        Ok(self.note(format!("deploy {manifest} by {by}")))
+    }
+    fn differing(&self, _: Option<&str>) -> Result<Differing, Fault> {
+        Err(Fault::Unable("nothing is watched".to_owned()))
+    }
+    fn records(&self, leaves: &Leaves) -> Result<Page, Fault> {
+        Ok(Page { size: leaves.most as u64, ..Page::default() })
+    }
+    fn checkpoint(&self) -> Result<String, Fault> {
+        Ok("note".to_owned())
+    }
+    fn ledger_key(&self) -> Result<String, Fault> {
+        Ok("key".to_owned())
+    }
+    fn proof(&self, leaf: u64) -> Result<String, Fault> {
+        Err(Fault::Unknown(format!("there is no record {leaf} yet")))
     }
     fn leaving(&self) -> Value {
         json!({})
@@ -213,6 +243,8 @@ fn body(path: &str) -> Option<Value> {
         "/api/v1/tokens" => json!({"name": "wall", "role": "viewer", "days": 1}),
         "/api/v1/configuration/check" => json!({"text": ""}),
         "/api/v1/configuration" => json!({"text": "", "base": BASE}),
+        "/api/v1/integrity/baseline" => json!({}),
+        "/api/v1/integrity/manifests" => json!({"manifest": "m"}),
         "/api/v1/configuration/versions/{id}/restore" => json!({"base": BASE}),
         "/api/v1/rehearsals" => json!({"name": "01-get-flood", "seed": 1}),
         path if path.starts_with("/api/v1/incidents/") => json!({"words": "x", "whom": "y"}),
@@ -301,7 +333,9 @@ async fn acts_bear_the_name_of_who_did_them() {
             Some(json!({"words": "all", "whom": "ICO"})),
             "2026-05-17-1: Told(\"ICO\", \"all\") by Op",
         ),
-        ("POST", "/api/v1/drills", None, "drill by Op"),
+        ("POST", "/api/v1/drills", None, "drill all by Op"),
+        ("POST", "/api/v1/drills?only=files", None, "drill files by Op"),
+        ("POST", "/api/v1/integrity/manifests", Some(json!({"manifest": "m"})), "deploy m by Op"),
     ] {
         let (status, told) = stand.ask(method, path, &op, sent).await;
         assert_eq!((status, stand.asked()), (StatusCode::OK, vec![expected.to_owned()]), "{method} {path}: {told}");
@@ -320,6 +354,7 @@ async fn acts_bear_the_name_of_who_did_them() {
         ("GET", "/api/v1/requests?verdict=guilty", None),
         ("GET", "/api/v1/requests?reason=mood", None),
         ("GET", "/api/v1/requests?from=9&until=3", None),
+        ("GET", "/api/v1/ledger/last/proof", None),
     ] {
         let (status, told) = stand.ask(method, path, &op, sent).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{method} {path}: {told}");
@@ -654,6 +689,9 @@ async fn a_configuration_is_changed_by_who_has_seen_it() {
         let sent = Some(json!({"text": "x"}));
         let (_, told) = stand.ask("POST", "/api/v1/configuration/check", browser, sent).await;
         assert_eq!(told["diff"][0]["text"], word);
+    }
+    for (browser, word) in [(&owner, "whole"), (&viewer, "masked")] {
+        assert_eq!(stand.ask("GET", "/api/v1/configuration/effective", browser, None).await.1["text"], word);
     }
     let restore = "/api/v1/configuration/versions/1/restore";
     for (method, path, sent, status, words) in [

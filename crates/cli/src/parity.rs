@@ -1,0 +1,167 @@
+//! Which operations of the API carry which verb, and why some have none. It is a table; the tests below hold it against both.
+
+/// How a verb is reached from elsewhere.
+#[derive(Debug)]
+enum Carried {
+    /// By these operations of the OpenAPI document.
+    By(&'static [&'static str]),
+    /// By none, and why.
+    Not(&'static str),
+}
+
+use Carried::{By, Not};
+
+/// It works on files that whoever calls it has, and asks no gate.
+const OFFLINE: &str = "it works on files at hand and asks no gate";
+/// It changes or reads what lies on the gate's own machine.
+const MACHINE: &str = "it works on files of the gate's own machine";
+
+/// Every verb, as it is typed.
+const VERBS: &[(&str, Carried)] = &[
+    ("run", Not("it is the gate")),
+    ("check", By(&["POST /api/v1/configuration/check"])),
+    ("show", By(&["GET /api/v1/configuration/effective"])),
+    ("reload", By(&["POST /api/v1/reload"])),
+    ("status", By(&["GET /api/v1/status", "GET /api/v1/now"])),
+    ("rules list", By(&["GET /api/v1/status", "GET /api/v1/now"])),
+    ("rules pin", By(&["POST /api/v1/measures/{id}/pin"])),
+    ("rules undo", By(&["POST /api/v1/measures/{id}/undo"])),
+    ("rules add", Not("it installs a rule set beside the configuration, on the gate's own machine")),
+    ("posture", By(&["GET /api/v1/status", "PUT /api/v1/platforms/{name}/posture"])),
+    ("event add", By(&["POST /api/v1/events"])),
+    ("event list", By(&["GET /api/v1/events"])),
+    ("event cancel", By(&["DELETE /api/v1/events/{name}"])),
+    ("rehearse", Not("pending: it plays a scenario at hand and asks no gate")),
+    ("replay", Not("pending: it plays access logs at hand and asks no gate")),
+    ("inspect", Not(OFFLINE)),
+    ("tune", Not("pending: it tries recorded requests where they are recorded")),
+    ("waf report", Not("pending: it reads the decision log on the gate's machine")),
+    ("waf promote", By(&["PUT /api/v1/configuration"])),
+    ("waf observe", By(&["PUT /api/v1/configuration"])),
+    ("canary new", Not(MACHINE)),
+    ("canary list", Not(MACHINE)),
+    ("canary test", Not(MACHINE)),
+    ("canary retire", Not(MACHINE)),
+    ("data report", By(&["GET /api/v1/data"])),
+    ("data approve", By(&["PUT /api/v1/configuration"])),
+    ("pg learn", Not("pending: the book of a database is asked over the control socket")),
+    ("pg show", Not("pending: the book of a database is asked over the control socket")),
+    ("pg diff", Not("pending: the book of a database is asked over the control socket")),
+    ("pg approve", Not("pending: the book of a database is asked over the control socket")),
+    ("pg enforce", Not("pending: the book of a database is asked over the control socket")),
+    ("pg observe", Not("pending: the book of a database is asked over the control socket")),
+    ("manifest key", Not("a private key is made where it is kept")),
+    ("manifest sign", Not("a release is signed where it is built")),
+    ("manifest verify", Not(OFFLINE)),
+    ("manifest deploy", By(&["POST /api/v1/integrity/manifests"])),
+    ("baseline", By(&["POST /api/v1/integrity/baseline"])),
+    ("diff", By(&["GET /api/v1/integrity/diff"])),
+    ("sensors", By(&["GET /api/v1/integrity"])),
+    ("drill", By(&["POST /api/v1/drills"])),
+    ("incident list", By(&["GET /api/v1/incidents"])),
+    ("incident show", By(&["GET /api/v1/incidents/{id}"])),
+    ("incident statement", By(&["GET /api/v1/incidents/{id}/statement.md"])),
+    ("incident export", Not("pending: it writes a directory where the ledger lies")),
+    ("incident open", Not("pending: it is asked over the control socket")),
+    ("incident note", By(&["POST /api/v1/incidents/{id}/notes"])),
+    ("incident decide", By(&["POST /api/v1/incidents/{id}/decisions"])),
+    ("incident told", By(&["POST /api/v1/incidents/{id}/told"])),
+    ("incident report", Not("pending: it hashes what was handed in, which whoever handed it in has")),
+    ("incident attest", Not("pending: it is asked over the control socket")),
+    ("incident close", By(&["POST /api/v1/incidents/{id}/close"])),
+    ("requests top", By(&["GET /api/v1/busiest"])),
+    ("requests history", By(&["GET /api/v1/history"])),
+    ("console link", By(&["POST /api/v1/people"])),
+    ("console alert", By(&["POST /api/v1/alerts/{name}/test"])),
+    ("top", By(&["GET /api/v1/now", "GET /api/v1/live"])),
+    ("ledger verify", Not("whoever verifies trusts nobody, the gate least: it works on a copy of the ledger")),
+    ("ledger show", By(&["GET /api/v1/ledger"])),
+    ("ledger prove", By(&["GET /api/v1/ledger/{id}/proof"])),
+    ("ledger check", Not(OFFLINE)),
+    ("ledger key", By(&["GET /api/v1/ledger/key", "GET /api/v1/ledger/checkpoint"])),
+    ("witness", Not("it stands on another host and is asked by the gate")),
+    ("explain", By(&["GET /api/v1/explain/{of}"])),
+    ("demo", Not("it is a gate of its own")),
+    ("version", By(&["GET /api/v1/version"])),
+    ("completions", Not("it is for a shell")),
+    ("man", Not("it is for a reader at a terminal")),
+];
+
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::{Command, CommandFactory as _};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::args::Arguments;
+
+    /// Verbs as they are typed: those that have verbs of their own stand for none.
+    fn typed(command: &Command, before: &str, all: &mut Vec<String>) {
+        for verb in command.get_subcommands() {
+            let name = format!("{before}{}", verb.get_name());
+            if verb.has_subcommands() {
+                typed(verb, &format!("{name} "), all);
+            } else {
+                all.push(name);
+            }
+        }
+    }
+
+    fn verbs() -> Vec<String> {
+        let mut all = Vec::new();
+        typed(&Arguments::command(), "", &mut all);
+        all
+    }
+
+    /// `GET /api/v1/now` and so on, of the document that the code makes.
+    fn operations() -> BTreeSet<String> {
+        let document: Value = serde_json::from_str(&portcullis_control::document()).expect("JSON");
+        let paths = document["paths"].as_object().expect("paths").iter();
+        let of = |(path, item): (&String, &Value)| {
+            let methods = item.as_object().expect("operations").keys();
+            methods.map(|method| format!("{} {path}", method.to_uppercase())).collect::<Vec<_>>()
+        };
+        paths.flat_map(of).collect()
+    }
+
+    /// What is wrong with a table.
+    fn faults(verbs: &[String], operations: &BTreeSet<String>, table: &[(&str, Carried)]) -> Vec<String> {
+        let listed = |verb: &String| table.iter().filter(|(name, _)| name == verb).count() == 1;
+        let unlisted = verbs.iter().filter(|verb| !listed(verb)).map(|verb| format!("{verb}: not listed once"));
+        let gone = table.iter().filter(|(name, _)| !verbs.iter().any(|verb| verb == name));
+        let gone = gone.map(|(name, _)| format!("{name}: no such verb"));
+        let wrong = table.iter().flat_map(|(name, carried)| match carried {
+            By([]) => vec![format!("{name}: by nothing")],
+            By(by) => {
+                let absent = by.iter().filter(|operation| !operations.contains(**operation));
+                absent.map(|operation| format!("{name}: there is no {operation}")).collect()
+            }
+            Not(why) if why.is_empty() => vec![format!("{name}: no reason")],
+            Not(_) => Vec::new(),
+        });
+        unlisted.chain(gone).chain(wrong).collect()
+    }
+
+    #[test]
+    fn every_verb_has_its_endpoint_or_a_reason() {
+        assert_eq!(faults(&verbs(), &operations(), VERBS), [""; 0]);
+    }
+
+    #[test]
+    fn a_verb_without_either_is_found() {
+        let (verbs, operations) = (["one".to_owned(), "two".to_owned()], BTreeSet::from(["GET /a".to_owned()]));
+        let good = [("one", By(&["GET /a"])), ("two", Not("it is a gate"))];
+        assert_eq!(faults(&verbs, &operations, &good), [""; 0]);
+        let cases: [(&[(&str, Carried)], &str); 5] = [
+            (&[("one", By(&["GET /a"]))], "two: not listed once"),
+            (&[("one", By(&["GET /b"])), ("two", Not("x"))], "one: there is no GET /b"),
+            (&[("one", By(&[])), ("two", Not("x"))], "one: by nothing"),
+            (&[("one", Not("")), ("two", Not("x"))], "one: no reason"),
+            (&[("one", Not("x")), ("two", Not("x")), ("three", Not("x"))], "three: no such verb"),
+        ];
+        for (table, expected) in cases {
+            assert_eq!(faults(&verbs, &operations, table), [expected]);
+        }
+    }
+}
