@@ -29,6 +29,8 @@ export const PLATFORMS = [
   { name: 'donations', base: 12, origins: ['http://10.0.6.31:8080'] },
 ];
 
+const clause = (code, numbers = {}, names = {}) => ({ code, numbers, names });
+
 export function now(at, scene, undone, pinned, held) {
   const attacked = scene === 'attack';
   const platforms = PLATFORMS.map(({ name, base, origins }, index) => {
@@ -40,15 +42,16 @@ export function now(at, scene, undone, pinned, held) {
       name,
       posture,
       since: at - (posture === 'normal' ? 3 * 3_600_000 : 12 * MINUTE + 20_000),
-      why: hit ? 'A rule explains 97 % of the excess.' : crowd ? 'More than the platform can carry, and nothing that it has in common.' : '',
+      why: hit ? 'requests 60.1× expected (12613 per second, 210.0 expected), origin queue 55 ms (limit 20); rules explain 97 % of the excess and match 12031 requests per second' : crowd ? 'More than the platform can carry, and nothing that it has in common.' : '',
+      causes: hit ? [clause('rate', { actual: 12_613, expected: 210, times: 60.1 }), clause('queue', { ms: 55, limit: 20 }), clause('explained', { share: 0.97, matched: 12_031 })] : crowd ? [clause('rate', { actual: 861, expected: 210, times: 4.1 }), clause('queue', { ms: 140, limit: 20 }), clause('waiting')] : posture === 'recovery' ? [clause('quiet', { seconds: 20 })] : [clause('ordinary')],
       held: held[name] !== undefined,
       reading: hit ? 'attack' : crowd ? 'crowd' : posture === 'elevated' ? 'unknown' : 'calm',
       signs: [
-        { name: 'rate', level: hit || crowd ? 'strong' : 'quiet', figures: hit ? '60.1 times the expected' : crowd ? '4.1 times the expected' : 'as expected' },
-        { name: 'stress', level: hit ? 'weak' : crowd ? 'strong' : 'quiet', figures: hit ? '95 of a hundred in 180 ms, 60 ms usual' : 'as usual' },
-        { name: 'contrast', level: hit ? 'strong' : 'quiet', figures: hit ? 'one pattern explains 97 % of what came beyond' : 'nothing stands out' },
-        { name: 'protocol', level: 'quiet', figures: '0.1 % of connections break it' },
-        { name: 'business', level: index === 1 ? 'weak' : 'quiet', figures: index === 1 ? '4.0 % of logins failed, 2.1 % usual' : 'as usual' },
+        { name: 'rate', level: hit || crowd ? 'strong' : 'quiet', figures: hit ? '60.1 times the expected' : crowd ? '4.1 times the expected' : 'as expected', clauses: [hit || crowd ? clause('rate', { actual: hit ? 12_613 : 861, expected: 210, times: hit ? 60.1 : 4.1 }) : clause('rate', { actual: base, expected: base, times: 1 })] },
+        { name: 'stress', level: hit ? 'weak' : crowd ? 'strong' : 'quiet', figures: hit ? '95 of a hundred in 180 ms, 60 ms usual' : 'as usual', clauses: [clause('queue', { ms: hit ? 55 : crowd ? 140 : 3, limit: 20 })] },
+        { name: 'contrast', level: hit ? 'strong' : 'quiet', figures: hit ? 'one pattern explains 97 % of what came beyond' : 'nothing stands out', clauses: [hit ? clause('explained', { share: 0.97, matched: 12_031 }) : clause('no-pattern')] },
+        { name: 'protocol', level: 'quiet', figures: '0.1 % of connections break it', clauses: [clause('abuse', { clients: 0.2 })] },
+        { name: 'business', level: index === 1 ? 'weak' : 'quiet', figures: index === 1 ? '4.0 % of logins failed, 2.1 % usual' : 'as usual', clauses: [index === 1 ? clause('failures', { now: 0.04, usual: 0.021 }, { path: '/sign-in' }) : clause('business-usual')] },
       ],
       expected: index === 2 ? null : base,
       rates,
@@ -81,12 +84,16 @@ function measures(name, hit, crowd, undone, pinned) {
     all.push(
       {
         id: 'r-81', kind: 'rule', phase: 'enforced', action: 'refuse', share: 99, matched: 8_412_004, undo: true,
-        pattern: 'TLS a1c9 & no token & query-shape random',
+        pattern: 'TLS `a1c9` & no token & a query shaped like `q=…`',
+        literals: [clause('tls', {}, { value: '`a1c9`' }), clause('no-token'), clause('query', {}, { value: '`q=…`' })],
+        grounds: [clause('explains', { share: 0.97 }), clause('tested', { rows: 32_768, hits: 2, share: 0.0002 }), clause('protected', { requests: 0 })],
         why: 'It explains 97 % of what came beyond the ordinary. On an ordinary day it would have hit at most 0.02 % of requests, and nobody who has shown who they are.',
       },
       {
         id: 'r-82', kind: 'rule', phase: 'enforced', action: 'challenge', share: 100, matched: 96_112, undo: true,
-        pattern: 'no referer & path /search & order 7e10',
+        pattern: 'no referer & path `/search`',
+        literals: [clause('no-referer'), clause('path', {}, { value: '`/search`' })],
+        grounds: [clause('explains', { share: 0.61 }), clause('tested', { rows: 32_768, hits: 81, share: 0.003 }), clause('protected', { requests: 15 })],
         why: 'It explains 61 % of what the first rule left over. On an ordinary day it would have hit at most 0.3 % of requests.',
       },
       { id: 'r-79', kind: 'rule', phase: 'dormant', action: 'challenge', share: 100, matched: 12_001, undo: true, pattern: 'TLS 77f0 & no token', why: 'It explained 92 % of the first wave.' },
@@ -94,7 +101,7 @@ function measures(name, hit, crowd, undone, pinned) {
   }
   if (hit || crowd) all.push({ id: `admission/${name}`, kind: 'admission', phase: 'on', action: 'wait', share: 100, matched: 40_112, undo: false, pattern: '40 at once; search 8; who is known goes first', why: 'What the platform carried while it answered in time.' });
   if (crowd) all.push({ id: `room/${name}`, kind: 'room', phase: 'on', action: 'room', share: 100, matched: 1_902, undo: false, pattern: 'navigations of strangers', why: 'The queue is longer than 10 s.' });
-  return all.map((one) => ({ ...one, pinned: pinned.has(one.id), phase: undone.has(one.id) ? 'undone' : one.phase }));
+  return all.map((one) => ({ literals: one.id.startsWith('admission') ? [clause('at-once', { limit: 40 })] : one.id.startsWith('room') ? [clause('strangers')] : [], grounds: [], ...one, pinned: pinned.has(one.id), phase: undone.has(one.id) ? 'undone' : one.phase }));
 }
 
 function people(hit, crowd, base) {
@@ -110,16 +117,17 @@ function people(hit, crowd, base) {
 }
 
 function advice(scene, undone) {
+  const one = (kind, about, words, cost, said, price = null) => ({ kind, about, words, cost, said, price });
   if (scene === 'attack') {
     const list = [
-      { kind: 'origin', about: 'public', words: 'See to http://10.0.4.12:8080: it does not answer the gate.', cost: 'Until then the others carry its share.' },
-      { kind: 'drill', about: 'files/members', words: 'See why files/members does not see: the kernel tells of no changes in this directory', cost: 'Until then nothing can be said of what it watches. A drill harms nothing.' },
-      { kind: 'report', about: '2026-11-23-1', words: 'Look which clocks of incident 2026-11-23-1 run: some reports are due within a day.', cost: 'It costs visitors nothing.' },
+      one('origin', 'public', 'See to http://10.0.4.12:8080: it does not answer the gate.', 'Until then the others carry its share.', clause('origin-out', {}, { origins: 'http://10.0.4.12:8080' }), clause('others-carry')),
+      one('drill', 'files/members', 'See why files/members does not see: the kernel tells of no changes in this directory', 'Until then nothing can be said of what it watches. A drill harms nothing.', clause('blind', {}, { sensor: 'files/members', why: 'the kernel tells of no changes in this directory' }), clause('unwatched')),
+      one('report', '2026-11-23-1', 'Look which clocks of incident 2026-11-23-1 run: some reports are due within a day.', 'It costs visitors nothing.', clause('report', {}, { incident: '2026-11-23-1' }), clause('costs-nobody')),
     ];
-    const undo = { kind: 'undo', about: 'r-82', words: '15 of 1,492 requests of people who are known on public were held in ten seconds. Look at r-82; undo it if they are who it holds.', cost: 'What it holds would come through: 96,112 requests so far. Nothing like it is proposed for an hour.' };
+    const undo = one('undo', 'r-82', '15 of 1,492 requests of people who are known on public were held in ten seconds. Look at r-82; undo it if they are who it holds.', 'What it holds would come through: 96,112 requests so far. Nothing like it is proposed again for an hour.', clause('hurt-by-rule', { touched: 15, requests: 1492 }, { platform: 'public', rule: 'r-82' }), clause('comes-through', { matched: 96_112 }));
     return undone.has('r-82') ? list : [undo, ...list];
   }
-  if (scene === 'crowd') return [{ kind: 'look', about: 'public', words: '51 of 1,470 requests of people who are known on public were held in ten seconds, and by no rule: public carries no more.', cost: 'To hold fewer, the platform needs more room: another server, or fewer costly pages.' }];
-  if (scene === 'recovery') return [{ kind: 'nothing', about: '', words: 'Nothing. The gate is holding, and takes its measures back by itself as soon as it can.', cost: '' }];
-  return [{ kind: 'nothing', about: '', words: 'Nothing. All is calm.', cost: '' }];
+  if (scene === 'crowd') return [one('look', 'public', '51 of 1,470 requests of people who are known on public were held in ten seconds, and by no rule: public carries no more.', 'To hold fewer, the platform needs more room: another server, or fewer costly pages.', clause('hurt-by-room', { touched: 51, requests: 1470 }, { platform: 'public' }), clause('more-room'))];
+  if (scene === 'recovery') return [one('nothing', '', 'Nothing. The gate is holding, and takes its measures back by itself as soon as it can.', '', clause('holding'))];
+  return [one('nothing', '', 'Nothing. All is calm.', '', clause('calm'))];
 }

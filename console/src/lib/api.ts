@@ -43,6 +43,8 @@ export interface Platform {
   since: number;
   /** Why, in a sentence. */
   why: string;
+  /** The same as values; none where the sentence says more than there are values for. */
+  causes: Clause[];
   /** An operator holds it there. */
   held: boolean;
   /**
@@ -74,6 +76,18 @@ export interface Sign {
   level: string;
   /** Figures, in a sentence. */
   figures: string;
+  /** The same as values. */
+  clauses: Clause[];
+}
+
+/** A sentence or a part of one: which, and what stands in its gaps. The words beside it say the same in English. */
+export interface Clause {
+  /** Which: `queue`, `no-token`, `origin-out`, … */
+  code: string;
+  /** Figures by name. Shares are of one. */
+  numbers: Record<string, number>;
+  /** Names by name: platforms, rules, paths. */
+  names: Record<string, string>;
 }
 
 /** What became of requests, per second. */
@@ -116,8 +130,12 @@ export interface Measure {
   share: number;
   /** What it looks for, in words. */
   pattern: string;
+  /** The same as values: all of them at once. */
+  literals: Clause[];
   /** Why, as it was told when it was enforced: the excess that it explains, and whom it would have hit on an ordinary day. */
   why: string;
+  /** What stands behind it, as values and as it is by now; none where that is not known any more. */
+  grounds: Clause[];
   /** Requests that matched since it was proposed. */
   matched: number;
   /** An operator keeps it. */
@@ -184,6 +202,10 @@ export interface Advice {
   words: string;
   /** What it costs, and whom. */
   cost: string;
+  /** What to do, as values. */
+  said: Clause | null;
+  /** What it costs, as values. */
+  price: Clause | null;
 }
 
 /** Something that happened, as the live stream tells it. */
@@ -198,6 +220,8 @@ export interface Happening {
   by: string;
   /** The whole of it. */
   words: string;
+  /** What it comes to, as values, where there are any: less than the words say. */
+  said: Clause | null;
 }
 
 /** A measure while it was in force, as the record has it. */

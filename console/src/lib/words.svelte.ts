@@ -52,6 +52,12 @@ export function t(key: Key, values: Values = {}): string {
   return fill(table[key] ?? key, values);
 }
 
+/** A message that may be missing, because a later gate has words that this page does not know. */
+export function text(key: string, values: Values): string | null {
+  const found = table[key as Key];
+  return found === undefined ? null : fill(found, values);
+}
+
 /** A message in the form that the number asks for. The number fills `{n}`. */
 export function many(stem: Plural, n: number, values: Values = {}): string {
   const form = new Intl.PluralRules(LOCALE[language]).select(n) === 'one' ? 'one' : 'other';

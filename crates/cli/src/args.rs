@@ -37,7 +37,7 @@ Examples:
   portcullis run --config gate.toml       Stand in front of the platforms
   portcullis reload --config gate.toml    Put the changed file in force
   portcullis status                       How the running gate stands
-  portcullis rules undo r-81              Take a rule back, for good
+  portcullis rules undo r-81              Take a rule back for an hour
   portcullis rules add crs --from coreruleset-4.28.0.tar.gz
                                           Install or update the Core Rule Set
   portcullis posture public overload      Hold a platform in a posture

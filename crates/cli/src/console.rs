@@ -19,9 +19,9 @@ use clap::ValueEnum as _;
 use portcullis_config::{Alert, Policy, Problem, Severity};
 use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
-    Announced, Audience, Build, Busiest, Checked, Configuration, Counted, Decisions, Differing, Draft, Happening,
-    History, IncidentLine, Measure, NewConfiguration, Now, Origin, Page as Leaf, Platform, Play, Points, Rates,
-    Rehearsal, RehearsalLine, Role, ScenarioLine, Sign, Stance, Version, Wanted, Wrong,
+    Announced, Audience, Build, Busiest, Checked, Clause, Configuration, Counted, Decisions, Differing, Draft,
+    Happening, History, IncidentLine, Measure, NewConfiguration, Now, Origin, Page as Leaf, Platform, Play, Points,
+    Rates, Rehearsal, RehearsalLine, Role, ScenarioLine, Sign, Stance, Version, Wanted, Wrong,
 };
 use portcullis_control::status::Page;
 use portcullis_control::{Console, Deed, Desk, Fault, Form as Written, Leaves, Live, Settings, Span, Wish};
@@ -77,6 +77,10 @@ pub(crate) fn run(ask: &AskConsole) -> Done {
 
 /// What happens, for whoever looks.
 pub(crate) fn happening(event: &Event) -> Option<Happening> {
+    // The act that switched it tells it, and says why.
+    if matches!(event, Event::Measure(_)) {
+        return None;
+    }
     let (_, kind, platform, words) = Timeline::entry(event)?;
     // What we did ourselves, or somebody signed, is no alarm.
     let kind = match event {
@@ -95,7 +99,8 @@ pub(crate) fn happening(event: &Event) -> Option<Happening> {
         _ => "gate".to_owned(),
     };
     let platform = Some(platform).filter(|it| !it.is_empty());
-    Some(Happening { at: moment::now(), kind: kind.to_owned(), platform, by, words })
+    let said = traffic::said(event);
+    Some(Happening { at: moment::now(), kind: kind.to_owned(), platform, by, words, said })
 }
 
 /// Starts the console that the configuration asks for. A gate that cannot have it serves without, and says so.
@@ -654,29 +659,34 @@ fn shown(
             action: rule.action.clone(),
             share: rule.share,
             pattern: rule.pattern.clone(),
+            literals: rule.literals.iter().cloned().map(Clause::from).collect(),
             why: rule.why.clone(),
+            grounds: rule.grounds.iter().cloned().map(Clause::from).collect(),
             matched: rule.matched,
             pinned: rule.pinned,
             undo: !matches!(rule.phase.as_str(), "undone" | "dormant"),
         })
         .collect();
-    let whole = |kind: &str, action: &str, pattern: String| Measure {
+    let whole = |kind: &str, action: &str, pattern: String, literal: Clause| Measure {
         id: format!("{kind}/{}", platform.name),
         kind: kind.to_owned(),
         phase: "on".to_owned(),
         action: action.to_owned(),
         share: 100,
         pattern,
+        literals: vec![literal],
         ..Measure::default()
     };
     if let Some(at_once) = platform.admission.whole {
-        measures.push(whole("admission", "wait", format!("more than {at_once} requests at once")));
+        let literal = Clause::new("at-once").number("limit", f64::from(at_once));
+        measures.push(whole("admission", "wait", format!("more than {at_once} requests at once"), literal));
     }
     if platform.admission.room_open {
         measures.push(whole(
             "room",
             "wait",
             "navigations of people who are not known, while there is no room".to_owned(),
+            Clause::new("strangers"),
         ));
     }
     let signs = platform.channels.into_iter();
@@ -684,13 +694,14 @@ fn shown(
         // Both are read at slightly different moments: a screen must not see it move.
         since: (now as f64 / 1_000.0 - platform.since_seconds).max(0.0).round() as u64 * 1_000,
         reading,
-        signs: signs.map(|it| Sign { name: it.name, level: it.level, figures: it.figures }).collect(),
+        signs: signs.map(traffic::sign).collect(),
         expected: platform.baseline.ready.then_some(platform.baseline.expected_rps),
         rates: second.map(|(rates, _)| rates),
         millis: second.map(|(_, millis)| millis).filter(|millis| millis[0] > 0.0),
         name: platform.name,
         posture: platform.posture,
         why: platform.why,
+        causes: platform.causes.into_iter().map(Clause::from).collect(),
         held: platform.forced,
         origins,
         measures,

@@ -1,6 +1,6 @@
 //! What to do next, and what that would cost, from how everything stands. It only ever proposes: a person does it, or nobody.
 
-use crate::model::{Advice, Measure, Now, Platform};
+use crate::model::{Advice, Clause, Measure, Now, Platform};
 
 /// Of a hundred requests of people who are known, so many held make it worth a look.
 const HURT_PERCENT: u64 = 1;
@@ -23,6 +23,8 @@ pub(crate) fn advise(now: &Now) -> Vec<Advice> {
             about: incident.id.clone(),
             words,
             cost: cost.to_owned(),
+            said: Some(Clause::new(kind).name("incident", &incident.id)),
+            price: Some(Clause::new(if kind == "close" { "another-incident" } else { "costs-nobody" })),
         };
         all.push(if calm {
             let words = format!("Read the report of incident {} and close it, if it is over.", incident.id);
@@ -39,17 +41,20 @@ pub(crate) fn advise(now: &Now) -> Vec<Advice> {
             about: "evidence".to_owned(),
             words: "Declare `[evidence]`: without it nobody can say afterwards what happened.".to_owned(),
             cost: "About 12 bytes of disk for each request.".to_owned(),
+            said: Some(Clause::new("no-evidence-kept")),
+            price: Some(Clause::new("disk")),
         });
     }
     all.truncate(MOST);
     if all.is_empty() {
         let fighting = platforms().any(|platform| platform.posture != "normal");
-        let words = if fighting {
-            "Nothing. The gate is holding, and takes its measures back by itself as soon as it can."
+        let (code, words) = if fighting {
+            ("holding", "Nothing. The gate is holding, and takes its measures back by itself as soon as it can.")
         } else {
-            "Nothing. All is calm."
+            ("calm", "Nothing. All is calm.")
         };
-        all.push(Advice { kind: "nothing".to_owned(), words: words.to_owned(), ..Advice::default() });
+        let said = Some(Clause::new(code));
+        all.push(Advice { kind: "nothing".to_owned(), words: words.to_owned(), said, ..Advice::default() });
     }
     all
 }
@@ -68,6 +73,8 @@ fn origin(platform: &Platform) -> Option<Advice> {
         } else {
             "Until then the others carry its share.".to_owned()
         },
+        said: Some(Clause::new("origin-out").name("origins", &out.join(", "))),
+        price: Some(Clause::new(if all { "nobody-served" } else { "others-carry" }).name("platform", &platform.name)),
     })
 }
 
@@ -85,6 +92,10 @@ fn hurt(platform: &Platform) -> Option<Advice> {
     let acting = |measure: &&Measure| measure.phase == "enforced" && measure.undo && !measure.pinned;
     let widest = platform.measures.iter().filter(acting).max_by_key(|measure| measure.matched);
     let who = format!("{touched} of {requests} requests of people who are known");
+    let said = |code: &str| {
+        let said = Clause::new(code).name("platform", &platform.name);
+        said.number("touched", touched as f64).number("requests", requests as f64)
+    };
     Some(match widest {
         Some(measure) => Advice {
             kind: "undo".to_owned(),
@@ -97,6 +108,8 @@ fn hurt(platform: &Platform) -> Option<Advice> {
                 "What it holds would come through: {} requests so far. Nothing like it is proposed again for an hour.",
                 measure.matched
             ),
+            said: Some(said("hurt-by-rule").name("rule", &measure.id)),
+            price: Some(Clause::new("comes-through").number("matched", measure.matched as f64)),
         },
         None => Advice {
             kind: "look".to_owned(),
@@ -106,6 +119,8 @@ fn hurt(platform: &Platform) -> Option<Advice> {
                 platform.name, platform.name
             ),
             cost: "To hold fewer, the platform needs more room: another server, or fewer costly pages.".to_owned(),
+            said: Some(said("hurt-by-room")),
+            price: Some(Clause::new("more-room")),
         },
     })
 }
@@ -116,6 +131,8 @@ fn blind(sensor: &str, why: &str) -> Advice {
         about: sensor.to_owned(),
         words: format!("See why {sensor} does not see: {why}"),
         cost: "Until then nothing can be said of what it watches. A drill harms nothing.".to_owned(),
+        said: Some(Clause::new("blind").name("sensor", sensor).name("why", why)),
+        price: Some(Clause::new("unwatched")),
     }
 }
 
@@ -129,6 +146,8 @@ fn held(platform: &Platform) -> Option<Advice> {
             platform.name, platform.posture
         ),
         cost: "None: if it is needed, the gate takes it within a second.".to_owned(),
+        said: Some(Clause::new("held-posture").name("platform", &platform.name).name("posture", &platform.posture)),
+        price: Some(Clause::new("taken-within")),
     })
 }
 
@@ -190,6 +209,7 @@ mod tests {
         ];
         for (case, now, expected) in table {
             let got = advise(&now);
+            assert!(got.iter().all(|it| it.said.is_some() && it.price.is_some() != it.cost.is_empty()), "{case}");
             let got: Vec<_> = got.iter().map(|it| (it.kind.as_str(), it.about.as_str())).collect();
             assert_eq!(got, expected, "{case}");
         }

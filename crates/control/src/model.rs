@@ -2,6 +2,7 @@
 //!
 //! Times are Unix milliseconds, UTC. Rates are per second over the last whole second.
 
+mod clause;
 mod configuration;
 mod record;
 mod rehearsal;
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::clause::Clause;
 pub use self::configuration::{Configuration, Effect, Line, NewConfiguration, Restore, Text, Version};
 pub use self::record::{Build, Differing, NewBaseline, Page, SignedManifest};
 pub use self::rehearsal::{
@@ -61,6 +63,9 @@ pub struct Platform {
     pub since: u64,
     /// Why, in a sentence.
     pub why: String,
+    /// The same as values; none where the sentence says more than there are values for.
+    #[serde(default)]
+    pub causes: Vec<Clause>,
     /// An operator holds it there.
     pub held: bool,
     /// What it is taken for: `calm`, `crowd` (more people than usual, and nothing speaks of an attack), `attack`, `strain` (the platform
@@ -91,6 +96,9 @@ pub struct Sign {
     pub level: String,
     /// Figures, in a sentence.
     pub figures: String,
+    /// The same as values.
+    #[serde(default)]
+    pub clauses: Vec<Clause>,
 }
 
 /// What became of requests, per second.
@@ -136,8 +144,14 @@ pub struct Measure {
     pub share: u8,
     /// What it looks for, in words.
     pub pattern: String,
+    /// The same as values: all of them at once.
+    #[serde(default)]
+    pub literals: Vec<Clause>,
     /// Why, as it was told when it was enforced: the excess that it explains, and whom it would have hit on an ordinary day.
     pub why: String,
+    /// What stands behind it, as values and as it is by now; none where that is not known any more.
+    #[serde(default)]
+    pub grounds: Vec<Clause>,
     /// Requests that matched since it was proposed.
     pub matched: u64,
     /// An operator keeps it.
@@ -208,6 +222,12 @@ pub struct Advice {
     pub words: String,
     /// What it costs, and whom.
     pub cost: String,
+    /// What to do, as values.
+    #[serde(default)]
+    pub said: Option<Clause>,
+    /// What it costs, as values.
+    #[serde(default)]
+    pub price: Option<Clause>,
 }
 
 /// Something that happened, as the live stream tells it.
@@ -223,6 +243,9 @@ pub struct Happening {
     pub by: String,
     /// The whole of it.
     pub words: String,
+    /// What it comes to, as values, where there are any: less than the words say.
+    #[serde(default)]
+    pub said: Option<Clause>,
 }
 
 /// A line of time.

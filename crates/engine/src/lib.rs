@@ -23,6 +23,7 @@ mod vouching;
 
 pub use admission::control::Strain;
 pub use brain::act::Act;
+pub use brain::clause::Clause;
 pub use brain::miner::{Candidate, Ground, Pattern, mine};
 pub use brain::orders::{
     Action, AdmissionOrders, LITERALS, LIVE_RULES, Literal, LiveRule, Orders, PlatformOrders, RoomOrders, RuleId,

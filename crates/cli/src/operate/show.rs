@@ -258,6 +258,7 @@ mod tests {
             name: name.to_owned(),
             level: level.to_owned(),
             figures: "6.1 times the expected".to_owned(),
+            ..ChannelStatus::default()
         };
         let platform = PlatformStatus {
             name: "public".to_owned(),

@@ -162,7 +162,7 @@ pub(crate) async fn explain(State(app): State<Arc<App>>, Path(of): Path<String>)
     Ok(Json(Explained { of, words }))
 }
 
-/// Takes a rule back, for good.
+/// Takes a rule back at once. Nothing like it is proposed for an hour.
 #[utoipa::path(post, path = "/api/v1/measures/{id}/undo", params(("id" = String, Path)), responses((status = 200, body = Done), (status = 202, body = Proposal)))]
 pub(crate) async fn undo(
     State(app): State<Arc<App>>,

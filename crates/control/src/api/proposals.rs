@@ -110,7 +110,8 @@ async fn perform(app: &Arc<App>, act: Act, by: String) -> Result<String, Refusal
 fn tell(app: &App, proposal: &Proposal, what: &str, known: &Known) {
     let words = format!("{what}: {}", proposal.words);
     app.desk.changed(&words, &known.name);
-    let happening = Happening { at: now(), kind: "proposal".to_owned(), platform: None, by: known.name.clone(), words };
+    let (kind, by) = ("proposal".to_owned(), known.name.clone());
+    let happening = Happening { at: now(), kind, by, words, ..Happening::default() };
     app.live.tell(&happening);
 }
 

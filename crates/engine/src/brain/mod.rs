@@ -6,6 +6,7 @@
 pub(crate) mod act;
 mod baseline;
 mod channels;
+pub(crate) mod clause;
 mod events;
 mod memory;
 pub(crate) mod miner;

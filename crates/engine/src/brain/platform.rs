@@ -7,6 +7,7 @@ use portcullis_types::{RouteClass, Tick};
 use super::act::Act;
 use super::baseline::Latency;
 use super::channels::{Alarm, Channels, Interval, Ordinary, Signals, TroubleKind};
+use super::clause::{self, Clause};
 use super::events::Events;
 use super::memory::{Packed, PlatformMemory};
 use super::orders::{AdmissionOrders, PlatformOrders};
@@ -123,11 +124,14 @@ pub(crate) struct Platform {
     flow: Arc<Flow>,
     pub(crate) stance: Stance,
     why: String,
+    /// The same as values.
+    causes: Vec<Clause>,
     rows: Sample<Row>,
     protected: Sample<Row>,
     outcomes: Sample<OutcomeRow>,
     contrast: Alarm,
-    contrast_words: String,
+    /// What is told of the contrast; none before the first look.
+    told: Option<Clause>,
     frozen: bool,
     pinned_by: Option<String>,
     /// Seconds for which nothing but the rate has been out of the ordinary.
@@ -150,12 +154,13 @@ impl Platform {
             controller: Controller::new(),
             flow: node.flow(&site.name),
             stance: Stance::new(now),
-            why: "nothing is out of the ordinary".to_owned(),
+            why: Clause::new("ordinary").words(),
+            causes: vec![Clause::new("ordinary")],
             rows: Sample::new(places, CLASSES, seed ^ 1),
             protected: Sample::new(PROTECTED, CLASSES, seed ^ 2),
             outcomes: Sample::new(OUTCOMES, 2, seed ^ 3),
             contrast: Alarm::Quiet,
-            contrast_words: String::new(),
+            told: None,
             frozen: false,
             pinned_by: None,
             grown_for: 0.0,
@@ -256,8 +261,7 @@ impl Platform {
             (false, true) => Alarm::Weak,
             (false, false) => Alarm::Quiet,
         };
-        self.contrast_words =
-            contrast_words(is_ready, found.vetoed, found.explained, found.matched_rate, found.in_force);
+        self.told = Some(contrast_clause(is_ready, found.vetoed, found.explained, found.matched_rate, found.in_force));
         acts.extend(found.acts);
         self.move_to(&evidence, around, acts);
 
@@ -360,11 +364,16 @@ impl Platform {
             ("to".to_owned(), posture.name().to_owned()),
             ("lasted_seconds".to_owned(), format!("{:.1}", lasted.as_secs_f64())),
         ];
-        self.why = match cause {
-            Cause::Quiet(seconds) => format!("for {seconds} s nothing has been out of the ordinary"),
-            Cause::Contrast => format!("{}; {}", words(&evidence.signals, &self.site.routes), self.contrast_words),
-            _ => words(&evidence.signals, &self.site.routes),
+        let causes = match cause {
+            Cause::Quiet(seconds) => vec![Clause::new("quiet").number("seconds", seconds as f64)],
+            _ => causes(&evidence.signals, &self.site.routes),
         };
+        self.why = clause::words(&causes);
+        self.causes = causes;
+        if let (Cause::Contrast, Some(told)) = (cause, &self.told) {
+            self.why += &format!("; {}", told.words());
+            self.causes.push(told.clone());
+        }
         if !matches!(cause, Cause::Quiet(_)) {
             facts.extend(facts_of(&evidence.signals));
         }
@@ -398,7 +407,9 @@ impl Platform {
             Some(posture) => format!("An operator holds {name} in {posture}; it was {before}."),
             None => format!("An operator lets {name} move again by itself, from {before}."),
         };
-        self.why = if posture.is_some() { "an operator holds it there".to_owned() } else { words.clone() };
+        let held = Clause::new("held");
+        (self.why, self.causes) =
+            if posture.is_some() { (held.words(), vec![held]) } else { (words.clone(), Vec::new()) };
         Act {
             at_nanos: now.0,
             kind: "posture".to_owned(),
@@ -479,19 +490,20 @@ impl Platform {
 
     pub(crate) fn status(&self, now: Tick, settings: &Settings) -> PlatformStatus {
         let signals = self.channels.signals();
-        let channel = |name: &str, on: bool, alarm: Alarm, figures: String| ChannelStatus {
+        let channel = |name: &str, on: bool, alarm: Alarm, clauses: Vec<Clause>| ChannelStatus {
             name: name.to_owned(),
             level: if on { alarm.name() } else { "off" }.to_owned(),
-            figures,
+            figures: clause::words(&clauses),
+            clauses,
         };
         let switches = &settings.switches;
         let routes = &self.site.routes;
         let channels = vec![
-            channel("rate", switches.rate, signals.rate, rate_words(signals)),
-            channel("stress", switches.stress, signals.stress, stress_words(signals)),
-            channel("contrast", switches.contrast, self.contrast, self.contrast_words.clone()),
-            channel("protocol", switches.protocol, signals.protocol, protocol_words(signals)),
-            channel("business", switches.business, signals.business, business_words(signals, routes)),
+            channel("rate", switches.rate, signals.rate, rate_clauses(signals)),
+            channel("stress", switches.stress, signals.stress, stress_clauses(signals)),
+            channel("contrast", switches.contrast, self.contrast, self.told.iter().cloned().collect()),
+            channel("protocol", switches.protocol, signals.protocol, vec![protocol_clause(signals)]),
+            channel("business", switches.business, signals.business, vec![business_clause(signals, routes)]),
         ];
         let bound = |limit: u32| (limit != u32::MAX).then_some(limit);
         let AdmissionOrders { whole, cut, room, .. } = self.orders.admission;
@@ -501,6 +513,7 @@ impl Platform {
             posture: self.stance.posture().name().to_owned(),
             since_seconds: now.since(self.stance.since()).as_secs_f64(),
             why: self.why.clone(),
+            causes: self.causes.clone(),
             forced: self.stance.is_forced(),
             frozen: self.frozen,
             channels,
@@ -559,7 +572,8 @@ impl Platform {
         self.controller.recall(&saved.borne, self.ordinary.latency.each_ref().map(no_load), is_of_now);
         self.stance.restore(saved.stance, is_of_now, now);
         if self.stance.posture() != Posture::Normal {
-            self.why = "it was so before the gate was started anew".to_owned();
+            let before = Clause::new("before");
+            (self.why, self.causes) = (before.words(), vec![before]);
         }
         if !same_secret {
             return;
@@ -646,86 +660,81 @@ fn is_protected(row: &Row) -> bool {
 }
 
 /// What the channels say, in one sentence without its full stop.
-fn words(signals: &Signals, routes: &[SiteRoute]) -> String {
+/// What speaks for a posture; with rules, what they explain comes last.
+fn causes(signals: &Signals, routes: &[SiteRoute]) -> Vec<Clause> {
     let mut parts = Vec::new();
     if signals.rate > Alarm::Quiet {
-        parts.push(rate_words(signals));
+        parts.extend(rate_clauses(signals));
     }
     if signals.stress > Alarm::Quiet {
-        parts.push(stress_words(signals));
+        parts.extend(stress_clauses(signals));
     }
     if signals.protocol > Alarm::Quiet {
-        parts.push(protocol_words(signals));
+        parts.push(protocol_clause(signals));
     }
     if signals.business > Alarm::Quiet {
-        parts.push(business_words(signals, routes));
+        parts.push(business_clause(signals, routes));
     }
-    if parts.is_empty() { "no channel speaks any more".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() { vec![Clause::new("silent")] } else { parts }
 }
 
-fn rate_words(signals: &Signals) -> String {
-    let times = |actual: f64, expected: f64| actual / expected.max(0.1);
-    let Signals { expected_rps, actual_rps, .. } = *signals;
-    let mut words = format!(
-        "requests {:.1}× expected ({actual_rps:.0} per second, {expected_rps:.1} expected)",
-        times(actual_rps, expected_rps)
-    );
+fn rate_clauses(signals: &Signals) -> Vec<Clause> {
+    let beyond = |code: &str, actual: f64, expected: f64| {
+        let times = actual / expected.max(0.1);
+        Clause::new(code).number("times", times).number("actual", actual).number("expected", expected)
+    };
+    let mut clauses = vec![beyond("rate", signals.actual_rps, signals.expected_rps)];
     if let Some((class, expected, actual)) = signals.class {
-        words += &format!(", {class} {:.1}× ({actual:.0}, {expected:.1} expected)", times(actual, expected));
+        clauses.push(beyond("class", actual, expected).name("class", class.name()));
     }
     if let Some((expected, actual)) = signals.bytes {
-        words += &format!(", {:.1} MB per second sent ({:.1} expected)", actual / 1e6, expected / 1e6);
+        clauses.push(Clause::new("bytes").number("actual", actual).number("expected", expected));
     }
-    words
+    clauses
 }
 
-fn stress_words(signals: &Signals) -> String {
-    let mut words = format!("origin queue {:.0} ms (limit 20)", signals.queue_ms);
+fn stress_clauses(signals: &Signals) -> Vec<Clause> {
+    let mut clauses = vec![Clause::new("queue").number("ms", signals.queue_ms).number("limit", 20.0)];
     if signals.failed_share > 0.0 {
-        words += &format!(", {:.0} % of answers failed", signals.failed_share * 100.0);
+        clauses.push(Clause::new("failing").number("share", signals.failed_share));
     }
     if signals.stalled {
-        words += ", it takes requests and ends none";
+        clauses.push(Clause::new("stalled"));
     }
     if signals.held {
-        words += ", requests wait for it";
+        clauses.push(Clause::new("waiting"));
     }
-    words
+    clauses
 }
 
-fn protocol_words(signals: &Signals) -> String {
-    format!("{:.0} clients per second broke the protocol", signals.abuse_rps)
+fn protocol_clause(signals: &Signals) -> Clause {
+    Clause::new("abuse").number("clients", signals.abuse_rps)
 }
 
-fn business_words(signals: &Signals, routes: &[SiteRoute]) -> String {
-    let Some(trouble) = signals.trouble else { return "logins, payments and codes are as usual".to_owned() };
+fn business_clause(signals: &Signals, routes: &[SiteRoute]) -> Clause {
+    let Some(trouble) = signals.trouble else { return Clause::new("business-usual") };
+    let code = match trouble.kind {
+        TroubleKind::Failures => "failures",
+        TroubleKind::Missing => "missing",
+        TroubleKind::Codes => "codes",
+    };
     let path = routes.get(trouble.route).map_or("?", |route| route.path.as_str());
-    let (now, usual) = (trouble.now * 100.0, trouble.usual * 100.0);
-    match trouble.kind {
-        TroubleKind::Failures => format!("{now:.0} % of tries on {path} failed (usual {usual:.0} %)"),
-        TroubleKind::Missing => {
-            format!("{now:.0} % of requests on {path} asked for what is not there (usual {usual:.0} %)")
-        }
-        TroubleKind::Codes => {
-            format!("{:.1} codes per second sent by {path} (usual {:.1}), not entered", trouble.now, trouble.usual)
-        }
-    }
+    Clause::new(code).number("now", trouble.now).number("usual", trouble.usual).name("path", path)
 }
 
 fn bound_words(bound: u32) -> String {
     if bound == u32::MAX { "none".to_owned() } else { bound.to_string() }
 }
 
-fn contrast_words(is_ready: bool, vetoed: bool, explained: f32, matched: f64, in_force: usize) -> String {
+fn contrast_clause(is_ready: bool, vetoed: bool, explained: f32, matched: f64, in_force: usize) -> Clause {
     if !is_ready {
-        return "too little is known of ordinary traffic to compare with".to_owned();
+        return Clause::new("unready");
     }
     if in_force > 0 || explained > 0.0 {
-        let share = (explained * 100.0).clamp(0.0, 100.0);
-        let matched = matched.max(0.0) + 0.0;
-        return format!("rules explain {share:.0} % of the excess and match {matched:.0} requests per second");
+        let share = f64::from(explained.clamp(0.0, 1.0));
+        return Clause::new("explained").number("share", share).number("matched", matched.max(0.0) + 0.0);
     }
-    if vetoed { "a pattern was found, but people are behind it" } else { "no pattern stands out" }.to_owned()
+    Clause::new(if vetoed { "people-behind" } else { "no-pattern" })
 }
 
 fn facts_of(signals: &Signals) -> Vec<(String, String)> {

@@ -295,9 +295,11 @@ impl Rules {
             action: rule.action.name().to_owned(),
             share: rule.share(),
             pattern: self.gallery.pattern(&rule.pattern),
+            literals: self.gallery.literals(&rule.pattern),
             pinned: rule.pinned,
             matched: rule.total.matched,
             why: rule.why.clone(),
+            grounds: words::grounds(rule),
             undo: words::undo(rule.id),
         });
         let dormant = self.dormant.iter().map(|rule| RuleStatus {
@@ -306,9 +308,11 @@ impl Rules {
             action: rule.action.name().to_owned(),
             share: 0,
             pattern: self.gallery.pattern(&rule.pattern),
+            literals: self.gallery.literals(&rule.pattern),
             pinned: false,
             matched: rule.matched,
             why: rule.why.clone(),
+            grounds: Vec::new(),
             undo: words::undo(rule.id),
         });
         live.chain(dormant).collect()

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clause::Clause;
+
 /// Everything that an operator may want to see.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
@@ -24,6 +26,9 @@ pub struct PlatformStatus {
     pub since_seconds: f64,
     /// Why, in a sentence.
     pub why: String,
+    /// The same as values; none where a sentence says more than there are values for.
+    #[serde(default)]
+    pub causes: Vec<Clause>,
     /// Whether an operator holds it there.
     pub forced: bool,
     /// Whether the baselines have stopped learning.
@@ -47,6 +52,9 @@ pub struct ChannelStatus {
     pub level: String,
     /// Figures, in a sentence.
     pub figures: String,
+    /// The same as values.
+    #[serde(default)]
+    pub clauses: Vec<Clause>,
 }
 
 /// What is expected of one platform.
@@ -83,12 +91,18 @@ pub struct RuleStatus {
     pub share: u8,
     /// The pattern in words.
     pub pattern: String,
+    /// The same as values: all of them at once.
+    #[serde(default)]
+    pub literals: Vec<Clause>,
     /// An operator keeps it.
     pub pinned: bool,
     /// Requests that matched since it was proposed.
     pub matched: u64,
     /// Why, as it was told when it was enforced.
     pub why: String,
+    /// What stands behind it, as values and as it is by now; nothing of one that sleeps.
+    #[serde(default)]
+    pub grounds: Vec<Clause>,
     /// What to type to undo it.
     pub undo: String,
 }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use portcullis_types::{ClientAddr, Tick};
 
 use super::act::Act;
+use super::clause::Clause;
 use super::orders::{Action, Literal, RuleId};
 use super::rules::{Rule, Situation};
 use super::trial::{BackTest, Judged, Verdict};
@@ -36,16 +37,18 @@ impl Gallery {
 
     /// The pattern as a person reads it: `TLS t13d1516h2_… & no token`.
     pub(crate) fn pattern(&self, pattern: &[Literal]) -> String {
+        self.literals(pattern).iter().map(Clause::words).collect::<Vec<_>>().join(" & ")
+    }
+
+    /// The same as values.
+    pub(crate) fn literals(&self, pattern: &[Literal]) -> Vec<Clause> {
         // An example that has all of it is better than one of each.
         let whole = self.portraits.iter().rev().find(|portrait| has(portrait, pattern));
-        let told: Vec<String> = pattern
-            .iter()
-            .map(|literal| {
-                let one = || self.portraits.iter().rev().find(|portrait| has(portrait, &[*literal]));
-                told(*literal, whole.or_else(one))
-            })
-            .collect();
-        told.join(" & ")
+        let told = pattern.iter().map(|literal| {
+            let one = || self.portraits.iter().rev().find(|portrait| has(portrait, &[*literal]));
+            told(*literal, whole.or_else(one))
+        });
+        told.collect()
     }
 
     /// Whether what was asked for, by method and `Accept`, are documents for people. Where no example tells, they are taken
@@ -69,42 +72,42 @@ fn has(portrait: &Portrait, pattern: &[Literal]) -> bool {
     pattern.iter().all(|literal| portrait.attributes.get(literal.attribute) == literal.value)
 }
 
-/// One literal in words.
-fn told(literal: Literal, example: Option<&Portrait>) -> String {
+/// One literal as values.
+fn told(literal: Literal, example: Option<&Portrait>) -> Clause {
     let value = literal.value;
-    let quoted = |what: &str, text: Option<String>| match text {
-        Some(text) if !text.is_empty() => format!("{what} `{text}`"),
-        _ => format!("{what} #{value:08x}"),
+    let quoted = |code: &str, text: Option<String>| {
+        let text = text.filter(|text| !text.is_empty());
+        Clause::new(code).name("value", &text.map_or_else(|| format!("#{value:08x}"), |text| format!("`{text}`")))
     };
     match (literal.attribute, value) {
-        (Attribute::Endpoint, _) => quoted("the endpoint of", example.map(|example| example.path.text())),
+        (Attribute::Endpoint, _) => quoted("endpoint", example.map(|example| example.path.text())),
         (Attribute::Path, _) => quoted("path", example.map(|example| example.path.text())),
         (Attribute::Method, _) => quoted("method", example.map(|example| example.method.text())),
-        (Attribute::Tls, 0) => "no TLS".to_owned(),
-        (Attribute::Tls, _) => quoted("TLS", example.map(|example| example.tls.text())),
-        (Attribute::H2, 0) => "HTTP/1".to_owned(),
-        (Attribute::H2, _) => quoted("HTTP/2 settings", example.map(|example| example.h2.text())),
-        (Attribute::Order, 0) => "no known order of headers".to_owned(),
-        (Attribute::Order, _) => format!("order of headers #{value:08x}"),
-        (Attribute::Agent, _) => quoted("browser", example.map(|example| example.agent.text())),
-        (Attribute::Family, _) => quoted("browsers like", example.map(|example| example.agent.text())),
+        (Attribute::Tls, 0) => Clause::new("no-tls"),
+        (Attribute::Tls, _) => quoted("tls", example.map(|example| example.tls.text())),
+        (Attribute::H2, 0) => Clause::new("http1"),
+        (Attribute::H2, _) => quoted("h2", example.map(|example| example.h2.text())),
+        (Attribute::Order, 0) => Clause::new("no-order"),
+        (Attribute::Order, _) => quoted("order", None),
+        (Attribute::Agent, _) => quoted("agent", example.map(|example| example.agent.text())),
+        (Attribute::Family, _) => quoted("family", example.map(|example| example.agent.text())),
         (Attribute::Network, _) => quoted("network", example.map(|example| network(example.client))),
-        (Attribute::Token, 0) => "no token".to_owned(),
-        (Attribute::Token, OVERDRAWN) => "a token beyond its budget".to_owned(),
-        (Attribute::Token, _) => format!("token of kind {value}"),
-        (Attribute::Evidence, 0) => "no sign of a person yet".to_owned(),
-        (Attribute::Evidence, _) => "signs of a person".to_owned(),
-        (Attribute::Referer, 0) => "no referer".to_owned(),
-        (Attribute::Referer, 1) => "a referer of this site".to_owned(),
-        (Attribute::Referer, 2) => "a referer of another site".to_owned(),
-        (Attribute::Referer, _) => "an unreadable referer".to_owned(),
-        (Attribute::Query, 0) => "no query".to_owned(),
-        (Attribute::Query, _) => quoted("a query shaped like", example.map(|example| shape(&example.query.text()))),
-        (Attribute::Accept, _) => quoted("Accept like", example.map(|example| example.accept.text())),
-        (Attribute::Language, 0) => "no language".to_owned(),
+        (Attribute::Token, 0) => Clause::new("no-token"),
+        (Attribute::Token, OVERDRAWN) => Clause::new("overdrawn"),
+        (Attribute::Token, _) => Clause::new("token").name("value", &value.to_string()),
+        (Attribute::Evidence, 0) => Clause::new("no-evidence"),
+        (Attribute::Evidence, _) => Clause::new("evidence"),
+        (Attribute::Referer, 0) => Clause::new("no-referer"),
+        (Attribute::Referer, 1) => Clause::new("own-referer"),
+        (Attribute::Referer, 2) => Clause::new("other-referer"),
+        (Attribute::Referer, _) => Clause::new("bad-referer"),
+        (Attribute::Query, 0) => Clause::new("no-query"),
+        (Attribute::Query, _) => quoted("query", example.map(|example| shape(&example.query.text()))),
+        (Attribute::Accept, _) => quoted("accept", example.map(|example| example.accept.text())),
+        (Attribute::Language, 0) => Clause::new("no-language"),
         (Attribute::Language, _) => quoted("language", example.map(|example| example.language.text())),
-        (Attribute::Session, 0) => "no session".to_owned(),
-        (Attribute::Session, _) => "a session cookie".to_owned(),
+        (Attribute::Session, 0) => Clause::new("no-session"),
+        (Attribute::Session, _) => Clause::new("session"),
     }
 }
 
@@ -439,6 +442,22 @@ fn tested(test: &BackTest, business: bool) -> String {
             if test.deserted { ", from visitors that do not behave like people either" } else { "" },
         ),
     }
+}
+
+/// What stands behind a rule, as values.
+pub(crate) fn grounds(rule: &Rule) -> Vec<Clause> {
+    let mut grounds = Vec::new();
+    if rule.explains > 0.0 {
+        let code = if rule.business { "explains-failures" } else { "explains" };
+        grounds.push(Clause::new(code).number("share", f64::from(rule.explains).min(1.0)));
+    }
+    if rule.test.rows > 0 {
+        let (rows, hits) = (f64::from(rule.test.rows), f64::from(rule.test.hits));
+        let tested = Clause::new("tested").number("rows", rows).number("hits", hits);
+        grounds.push(tested.number("share", rule.test.upper()));
+    }
+    grounds.push(Clause::new("protected").number("requests", rule.total.protected as f64));
+    grounds
 }
 
 fn shadow(rule: &Rule, situation: &Situation<'_>) -> String {
