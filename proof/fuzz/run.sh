@@ -10,7 +10,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-all="client_hello proxy_protocol forwarded h2_meter h1_request h1_response h1_chunks token log_line seclang waf_body waf_value waf_pattern waf_semantic data_decode data_detect pg_answer pg_session ledger_text ledger_bytes ledger_event time_stamp integrity report webauthn"
+all="client_hello proxy_protocol forwarded h2_meter h1_request h1_response h1_chunks token log_line seclang waf_body waf_value waf_pattern waf_semantic data_decode data_detect pg_answer pg_session ledger_text ledger_bytes ledger_event time_stamp integrity report webauthn oidc"
 triple=$(rustc -vV | sed -n 's/^host: //p')
 
 build() {
