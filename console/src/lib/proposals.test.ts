@@ -24,7 +24,7 @@ test.each<[string, Role, Role, ReturnType<typeof part>]>([
 test('nobody may do nothing', () => expect(part(one('p', 1), null)).toBe('look'));
 
 test('of what happened the last about a proposal counts', () => {
-  const told = (kind: string, at: number): Happening => ({ at, kind, platform: null, by: 'Ane', words: '' });
+  const told = (kind: string, at: number): Happening => ({ at, kind, platform: null, by: 'Ane', words: '', said: null });
   expect(lastTold([told('act', 3), told('proposal', 2), told('proposal', 1)])?.at).toBe(2);
   expect(lastTold([told('act', 3)])).toBeNull();
 });

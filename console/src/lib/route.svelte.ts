@@ -1,8 +1,17 @@
 // Which view is open: the path of the page, without a library.
 import { tick } from 'svelte';
 
-export type View = 'now' | 'traffic' | 'incidents' | 'integrity' | 'data' | 'rehearse' | 'settings' | 'welcome' | 'lost';
-export type View = 'now' | 'traffic' | 'incidents' | 'integrity' | 'data' | 'settings' | 'approvals' | 'welcome' | 'lost';
+export type View =
+  | 'now'
+  | 'traffic'
+  | 'incidents'
+  | 'integrity'
+  | 'data'
+  | 'rehearse'
+  | 'settings'
+  | 'approvals'
+  | 'welcome'
+  | 'lost';
 
 export interface Place {
   view: View;
@@ -12,8 +21,16 @@ export interface Place {
   query: URLSearchParams;
 }
 
-const VIEWS: readonly View[] = ['traffic', 'incidents', 'integrity', 'data', 'rehearse', 'settings', 'welcome'];
-const VIEWS: readonly View[] = ['traffic', 'incidents', 'integrity', 'data', 'settings', 'approvals', 'welcome'];
+const VIEWS: readonly View[] = [
+  'traffic',
+  'incidents',
+  'integrity',
+  'data',
+  'rehearse',
+  'settings',
+  'approvals',
+  'welcome',
+];
 
 /** The place that an address names. */
 export function place(path: string, search: string): Place {

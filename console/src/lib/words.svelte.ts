@@ -64,11 +64,33 @@ export function many(stem: Plural, n: number, values: Values = {}): string {
   return t(`${stem}.${form}` as Key, { n: number(n), ...values });
 }
 
-/** The name of one of the API's words, such as a posture; the word itself where there is no name yet. */
-export function named(kind: 'posture' | 'reading' | 'sign' | 'level' | 'audience' | 'phase' | 'action' | 'kind' | 'by' | 'verdict' | 'role' | 'outcome' | 'grade' | 'confidence' | 'claim' | 'asset' | 'state' | 'advice' | 'scope' | 'finding' | 'way' | 'rehearsal', word: string): string {
-  return table[`${kind}.${word}` as Key] ?? word;
+type Kind =
+  | 'posture'
+  | 'reading'
+  | 'sign'
+  | 'level'
+  | 'audience'
+  | 'phase'
+  | 'action'
+  | 'kind'
+  | 'by'
+  | 'verdict'
+  | 'role'
+  | 'outcome'
+  | 'grade'
+  | 'confidence'
+  | 'claim'
+  | 'asset'
+  | 'state'
+  | 'advice'
+  | 'scope'
+  | 'finding'
+  | 'way'
+  | 'rehearsal'
+  | 'approval';
 
-export function named(kind: 'posture' | 'reading' | 'sign' | 'level' | 'audience' | 'phase' | 'action' | 'kind' | 'by' | 'verdict' | 'role' | 'outcome' | 'grade' | 'confidence' | 'claim' | 'asset' | 'state' | 'advice' | 'scope' | 'finding' | 'way' | 'approval', word: string): string {
+/** The name of one of the API's words, such as a posture; the word itself where there is no name yet. */
+export function named(kind: Kind, word: string): string {
   return table[`${kind}.${word}` as Key] ?? word;
 }
 

@@ -21,7 +21,7 @@ use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
     Announced, Audience, Build, Busiest, Checked, Clause, Configuration, Counted, Decisions, Differing, Draft,
     Happening, History, IncidentLine, Measure, NewConfiguration, Now, Origin, Page as Leaf, Platform, Play, Points,
-    Rates, Rehearsal, RehearsalLine, Role, ScenarioLine, Sign, Stance, Version, Wanted, Wrong,
+    Rates, Rehearsal, RehearsalLine, Role, ScenarioLine, Stance, Version, Wanted, Wrong,
 };
 use portcullis_control::status::Page;
 use portcullis_control::{Console, Deed, Desk, Fault, Form as Written, Leaves, Live, Settings, Span, Wish};

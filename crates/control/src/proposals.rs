@@ -126,11 +126,7 @@ impl Proposals {
         if open.len() >= OPEN {
             return Err(No::Many);
         }
-        let (kind, words) = (act.kind().to_owned(), act.words());
         let diff = if let Act::Configure { diff, .. } = &act { diff.clone() } else { Vec::new() };
-        let (by, made, until) = (known.name.clone(), now, now + WAIT);
-        let proposal = Proposal { id: short_id(), act: kind, words, by, made, until, diff };
-        open.push(Open { proposal: proposal.clone(), person: known.person.clone(), act });
         let proposal = Proposal {
             id: short_id(),
             act: act.kind().to_owned(),
@@ -140,6 +136,7 @@ impl Proposals {
             least: act.least(),
             made: now,
             until: now + WAIT,
+            diff,
         };
         open.push(Open { proposal: proposal.clone(), act });
         Ok(proposal)

@@ -264,7 +264,8 @@ mod tests {
 
     #[test]
     fn each_way_that_is_declared_is_tried_once() {
-        let table: [(&[(&str, bool)], (Vec<bool>, bool)); 5] = [
+        type Declared = &'static [(&'static str, bool)];
+        let table: [(Declared, (Vec<bool>, bool)); 5] = [
             (&[], (vec![], false)),
             (&[("127.0.0.1", false)], (vec![], true)),
             (&[("192.0.2.1", false), ("192.0.2.2", false)], (vec![false], false)),

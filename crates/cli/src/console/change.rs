@@ -3,7 +3,6 @@
 //! The file is replaced whole or not at all. What the gate refuses leaves file and gate as they were.
 
 use std::fs;
-use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -244,6 +243,7 @@ mod tests {
     use portcullis_proxy::control::Reloaded;
     use portcullis_proxy::sockets::Named;
     use serde_json::Value as Json;
+    use std::io;
 
     use super::*;
 

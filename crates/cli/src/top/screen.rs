@@ -79,10 +79,8 @@ impl Deed {
     pub(super) fn words(&self) -> String {
         match self {
             Self::Undo(rule, matched) => format!(
-                "Undo {rule}? What it holds comes through at once: {} requests so far. It is not taken again by itself.",
-                portcullis_incident::spaced(*matched)
                 "Undo {rule}? What it holds comes through at once: {} requests so far. Nothing like it is proposed for an hour.",
-                crate::demo::figures::thousands(*matched)
+                portcullis_incident::spaced(*matched)
             ),
             Self::Pin(rule, action) => format!(
                 "Pin {rule}? It stays in force (`{action}`), whatever the gate thinks of it, until somebody undoes it."

@@ -449,7 +449,7 @@ pub(crate) fn grounds(rule: &Rule) -> Vec<Clause> {
     let mut grounds = Vec::new();
     if rule.explains > 0.0 {
         let code = if rule.business { "explains-failures" } else { "explains" };
-        grounds.push(Clause::new(code).number("share", f64::from(rule.explains).min(1.0)));
+        grounds.push(Clause::new(code).number("share", rule.explains.min(1.0)));
     }
     if rule.test.rows > 0 {
         let (rows, hits) = (f64::from(rule.test.rows), f64::from(rule.test.hits));

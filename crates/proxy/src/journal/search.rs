@@ -361,18 +361,18 @@ mod tests {
 
     /// The `nth` decision: one each second, refused but for each third.
     fn line(nth: u64, out: &mut Vec<u8>) {
-        let served = nth % 3 == 0;
+        let served = nth.is_multiple_of(3);
         let client = format!("203.0.{}.{}", 113 + nth % 2, nth % 200);
         let path = format!("/page/{nth}");
         Record {
             unix_millis: BEGIN + nth * 1_000,
             reference: (!served).then_some(Reference(nth)),
-            platform: Some(if nth % 5 == 0 { "shop" } else { "public" }),
+            platform: Some(if nth.is_multiple_of(5) { "shop" } else { "public" }),
             route: Some("/**"),
             client: client.parse().ok(),
             method: Some(b"GET"),
             path: Some(path.as_bytes()),
-            ja4: (nth % 7 == 0).then_some("t13d1516h2_8daaf6152771_e5627efa2ab1"),
+            ja4: (nth.is_multiple_of(7)).then_some("t13d1516h2_8daaf6152771_e5627efa2ab1"),
             verdict: if served { Verdict::Served } else { Verdict::Refused },
             reason: [None, Some(Reason::Challenge), Some(Reason::RateLimited)][(nth % 3) as usize],
             status: if served { 200 } else { 429 },
@@ -387,12 +387,12 @@ mod tests {
         text
     }
 
-    fn log(files: &[std::ops::Range<u64>]) -> (tempfile::TempDir, std::path::PathBuf) {
+    fn log(files: &[(u64, u64)]) -> (tempfile::TempDir, std::path::PathBuf) {
         let home = tempfile::tempdir().expect("a directory");
         let path = home.path().join("decisions.jsonl");
-        for (number, numbers) in files.iter().enumerate() {
+        for (number, (from, until)) in files.iter().enumerate() {
             let name = if number == 0 { path.clone() } else { super::super::file::numbered(&path, number as u32) };
-            fs::write(name, written(numbers.clone())).expect("written");
+            fs::write(name, written(*from..*until)).expect("written");
         }
         (home, path)
     }
@@ -417,23 +417,25 @@ mod tests {
 
     #[test]
     fn each_filter_finds_what_it_says_and_the_newest_first() {
-        let (_home, path) = log(&[1_000..2_000, 0..1_000]);
+        let (_home, path) = log(&[(1_000, 2_000), (0, 1_000)]);
         let some = |text: &str| Some(text.to_owned());
         let prefix = |text: &str| Prefix::parse(text).ok();
         type Case = (&'static str, Wanted, fn(u64) -> bool);
         let table: [Case; 14] = [
             ("everything", ALL, |_| true),
-            ("a platform", Wanted { platform: some("shop"), ..ALL }, |nth| nth % 5 == 0),
+            ("a platform", Wanted { platform: some("shop"), ..ALL }, |nth| nth.is_multiple_of(5)),
             ("a platform that is the beginning of another", Wanted { platform: some("pub"), ..ALL }, |_| false),
             ("a route", Wanted { route: some("/**"), ..ALL }, |_| true),
             ("a network", Wanted { client: prefix("203.0.113.0/24"), ..ALL }, |nth| nth % 2 == 0),
             ("an address", Wanted { client: prefix("203.0.114.7"), ..ALL }, |nth| nth % 200 == 7),
-            ("what was served", Wanted { became: some("served"), ..ALL }, |nth| nth % 3 == 0),
+            ("what was served", Wanted { became: some("served"), ..ALL }, |nth| nth.is_multiple_of(3)),
             ("what was challenged", Wanted { became: some("challenged"), ..ALL }, |nth| nth % 3 == 1),
             ("what was refused", Wanted { became: some("refused"), ..ALL }, |nth| nth % 3 == 2),
             ("a reason", Wanted { reason: some("rate-limited"), ..ALL }, |nth| nth % 3 == 2),
-            ("a status", Wanted { status: Some(200), ..ALL }, |nth| nth % 3 == 0),
-            ("a print", Wanted { print: some("t13d1516h2_8daaf6152771_e5627efa2ab1"), ..ALL }, |nth| nth % 7 == 0),
+            ("a status", Wanted { status: Some(200), ..ALL }, |nth| nth.is_multiple_of(3)),
+            ("a print", Wanted { print: some("t13d1516h2_8daaf6152771_e5627efa2ab1"), ..ALL }, |nth| {
+                nth.is_multiple_of(7)
+            }),
             ("a text, whatever its case", Wanted { text: some("PAGE/77"), ..ALL }, |nth| {
                 nth == 77 || (770..780).contains(&nth)
             }),
@@ -454,7 +456,7 @@ mod tests {
 
     #[test]
     fn pages_together_are_the_whole_though_files_are_rotated_meanwhile() {
-        let (_home, path) = log(&[4_000..6_000, 0..4_000]);
+        let (_home, path) = log(&[(4_000, 6_000), (0, 4_000)]);
         let whole = numbers(&search(&path, &ALL, None, MUCH).expect("read").found);
         assert_eq!(whole.len(), 6_000);
         for bounds in [Bounds { most: 700, bytes: u64::MAX }, Bounds { most: 100_000, bytes: 300_000 }] {
@@ -488,7 +490,7 @@ mod tests {
 
     #[test]
     fn what_is_long_ago_is_found_without_reading_what_came_since() {
-        let (_home, path) = log(&[0..20_000]);
+        let (_home, path) = log(&[(0, 20_000)]);
         let few = Bounds { most: 100, bytes: 2 * PIECE_BYTES };
         let wanted = Wanted { from: BEGIN + 100_000, until: BEGIN + 110_000, ..ALL };
         assert!(fs::metadata(&path).expect("there").len() > 16 * PIECE_BYTES);
@@ -525,7 +527,7 @@ mod tests {
         for text in ["", "-", "1", "1-", "-1", "g-1", "1-1-1", "11112222333344445-1"] {
             assert_eq!(Place::parse(text), None, "{text}");
         }
-        let (_home, path) = log(&[0..3]);
+        let (_home, path) = log(&[(0, 3)]);
         let gone = Place { inode: 1, before: 5 };
         assert_eq!(search(&path, &ALL, Some(gone), MUCH).expect("read"), Searched::default(), "its file is erased");
     }
