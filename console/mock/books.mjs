@@ -7,6 +7,7 @@ const HOUR = 3_600_000;
 const REPORT = JSON.parse(readFileSync(fileURLToPath(new URL('./report.json', import.meta.url)), 'utf8'));
 
 const VALUES = {
+  country: ['US', 'BR', 'DE', 'DK', 'SE', ''],
   network: ['203.0.113.0/24', '198.51.100.0/24', '192.0.2.0/24', '2001:db8:4::/56', '203.0.112.0/24', '198.51.101.0/24'],
   address: ['203.0.113.7', '198.51.100.99', '192.0.2.14', '2001:db8:4::a1'],
   platform: ['public', 'members', 'donations'],

@@ -17,8 +17,24 @@ const KINDS = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; ch
 
 /** Starts it. `scene` and `silent` (no stream, no answer) can be changed while it runs. */
 export function start({ port = 4180, scene = 'attack' } = {}) {
-  const world = { scene, silent: false, fresh: false, who: new Map(), undone: new Set(), pinned: new Set(), held: {}, totp: new Set(), passkeys: [], streams: new Set(), text: CONFIGURATION, versions: VERSIONS(), id: Date.now() * 1000, acts: [] };
-  const world = { scene, silent: false, fresh: false, who: new Map(), undone: new Set(), pinned: new Set(), held: {}, totp: new Set(), passkeys: [], streams: new Set(), id: Date.now() * 1000, acts: [], approvals: [], proposals: [] };
+  const world = {
+    scene,
+    silent: false,
+    fresh: false,
+    who: new Map(),
+    undone: new Set(),
+    pinned: new Set(),
+    held: {},
+    totp: new Set(),
+    passkeys: [],
+    streams: new Set(),
+    text: CONFIGURATION,
+    versions: VERSIONS(),
+    id: Date.now() * 1000,
+    acts: [],
+    approvals: [],
+    proposals: [],
+  };
   const server = createServer((request, response) => void answer(world, request, response).catch((error) => problem(response, 500, 'mock', String(error))));
   const beat = setInterval(() => world.streams.forEach((stream) => send(world, stream, 'now', state(world))), 1000);
   return new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve({ world, port: server.address().port, stop: () => (clearInterval(beat), server.closeAllConnections(), server.close()) })));
@@ -33,9 +49,7 @@ function send(world, stream, kind, value) {
 }
 
 function tell(world, words, by = 'gate', platform = 'public', kind = 'act') {
-  const happening = { at: Date.now(), kind, platform, by, words };
-function tell(world, words, by = 'gate', platform = 'public') {
-  const happening = { at: Date.now(), kind: 'act', platform, by, words, said: null };
+  const happening = { at: Date.now(), kind, platform, by, words, said: null };
   world.acts.push(happening);
   world.streams.forEach((stream) => send(world, stream, 'happening', happening));
 }
@@ -118,6 +132,7 @@ function inside(world, key, path, query, body, person, response, request) {
   if (key === 'GET now') return json(response, state(world));
   if (key === 'GET live') return live(world, response, request);
   if (key === 'GET history') return json(response, history(world, query));
+  if (key === 'GET busiest' && query.get('by') === 'country' && world.scene === 'calm') return problem(response, 409, 'Conflict', 'no file says which country an address is in: declare `file` in `[geography]`');
   if (key === 'GET busiest') return json(response, busiest(query));
   if (key === 'GET requests') return json(response, requests(query));
   if (first === 'explain') return id === 'unknown' ? problem(response, 404, 'Not Found', 'nothing on record has that name') : json(response, { of: id, words: `${id}: GET /search?q=… on public, 14:03:10 UTC\n\nRefused with 403 by rule r-81: TLS a1c9 & no token & query-shape random.\nOn an ordinary day it would have hit at most 0.02 % of requests.\n\nTo let it through: portcullis rules undo r-81` });

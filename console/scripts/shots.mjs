@@ -17,6 +17,8 @@ const VIEWS = {
   undo: { path: '/', act: async (page) => page.locator('.next button', { hasText: /^(Undo|Fortryd)/ }).first().click() },
   lost: { path: '/', silent: true },
   traffic: { path: '/traffic?platform=public', settle: 900 },
+  country: { path: '/traffic?platform=public', settle: 300, act: async (page) => { await page.locator('#by').selectOption('country'); await page.locator('.bar').first().waitFor(); } },
+  nowhere: { path: '/traffic', scene: 'calm', settle: 300, act: async (page) => { await page.locator('#by').selectOption('country'); await page.locator('.notice').first().waitFor(); } },
   search: {
     path: '/traffic?platform=public',
     settle: 300,

@@ -10,7 +10,7 @@ import { place } from './route.svelte';
 import { mayAs } from './session.svelte';
 import { bySight, type Sight } from './sights';
 import { local, span, universal } from './when';
-import { bytes, fill, percent, preferred, rate } from './words.svelte';
+import { bytes, country, fill, percent, preferred, rate } from './words.svelte';
 
 describe('times', () => {
   const at = Date.UTC(2026, 4, 17, 22, 30, 5);
@@ -138,4 +138,8 @@ describe('the gate', () => {
     vi.stubGlobal('fetch', () => Promise.reject(new TypeError('down')));
     await expect(ask('GET', 'now')).rejects.toMatchObject({ status: 0 });
   });
+});
+
+test('countries have the names that the reader knows, and nothing else has', () => {
+  expect([country('DK'), country('US'), country(''), country('dk'), country('<b>')]).toEqual(['Denmark', 'United States', '', '', '']);
 });

@@ -108,6 +108,12 @@ export function rate(value: number): string {
   return number(value, value > 0 && value < 10 ? 1 : 0);
 }
 
+/** A country by its code; the code itself where nobody knows a name for it. */
+export function country(code: string): string {
+  if (!/^[A-Z]{2}$/.test(code)) return '';
+  return new Intl.DisplayNames([LOCALE[language]], { type: 'region' }).of(code) ?? code;
+}
+
 /** A share, never rounded to all or nothing unless it is. */
 export function percent(share: number): string {
   const style = { style: 'percent', maximumFractionDigits: 1 } as const;

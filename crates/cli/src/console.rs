@@ -41,6 +41,7 @@ use crate::args::console::{self as args, AskConsole};
 use crate::args::incident::Records;
 use crate::args::requests::{Became, By};
 use crate::evidence::GATE;
+use crate::geography::{self, Countries};
 use crate::incident::live::Keeper;
 use crate::incident::{Opened, broken};
 use crate::integrity::compared;
@@ -133,8 +134,17 @@ pub(crate) fn begin(
     };
     let versions = declared.directory.join("versions");
     let papers = Papers { path: config.clone(), versions, in_force, changing: Mutex::default() };
-    let (rehearsals, reports) = (rehearsals::Rehearsals::default(), Mutex::default());
-    let desk = Counter { config, papers, policy: policy.clone(), operator, keeper, stage, rehearsals, reports };
+    let desk = Counter {
+        config,
+        papers,
+        policy: policy.clone(),
+        operator,
+        keeper,
+        stage,
+        rehearsals: rehearsals::Rehearsals::default(),
+        reports: Mutex::default(),
+        countries: Mutex::default(),
+    };
     match Console::start(settings, Arc::new(desk), live) {
         Ok(console) => {
             tracing::info!("the console is on {}", console.address());
@@ -216,6 +226,8 @@ struct Counter {
     rehearsals: rehearsals::Rehearsals,
     /// The last report of each incident that was asked for, and when it was composed.
     reports: Mutex<BTreeMap<String, (Instant, Arc<Report>)>>,
+    /// Countries, and the policy that they were read with.
+    countries: Mutex<Option<(Option<u64>, Arc<Countries>)>>,
 }
 
 impl Counter {
@@ -263,6 +275,19 @@ impl Counter {
             failed: tally.failed as f64,
         };
         Some((rates, tally.micros().map(|micros| micros as f64 / 1_000.0)))
+    }
+
+    /// Which country an address is in: read once for each policy, because the file is read again with the configuration.
+    fn countries(&self) -> Result<Arc<Countries>, Fault> {
+        let generation = self.operator.status().get("generation").and_then(Value::as_u64);
+        let mut kept = self.countries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, countries)) = kept.as_ref().filter(|(of, _)| *of == generation) {
+            return Ok(Arc::clone(countries));
+        }
+        let read = geography::declared(&self.config).map_err(|failure| Fault::Unable(said(failure)))?;
+        let countries = Arc::new(read.ok_or_else(|| Fault::Refused(geography::NONE.to_owned()))?);
+        *kept = Some((generation, Arc::clone(&countries)));
+        Ok(countries)
     }
 
     fn report(&self, id: &str) -> Result<Arc<Report>, Fault> {
@@ -365,7 +390,8 @@ impl Desk for Counter {
         let ranking = By::from_str(by, true).map_err(Fault::Refused)?;
         let only = only.map(|only| Became::from_str(only, true)).transpose().map_err(Fault::Refused)?;
         let (which, within) = ((span.platform, only), (span.from, span.until));
-        let found = ranked(self.directory()?, ranking, which, within, most, THREADS);
+        let countries = if ranking == By::Country { Some(self.countries()?) } else { None };
+        let found = ranked(self.directory()?, ranking, which, within, most, THREADS, countries.as_deref());
         let found = found.map_err(|error| Fault::Unable(plain(&error)))?;
         let text = |value: &[u8]| requests::text(ranking, value);
         let values = found.values.iter().map(|(value, requests)| Counted { value: text(value), requests: *requests });

@@ -10,6 +10,7 @@ mod data;
 mod demo;
 mod diagnose;
 mod evidence;
+mod geography;
 mod incident;
 mod inspect;
 mod install;

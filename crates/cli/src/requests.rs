@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::args::incident::Records;
 use crate::args::requests::{AskRequests, Became, By, HistoryOf, TopOf, Which};
+use crate::geography::{self, Countries};
 use crate::moment::{now, speak};
 use crate::world::plain;
 use crate::{Done, Failure, configuration, evidence, talk};
@@ -60,7 +61,7 @@ fn unread(directory: &Path) -> impl Fn(io::Error) -> Failure {
 
 const fn column(by: By) -> Column {
     match by {
-        By::Network | By::Address => Column::Client,
+        By::Network | By::Address | By::Country => Column::Client,
         By::Platform => Column::Platform,
         By::Route => Column::Route,
         By::Class => Column::Class,
@@ -90,6 +91,7 @@ pub(crate) fn ranked(
     (from, until): (u64, u64),
     most: usize,
     threads: usize,
+    countries: Option<&Countries>,
 ) -> io::Result<Top> {
     let of_platform = platform.map(|name| (Column::Platform, name.as_bytes().to_vec()));
     let of_verdict = only.map(|became| (Column::Verdict, vec![verdict(became) as u8]));
@@ -97,6 +99,10 @@ pub(crate) fn ranked(
     let disk = Directory::at(directory);
     match by {
         By::Network => networks(&disk, most, &query, threads),
+        By::Country => {
+            let countries = countries.ok_or_else(|| io::Error::other(geography::NONE))?;
+            networks(&disk, geography::NETWORKS, &query, threads).map(|found| countries.ranked(&found, most))
+        }
         _ => top(&disk, column(by), most, &query, threads),
     }
 }
@@ -105,6 +111,7 @@ pub(crate) fn ranked(
 pub(crate) fn text(by: By, value: &[u8]) -> String {
     match by {
         By::Network => Top::network(value),
+        By::Country => String::from_utf8_lossy(value).into_owned(),
         _ => Top::shown(column(by), value),
     }
 }
@@ -112,7 +119,13 @@ pub(crate) fn text(by: By, value: &[u8]) -> String {
 fn most(flags: &TopOf) -> Done {
     let (directory, (from, until)) = (directory(&flags.which.of)?, span(&flags.which)?);
     let which = (flags.which.platform.as_deref(), flags.only);
-    let found = ranked(&directory, flags.by, which, (from, until), flags.most as usize, THREADS);
+    let countries = match flags.by {
+        By::Country => {
+            Some(geography::declared(&flags.which.of.config)?.ok_or_else(|| Failure::because(geography::NONE))?)
+        }
+        _ => None,
+    };
+    let found = ranked(&directory, flags.by, which, (from, until), flags.most as usize, THREADS, countries.as_ref());
     let found = found.map_err(unread(&directory))?;
     let shown = |value: &[u8]| match (flags.by, text(flags.by, value)) {
         (By::Reason, text) if text.is_empty() => "(served)".to_owned(),

@@ -16,6 +16,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::geography::Countries;
 use crate::rulebook;
 
 /// A file of a configuration is never larger; a certificate bundle or a long address list is far smaller.
@@ -27,7 +28,7 @@ pub(crate) struct Machine;
 
 impl World for Machine {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        read_bounded(path, FILE_BYTES).map_err(|error| io::Error::new(error.kind(), plain(&error)))
+        read_file(path).map_err(|error| io::Error::new(error.kind(), plain(&error)))
     }
 
     fn resolve(&self, host: &str) -> io::Result<Vec<IpAddr>> {
@@ -75,9 +76,18 @@ impl World for Machine {
         portcullis_proxy::guard::canaries(registry, key).map(drop)
     }
 
+    fn geography(&self, file: &[u8]) -> Result<(), String> {
+        Countries::read(file).map(drop)
+    }
+
     fn cores(&self) -> usize {
         std::thread::available_parallelism().map_or(1, usize::from)
     }
+}
+
+/// A whole file that a configuration names.
+pub(crate) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    read_bounded(path, FILE_BYTES)
 }
 
 /// A whole file, unless it is larger than `limit`.

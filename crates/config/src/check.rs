@@ -40,6 +40,7 @@ pub(crate) fn policy(root: &Draft, dir: &Path, world: &dyn World, problems: &mut
         server: check.server(root.table("server")),
         alerts: check.alerts(root, console.as_ref()),
         status: check.status(root, console.as_ref()),
+        geography: check.geography(root.table("geography")),
         console,
         admin,
         trusted,

@@ -13,6 +13,7 @@ mod database;
 mod draft;
 mod effect;
 mod evidence;
+mod geography;
 mod inspection;
 pub mod integrity;
 mod kind;
@@ -86,6 +87,12 @@ pub trait World {
     /// # Errors
     /// What is wrong with them, in words.
     fn canaries(&self, registry: &[u8], key: &[u8]) -> Result<(), String>;
+
+    /// Whether a file tells countries of addresses.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    fn geography(&self, file: &[u8]) -> Result<(), String>;
 
     /// How many cores the process may use.
     fn cores(&self) -> usize;

@@ -47,6 +47,8 @@ pub struct Policy {
     pub alerts: Vec<Alert>,
     /// Where the public can see how things are.
     pub status: Option<StatusPage>,
+    /// The file that says which country an address is in.
+    pub geography: Option<PathBuf>,
     /// What messages are inspected for.
     pub waf: Waf,
     /// What may leave.

@@ -101,7 +101,7 @@ macro_rules! section {
 
 section! {
     /// Everything lies in one file. Quantities are strings with a unit; paths are relative to the file's directory.
-    ROOT = "", many: false, holds: [SERVER ADMIN CONSOLE LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE EVIDENCE ORGANISATION COPIES ALERT STATUS WAF DATA INTEGRITY LIST VOUCHED PLATFORM DATABASE] {}
+    ROOT = "", many: false, holds: [SERVER ADMIN CONSOLE LISTENER CERTIFICATE TRUSTED_PROXIES LIMITS LOG DEFENCE EVIDENCE ORGANISATION COPIES ALERT STATUS GEOGRAPHY WAF DATA INTEGRITY LIST VOUCHED PLATFORM DATABASE] {}
 }
 
 section! {
@@ -387,6 +387,15 @@ section! {
         directory: File, Or("there is no such page"), "\"/var/lib/portcullis/status\"";
         /// A program that is run with that directory as its only argument after they were written, to bring them elsewhere.
         hook: File, Or("nothing is run"), "\"/usr/local/bin/push-status\"";
+    }
+}
+
+section! {
+    /// Which country addresses are in, for the console's Traffic view and `portcullis requests top --by country`. The gate ships no such
+    /// table, and decides nothing by one: a country is no reason to hold anybody.
+    GEOGRAPHY = "geography", many: false, holds: [] {
+        /// A database of countries in MaxMind's format (MMDB), such as DB-IP's lite one or GeoLite2. It is read again with the configuration.
+        file: File, Or("countries are not told"), "\"/var/lib/dbip/dbip-country-lite.mmdb\"";
     }
 }
 

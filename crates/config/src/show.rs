@@ -42,6 +42,7 @@ pub fn show(policy: &Policy) -> String {
         copies,
         alerts,
         status,
+        geography,
         waf,
         data,
         integrity,
@@ -171,6 +172,9 @@ pub fn show(policy: &Policy) -> String {
             "directory" => path(&status.directory),
             _ => status.hook.as_deref().and_then(path),
         });
+    }
+    if let Some(file) = geography {
+        table(&mut out, &schema::GEOGRAPHY, |_| path(file));
     }
     table(&mut out, &schema::WAF, |key| match key {
         "rules" => list(&waf.patterns, |pattern| Value::Text(pattern.to_string_lossy().into_owned())),

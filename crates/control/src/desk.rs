@@ -230,8 +230,8 @@ pub trait Desk: Send + Sync + 'static {
 }
 
 /// What can be ranked.
-pub const BUSIEST: [&str; 10] =
-    ["network", "address", "platform", "route", "class", "audience", "print", "reason", "verdict", "status"];
+pub const BUSIEST: [&str; 11] =
+    ["network", "address", "country", "platform", "route", "class", "audience", "print", "reason", "verdict", "status"];
 
 /// What becomes of a request.
 pub const VERDICTS: [&str; 5] = ["served", "refused", "failed", "challenged", "roomed"];

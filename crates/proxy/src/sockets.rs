@@ -447,6 +447,7 @@ pub(crate) mod tests {
             evidence: portcullis_config::Evidence::default(),
             organisation: portcullis_config::Organisation::default(),
             copies: Vec::new(),
+            geography: None,
             waf: portcullis_config::Waf::default(),
             data: portcullis_config::Data::default(),
             integrity: portcullis_config::Integrity::default(),

@@ -24,7 +24,7 @@ pub(crate) enum AskRequests {
     /// Say of what there was most: networks, routes, fingerprints, reasons.
     ///
     /// It counts every request on record. An address is personal data: networks are told (/24 of IPv4, /56 of IPv6) unless
-    /// `--by address` asks for more. There are no countries: the gate knows of no place where an address is.
+    /// `--by address` asks for more. Countries are told where the configuration names a file that has them.
     Top(TopOf),
     /// Say what the gate answered, second by second or minute by minute.
     ///
@@ -76,6 +76,8 @@ pub(crate) enum By {
     Network,
     /// The address: personal data.
     Address,
+    /// The country that the network is in, by the file of `[geography]`.
+    Country,
     /// The platform that they were for.
     Platform,
     /// The route.

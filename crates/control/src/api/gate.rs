@@ -121,7 +121,7 @@ pub(crate) async fn history(
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Ranking {
-    /// `network`, `address`, `platform`, `route`, `class`, `audience`, `print`, `reason`, `verdict`, `status`.
+    /// `network`, `address`, `country` (where a file of `[geography]` tells it), `platform`, `route`, `class`, `audience`, `print`, `reason`, `verdict`, `status`.
     by: String,
     /// The platform; all of them without.
     platform: Option<String>,

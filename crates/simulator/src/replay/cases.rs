@@ -44,6 +44,10 @@ impl World for Nothing {
         Ok(())
     }
 
+    fn geography(&self, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
     fn cores(&self) -> usize {
         1
     }
