@@ -5,6 +5,7 @@
 mod change;
 mod record;
 mod rehearsals;
+mod rules;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -23,9 +24,10 @@ use portcullis_control::model::{
     Happening, History, IncidentLine, Measure, NewConfiguration, Now, Origin, Page as Leaf, Platform, Play, Points,
     Rates, Rehearsal, RehearsalLine, Role, ScenarioLine, Stance, Version, Wanted, Wrong,
 };
+use portcullis_control::model::{OwnRule, RuleChange, Rules, Tried, Tuning};
 use portcullis_control::status::Page;
 use portcullis_control::{Console, Deed, Desk, Fault, Form as Written, Leaves, Live, Settings, Span, Wish};
-use portcullis_engine::{Command, PlatformStatus, Status};
+use portcullis_engine::{Command, PlatformStatus, RuleStatus, Status};
 use portcullis_incident::forms::Form;
 use portcullis_incident::{Incident, Report, Timeline, html, is_known, pdf, statement};
 use portcullis_ledger::{Closed, Decision, Drill, Event, Login, Note, Recorder as _, State, Told, Traffic};
@@ -142,6 +144,7 @@ pub(crate) fn begin(
         keeper,
         stage,
         rehearsals: rehearsals::Rehearsals::default(),
+        trying: rules::Trying::default(),
         reports: Mutex::default(),
         countries: Mutex::default(),
     };
@@ -224,6 +227,7 @@ struct Counter {
     keeper: Option<Arc<Keeper>>,
     stage: Option<Stage>,
     rehearsals: rehearsals::Rehearsals,
+    trying: rules::Trying,
     /// The last report of each incident that was asked for, and when it was composed.
     reports: Mutex<BTreeMap<String, (Instant, Arc<Report>)>>,
     /// Countries, and the policy that they were read with.
@@ -562,6 +566,30 @@ impl Desk for Counter {
         (stage.ok_or_else(none)?.player)(name).map_err(Fault::Refused)
     }
 
+    fn rules(&self, since: u64) -> Result<Rules, Fault> {
+        let policy = Arc::clone(&self.papers.in_force.lock().unwrap_or_else(PoisonError::into_inner));
+        let defence = self.operator.status().get("defence").cloned().unwrap_or_default();
+        let defence: Status = serde_json::from_value(defence).unwrap_or_default();
+        let of = |platform: &PlatformStatus| {
+            let (name, rules) = (platform.name.clone(), platform.rules.iter().map(measure).collect::<Vec<_>>());
+            rules.into_iter().map(move |rule| OwnRule { platform: name.clone(), rule })
+        };
+        let own = defence.platforms.iter().flat_map(of).collect();
+        Ok(Rules { own, ..rules::found(&policy, since)? })
+    }
+
+    fn exclusions(&self, since: u64, reference: Option<&str>) -> Result<Tuning, Fault> {
+        self.trying.exclusions(&self.config, since, reference)
+    }
+
+    fn try_rule(&self, change: &RuleChange, since: u64, secrets: bool) -> Result<Tried, Fault> {
+        self.trying.weigh(&self.papers, change, since, secrets)
+    }
+
+    fn edit_rule(&self, change: &RuleChange) -> Result<NewConfiguration, Fault> {
+        rules::edited(&self.config, self.papers.look(true)?, change)
+    }
+
     fn scenarios(&self) -> Vec<ScenarioLine> {
         rehearsals::scenarios()
     }
@@ -675,24 +703,7 @@ fn shown(
     people: Vec<Audience>,
 ) -> Platform {
     let reading = reading(&platform).to_owned();
-    let mut measures: Vec<Measure> = platform
-        .rules
-        .iter()
-        .map(|rule| Measure {
-            id: rule.id.clone(),
-            kind: "rule".to_owned(),
-            phase: rule.phase.clone(),
-            action: rule.action.clone(),
-            share: rule.share,
-            pattern: rule.pattern.clone(),
-            literals: rule.literals.iter().cloned().map(Clause::from).collect(),
-            why: rule.why.clone(),
-            grounds: rule.grounds.iter().cloned().map(Clause::from).collect(),
-            matched: rule.matched,
-            pinned: rule.pinned,
-            undo: !matches!(rule.phase.as_str(), "undone" | "dormant"),
-        })
-        .collect();
+    let mut measures: Vec<Measure> = platform.rules.iter().map(measure).collect();
     let whole = |kind: &str, action: &str, pattern: String, literal: Clause| Measure {
         id: format!("{kind}/{}", platform.name),
         kind: kind.to_owned(),
@@ -732,6 +743,23 @@ fn shown(
         origins,
         measures,
         people,
+    }
+}
+
+fn measure(rule: &RuleStatus) -> Measure {
+    Measure {
+        id: rule.id.clone(),
+        kind: "rule".to_owned(),
+        phase: rule.phase.clone(),
+        action: rule.action.clone(),
+        share: rule.share,
+        pattern: rule.pattern.clone(),
+        literals: rule.literals.iter().cloned().map(Clause::from).collect(),
+        why: rule.why.clone(),
+        grounds: rule.grounds.iter().cloned().map(Clause::from).collect(),
+        matched: rule.matched,
+        pinned: rule.pinned,
+        undo: !matches!(rule.phase.as_str(), "undone" | "dormant"),
     }
 }
 

@@ -4,10 +4,11 @@
 //! Everything that is said about a record was tried on the rules as they are configured, or is said not to have been.
 
 pub(crate) mod promote;
-mod recorded;
-mod report;
+pub(crate) mod recorded;
+pub(crate) mod report;
 mod trial;
-mod tune;
+pub(crate) mod tune;
+pub(crate) mod weigh;
 
 use std::path::{Path, PathBuf};
 

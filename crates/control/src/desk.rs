@@ -9,6 +9,7 @@ use crate::model::{
     Build, Busiest, Checked, Configuration, Decisions, Differing, Draft, History, IncidentLine, NewConfiguration, Now,
     Page, Play, Rehearsal, RehearsalLine, ScenarioLine, Version, Wanted,
 };
+use crate::model::{RuleChange, Rules, Tried, Tuning};
 
 /// A gate, as its console sees it. Calls may block: they run on threads that may.
 pub trait Desk: Send + Sync + 'static {
@@ -184,6 +185,42 @@ pub trait Desk: Send + Sync + 'static {
     /// There is none of that name, or another is being played.
     fn play(&self, name: &str) -> Result<String, Fault> {
         Err(Fault::Unknown(format!("only the demo plays attacks, and there is no `{name}` here")))
+    }
+
+    /// What inspection found since a moment in Unix milliseconds, and how each route is inspected.
+    ///
+    /// # Errors
+    /// Nothing is written down, or it cannot be read.
+    fn rules(&self, since: u64) -> Result<Rules, Fault> {
+        let _ = since;
+        Err(Fault::Unable("nothing is inspected here".to_owned()))
+    }
+
+    /// The least that would have let recorded requests pass, or the one of a reference.
+    ///
+    /// # Errors
+    /// There is none of that reference, somebody else asks for as much, or nothing can be read.
+    fn exclusions(&self, since: u64, reference: Option<&str>) -> Result<Tuning, Fault> {
+        let _ = (since, reference);
+        Err(Fault::Unable("nothing is inspected here".to_owned()))
+    }
+
+    /// What a change of inspection would do to what is on record. `secrets` are shown in the lines that differ.
+    ///
+    /// # Errors
+    /// It makes no sense ([`Fault::Unfit`]), somebody else asks for as much, or nothing can be read.
+    fn try_rule(&self, change: &RuleChange, since: u64, secrets: bool) -> Result<Tried, Fault> {
+        let _ = (change, since, secrets);
+        Err(Fault::Unable("nothing is inspected here".to_owned()))
+    }
+
+    /// The configuration with such a change in it, to be put in force by [`Desk::change`].
+    ///
+    /// # Errors
+    /// It makes no sense ([`Fault::Unfit`]), or the file cannot be read.
+    fn edit_rule(&self, change: &RuleChange) -> Result<NewConfiguration, Fault> {
+        let _ = change;
+        Err(Fault::Unable("nothing is inspected here".to_owned()))
     }
 
     /// Scenarios that come with the gate.

@@ -7,6 +7,7 @@ mod configuration;
 mod record;
 mod rehearsal;
 mod requests;
+mod rules;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,10 @@ pub use self::rehearsal::{
     Assault, Cohort, Expectation, Found, Measured, PlayedAct, Rehearsal, RehearsalLine, ScenarioLine, Seconds, Wanted,
 };
 pub use self::requests::{DecisionLine, Decisions};
+pub use self::rules::{
+    ApplyRule, Finding, OwnRule, Reached, Release, RouteFindings, RuleChange, Rules, Tried, TriedRoute, TryRule,
+    Tuning, Untried,
+};
 
 /// Everything on the first screen. It comes once a second.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -12,7 +12,7 @@ use portcullis_config::{Inspection, InspectionMode, Policy};
 use portcullis_proxy::journal::{Change as Recorded, Journal};
 use portcullis_proxy::{control, inspectors};
 use serde_json::json;
-use toml_edit::{DocumentMut, Item, Table, TableLike, value};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, value};
 
 use crate::args::{Change, Part};
 use crate::configuration::Read;
@@ -27,10 +27,8 @@ pub(crate) fn run(flags: &Change, refuses: bool) -> Done {
     let read = Read::file(&path).map_err(Failure::Because)?;
     let before_text = read.as_written().to_owned();
     let before = read.settle()?;
-    let (platform, route) = place(&before, &flags.place).map_err(Failure::Because)?;
-    let keys = keys(&before, (platform, route), refuses, flags.only).map_err(Failure::Because)?;
-    let mode = if refuses { InspectionMode::Enforce } else { InspectionMode::Observe };
-    let after_text = edit(&before_text, (&before, platform, route), &keys, mode).map_err(Failure::Because)?;
+    let (after_text, keys) =
+        changed(&before_text, &before, &flags.place, (refuses, flags.only)).map_err(Failure::Because)?;
 
     let after = Read::text(path.display().to_string(), &path, after_text.clone()).settle()?;
     inspectors::check(&after).map_err(Failure::Because)?;
@@ -60,6 +58,53 @@ pub(crate) fn run(flags: &Change, refuses: bool) -> Done {
     };
     let _ = writeln!(said, "To take it back: portcullis waf {back} {}{only} --config {}", flags.place, path.display());
     talk::answer(&said)
+}
+
+/// The text in which a platform or a route refuses, or only observes, and the keys that are others in it.
+pub(crate) fn changed(
+    text: &str,
+    policy: &Policy,
+    named: &str,
+    (refuses, only): (bool, Option<Part>),
+) -> Result<(String, Vec<&'static str>), String> {
+    let (platform, route) = place(policy, named)?;
+    let keys = keys(policy, (platform, route), refuses, only)?;
+    let mode = if refuses { InspectionMode::Enforce } else { InspectionMode::Observe };
+    Ok((edit(text, (policy, platform, route), &keys, mode)?, keys))
+}
+
+/// The text in which a route leaves something out, too. A route that is not written gets a table of its own: any other place for it
+/// would reach further.
+pub(crate) fn left_out(text: &str, policy: &Policy, named: &str, exclude: &[String]) -> Result<String, String> {
+    let (platform, Some(route)) = place(policy, named)? else {
+        return Err(format!("`{named}` names no route: nothing is left out on a whole platform here"));
+    };
+    let mut document: DocumentMut = text.parse().map_err(|error| format!("the file cannot be edited: {error}"))?;
+    let by_hand = || "the platforms are not written as [[platform]] tables: change the file by hand".to_owned();
+    let declared = policy.platforms.get(platform).and_then(|it| it.routes.get(route)).ok_or_else(by_hand)?;
+    let path = declared.path.to_string();
+    let platforms = document.get_mut("platform").and_then(Item::as_array_of_tables_mut).ok_or_else(by_hand)?;
+    let table = platforms.get_mut(platform).ok_or_else(by_hand)?;
+    let routes = table.entry("route").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let routes = routes.as_array_of_tables_mut().ok_or_else(by_hand)?;
+    let is_it = |table: &Table| table.get("path").and_then(Item::as_str) == Some(path.as_str());
+    if !routes.iter().any(is_it) {
+        let mut table = Table::new();
+        table.insert("path", value(&path));
+        routes.push(table);
+    }
+    let table = routes.iter_mut().find(|table| is_it(table)).ok_or_else(by_hand)?;
+    let waf = table.entry("waf").or_insert_with(|| Item::Table(Table::new()));
+    let waf: &mut dyn TableLike = waf.as_table_like_mut().ok_or_else(by_hand)?;
+    let list = waf.entry("exclude").or_insert_with(|| value(Array::new()));
+    let list = list.as_array_mut().ok_or_else(by_hand)?;
+    for one in exclude {
+        if list.iter().any(|known| known.as_str() == Some(one)) {
+            return Err(format!("`{one}` is left out on {named} already"));
+        }
+        list.push(one);
+    }
+    Ok(document.to_string())
 }
 
 /// Platform and route that a word names.
@@ -147,7 +192,7 @@ fn edit(
 }
 
 /// Routes whose inspection is another, before and after.
-fn changes(before: &Policy, after: &Policy) -> Vec<String> {
+pub(crate) fn changes(before: &Policy, after: &Policy) -> Vec<String> {
     let mut changes = Vec::new();
     for (old, new) in before.platforms.iter().zip(&after.platforms) {
         for (was, is) in old.routes.iter().zip(&new.routes) {
@@ -267,6 +312,34 @@ mode = "observe" # until Monday
     fn policy(text: &str) -> Policy {
         let text = format!("{text}\n[[listener]]\nname = \"http\"\nbind = \"127.0.0.1:1\"\n");
         Read::text("test".to_owned(), Path::new("test.toml"), text).settle().expect("in order")
+    }
+
+    #[test]
+    fn what_is_left_out_is_written_for_its_route_alone() {
+        let before = policy(TEXT);
+        let one = ["942100 ARGS:text".to_owned()];
+        let search = left_out(TEXT, &before, "public/search/**", &one).expect("edited");
+        assert_eq!(search, format!("{TEXT}exclude = [\"942100 ARGS:text\"]\n"));
+        let [route, rest] = [0, 1].map(|at| policy(&search).platforms[0].routes[at].inspection.exclude.len());
+        assert_eq!((route, rest), (1, 0));
+        let again = left_out(&search, &policy(&search), "public/search/**", &["sql ARGS:/^a\\.b$/".to_owned()]);
+        let routes = &policy(&again.expect("edited")).platforms[0].routes;
+        assert_eq!(routes[0].inspection.exclude[1].to_string(), "sql ARGS:/^a\\.b$/");
+        // One that is not written is, with nothing else in it.
+        let rest = left_out(TEXT, &before, "public/**", &one).expect("edited");
+        assert!(rest.starts_with(TEXT), "what is there stays: {rest}");
+        let routes = &policy(&rest).platforms[0].routes;
+        assert_eq!(routes.iter().map(|it| it.inspection.exclude.len()).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(
+            (routes[1].class, &routes[1].rates),
+            (before.platforms[0].routes[1].class, &before.platforms[0].routes[1].rates)
+        );
+        for (place, words) in [("public", "names no route"), ("public/shop", "no route"), ("members/**", "no platform")]
+        {
+            assert!(left_out(TEXT, &before, place, &one).expect_err(place).contains(words), "{place}");
+        }
+        let twice = left_out(&search, &policy(&search), "public/search/**", &one);
+        assert!(twice.expect_err("there already").contains("already"));
     }
 
     #[test]

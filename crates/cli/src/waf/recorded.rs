@@ -98,11 +98,16 @@ pub(crate) fn read(log: &Path, since: Option<u64>) -> io::Result<Book> {
 }
 
 impl Book {
-    fn cut(&mut self) {
-        self.records.sort_by_key(|record| record.millis);
-        let over = self.records.len().saturating_sub(MOST_RECORDS);
+    /// Keeps the newest alone.
+    pub(crate) fn keep(&mut self, most: usize) {
+        let over = self.records.len().saturating_sub(most);
         self.records.drain(..over);
         self.left += over;
+    }
+
+    fn cut(&mut self) {
+        self.records.sort_by_key(|record| record.millis);
+        self.keep(MOST_RECORDS);
     }
 }
 

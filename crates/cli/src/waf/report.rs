@@ -44,7 +44,7 @@ struct Place {
 }
 
 #[derive(Debug, Default)]
-struct Report {
+pub(crate) struct Report {
     places: BTreeMap<(String, String), Place>,
     first: Option<String>,
     last: Option<String>,
@@ -92,7 +92,7 @@ impl Count {
 }
 
 impl Report {
-    fn of(records: &[Record]) -> Self {
+    pub(crate) fn of(records: &[Record]) -> Self {
         let mut report = Self::default();
         for record in records {
             let place = report.places.entry((record.platform.clone(), record.route.clone())).or_default();
@@ -118,7 +118,8 @@ impl Report {
         report
     }
 
-    fn value(&self, left: usize) -> Value {
+    /// For programs.
+    pub(crate) fn value(&self, left: usize) -> Value {
         let counts = |counts: &BTreeMap<String, Count>| -> Vec<Value> {
             let one = |(name, count): (&String, &Count)| {
                 let mut value = count.value();

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use portcullis_config::{Excluded, Exclusion, Inspection, Policy, Waf};
+use portcullis_config::{Excluded, Exclusion, Inspection, InspectionMode, Policy, Waf};
 use portcullis_proxy::inspectors::{Inspector, class, inspector};
 use portcullis_proxy::journal::Evidence;
 use portcullis_proxy::journal::evidence::Value;
@@ -81,16 +81,31 @@ impl Pair {
 }
 
 /// What came of a trial.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// It is refused, or would be where the route only observes.
     pub(crate) stopped: bool,
+    /// The gate's own detection did.
+    detected: bool,
+    /// A rule did.
+    ruled: bool,
     /// What matched, as far as an exclusion can name it.
     pub(crate) pairs: BTreeSet<Pair>,
     /// Numbers of the rules that matched.
     rules: BTreeSet<u32>,
     families: BTreeSet<String>,
 }
+
+impl Outcome {
+    /// Whether a route that is inspected so refuses it.
+    pub(crate) fn refused(&self, inspection: &Inspection) -> bool {
+        let acts = |mode| mode == InspectionMode::Enforce;
+        self.detected && acts(inspection.detection) || self.ruled && acts(inspection.rules)
+    }
+}
+
+/// Why a record is not tried that the configuration lets pass by now.
+pub(crate) const PASSES: &str = "it passes with the configuration as it is now";
 
 /// The routes of a policy, ready to try records on them.
 pub(crate) struct Trials {
@@ -161,7 +176,7 @@ impl Trials {
         let (_, inspector) = self.route(record)?;
         let outcome = self.put(&inspector, record, &Without::default());
         if !outcome.stopped {
-            return Err("it passes with the configuration as it is now".to_owned());
+            return Err(PASSES.to_owned());
         }
         let missing =
             record.evidence.hits.iter().filter(|hit| !hit.response).any(|hit| match (&hit.rule, &hit.family) {
@@ -179,8 +194,7 @@ impl Trials {
 
     /// Puts a record to an inspector, with something left out.
     pub(crate) fn put(&mut self, inspector: &Inspector, record: &Record, without: &Without) -> Outcome {
-        let mut outcome =
-            Outcome { stopped: false, pairs: BTreeSet::new(), rules: BTreeSet::new(), families: BTreeSet::new() };
+        let mut outcome = Outcome::default();
         if let Some((detector, _)) = &inspector.detection {
             let detector = detector.without(&without.classes);
             self.detect(&detector, record, &mut outcome);
@@ -188,6 +202,7 @@ impl Trials {
         if let Some(program) = &inspector.program {
             self.ask(program, inspector, record, &without.rules, &mut outcome);
         }
+        outcome.stopped = outcome.detected || outcome.ruled;
         outcome
     }
 
@@ -195,7 +210,7 @@ impl Trials {
         let findings = &mut self.findings;
         findings.clear();
         show(detector, record, findings);
-        outcome.stopped |= detector.blocks(findings);
+        outcome.detected |= detector.blocks(findings);
         // All that each value would do, not only what was enough.
         findings.clear();
         show(&detector.thorough(), record, findings);
@@ -241,7 +256,7 @@ impl Trials {
                 transaction.only_tell();
             }
             let stopped = carry(&mut transaction, record, &request);
-            outcome.stopped |= stopped && !tell;
+            outcome.ruled |= stopped && !tell;
         }
         for found in transaction.matches() {
             outcome.rules.insert(found.rule);

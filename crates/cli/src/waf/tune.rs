@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use portcullis_config::Exclusion;
+use portcullis_config::{Exclusion, Policy};
 use serde_json::{Value, json};
 
 use super::open;
-use super::recorded::{Audience, Record};
+use super::recorded::{Audience, Book, Record};
 use super::trial::{Pair, Trials};
 use crate::args::Records;
 use crate::{Done, Failure, talk};
@@ -23,17 +23,58 @@ const MOST_REFERENCES: usize = 5;
 /// From how many on variables that differ in a number are taken for members of a list.
 const FEWEST_ALIKE: usize = 3;
 
+/// Why a record is not tried when it takes too long.
+pub(crate) const NO_TIME: &str = "there was no time for it: ask about less, or run `portcullis tune`";
+
 /// Reads the log, and proposes.
 pub(crate) fn run(flags: &Records) -> Done {
     let (policy, log, book) = open(flags)?;
     let mut trials = Trials::new(policy);
-    let tuning = Tuning::of(&book.records, &mut trials);
+    let tuning = Tuning::of(&book.records, &mut trials, &|| false);
     if flags.json {
         return talk::answer(
             &serde_json::to_string_pretty(&tuning.value(&book.records, book.left)).unwrap_or_default(),
         );
     }
     talk::answer(&tuning.text(&book.records, book.left, &log.display().to_string()))
+}
+
+/// The same for programs that cannot wait: of the newest `most` records, until `over` says that there is no time left. With a
+/// reference, for that record alone; none where it is not among them.
+pub(crate) fn proposed(
+    book: &mut Book,
+    policy: Policy,
+    reference: Option<&str>,
+    (most, over): (usize, &dyn Fn() -> bool),
+) -> Option<Value> {
+    let named = |record: &Record| reference.is_some_and(|reference| record.reference == reference);
+    let own = reference.map(|_| book.records.iter().find(|record| named(record)).cloned());
+    book.keep(most);
+    let mut trials = Trials::new(policy);
+    let Some(own) = own else {
+        return Some(Tuning::of(&book.records, &mut trials, over).value(&book.records, book.left));
+    };
+    let own = own?;
+    // An old one may have been left out; it is tried on the newest all the same.
+    let at = book.records.iter().position(named).unwrap_or_else(|| {
+        book.records.push(own);
+        book.records.len() - 1
+    });
+    let mut tuning = Tuning::default();
+    let mut tries = Tries::default();
+    let record = book.records.get(at)?;
+    tuning.tried = 1;
+    match tries.again(&mut trials, record).and_then(|pairs| tries.least(&mut trials, record, &pairs)) {
+        Err(why) => {
+            tuning.tried = 0;
+            tuning.untried.insert(why, 1);
+        }
+        Ok(None) => tuning.stubborn = 1,
+        Ok(Some(pairs)) => {
+            tuning.proposals.push(Group { records: vec![at], pairs }.test(&book.records, &mut trials, &mut tries));
+        }
+    }
+    Some(tuning.value(&book.records, book.left))
 }
 
 /// The exclusions that would have let one record pass, and what else they would let pass of the others.
@@ -62,6 +103,7 @@ pub(crate) fn narrowest(flags: &Records, reference: &str) -> Result<Option<Strin
 }
 
 /// All proposals, and what none can be made for.
+#[derive(Default)]
 struct Tuning {
     proposals: Vec<Proposal>,
     /// Why records could not be tried, and how many.
@@ -92,11 +134,16 @@ struct Proposal {
 }
 
 impl Tuning {
-    fn of(records: &[Record], trials: &mut Trials) -> Self {
-        let mut tuning = Self { proposals: Vec::new(), untried: BTreeMap::new(), stubborn: 0, tried: 0, more: 0 };
+    /// `over` says that there is no time left.
+    fn of(records: &[Record], trials: &mut Trials, over: &dyn Fn() -> bool) -> Self {
+        let mut tuning = Self::default();
         let mut groups: Vec<Group> = Vec::new();
         let mut tries = Tries::default();
-        for (at, record) in records.iter().enumerate() {
+        for (at, record) in records.iter().enumerate().rev() {
+            if over() {
+                *tuning.untried.entry(NO_TIME.to_owned()).or_default() += 1;
+                continue;
+            }
             let pairs = match tries.again(trials, record) {
                 Ok(pairs) => pairs,
                 Err(why) => {
@@ -117,11 +164,20 @@ impl Tuning {
                 }
             }
         }
+        // The newest came first, in case there is no time for all; told are they in the order of time.
+        groups.iter_mut().for_each(|group| group.records.reverse());
+        groups.sort_by_key(|group| group.records.first().copied());
         let mut groups = alike(groups, records);
         groups.sort_by_key(|group| std::cmp::Reverse((visitors(records, &group.records), group.records.len())));
         tuning.more = groups.len().saturating_sub(MOST_PROPOSALS);
         groups.truncate(MOST_PROPOSALS);
-        tuning.proposals = groups.iter().map(|group| group.test(records, trials, &mut tries)).collect();
+        for group in &groups {
+            if over() {
+                tuning.more += 1;
+            } else {
+                tuning.proposals.push(group.test(records, trials, &mut tries));
+            }
+        }
         tuning
     }
 
@@ -367,7 +423,7 @@ impl Tries {
 }
 
 /// What a trial depends on.
-fn key(record: &Record) -> String {
+pub(super) fn key(record: &Record) -> String {
     let Record { platform, route, method, host, path, .. } = record;
     let evidence = String::from_utf8_lossy(&record.evidence.written()).into_owned();
     format!("{platform}\n{route}\n{method}\n{host}\n{path}\n{evidence}")
@@ -408,12 +464,12 @@ fn least(trials: &mut Trials, record: &Record, pairs: &BTreeSet<Pair>) -> Result
 /// How often what is found behind what was left out is added to it.
 const MOST_LAYERS: usize = 4;
 
-fn visitors(records: &[Record], at: &[usize]) -> usize {
+pub(super) fn visitors(records: &[Record], at: &[usize]) -> usize {
     at.iter().filter_map(|at| records.get(*at)).map(|record| &record.client).collect::<BTreeSet<_>>().len()
 }
 
 /// Distinct visitors of each audience.
-fn audiences(records: &[Record], at: &[usize]) -> Vec<(&'static str, usize)> {
+pub(super) fn audiences(records: &[Record], at: &[usize]) -> Vec<(&'static str, usize)> {
     let of = |audience: Audience| {
         let own = at.iter().filter_map(|at| records.get(*at)).filter(|record| record.audience == audience);
         own.map(|record| &record.client).collect::<BTreeSet<_>>().len()

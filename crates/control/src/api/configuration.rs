@@ -13,7 +13,7 @@ use crate::people::{Known, digest_of};
 use crate::proposals::Act;
 
 /// Characters that say why.
-const WHY: usize = 300;
+pub(super) const WHY: usize = 300;
 /// Problems that a refusal names.
 const NAMED: usize = 20;
 
@@ -88,7 +88,7 @@ pub(crate) async fn reload(
 }
 
 /// What is wrong with it is said before anybody is asked to approve it.
-async fn put(app: &Arc<App>, known: &Known, mut new: NewConfiguration) -> Result<Response, Refusal> {
+pub(super) async fn put(app: &Arc<App>, known: &Known, mut new: NewConfiguration) -> Result<Response, Refusal> {
     new.why = new.why.trim().to_owned();
     if new.why.chars().count() > WHY || new.why.chars().any(char::is_control) {
         return Err(Refusal::unfit(format!("`why` is one line of at most {WHY} characters")));
@@ -126,6 +126,6 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// Who may write the configuration has to see all of it, or would lose what is masked.
-fn sees_secrets(known: &Known) -> bool {
+pub(super) fn sees_secrets(known: &Known) -> bool {
     known.role == Role::Owner
 }

@@ -10,6 +10,7 @@ mod proposals;
 mod record;
 mod rehearsals;
 mod requests;
+mod rules;
 mod session;
 
 use std::sync::Arc;
@@ -280,6 +281,9 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
         new().routes(routes!(rehearsals::scenarios)).routes(routes!(rehearsals::all)).routes(routes!(rehearsals::one)),
     );
     part("measures", operator, new().routes(routes!(rehearsals::play)).routes(routes!(rehearsals::stop)));
+    part("measures", viewer, new().routes(routes!(rules::all)).routes(routes!(rules::exclusions)));
+    part("measures", operator, new().routes(routes!(rules::attempt)));
+    part("settings", owner, new().routes(routes!(rules::apply)));
     let document = whole.get_openapi_mut();
     let components = document.components.get_or_insert_default();
     let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("portcullis")));

@@ -37,8 +37,8 @@ pub(crate) async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> 
 }
 
 /// Plays a scenario against the configuration as it is written: one at a time, in a process of its own that gives way to whatever
-/// serves visitors, for two minutes at most. The answer is 202 and names the rehearsal; 409 while another is played.
-#[utoipa::path(post, path = "/api/v1/rehearsals", operation_id = "rehearse", request_body = Wanted, responses((status = 202, body = RehearsalLine)))]
+/// serves visitors, for two minutes at most. The answer is 201 and names the rehearsal; 409 while another is played.
+#[utoipa::path(post, path = "/api/v1/rehearsals", operation_id = "rehearse", request_body = Wanted, responses((status = 201, body = RehearsalLine)))]
 pub(crate) async fn play(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
@@ -55,7 +55,7 @@ pub(crate) async fn play(
         return Err(Refusal::unfit(format!("a seed is at most {SEED}")));
     }
     let line = app.ask(move |desk| desk.rehearse(&wanted, &known.name)).await?;
-    Ok((StatusCode::ACCEPTED, Json(line)).into_response())
+    Ok((StatusCode::CREATED, Json(line)).into_response())
 }
 
 /// Stops a rehearsal that is being played.

@@ -246,6 +246,10 @@ fn body(path: &str) -> Option<Value> {
         "/api/v1/integrity/baseline" => json!({}),
         "/api/v1/integrity/manifests" => json!({"manifest": "m"}),
         "/api/v1/configuration/versions/{id}/restore" => json!({"base": BASE}),
+        "/api/v1/rules/try" | "/api/v1/rules/apply" => {
+            let change = json!({"kind": "exclude", "platform": "public", "route": "/**", "exclude": ["sql ARGS:q"]});
+            if path.ends_with("try") { json!({"change": change}) } else { json!({"change": change, "base": BASE}) }
+        }
         "/api/v1/rehearsals" => json!({"name": "01-get-flood", "seed": 1}),
         path if path.starts_with("/api/v1/incidents/") => json!({"words": "x", "whom": "y"}),
         _ => return None,
