@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { PLATFORMS, now, second } from './scene.mjs';
 import { SCENARIOS, played, rehearsed } from './rehearsals.mjs';
+import { found, releases, tried } from './rules.mjs';
 import { busiest, data, forms, incidents, report, requests, sensors } from './books.mjs';
 
 export const POLICY =
@@ -155,6 +156,7 @@ function inside(world, key, path, query, body, person, response, request) {
   if (key === 'GET data') return json(response, data());
   if (first === 'configuration') return configuration(world, key, path, body, person, response);
   if (key === 'POST reload') return done('Policy 4 is in force.');
+  if (first === 'rules') return rules(world, key, query, body, person, response);
   if (first === 'scenarios' || first === 'rehearsals') return rehearsals(world, verb, first, id, body, person, response);
   if (path === 'session/totp') return factor(world, key, body, person, response);
   if (first === 'session') return own(world, key, path, body, person, response);
@@ -188,6 +190,16 @@ function weighed(before, after, digest) {
   const come = fresh.flatMap((text, index) => (old.includes(text) ? [] : [{ sign: '+', before: null, after: index + 1, text }]));
   const effect = problems.length > 0 || come.length === 0 ? [] : [{ place: 'platform public', key: 'hosts', kind: 'changed', before: '["party.example"]', after: '["party.example", "www.party.example"]' }, { place: 'platform shop', key: '', kind: 'added', before: '', after: '' }];
   return { problems, digest, diff: [...gone, ...come], cut: false, more: come.length, less: gone.length, effect, later: come.some(({ text }) => text.startsWith('admin')) ? ['the admin listener moves at the next start'] : [] };
+}
+
+/** What inspection found, and what a change of it would do. */
+function rules(world, key, query, body, person, response) {
+  if (key === 'GET rules') return json(response, found(Number(query.get('since')), now(Date.now(), world.scene, world.undone, world.pinned, world.held)));
+  if (key === 'GET rules/exclusions') return query.get('reference') === 'unknown' ? problem(response, 404, 'Not Found', 'inspection found nothing in unknown that is on record') : json(response, releases(query.get('reference') !== null));
+  if (key === 'POST rules/try') return json(response, tried(body.change));
+  if (person.role !== 'owner') return problem(response, 403, 'Forbidden', 'this takes an owner');
+  tell(world, 'The configuration was changed.', person.name, null);
+  return json(response, { words: 'policy 4 is in force' });
 }
 
 /** One is played for two seconds; the first scenario holds, any other does not. */

@@ -32,6 +32,15 @@ const VIEWS = {
   incident: { path: '/incidents/2026-11-23-1', settle: 500 },
   integrity: { path: '/integrity' },
   data: { path: '/data' },
+  rules: { path: '/rules?reference=5Z7Q0C2M4N8KT', settle: 700 },
+  tried: {
+    path: '/rules?reference=5Z7Q0C2M4N8KT',
+    settle: 700,
+    act: async (page) => {
+      await page.locator('section:has(#reference) li button').first().click();
+      await page.locator('section:has(#reference) table').first().waitFor();
+    },
+  },
   rehearse: { path: '/rehearse', settle: 900 },
   settings: { path: '/settings' },
   approvals: { path: '/approvals', waiting: true },

@@ -221,6 +221,40 @@ await walk('two operators see what the other did', async (page, mock, origin) =>
   await other.close();
 });
 
+await walk('a refusal leads by keys to what would let it pass, tried and then applied', async (page, mock, origin) => {
+  await page.goto(`${origin}/rules?reference=5Z7Q0C2M4N8KT`);
+  await page.getByText('How far it reaches').first().waitFor();
+  await page.locator('#reference').focus();
+  await tabTo(page, /^Try it on what is on record/);
+  await page.keyboard.press('Enter');
+  await page.getByRole('columnheader', { name: 'Refused then' }).waitFor();
+  assert.equal(mock.world.acts.length, 0, 'nothing is done before it is confirmed');
+  await tabTo(page, /^Apply it/, 20);
+  await page.keyboard.press('Enter');
+  await tabTo(page, /^Apply it$/, 6);
+  await page.keyboard.press('Enter');
+  await page.getByText('policy 4 is in force').waitFor();
+  assert.match(await focused(page), /policy 4 is in force/);
+  assert.equal(mock.world.acts.length, 1);
+});
+
+await walk('whoever only looks reads rules and rehearsals and is offered no act', async (page, mock, origin) => {
+  for (const [path, words] of [['/rules?reference=5Z7Q0C2M4N8KT', 'How far it reaches'], ['/rehearse', 'All 4 expectations are met.']]) {
+    await page.goto(origin + path);
+    await page.getByText(words).first().waitFor();
+    assert.equal(await page.locator('main button', { hasText: /^(Try|Apply|Play|Stop)/ }).count(), 0, path);
+  }
+}, { who: 'viewer' });
+
+await walk('a rehearsal is played and read', async (page, mock, origin) => {
+  await page.goto(`${origin}/rehearse`);
+  await page.locator('#scenario').selectOption('26-slow-database');
+  await page.getByRole('button', { name: 'Play it' }).click();
+  await page.locator('.ask button.main').click();
+  await page.getByText('26-slow-database is being played for owner').waitFor();
+  await page.getByText('1 of 4 expectations are not met.').waitFor({ timeout: 10_000 });
+});
+
 await walk('what takes two people waits for the second, who sees it at once', async (page, mock, origin) => {
   mock.world.approvals = ['undo'];
   await page.locator('.fresh.live').waitFor();

@@ -918,3 +918,203 @@ export interface PlayedAct {
   /** The whole of it. */
   words: string;
 }
+
+/** What inspection refused, and would have refused where it only observes; which routes do which; the gate's own rules. */
+export interface Rules {
+  /** Since when records were read, in Unix milliseconds. */
+  since: number;
+  /** When the first of them was written (RFC 3339); none where nothing was found. */
+  from: string | null;
+  /** When the last was. */
+  until: string | null;
+  /** Older ones that were left out, because there are too many. */
+  older_left_out: number;
+  /** Each route of the policy in force, and each that is on record; what most visitors met first. */
+  routes: RouteFindings[];
+  /** Rules that the gate has found by itself: in force, on trial, withdrawn. */
+  own: OwnRule[];
+}
+
+/** What inspection found on one route. */
+export interface RouteFindings {
+  /** Its platform. */
+  platform: string;
+  /** Its path, as the configuration writes it. */
+  route: string;
+  /** `off`, `observe`, `enforce`: the gate's own detection; empty where the route is not configured any more. */
+  detection: string;
+  /** The same of rule sets; `none` where there are none. */
+  rules: string;
+  /** What is left out, as `exclude` writes it. */
+  exclude: string[];
+  /** Requests in which something was found that is refused, or would be. */
+  requests: number;
+  /** Of those, refused. */
+  refused: number;
+  /** Of those, only observed. */
+  would_be_refused: number;
+  /** Different visitors. */
+  visitors: number;
+  /** By what the gate knew of them: `known`, `vouched`, `crawler`, `visitor`, `stranger`. */
+  audience: Record<string, number>;
+  /** One that can be explained. */
+  reference: string;
+  /** By rule or family, what most visitors met first; fifty at most. */
+  by: Finding[];
+  /** By family of rules. */
+  families: Finding[];
+}
+
+/** How often one rule or family found something. */
+export interface Finding {
+  /** A rule's number, or a family. */
+  what: string;
+  /** What is wrong, in words. */
+  why: string;
+  /** Requests. */
+  requests: number;
+  /** Of those, refused. */
+  refused: number;
+  /** Of those, only observed. */
+  would_be_refused: number;
+  /** Different visitors. */
+  visitors: number;
+  /** By what the gate knew of them. */
+  audience: Record<string, number>;
+  /** One that can be explained. */
+  reference: string;
+}
+
+/** A rule that the gate has found by itself. */
+export interface OwnRule {
+  /** Where it holds. */
+  platform: string;
+  /** The rule. */
+  rule: Measure;
+}
+
+/** What would have let recorded requests pass, as `portcullis tune --json` has it. */
+export interface Tuning {
+  /** Requests on record in which something was found. */
+  records: number;
+  /** Older ones that were left out. */
+  older_left_out: number;
+  /** Of those, tried again. */
+  tried: number;
+  /** What most visitors met first. */
+  proposals: Release[];
+  /** Proposals that fewer visitors met, or that there was no time to try. */
+  more_proposals: number;
+  /** Requests that no exclusion of single values lets pass. */
+  no_exclusion_suffices: number;
+  /** Requests that were not tried, and why. */
+  not_tried: Untried[];
+}
+
+/** Exclusions for one route, tried on what is on record. */
+export interface Release {
+  /** Its platform. */
+  platform: string | null;
+  /** Its path, as the configuration writes it. */
+  route: string | null;
+  /** As `exclude` writes them: single rules or families, on single variables. */
+  exclude: string[];
+  /** Of each, a part that matched. */
+  matched: Record<string, string>;
+  /** What they are for. */
+  releases: Reached;
+  /** What else would pass then: how far they reach. */
+  also_releases: Reached;
+  /** Others in which one of them has a part, and which are refused all the same. */
+  stay: number;
+  /** Why the configuration would not take them. */
+  refused: string | null;
+}
+
+/** Requests on record. */
+export interface Reached {
+  /** How many. */
+  records: number;
+  /** From how many visitors. */
+  visitors: number;
+  /** By what the gate knew of them. */
+  audience: Record<string, number>;
+  /** Some of them. */
+  references: string[];
+}
+
+/** Requests that were not tried. */
+export interface Untried {
+  /** Why. */
+  why: string;
+  /** How many. */
+  records: number;
+}
+
+/** A change of what is inspected. */
+export interface RuleChange {
+  /** `exclude` leaves something out; `refuse` and `observe` say what becomes of what is found. */
+  kind: string;
+  /** The platform. */
+  platform: string;
+  /** The route, as the configuration writes its path; `exclude` needs one, the others mean the whole platform without. */
+  route?: string | null;
+  /** Of `refuse` and `observe`: `detection` or `rules` alone. */
+  only?: string | null;
+  /** Of `exclude`: what is left out, as the configuration writes it; at most twenty. */
+  exclude?: string[];
+}
+
+/** A change of what is inspected, to be tried. */
+export interface TryRule {
+  /** The change. */
+  change: RuleChange;
+  /** On records from then on, in Unix milliseconds; a day without. */
+  since?: number | null;
+}
+
+/** A change of what is inspected, to be made. */
+export interface ApplyRule {
+  /** The change. */
+  change: RuleChange;
+  /** `digest` of the configuration that it was tried on. */
+  base: string;
+  /** Why; at most 160 characters. */
+  why?: string;
+}
+
+/** What a change would do to what is on record. Nothing was changed. */
+export interface Tried {
+  /** What the change is, in a line. */
+  words: string;
+  /** `digest` of the configuration that it was tried on. */
+  digest: string;
+  /** The lines of the configuration that differ. */
+  diff: Line[];
+  /** Requests on record in which something was found. */
+  records: number;
+  /** Older ones that were left out. */
+  older_left_out: number;
+  /** Routes that it concerns and that are on record. */
+  routes: TriedRoute[];
+  /** Requests that were not tried, and why. */
+  not_tried: Untried[];
+}
+
+/** The same of one route. */
+export interface TriedRoute {
+  /** Its platform. */
+  platform: string;
+  /** Its path. */
+  route: string;
+  /** Requests on record in which something was found. */
+  records: number;
+  /** Of those, refused as it is. */
+  refused_now: number;
+  /** Of those, refused as it would be. */
+  refused_then: number;
+  /** Refused as it is, and would pass. */
+  released: Reached;
+  /** Pass as it is, and would be refused. */
+  caught: Reached;
+}

@@ -7,6 +7,7 @@ export type View =
   | 'incidents'
   | 'integrity'
   | 'data'
+  | 'rules'
   | 'rehearse'
   | 'settings'
   | 'approvals'
@@ -26,6 +27,7 @@ const VIEWS: readonly View[] = [
   'incidents',
   'integrity',
   'data',
+  'rules',
   'rehearse',
   'settings',
   'approvals',

@@ -87,6 +87,7 @@ type Kind =
   | 'finding'
   | 'way'
   | 'rehearsal'
+  | 'whom'
   | 'approval';
 
 /** The name of one of the API's words, such as a posture; the word itself where there is no name yet. */
