@@ -71,6 +71,7 @@ const VERBS: &[(&str, Carried)] = &[
     ("incident close", By(&["POST /api/v1/incidents/{id}/close"])),
     ("requests top", By(&["GET /api/v1/busiest"])),
     ("requests history", By(&["GET /api/v1/history"])),
+    ("requests find", By(&["GET /api/v1/requests"])),
     ("console link", By(&["POST /api/v1/people"])),
     ("console alert", By(&["POST /api/v1/alerts/{name}/test"])),
     ("top", By(&["GET /api/v1/now", "GET /api/v1/live"])),
