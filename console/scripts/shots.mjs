@@ -18,6 +18,7 @@ const VIEWS = {
   lost: { path: '/', silent: true },
   traffic: { path: '/traffic?platform=public', settle: 900 },
   country: { path: '/traffic?platform=public', settle: 300, act: async (page) => { await page.locator('#by').selectOption('country'); await page.locator('.bar').first().waitFor(); } },
+  found: { path: '/traffic?platform=public', settle: 300, act: async (page) => { await page.locator('.bar').first().waitFor(); await page.locator('th button.link').first().click(); await page.locator('section[aria-labelledby=search] table').waitFor(); } },
   nowhere: { path: '/traffic', scene: 'calm', settle: 300, act: async (page) => { await page.locator('#by').selectOption('country'); await page.locator('.notice').first().waitFor(); } },
   search: {
     path: '/traffic?platform=public',

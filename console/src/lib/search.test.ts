@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { address, folded, NOTHING } from './search';
+import { address, folded, NOTHING, wishOf } from './search';
 
 const frame = { platform: '', from: 5, until: 9 };
 
@@ -13,3 +13,13 @@ test('what is filled out of sight is counted', () => {
   expect(folded(NOTHING)).toBe(0);
   expect(folded({ ...NOTHING, text: 'x', reason: 'challenge', status: ' ', print: 't13' })).toBe(2);
 });
+
+test.each([
+  ['network', '203.0.113.0/24', { client: '203.0.113.0/24' }],
+  ['address', '2001:db8::7', { client: '2001:db8::7' }],
+  ['verdict', 'refused', { verdict: 'refused' }],
+  ['status', '429', { status: '429' }],
+  ['reason', '', null],
+  ['class', 'page', null],
+  ['country', 'DK', null],
+])('a ranking by %s leads to decisions', (by, value, wish) => expect(wishOf(by, value)).toEqual(wish));

@@ -33,3 +33,21 @@ export function address(wish: Wish, { platform, from, until }: Frame, cursor: st
 export function folded(wish: Wish): number {
   return [wish.reason, wish.status, wish.print, wish.route].filter((value) => value.trim() !== '').length;
 }
+
+/** What a value of a ranking is looked for by; nothing where decisions cannot be searched by it. */
+export function wishOf(by: string, value: string): Partial<Wish> | null {
+  if (value === '') return null;
+  switch (by) {
+    case 'network':
+    case 'address':
+      return { client: value };
+    case 'print':
+    case 'route':
+    case 'reason':
+    case 'verdict':
+    case 'status':
+      return { [by]: value };
+    default:
+      return null;
+  }
+}

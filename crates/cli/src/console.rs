@@ -281,6 +281,12 @@ impl Counter {
         Some((rates, tally.micros().map(|micros| micros as f64 / 1_000.0)))
     }
 
+    /// What the brain says of itself.
+    fn defence(&self) -> Status {
+        let defence = self.operator.status().get("defence").cloned().unwrap_or_default();
+        serde_json::from_value(defence).unwrap_or_default()
+    }
+
     /// Which country an address is in: read once for each policy, because the file is read again with the configuration.
     fn countries(&self) -> Result<Arc<Countries>, Fault> {
         let generation = self.operator.status().get("generation").and_then(Value::as_u64);
@@ -384,7 +390,7 @@ impl Desk for Counter {
             step,
             missing: found.missing,
             postures: found.postures.into_iter().map(|(at, posture)| Stance { at, posture }).collect(),
-            measures: found.measures.into_iter().map(traffic::stretch).collect(),
+            measures: traffic::stretches(found.measures, traffic::holding(&self.defence())),
             more_measures: found.more_measures,
             points,
         })

@@ -1,10 +1,11 @@
 //! What the console shows of traffic on record.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use portcullis_control::model::{Clause, Decisions, Sign, Stretch};
 use portcullis_control::{Fault, Span, Wish};
-use portcullis_engine::ChannelStatus;
+use portcullis_engine::{ChannelStatus, PlatformStatus, Status};
 use portcullis_ledger::Event;
 use portcullis_proxy::journal::Place;
 use portcullis_store::rollups;
@@ -12,10 +13,29 @@ use portcullis_store::rollups;
 use crate::requests::find;
 use crate::world::plain;
 
-/// A measure while it was in force.
-pub(super) fn stretch(it: rollups::Stretch) -> Stretch {
-    let rollups::Stretch { platform, id, kind, action, by, from, until, cut } = it;
-    Stretch { id, kind, action, platform, by, from, until, cut }
+/// Measures while they were in force. A rule outlives a process that is replaced and is told of again when it ends: where it holds
+/// now, nothing was cut. `holding` names platforms and measures.
+pub(super) fn stretches(found: Vec<rollups::Stretch>, mut holding: BTreeSet<(String, String)>) -> Vec<Stretch> {
+    let told = |it: rollups::Stretch| {
+        let rollups::Stretch { platform, id, kind, action, by, from, until, cut } = it;
+        let lasts = holding.remove(&(platform.clone(), id.clone())) && cut;
+        let (until, cut) = if lasts { (None, false) } else { (until, cut) };
+        Stretch { id, kind, action, platform, by, from, until, cut }
+    };
+    // The last of each name is the one that may hold.
+    let mut all: Vec<Stretch> = found.into_iter().rev().map(told).collect();
+    all.reverse();
+    all
+}
+
+/// Rules that hold somebody now, by platform.
+pub(super) fn holding(defence: &Status) -> BTreeSet<(String, String)> {
+    let acting = |phase: &str| matches!(phase, "enforced" | "relaxing");
+    let of = |platform: &PlatformStatus| {
+        let rules = platform.rules.iter().filter(|rule| acting(&rule.phase));
+        rules.map(|rule| (platform.name.clone(), rule.id.clone())).collect::<Vec<_>>()
+    };
+    defence.platforms.iter().flat_map(of).collect()
 }
 
 /// Decisions about single requests.
@@ -94,6 +114,29 @@ mod tests {
         assert_eq!(told.said, Some(expected.name("action", "refuse").number("matched", 1_200.0)));
         let measure = Measure { id: "r-1".to_owned(), on: true, ..Measure::default() };
         assert_eq!(crate::console::happening(&Event::Measure(measure)), None);
+    }
+
+    #[test]
+    fn what_holds_now_was_not_cut_by_a_restart() {
+        let stretch = |id: &str, from, until| rollups::Stretch {
+            platform: "public".to_owned(),
+            id: id.to_owned(),
+            from,
+            until: Some(until),
+            cut: true,
+            ..rollups::Stretch::default()
+        };
+        let rule = |id: &str, phase: &str| portcullis_engine::RuleStatus {
+            id: id.to_owned(),
+            phase: phase.to_owned(),
+            ..portcullis_engine::RuleStatus::default()
+        };
+        let rules = vec![rule("r-1", "enforced"), rule("r-2", "dormant")];
+        let platform = PlatformStatus { name: "public".to_owned(), rules, ..PlatformStatus::default() };
+        let holding = holding(&Status { platforms: vec![platform], ..Status::default() });
+        let told = stretches(vec![stretch("r-1", 1, 2), stretch("r-2", 3, 5), stretch("r-1", 4, 5)], holding);
+        let told: Vec<_> = told.iter().map(|it| (it.id.as_str(), it.until, it.cut)).collect();
+        assert_eq!(told, [("r-1", Some(2), true), ("r-2", Some(5), true), ("r-1", None, false)]);
     }
 
     #[test]
