@@ -9,6 +9,7 @@ import { PLATFORMS, now, second } from './scene.mjs';
 import { SCENARIOS, played, rehearsed } from './rehearsals.mjs';
 import { found, releases, tried } from './rules.mjs';
 import { busiest, data, forms, incidents, report, requests, sensors } from './books.mjs';
+import { canaries, databases, register } from './copies.mjs';
 
 export const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -147,6 +148,12 @@ function inside(world, key, path, query, body, person, response, request) {
   if (first === 'events') return done(verb === 'POST' ? `${body.name} is announced.` : `${id} is cancelled.`);
   if (key === 'GET incidents') return json(response, incidents());
   if (first === 'incidents' && verb === 'GET' && last === '') return id.startsWith('2026') ? json(response, report(id)) : problem(response, 404, 'Not Found', `there is no incident ${id}`);
+  if (path === 'incidents') return done('Incident 2026-11-23-2 is open.');
+  if (key === 'GET databases') return json(response, databases());
+  if (first === 'databases') return done(last === 'approve' ? `${id}: approved ${body.key ? `statement ${body.key}` : '2 statements'} of role ${body.role}, in members.book` : `${id}: role ${body.role}: learn -> ${body.stage}, in members.book`);
+  if (key === 'GET data/register') return json(response, register());
+  if (key === 'GET data/canaries') return json(response, canaries());
+  if (key === 'POST data/budgets') return done('Policy 5 is in force.');
   if (first === 'incidents' && last === 'forms') return json(response, forms());
   if (first === 'incidents' && verb === 'POST') return done(last === 'close' ? `Incident ${id} is closed.` : 'It is on record.');
   if (key === 'GET demo') return json(response, world.scene === 'calm' ? [{ name: 'botnet', about: 'One request from each address, a new one each time, with the agents of many browsers.' }] : []);

@@ -32,7 +32,6 @@ const VIEWS = {
   incidents: { path: '/incidents' },
   incident: { path: '/incidents/2026-11-23-1', settle: 500 },
   integrity: { path: '/integrity' },
-  data: { path: '/data' },
   rules: { path: '/rules?reference=5Z7Q0C2M4N8KT', settle: 700 },
   tried: {
     path: '/rules?reference=5Z7Q0C2M4N8KT',
@@ -43,6 +42,10 @@ const VIEWS = {
     },
   },
   rehearse: { path: '/rehearse', settle: 900 },
+  data: { path: '/data', settle: 500 },
+  decide: { path: '/data', settle: 500, act: async (page) => page.getByRole('button', { name: /^(Approve all|Godkend alt)/ }).first().click() },
+  handed: { path: '/incidents/2026-11-23-1', settle: 500, act: async (page) => page.getByRole('button', { name: /^(It was handed|Det er indsendt)/ }).first().click() },
+  opening: { path: '/incidents', act: async (page) => page.getByRole('button', { name: /^(Open an|Åbn en)/ }).click() },
   settings: { path: '/settings' },
   approvals: { path: '/approvals', waiting: true },
   wrong: {

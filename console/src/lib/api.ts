@@ -1118,3 +1118,215 @@ export interface TriedRoute {
   /** Pass as it is, and would be refused. */
   caught: Reached;
 }
+
+/** A database behind the gate, with what applications run on it. */
+export interface GuardedDatabase {
+  /** Its name. */
+  name: string;
+  /** `observe` or `enforce`: whether anything is refused at all. */
+  mode: string;
+  /** Sessions that are open. */
+  sessions: number;
+  /** Statements that passed since the gate began. */
+  statements: number;
+  /** Of all that came, refused. */
+  refused: number;
+  /** Rows that left. */
+  rows: number;
+  /** How each role is treated. */
+  roles: DatabaseRole[];
+  /** What waits for a person: what was never approved, and what reaches further by now. */
+  waiting: WaitingStatement[];
+  /** How many wait; `waiting` has the first 500. */
+  total: number;
+}
+
+/** How the statements of a role are treated. */
+export interface DatabaseRole {
+  /** The role; `*` is every role without a line of its own. */
+  role: string;
+  /** `observe`, `learn`, `enforce`. */
+  stage: string;
+  /** Statements that are approved. */
+  approved: number;
+  /** Statements that were learned, and are not approved or reach further by now. */
+  waiting: number;
+  /** Statements that came while the role was held to what is approved, and are not. */
+  refused: number;
+  /** Stands for what was learned and waits, to approve all of it; none where nothing does. */
+  mark: string | null;
+}
+
+/** A statement that waits for a person. It has no constant: `?` stands in their place. */
+export interface WaitingStatement {
+  /** Its number. */
+  key: string;
+  /** Stands for this statement as it waits now, to approve it. */
+  mark: string | null;
+  /** Whose. */
+  role: string;
+  /** From which network; `*` is from everywhere. */
+  client: string;
+  /** Its form. */
+  form: string;
+  /** What it does that the form leaves out. */
+  facts: string[];
+  /** How far it was seen to reach. */
+  seen: string[];
+  /** How far it may reach; none where it was never approved. */
+  approved: string[] | null;
+  /** What goes beyond that, in words. */
+  further: string | null;
+  /** It came while the role was held to what is approved. */
+  refused: boolean;
+  /** When it was first seen. */
+  first: number;
+}
+
+/** What of a role to approve. It is done only while that is what was shown. */
+export interface ApproveStatements {
+  /** Whose statements. */
+  role: string;
+  /** One statement, by its number; all that were learned and wait without. */
+  key?: string | null;
+  /** As it was shown beside the role or the statement. */
+  mark: string;
+}
+
+/** How a role is to be treated. */
+export interface RoleStage {
+  /** Which; `*` is every role without a stage of its own. */
+  role: string;
+  /** `observe`, `learn`, `enforce`. */
+  stage: string;
+  /** Even where nothing was learned, or not all that was learned is approved. */
+  despite?: boolean;
+}
+
+/** A copy of personal data, as the register has it. */
+export interface RegisteredCopy {
+  /** Its name. */
+  name: string;
+  /** `web`, `database`, `side-copy`, `processor`, `credentials`. */
+  what: string;
+  /** Who holds it. */
+  holder: string;
+  /** What is in it, in the words of the ICO's form. */
+  categories: string[];
+  /** How many people it is about, where that is known. */
+  people: number | null;
+  /** Since when the ledger has it in the register; none where it has not yet. */
+  since: number | null;
+  /** Ways to it. */
+  paths: RegisteredPath[];
+}
+
+/** A way to a copy. */
+export interface RegisteredPath {
+  /** `http/public`, `database/members`, or a name of its own. */
+  name: string;
+  /** What it is. */
+  words: string;
+  /** `guarded`, `attested`, `unguarded`. */
+  custody: string;
+  /** Who must watch for it to be covered. */
+  sensors: string[];
+  /** Since when it is kept so; none where the ledger does not have it yet. */
+  since: number | null;
+  /** Of the time since the gate began, a day at most, all of them watched so much of it: 0 to 1. None where nobody is to watch. */
+  covered: number | null;
+  /** Why it was not watched, the longest first. */
+  gaps: PathGap[];
+  /** Its last drill. */
+  drill: LastDrill | null;
+}
+
+/** Why a way was not watched. */
+export interface PathGap {
+  /** Which sensor was missing. */
+  sensor: string;
+  /** `no heartbeat`, `restarted`, `clock`, `dropped`, or what the sensor said. */
+  cause: string;
+  /** From. */
+  from: number;
+  /** Until. */
+  until: number;
+}
+
+/** A try of what watches. */
+export interface LastDrill {
+  /** When. */
+  at: number;
+  /** `canary-http`, `canary-sql`, `canary-copy`, … */
+  what: string;
+  /** The path or sensor that it tried. */
+  path: string;
+  /** It was seen. */
+  seen: boolean;
+  /** What happened, in a sentence. */
+  words: string;
+}
+
+/** The canaries, and how they are tried. */
+export interface CanaryBook {
+  /** Every one, with those that are retired. */
+  canaries: CanaryLine[];
+  /** The configuration names them: they are looked for. */
+  declared: boolean;
+  /** The last drill of each way. */
+  drills: LastDrill[];
+}
+
+/** One that does not exist and nobody should see. Its value is nowhere here. */
+export interface CanaryLine {
+  /** `c-1`. */
+  id: string;
+  /** `member`, `id`, `key`. */
+  kind: string;
+  /** The domain of a member's mail; empty for others. */
+  domain: string;
+  /** Where it may be seen: `PLATFORM:/path/**`, or `pg:ROLE`. */
+  homes: string[];
+  /** The day it was made. */
+  planted: string;
+  /** The day from which it is not looked for any more. */
+  retired: string | null;
+  /** How often it was seen where it may not be; drills are not counted. */
+  seen: number;
+  /** When it was seen last. */
+  last_seen: number | null;
+  /** By which path of the register it was seen last. */
+  last_path: string | null;
+}
+
+/** A budget to put in force: of the records that may leave by a route. */
+export interface NewBudget {
+  /** `PLATFORM/ROUTE`, as the configuration writes its path. */
+  place: string;
+  /** Records an hour for each session, 1 or more. */
+  records: number;
+}
+
+/** An incident that a person opens, because the gate cannot see it. */
+export interface NewIncident {
+  /** What happened, and how you know. */
+  because: string;
+  /** Platforms and databases that it concerns. */
+  platforms?: string[];
+  /** Since when; now without. */
+  since?: number | null;
+}
+
+/** A report that was handed in. */
+export interface HandedIn {
+  /** Which form, by its name among the drafts. */
+  form: string;
+  /** To whom. */
+  to: string;
+  /** When; now without. */
+  at?: number | null;
+  /** SHA-256 of what was handed in, in 64 hexadecimal digits: whoever has the file can show that it is the one. */
+  sha256: string;
+  /** The number that it was given there. */
+  receipt?: string;
+}

@@ -14,5 +14,15 @@ export interface Leaving {
   canary_alarms?: number;
   enumerations?: number;
   alarms?: { canary?: string; platform?: string; path?: string; client?: string; reference?: string; asked?: boolean; unix_millis?: number }[];
-  proposals?: { platform: string; route: string; records: number; usual: number; most: number; hours: number }[];
+  proposals?: Budget[];
+}
+
+/** A budget that is proposed: records an hour for each session. */
+export interface Budget {
+  platform: string;
+  route: string;
+  records: number;
+  usual: number;
+  most: number;
+  hours: number;
 }

@@ -88,7 +88,9 @@ type Kind =
   | 'way'
   | 'rehearsal'
   | 'whom'
-  | 'approval';
+  | 'approval'
+  | 'stage'
+  | 'bird';
 
 /** The name of one of the API's words, such as a posture; the word itself where there is no name yet. */
 export function named(kind: Kind, word: string): string {

@@ -8,6 +8,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use portcullis_config::Policy;
 use portcullis_dataguard::canary::{CanaryId, CanaryKey, Entry, EntryKind, Registry, Values};
 use portcullis_dataguard::decode::{Bounds, Codings};
 use portcullis_dataguard::detect::{Findings, Found, Kinds, Scan};
@@ -28,6 +29,12 @@ pub(crate) fn run(ask: &AskCanary) -> Done {
     }
 }
 
+/// Every canary that was made, and whether the configuration names them.
+pub(crate) fn all(policy: &Policy, config: &Path) -> Result<(Vec<Entry>, bool), Failure> {
+    let place = Place::within(policy, config);
+    Ok((place.registry()?.entries().to_vec(), place.declared))
+}
+
 /// Where registry and key are.
 struct Place {
     registry: PathBuf,
@@ -39,12 +46,15 @@ struct Place {
 impl Place {
     /// As the configuration names them, or beside it.
     fn of(config: &Path) -> Result<Self, Failure> {
-        let policy = configuration::policy(config)?;
-        if let Some(files) = policy.data.canaries {
-            return Ok(Self { registry: files.registry, key: files.key, declared: true });
+        Ok(Self::within(&configuration::policy(config)?, config))
+    }
+
+    fn within(policy: &Policy, config: &Path) -> Self {
+        if let Some(files) = &policy.data.canaries {
+            return Self { registry: files.registry.clone(), key: files.key.clone(), declared: true };
         }
         let beside = |name: &str| config.parent().unwrap_or(Path::new("")).join(name);
-        Ok(Self { registry: beside("canaries.txt"), key: beside("canary.key"), declared: false })
+        Self { registry: beside("canaries.txt"), key: beside("canary.key"), declared: false }
     }
 
     fn registry(&self) -> Result<Registry, Failure> {

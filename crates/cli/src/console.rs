@@ -3,6 +3,7 @@
 //! Nothing is worked out here that a verb of the command line does not say too.
 
 mod change;
+mod data;
 mod record;
 mod rehearsals;
 mod rules;
@@ -24,9 +25,12 @@ use portcullis_control::model::{
     Happening, History, IncidentLine, Measure, NewConfiguration, Now, Origin, Page as Leaf, Platform, Play, Points,
     Rates, Rehearsal, RehearsalLine, Role, ScenarioLine, Stance, Version, Wanted, Wrong,
 };
+use portcullis_control::model::{CanaryBook, GuardedDatabase, NewIncident, RegisteredCopy};
 use portcullis_control::model::{OwnRule, RuleChange, Rules, Tried, Tuning};
 use portcullis_control::status::Page;
-use portcullis_control::{Console, Deed, Desk, Fault, Form as Written, Leaves, Live, Settings, Span, Wish};
+use portcullis_control::{
+    Console, Decision as Decided, Deed, Desk, Fault, Form as Written, Leaves, Live, Settings, Span, Wish,
+};
 use portcullis_engine::{Command, PlatformStatus, RuleStatus, Status};
 use portcullis_incident::forms::Form;
 use portcullis_incident::{Incident, Report, Timeline, html, is_known, pdf, statement};
@@ -44,6 +48,7 @@ use crate::args::incident::Records;
 use crate::args::requests::{Became, By};
 use crate::evidence::GATE;
 use crate::geography::{self, Countries};
+use crate::incident::export::packed;
 use crate::incident::live::Keeper;
 use crate::incident::{Opened, broken};
 use crate::integrity::compared;
@@ -147,6 +152,7 @@ pub(crate) fn begin(
         trying: rules::Trying::default(),
         reports: Mutex::default(),
         countries: Mutex::default(),
+        traces: Mutex::default(),
     };
     match Console::start(settings, Arc::new(desk), live) {
         Ok(console) => {
@@ -232,6 +238,8 @@ struct Counter {
     reports: Mutex<BTreeMap<String, (Instant, Arc<Report>)>>,
     /// Countries, and the policy that they were read with.
     countries: Mutex<Option<(Option<u64>, Arc<Countries>)>>,
+    /// What the ledger has of copies, canaries and drills, and when that was read.
+    traces: Mutex<Option<(Instant, Arc<data::Traces>)>>,
 }
 
 impl Counter {
@@ -451,11 +459,43 @@ impl Desk for Counter {
             Deed::Note(words) => Event::Note(Note { incident, by, words, answers: BTreeMap::new() }),
             Deed::Decision(words) => Event::Decision(Decision { incident, by, words }),
             Deed::Told(whom, words) => Event::Told(Told { incident, by, whom, words }),
+            Deed::Handed(sent) => Event::Report(data::handed(incident, by, sent, moment::now())?),
             Deed::Close(words) => Event::Closed(Closed { incident, by, words }),
         };
         let said = self.operator.told(event).map_err(Fault::Refused)?;
         self.reports.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
         Ok(said)
+    }
+
+    fn open(&self, wanted: &NewIncident, by: &str) -> Result<String, Fault> {
+        data::open(self, wanted, by)
+    }
+
+    fn export(&self, id: &str) -> Result<Vec<u8>, Fault> {
+        let report = self.report(id)?;
+        let forms = Form::built_in().map_err(Fault::Unable)?;
+        let name = format!("incident-{}", report.incident.id);
+        packed(self.directory()?, &report, &forms, &name).map_err(|failure| Fault::Unable(said(failure)))
+    }
+
+    fn databases(&self) -> Result<Vec<GuardedDatabase>, Fault> {
+        data::databases(self.operator.as_ref())
+    }
+
+    fn decide(&self, decision: &Decided, by: &str) -> Result<String, Fault> {
+        data::decide(self.operator.as_ref(), decision, by)
+    }
+
+    fn register(&self) -> Result<Vec<RegisteredCopy>, Fault> {
+        data::register(self)
+    }
+
+    fn canaries(&self) -> Result<CanaryBook, Fault> {
+        data::canaries(self)
+    }
+
+    fn budget(&self, place: &str, records: u64) -> Result<NewConfiguration, Fault> {
+        data::budget(self, place, records)
     }
 
     fn integrity(&self) -> Result<Value, Fault> {

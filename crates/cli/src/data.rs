@@ -4,14 +4,16 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::{Path, PathBuf};
 
+use portcullis_config::Policy;
 use portcullis_proxy::journal::Change as Recorded;
 use serde_json::Value;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use crate::args::{Approve, AskData};
 use crate::configuration::Read;
-use crate::waf::promote::{differing, in_force, place, replace, uid, who};
+use crate::waf::promote::{self, differing, in_force, replace, uid, who};
 use crate::world::plain;
 use crate::{Done, Failure, operate, talk};
 
@@ -73,44 +75,67 @@ pub(crate) fn shown(leaving: &Value) -> String {
 }
 
 fn approve(flags: &Approve) -> Done {
-    let path = fs::canonicalize(&flags.config)
-        .map_err(|error| Failure::because(format!("cannot read {}: {}", flags.config.display(), plain(&error))))?;
-    let read = Read::file(&path).map_err(Failure::Because)?;
-    let before_text = read.as_written().to_owned();
-    let before = read.settle()?;
-    let (platform, route) = place(&before, &flags.place).map_err(Failure::Because)?;
-    let declared = route.and_then(|route| before.platforms.get(platform)?.routes.get(route));
-    let Some(declared) = declared else { return Err(Failure::because("name a route: PLATFORM/ROUTE")) };
-    let records = match flags.records {
-        Some(records) => records,
-        None => proposed(&before.server.control, &flags.place)?,
-    };
-    let who_has = if before.platforms.get(platform).is_some_and(|platform| platform.session_cookie.is_some()) {
-        "session"
-    } else {
-        "prefix"
-    };
-    let after_text =
-        edit(&before_text, platform, &declared.path.to_string(), (who_has, records)).map_err(Failure::Because)?;
-    Read::text(path.display().to_string(), &path, after_text.clone()).settle()?;
-    let mut said = format!("In {}:\n{}", path.display(), differing(&before_text, &after_text));
+    let budget = NewBudget::of(&flags.config, &flags.place, flags.records)?;
+    let mut said = budget.said.clone();
     if flags.dry_run {
         said.push_str("Nothing was changed: --dry-run.\n");
         return talk::answer(&said);
     }
-    let words = format!("data approve {}: {records} records an hour by {who_has}", flags.place);
-    replace(&path, after_text.as_bytes())
-        .map_err(|error| Failure::because(format!("cannot write {}: {}", path.display(), plain(&error))))?;
-    said.push_str(&in_force(&before, &Recorded { by: who(), uid: uid(), words }).inspect_err(|_| {
-        if let Err(error) = replace(&path, before_text.as_bytes()) {
-            talk::error(&format!("{} could not be put back: {}", path.display(), plain(&error)));
-        }
-    })?);
-    talk::answer(&said)
+    let done = budget.put(|before, words| in_force(before, &Recorded { by: who(), uid: uid(), words }))?;
+    talk::answer(&(said + &done))
+}
+
+/// A budget that is to stand in the configuration.
+pub(crate) struct NewBudget {
+    path: PathBuf,
+    before: Policy,
+    /// The file before and after.
+    pub(crate) texts: [String; 2],
+    /// For the record.
+    pub(crate) words: String,
+    /// What changes in the file.
+    said: String,
+}
+
+impl NewBudget {
+    /// Looks what would change; nothing is changed. Without a number it is what the running gate proposes.
+    pub(crate) fn of(config: &Path, place: &str, records: Option<u64>) -> Result<Self, Failure> {
+        let path = fs::canonicalize(config)
+            .map_err(|error| Failure::because(format!("cannot read {}: {}", config.display(), plain(&error))))?;
+        let read = Read::file(&path).map_err(Failure::Because)?;
+        let text = read.as_written().to_owned();
+        let before = read.settle()?;
+        let (platform, route) = promote::place(&before, place).map_err(Failure::Because)?;
+        let declared = route.and_then(|route| before.platforms.get(platform)?.routes.get(route));
+        let Some(declared) = declared else { return Err(Failure::because("name a route: PLATFORM/ROUTE")) };
+        let records = records.map_or_else(|| proposed(&before.server.control, place), Ok)?;
+        let has_sessions = before.platforms.get(platform).is_some_and(|platform| platform.session_cookie.is_some());
+        let who_has = if has_sessions { "session" } else { "prefix" };
+        let after = edit(&text, platform, &declared.path.to_string(), (who_has, records)).map_err(Failure::Because)?;
+        Read::text(path.display().to_string(), &path, after.clone()).settle()?;
+        let said = format!("In {}:\n{}", path.display(), differing(&text, &after));
+        let words = format!("data approve {place}: {records} records an hour by {who_has}");
+        Ok(Self { path, before, texts: [text, after], words, said })
+    }
+
+    /// Writes it and has it put in force; where that is refused the file is as it was.
+    pub(crate) fn put(
+        self,
+        in_force: impl FnOnce(&Policy, String) -> Result<String, Failure>,
+    ) -> Result<String, Failure> {
+        let Self { path, before, texts: [old, new], words, .. } = self;
+        replace(&path, new.as_bytes())
+            .map_err(|error| Failure::because(format!("cannot write {}: {}", path.display(), plain(&error))))?;
+        in_force(&before, words).inspect_err(|_| {
+            if let Err(error) = replace(&path, old.as_bytes()) {
+                talk::error(&format!("{} could not be put back: {}", path.display(), plain(&error)));
+            }
+        })
+    }
 }
 
 /// What the running gate proposes for a route.
-fn proposed(control: &std::path::Path, wanted: &str) -> Result<u64, Failure> {
+fn proposed(control: &Path, wanted: &str) -> Result<u64, Failure> {
     let whole = operate::ask_status(control)?;
     let proposals = whole.pointer("/leaving/proposals").and_then(Value::as_array).cloned().unwrap_or_default();
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();

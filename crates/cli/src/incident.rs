@@ -3,7 +3,7 @@
 //! It reads the ledger as it lies there, whether a gate runs or not. What a person adds goes through the running gate, which
 //! writes the ledger; where none runs, straight into it.
 
-mod export;
+pub(crate) mod export;
 mod folding;
 pub(crate) mod live;
 mod sources;
@@ -101,7 +101,7 @@ impl Opened {
 
     /// Reads them from where the gate left off, which made them of the same records. Of a directory that was named all records are
     /// read: it may be a copy, and whoever asks may trust nobody.
-    fn recent(of: &Records) -> Result<Self, Failure> {
+    pub(crate) fn recent(of: &Records) -> Result<Self, Failure> {
         if of.ledger.is_none() {
             let (directory, policy, thresholds) = Self::place(of)?;
             if let Some(docket) = folding::left_off(&directory, thresholds) {
@@ -278,36 +278,22 @@ fn show(shown: &Shown) -> Done {
 
 /// A person says that there is an incident.
 fn begin(flags: &Open) -> Done {
-    let opened = Opened::recent(&flags.of)?;
-    if let Some(open) = opened.docket.open() {
-        let (id, since) = (&open.id, speak(open.since));
-        return Err(Failure::because(format!(
-            "incident {id} is open since {since}, and whatever happens belongs to it: `portcullis incident note {id} …` adds to it, \
-             `portcullis incident close {id} …` ends it"
-        )));
-    }
-    let words = flags.because.trim();
-    if words.is_empty() {
-        return Err(Failure::because("say what happened, and how you know: --because"));
-    }
-    if let Some(policy) = &opened.policy {
-        let platforms = policy.platforms.iter().map(|platform| platform.name.as_str());
-        let known: Vec<&str> =
-            platforms.chain(policy.databases.iter().map(|database| database.name.as_str())).collect();
-        if let Some(wrong) = flags.platform.iter().find(|name| !known.contains(&name.as_str())) {
-            let known = known.join(", ");
-            return Err(Failure::because(format!("there is no platform or database `{wrong}`; there are {known}")));
-        }
-    }
-    let now = now();
+    let (opened, now) = (Opened::recent(&flags.of)?, now());
     let since = flags.since.map_or(now, |since| since.resolve_back(now));
-    if since > now {
-        return Err(Failure::because(format!("{} has not come yet", speak(since))));
-    }
-    let incident = opened.docket.next_id(since);
-    let (platforms, cause, words) = (flags.platform.clone(), who(), words.to_owned());
-    opened.write(Event::Opened(Beginning { incident: incident.clone(), since, platforms, cause, words }))?;
+    let word = Word { because: &flags.because, platforms: &flags.platform, since, by: &who() };
+    let (incident, event) = opened.beginning(&word, now)?;
+    opened.write(event)?;
     talk::answer(&format!("Incident {incident} is open."))
+}
+
+/// Somebody's word that there is an incident.
+pub(crate) struct Word<'a> {
+    /// What happened, and how they know.
+    pub(crate) because: &'a str,
+    /// Platforms and databases.
+    pub(crate) platforms: &'a [String],
+    pub(crate) since: u64,
+    pub(crate) by: &'a str,
 }
 
 /// Writes down what a person did, about an incident that there is.
@@ -363,6 +349,37 @@ fn attest(flags: &Attest) -> Done {
 }
 
 impl Opened {
+    /// What begins an incident on somebody's word, and its name.
+    pub(crate) fn beginning(&self, word: &Word<'_>, now: u64) -> Result<(String, Event), Failure> {
+        if let Some(open) = self.docket.open() {
+            let (id, since) = (&open.id, speak(open.since));
+            return Err(Failure::because(format!(
+                "incident {id} is open since {since}, and whatever happens belongs to it: `portcullis incident note {id} …` adds to it, \
+                 `portcullis incident close {id} …` ends it"
+            )));
+        }
+        let words = word.because.trim();
+        if words.is_empty() {
+            return Err(Failure::because("say what happened, and how you know: --because"));
+        }
+        if let Some(policy) = &self.policy {
+            let platforms = policy.platforms.iter().map(|platform| platform.name.as_str());
+            let known: Vec<&str> =
+                platforms.chain(policy.databases.iter().map(|database| database.name.as_str())).collect();
+            if let Some(wrong) = word.platforms.iter().find(|name| !known.contains(&name.as_str())) {
+                let known = known.join(", ");
+                return Err(Failure::because(format!("there is no platform or database `{wrong}`; there are {known}")));
+            }
+        }
+        if word.since > now {
+            return Err(Failure::because(format!("{} has not come yet", speak(word.since))));
+        }
+        let incident = self.docket.next_id(word.since);
+        let (platforms, cause, words) = (word.platforms.to_vec(), word.by.to_owned(), words.to_owned());
+        let event = Event::Opened(Beginning { incident: incident.clone(), since: word.since, platforms, cause, words });
+        Ok((incident, event))
+    }
+
     /// Through the gate that runs; where none does, straight into the ledger.
     fn write(&self, unsigned: Event) -> Done {
         let said = serde_json::to_value(&unsigned).map_err(|error| Failure::because(error.to_string()))?;

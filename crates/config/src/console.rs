@@ -8,7 +8,7 @@ use crate::kind::Value;
 use crate::policy::{Admin, Certificate, Console, Listener};
 
 /// Acts that the policy may ask two people for.
-pub const APPROVALS: [&str; 7] = ["undo", "pin", "posture", "event", "reload", "close", "people"];
+pub const APPROVALS: [&str; 8] = ["undo", "pin", "posture", "event", "reload", "close", "people", "statements"];
 
 impl Check<'_> {
     pub(crate) fn console(

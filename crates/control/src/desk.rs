@@ -9,6 +9,7 @@ use crate::model::{
     Build, Busiest, Checked, Configuration, Decisions, Differing, Draft, History, IncidentLine, NewConfiguration, Now,
     Page, Play, Rehearsal, RehearsalLine, ScenarioLine, Version, Wanted,
 };
+use crate::model::{CanaryBook, GuardedDatabase, HandedIn, NewIncident, RegisteredCopy};
 use crate::model::{RuleChange, Rules, Tried, Tuning};
 
 /// A gate, as its console sees it. Calls may block: they run on threads that may.
@@ -70,6 +71,18 @@ pub trait Desk: Send + Sync + 'static {
     /// There is none of that name, or nothing is kept.
     fn add(&self, id: &str, deed: Deed, by: &str) -> Result<String, Fault>;
 
+    /// Opens an incident that the gate cannot see.
+    ///
+    /// # Errors
+    /// One is open already, a platform is not known, or nothing is kept.
+    fn open(&self, incident: &NewIncident, by: &str) -> Result<String, Fault>;
+
+    /// Everything about one that is handed to others, as `portcullis incident export` writes it: a tar.
+    ///
+    /// # Errors
+    /// As [`Desk::incident`].
+    fn export(&self, id: &str) -> Result<Vec<u8>, Fault>;
+
     /// How the sensors beside traffic stand, as `portcullis sensors --json` has it.
     ///
     /// # Errors
@@ -84,6 +97,36 @@ pub trait Desk: Send + Sync + 'static {
 
     /// What left and which budgets are proposed, as `portcullis data report --json` has it.
     fn leaving(&self) -> serde_json::Value;
+
+    /// Databases behind the gate with what waits for a person, as `portcullis pg diff` has it.
+    ///
+    /// # Errors
+    /// The gate refuses.
+    fn databases(&self) -> Result<Vec<GuardedDatabase>, Fault>;
+
+    /// Does what a person decides about the statements of a role, as `portcullis pg` does.
+    ///
+    /// # Errors
+    /// The gate refuses: what waits is not what was shown any more, or a role is not ready for that stage.
+    fn decide(&self, decision: &Decision, by: &str) -> Result<String, Fault>;
+
+    /// The register of copies of personal data, with how each way to them is watched.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn register(&self) -> Result<Vec<RegisteredCopy>, Fault>;
+
+    /// The canaries, as `portcullis canary list` has them, with what was seen of them.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    fn canaries(&self) -> Result<CanaryBook, Fault>;
+
+    /// The configuration with a budget in it, as `portcullis data approve` writes it. Nothing is changed by it.
+    ///
+    /// # Errors
+    /// There is no such route, or the file cannot be edited.
+    fn budget(&self, place: &str, records: u64) -> Result<NewConfiguration, Fault>;
 
     /// The configuration as it was written; what is secret in it is masked, unless it is asked for.
     ///
@@ -266,6 +309,33 @@ pub trait Desk: Send + Sync + 'static {
     fn changed(&self, words: &str, by: &str);
 }
 
+/// What a person decides about the statements of a role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// They may run, as far as they were seen to reach.
+    Approve {
+        /// On which database.
+        database: String,
+        /// Whose.
+        role: String,
+        /// One of them, by its number; all that were learned and wait without.
+        key: Option<String>,
+        /// Stands for what was shown.
+        mark: String,
+    },
+    /// It is treated otherwise from now on.
+    Stage {
+        /// On which database.
+        database: String,
+        /// Which.
+        role: String,
+        /// `observe`, `learn`, `enforce`.
+        stage: String,
+        /// Even where not all is approved.
+        despite: bool,
+    },
+}
+
 /// What can be ranked.
 pub const BUSIEST: [&str; 11] =
     ["network", "address", "country", "platform", "route", "class", "audience", "print", "reason", "verdict", "status"];
@@ -338,6 +408,8 @@ pub enum Deed {
     Decision(String),
     /// Somebody was told: whom, what.
     Told(String, String),
+    /// A report was handed in.
+    Handed(HandedIn),
     /// It is over.
     Close(String),
 }

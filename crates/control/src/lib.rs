@@ -28,13 +28,13 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 
 pub use self::api::document;
-pub use self::desk::{BUSIEST, Deed, Desk, Fault, Form, Leaves, Span, VERDICTS, Wish};
+pub use self::desk::{BUSIEST, Decision, Deed, Desk, Fault, Form, Leaves, Span, VERDICTS, Wish};
 pub use self::live::Live;
 pub use self::people::Pass;
 use self::people::People;
 
 /// Acts that the policy may ask two people for.
-pub const APPROVALS: [&str; 7] = ["undo", "pin", "posture", "event", "reload", "close", "people"];
+pub const APPROVALS: [&str; 8] = ["undo", "pin", "posture", "event", "reload", "close", "people", "statements"];
 
 /// What the console is told when it begins.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@
 
 mod clause;
 mod configuration;
+mod data;
 mod record;
 mod rehearsal;
 mod requests;
@@ -16,6 +17,10 @@ use utoipa::ToSchema;
 
 pub use self::clause::Clause;
 pub use self::configuration::{Configuration, Effect, Line, NewConfiguration, Restore, Text, Version};
+pub use self::data::{
+    ApproveStatements, CanaryBook, CanaryLine, DatabaseRole, GuardedDatabase, HandedIn, LastDrill, NewBudget,
+    NewIncident, PathGap, RegisteredCopy, RegisteredPath, RoleStage, WaitingStatement,
+};
 pub use self::record::{Build, Differing, NewBaseline, Page, SignedManifest};
 pub use self::rehearsal::{
     Assault, Cohort, Expectation, Found, Measured, PlayedAct, Rehearsal, RehearsalLine, ScenarioLine, Seconds, Wanted,

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use portcullis_engine::Command;
 
+pub(crate) use crate::desk::Decision;
 use crate::model::{Line, NewConfiguration, Proposal, Role};
 use crate::people::{Known, short_id};
 
@@ -42,6 +43,8 @@ pub(crate) enum Act {
     Remove {
         name: String,
     },
+    /// With what it comes to, in words.
+    Statements(Decision, String),
 }
 
 impl Act {
@@ -56,13 +59,14 @@ impl Act {
             Self::Reload(_) | Self::Configure { .. } => "reload",
             Self::Close { .. } => "close",
             Self::Invite { .. } | Self::Rank { .. } | Self::Remove { .. } => "people",
+            Self::Statements(..) => "statements",
         }
     }
 
     /// Whoever may do it alone elsewhere may approve it.
     const fn least(&self) -> Role {
         match self {
-            Self::Command(_) | Self::Close { .. } => Role::Operator,
+            Self::Command(_) | Self::Close { .. } | Self::Statements(..) => Role::Operator,
             Self::Reload(_)
             | Self::Configure { .. }
             | Self::Invite { .. }
@@ -91,6 +95,7 @@ impl Act {
             Self::Invite { name, role } => format!("invite {name} as {}", role.name()),
             Self::Rank { name, role } => format!("make {name} {}", role.name()),
             Self::Remove { name } => format!("end the account of {name}"),
+            Self::Statements(_, words) => words.clone(),
         }
     }
 }
@@ -212,7 +217,11 @@ mod tests {
             Act::Command(Command::CancelEvent { name: name.clone() }),
             Act::Reload([0; 32]),
             Act::Close { id, words },
-            Act::Remove { name },
+            Act::Remove { name: name.clone() },
+            Act::Statements(
+                Decision::Stage { database: name.clone(), role: name.clone(), stage: name.clone(), despite: false },
+                name.clone(),
+            ),
         ];
         assert_eq!(acts.map(|act| act.kind()), crate::APPROVALS);
     }

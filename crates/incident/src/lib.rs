@@ -30,6 +30,7 @@ mod words;
 pub use self::assessment::{Assessment, Asset, Claim, Ledger, Outcome, PathState, Reason, Tried, Verdict, percent};
 pub use self::attribution::{Matched, Ranked, Sources};
 pub use self::case::{Case, Gathering};
+pub use self::coverage::{Gap, Stretch, Watch};
 pub use self::docket::{Docket, Ended, Incident, Surge, Thresholds};
 pub use self::documents::{handover, notice, statement};
 pub use self::effect::is_known;

@@ -215,7 +215,7 @@ impl Book {
             }
             for (key, entry) in page {
                 let meant = only.map_or(entry.learned, |only| only == *key);
-                if meant && entry.approved.as_ref().is_none_or(|approved| !approved.covers(&entry.seen)) {
+                if meant && entry.waits() {
                     entry.approved.get_or_insert_default().widen(&entry.seen);
                     if !std::mem::replace(&mut entry.learned, true) {
                         self.strangers = self.strangers.saturating_sub(1);
@@ -230,9 +230,33 @@ impl Book {
         count
     }
 
+    /// For each role, and for each statement of it that waits for a person: a number that stands for exactly what [`Book::approve`]
+    /// would approve now. It is another as soon as that is.
+    #[must_use]
+    pub fn marks(&self) -> BTreeMap<(Arc<str>, Option<u64>), u64> {
+        let mut marks = BTreeMap::new();
+        for (who, number, entry) in self.entries().filter(|(_, _, entry)| entry.waits()) {
+            let reach: Vec<String> = entry.seen.measures().map(|(name, band)| format!("{name} {band}")).collect();
+            let line = format!("{} {number:016x} {}", who.client, reach.join(","));
+            for only in [Some(Some(number)), entry.learned.then_some(None)].into_iter().flatten() {
+                let mark: &mut u64 = marks.entry((Arc::clone(&who.role), only)).or_default();
+                *mark = key(*mark, &[line.as_str().into()]);
+            }
+        }
+        marks
+    }
+
     fn changed(&mut self) {
         self.generation += 1;
         self.changes += 1;
+    }
+}
+
+impl Entry {
+    /// Whether a person has something to decide about it.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.approved.as_ref().is_none_or(|approved| !approved.covers(&self.seen))
     }
 }
 
@@ -393,6 +417,31 @@ mod tests {
 
     fn app() -> Who {
         Who::new("app", IpAddr::from([10, 1, 2, 3]))
+    }
+
+    #[test]
+    fn a_mark_stands_for_what_would_be_approved_and_for_nothing_else() {
+        let (mut book, app) = (Book::default(), app());
+        let mark = |book: &Book, only| book.marks().get(&("app".into(), only)).copied();
+        let (one, other) = (statement(1, &[], 10), statement(2, &[], 10));
+        let (first, second) = (key(1, &[]), key(2, &[]));
+        assert_eq!(mark(&book, None), None, "nothing waits");
+        note(&mut book, &app, &one, true);
+        let (all, its) = (mark(&book, None), mark(&book, Some(first)));
+        assert!(all.is_some() && its.is_some());
+        note(&mut book, &app, &one, true);
+        assert_eq!((mark(&book, None), mark(&book, Some(first))), (all, its), "the same again");
+        note(&mut book, &app, &other, false);
+        assert_eq!(
+            (mark(&book, None), mark(&book, Some(first))),
+            (all, its),
+            "a stranger is not among what was learned"
+        );
+        assert!(mark(&book, Some(second)).is_some());
+        note(&mut book, &app, &statement(1, &[], 100_000), true);
+        assert!(mark(&book, None) != all && mark(&book, Some(first)) != its, "it reaches further");
+        book.approve(Some("app"), None);
+        assert_eq!((mark(&book, None), mark(&book, Some(first))), (None, None), "approved");
     }
 
     #[test]

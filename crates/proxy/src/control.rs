@@ -84,12 +84,12 @@ pub trait Operator: Send + Sync + 'static {
     /// In words for the operator.
     fn command(&self, command: Command, by: &str) -> Result<String, String>;
 
-    /// Does what an operator asks of a database's book, on a thread that may block; `uid` asks. What was changed is in the
+    /// Does what an operator asks of a database's book, on a thread that may block; `uid` asks, where it is known. What was changed is in the
     /// journal on return.
     ///
     /// # Errors
     /// In words for the operator.
-    fn database(&self, args: &Value, uid: u32) -> Result<(String, Value), String> {
+    fn database(&self, args: &Value, uid: Option<u32>) -> Result<(String, Value), String> {
         let _ = (args, uid);
         Err("no database is guarded here".to_owned())
     }
@@ -386,7 +386,7 @@ async fn converse(
             }
         }
         "pg" => {
-            let (operator, uid) = (Arc::clone(operator), peer.uid());
+            let (operator, uid) = (Arc::clone(operator), Some(peer.uid()));
             let reply = tokio::task::spawn_blocking(move || match operator.database(&args, uid) {
                 Ok((words, shown)) => json!({"ok": true, "message": words, "status": shown}),
                 Err(words) => refusal(&words),

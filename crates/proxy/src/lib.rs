@@ -660,13 +660,13 @@ impl Operator for Process {
         self.coordinator.command(command, by)
     }
 
-    fn database(&self, args: &serde_json::Value, uid: u32) -> Result<(String, serde_json::Value), String> {
+    fn database(&self, args: &serde_json::Value, uid: Option<u32>) -> Result<(String, serde_json::Value), String> {
         let databases = self.lock().snapshot.databases.clone();
         let known: Vec<_> = databases.iter().map(|database| (database.name(), &*database.statements)).collect();
         let (said, shown, written) = statements::asked(&known, args)?;
         if let Some(words) = written {
             let by = args.get("by").and_then(serde_json::Value::as_str).unwrap_or("an operator").to_owned();
-            let change = Change { by, uid: Some(uid), words };
+            let change = Change { by, uid, words };
             self.journal.record_change(&change, unix_millis());
             self.chronicle.change("statements", &change);
         }

@@ -3,6 +3,7 @@
 //! All workers share one. A verdict that was made before costs one look under a lock that nobody holds for longer; the disk is
 //! written by a thread of its own.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, ErrorKind, Write as _};
@@ -70,7 +71,8 @@ pub(crate) enum Ask<'a> {
     /// Moves a role to a stage.
     Stage { role: &'a str, stage: Stage, despite: bool },
     /// Approves what a role was seen to run, or one statement.
-    Approve { role: Option<&'a str>, key: Option<u64> },
+    /// With the mark of what was shown, nothing else is approved.
+    Approve { role: Option<&'a str>, key: Option<u64>, mark: Option<&'a str> },
 }
 
 impl Statements {
@@ -244,7 +246,15 @@ impl Statements {
                     policy.book_mut().set_stage(role, stage);
                     format!("role {role}: {} -> {}", stage_name(before), stage_name(stage))
                 }
-                Ask::Approve { role, key } => {
+                Ask::Approve { role, key, mark } => {
+                    if let Some(mark) = mark {
+                        let role = role.ok_or("a mark is of one role")?;
+                        let known =
+                            policy.book().marks().get(&(Arc::from(role), key)).map(|mark| format!("{mark:016x}"));
+                        if known.as_deref() != Some(mark) {
+                            return Err("what waits is not what was shown any more: look again".to_owned());
+                        }
+                    }
                     let count = policy.book_mut().approve(role, key);
                     if count == 0 {
                         return Err("there is nothing to approve".to_owned());
@@ -402,7 +412,7 @@ pub(crate) fn asked(
         "approve" => {
             let key = text("key")
                 .map(|key| u64::from_str_radix(key, 16).map_err(|_| format!("`{key}` is no number of a statement")));
-            Ask::Approve { role: text("role"), key: key.transpose()? }
+            Ask::Approve { role: text("role"), key: key.transpose()?, mark: text("mark") }
         }
         other => return Err(format!("`pg` cannot {other}")),
     };
@@ -435,7 +445,7 @@ fn keep_saved(known: &Weak<Statements>) {
 /// Whether a role may be held to what is approved; otherwise why not.
 fn ready(book: &Book, role: &str) -> Result<(), String> {
     let own = || book.entries().filter(|(who, _, entry)| (role == ANY || &*who.role == role) && entry.learned);
-    let open = own().filter(|(_, _, entry)| is_open(entry)).count();
+    let open = own().filter(|(_, _, entry)| entry.waits()).count();
     if own().next().is_none() {
         return Err(format!("nothing was learned of role {role}: all that it runs would be refused"));
     }
@@ -448,21 +458,20 @@ fn ready(book: &Book, role: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a person has something to decide about it.
-fn is_open(entry: &Entry) -> bool {
-    entry.approved.as_ref().is_none_or(|approved| !approved.covers(&entry.seen))
-}
-
 fn shown(book: &Book, role: Option<&str>, open: bool) -> Value {
     let wanted =
-        |(who, _, entry): &(&Who, u64, &Entry)| role.is_none_or(|role| role == &*who.role) && (!open || is_open(entry));
+        |(who, _, entry): &(&Who, u64, &Entry)| role.is_none_or(|role| role == &*who.role) && (!open || entry.waits());
     let bands = |reach: &reach::Reach| {
         let said = reach.measures().map(|(measure, band)| format!("{measure} {}", reach::band(measure, band)));
         said.collect::<Vec<_>>()
     };
+    let marks = book.marks();
+    let mark = |role: &Arc<str>, key| marks.get(&(Arc::clone(role), key)).map(|mark| format!("{mark:016x}"));
     let line = |(who, key, entry): (&Who, u64, &Entry)| {
         json!({
             "key": format!("{key:016x}"),
+            "mark": mark(&who.role, Some(key)),
+            "further": entry.approved.as_ref().map(|approved| approved.excess(&entry.seen)),
             "role": &*who.role,
             "client": &*who.client,
             "form": &*entry.form,
@@ -475,8 +484,21 @@ fn shown(book: &Book, role: Option<&str>, open: bool) -> Value {
     };
     let stages: serde_json::Map<String, Value> =
         book.stages().map(|(role, stage)| (role.to_owned(), stage_name(stage).into())).collect();
+    let mut roles: BTreeMap<Arc<str>, [u64; 3]> = book.stages().map(|(role, _)| (Arc::from(role), [0; 3])).collect();
+    for (who, _, entry) in book.entries() {
+        let [approved, waiting, refused] = roles.entry(Arc::clone(&who.role)).or_default();
+        *approved += u64::from(entry.approved.is_some());
+        *waiting += u64::from(entry.waits() && entry.learned);
+        *refused += u64::from(entry.waits() && !entry.learned);
+    }
+    let roles = roles.into_iter().filter(|(name, _)| role.is_none_or(|role| role == &**name));
+    let roles = roles.map(|(role, [approved, waiting, refused])| {
+        let stage = stage_name(book.stage(&role));
+        json!({"role": &*role, "stage": stage, "approved": approved, "waiting": waiting, "refused": refused, "mark": mark(&role, None)})
+    });
     json!({
         "stages": stages,
+        "roles": roles.collect::<Vec<_>>(),
         "total": book.entries().filter(wanted).count(),
         "statements": book.entries().filter(wanted).take(SHOWN).map(line).collect::<Vec<_>>(),
     })
@@ -608,7 +630,12 @@ mod tests {
         assert!(stage(Stage::Enforce, false).unwrap_err().contains("not approved"));
         let (_, value) = statements.operate(Ask::Show { role: None, open: true }).unwrap();
         assert_eq!((&value["total"], &value["statements"][0]["form"]), (&json!(1), &json!("SELECT ?")));
-        let (said, _) = statements.operate(Ask::Approve { role: Some("app"), key: None }).unwrap();
+        let mark = value["roles"][0]["mark"].as_str().expect("something waits").to_owned();
+        assert_eq!((&value["roles"][0]["waiting"], &value["statements"][0]["further"]), (&json!(1), &Value::Null));
+        let approve = |mark| statements.operate(Ask::Approve { role: Some("app"), key: None, mark: Some(mark) });
+        let other = approve("0000000000000001").unwrap_err();
+        assert!(other.contains("look again"), "nothing but what was shown: {other}");
+        let (said, _) = approve(&mark).unwrap();
         assert_eq!(said.as_deref(), Some("approved 1 statements of role app"));
         stage(Stage::Enforce, false).unwrap();
         assert_eq!(statements.judge(b"SELECT 1", &context()).unwrap().ruling, Ruling::Pass);

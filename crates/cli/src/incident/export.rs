@@ -25,12 +25,23 @@ pub(super) fn run(flags: &Export) -> Done {
     let opened = Opened::open(&flags.of)?;
     let report = opened.report(&flags.incident, flags.no_drill)?;
     let forms = forms(flags.forms.as_deref())?;
-    let mut out = Out::begin(&flags.to)?;
-    write(&mut out, &report, &forms)?;
+    let (files, sums) = everything(&opened.directory, &report, &forms, &flags.to)?;
+    talk::answer(&format!("{files} files in {}; SHA-256 of their list {sums}", flags.to.display()))
+}
+
+/// Writes all of it into an empty directory, with proofs from the ledger. How many files, and the hash of their list, comes back.
+pub(crate) fn everything(
+    ledger: &Path,
+    report: &Report,
+    forms: &[Form],
+    to: &Path,
+) -> Result<(usize, String), Failure> {
+    let mut out = Out::begin(to)?;
+    write(&mut out, report, forms)?;
     out.directory("proofs")?;
-    let disk = Directory::at(&opened.directory);
+    let disk = Directory::at(ledger);
     let quoted = report.quoted();
-    let stamp = stamp(&disk, &report);
+    let stamp = stamp(&disk, report);
     let mut unproven = 0u64;
     for index in quoted {
         // Under the checkpoint that was stamped with a time, where that has it.
@@ -55,9 +66,19 @@ pub(super) fn run(flags: &Export) -> Done {
         out.file("stamp/token.tst", &stamp.token)?;
     }
     out.file("ledger.pub", format!("{}\n", report.ledger.key).as_bytes())?;
-    out.file("README.md", readme(&report, unproven, stamp.map(|(stamp, _)| stamp).as_ref()).as_bytes())?;
-    let (files, sums) = (out.sums.len(), out.end()?);
-    talk::answer(&format!("{files} files in {}; SHA-256 of their list {sums}", flags.to.display()))
+    out.file("README.md", readme(report, unproven, stamp.map(|(stamp, _)| stamp).as_ref()).as_bytes())?;
+    Ok((out.sums.len(), out.end()?))
+}
+
+/// The same in one file, as `tar` reads it: a directory of that name.
+pub(crate) fn packed(ledger: &Path, report: &Report, forms: &[Form], name: &str) -> Result<Vec<u8>, Failure> {
+    let cannot = |error: io::Error| Failure::because(format!("cannot pack the export: {}", plain(&error)));
+    let place = tempfile::tempdir().map_err(cannot)?;
+    everything(ledger, report, forms, place.path())?;
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.mode(tar::HeaderMode::Deterministic);
+    tar.append_dir_all(name, place.path()).map_err(cannot)?;
+    tar.into_inner().map_err(cannot)
 }
 
 /// The newest stamp of a checkpoint of this ledger, and the ledger as of then.

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use portcullis_config::Policy;
 use portcullis_control::Live;
-use portcullis_incident::{Incident, Thresholds};
+use portcullis_incident::{Incident, Stretch, Thresholds, Watch};
 use portcullis_ledger::{Beat, Copies, Copy, Custody, Event, Path as Way, Recorder, Request, Sensor, Traffic};
-use portcullis_store::Store;
+use portcullis_store::{Store, Written};
 
 use super::folding::{Folding, NAME};
 use crate::console;
@@ -24,6 +24,8 @@ use crate::moment;
 const WAITING: usize = 256;
 /// How often those who look are shown the incidents.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
+/// How far back it is told who watched.
+const DAY: u64 = 86_400_000;
 /// How long figures of ten seconds say how it is: they are told a moment after their end.
 const FIGURES_HOLD: u64 = 15_000;
 
@@ -34,6 +36,8 @@ pub(crate) struct Keeper {
     /// As they stood a moment ago, for whoever looks.
     incidents: Mutex<Vec<Incident>>,
     live: Arc<Live>,
+    /// When this began, and who has watched since.
+    watch: Mutex<(u64, Watch)>,
 }
 
 impl Keeper {
@@ -41,7 +45,8 @@ impl Keeper {
     pub(crate) fn begin(store: Arc<Store>, policy: &Policy, live: Arc<Live>) -> Arc<Self> {
         let written = store.follow(WAITING);
         let (register, incidents) = (Mutex::default(), Mutex::default());
-        let keeper = Arc::new(Self { store, register, incidents, live });
+        let watch = Mutex::new((moment::now(), Watch::default()));
+        let keeper = Arc::new(Self { store, register, incidents, live, watch });
         keeper.register(policy);
         let Some(directory) = policy.evidence.directory.clone() else { return keeper };
         let [.., days] = policy.evidence.days;
@@ -66,6 +71,7 @@ impl Keeper {
                 };
                 let Some(keeper) = keeping.upgrade() else { return };
                 let published = keeper.store.counters().published.load(Ordering::Relaxed);
+                written.iter().for_each(|written| keeper.watched(written));
                 for event in written.map(|written| fold.hear(written, published)).into_iter().flatten() {
                     if let Event::Opened(opened) = &event {
                         tracing::warn!(incident = opened.incident, "an incident began: {}", opened.words);
@@ -96,9 +102,32 @@ impl Keeper {
         figures
     }
 
+    /// How much of the last day, or of the time since this began, all of these sensors watched.
+    pub(crate) fn coverage(&self, sensors: &[Sensor]) -> Stretch {
+        let watch = lock(&self.watch);
+        let (began, watch) = &*watch;
+        let until = watch.last_beat().unwrap_or(*began);
+        watch.stretch(sensors, until.saturating_sub(DAY).max(*began), until.max(*began))
+    }
+
+    /// The register as it was recorded last.
+    pub(crate) fn copies(&self) -> Option<Copies> {
+        lock(&self.register).clone()
+    }
+
+    fn watched(&self, written: &Written) {
+        for (index, record) in (written.first..).zip(&written.records) {
+            if Event::kind_of(&record.event) == "beats"
+                && let Ok(Event::Beats { beats }) = Event::read(&record.event)
+            {
+                lock(&self.watch).1.beats(record.unix_millis, index, &beats);
+            }
+        }
+    }
+
     /// Records the register of copies where it is not the one before.
     pub(crate) fn register(&self, policy: &Policy) {
-        let copies = Copies { copies: policy.copies.iter().map(copy).collect() };
+        let copies = copies(policy);
         let mut known = lock(&self.register);
         if policy.copies.is_empty() && known.is_none() || known.as_ref() == Some(&copies) {
             return;
@@ -116,6 +145,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(crate) fn thresholds(policy: &Policy) -> Thresholds {
     let pause_millis = u64::try_from(policy.evidence.calm.as_millis()).unwrap_or(u64::MAX);
     Thresholds { pause_millis, ..Thresholds::default() }
+}
+
+/// The register as the configuration has it.
+pub(crate) fn copies(policy: &Policy) -> Copies {
+    Copies { copies: policy.copies.iter().map(copy).collect() }
 }
 
 fn copy(copy: &portcullis_config::Copy) -> Copy {

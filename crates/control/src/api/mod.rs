@@ -2,7 +2,9 @@
 
 mod access;
 mod alerts;
+mod casework;
 mod configuration;
+mod data;
 mod gate;
 mod incidents;
 mod passkeys;
@@ -265,6 +267,15 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
             .routes(routes!(configuration::restore))
             .routes(routes!(configuration::reload)),
     );
+    part(
+        "data",
+        viewer,
+        new().routes(routes!(data::databases)).routes(routes!(data::register)).routes(routes!(data::canaries)),
+    );
+    part("data", operator, new().routes(routes!(data::approve)).routes(routes!(data::stage)));
+    part("data", owner, new().routes(routes!(data::budget)));
+    part("incidents", viewer, new().routes(routes!(casework::export)));
+    part("incidents", operator, new().routes(routes!(casework::open)).routes(routes!(casework::handed)));
     part(
         "settings",
         owner,

@@ -85,6 +85,7 @@ async fn perform(app: &Arc<App>, act: Act, by: String) -> Result<String, Refusal
             app.ask(reload).await
         }
         Act::Configure { new, .. } => app.ask(move |desk| desk.change(&new, &by)).await,
+        Act::Statements(decision, _) => app.ask(move |desk| desk.decide(&decision, &by)).await,
         Act::Close { id, words } => app.ask(move |desk| desk.add(&id, Deed::Close(words), &by)).await,
         Act::Invite { name, role } => {
             let (secret, _) = app.people.invite(&name, role, now())?;

@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::desk::{Deed, Form, Leaves, Span, Wish};
+use crate::desk::{Decision, Deed, Form, Leaves, Span, Wish};
 use crate::model::{
     Build, Busiest, Checked, Configuration, Decisions, Differing, Draft, Happening, History, IncidentLine, Line,
     NewConfiguration, Now, OwnSession, Page, Proposal, Token, Version, Wrong,
 };
+use crate::model::{CanaryBook, DatabaseRole, GuardedDatabase, NewIncident, RegisteredCopy, WaitingStatement};
 use crate::people::passkeys::device::Device;
 use crate::server::{Peer, now};
 
@@ -100,6 +101,40 @@ impl Desk for Gate {
     }
     fn leaving(&self) -> Value {
         json!({})
+    }
+    fn open(&self, incident: &NewIncident, by: &str) -> Result<String, Fault> {
+        Ok(self.note(format!("{} by {by}", incident.because)))
+    }
+    fn export(&self, id: &str) -> Result<Vec<u8>, Fault> {
+        Ok(id.as_bytes().to_vec())
+    }
+    fn databases(&self) -> Result<Vec<GuardedDatabase>, Fault> {
+        let role =
+            DatabaseRole { role: "app".to_owned(), waiting: 2, mark: Some("m".to_owned()), ..DatabaseRole::default() };
+        let form = "SELECT \u{1b}[2J ? FROM members".to_owned();
+        let seen = vec!["rows to 1e2".to_owned()];
+        let one = WaitingStatement {
+            key: "0a".to_owned(),
+            role: "app".to_owned(),
+            form,
+            seen,
+            ..WaitingStatement::default()
+        };
+        let (roles, waiting) = (vec![role], vec![one]);
+        Ok(vec![GuardedDatabase { name: "public".to_owned(), roles, waiting, ..GuardedDatabase::default() }])
+    }
+    fn decide(&self, decision: &Decision, by: &str) -> Result<String, Fault> {
+        Ok(self.note(format!("{decision:?} by {by}")))
+    }
+    fn register(&self) -> Result<Vec<RegisteredCopy>, Fault> {
+        Ok(Vec::new())
+    }
+    fn canaries(&self) -> Result<CanaryBook, Fault> {
+        Ok(CanaryBook::default())
+    }
+    fn budget(&self, place: &str, records: u64) -> Result<NewConfiguration, Fault> {
+        let why = format!("{records} records of {place}");
+        Ok(NewConfiguration { text: "[server]\n[data]\n".to_owned(), base: BASE.to_owned(), why })
     }
     fn configuration(&self, secrets: bool) -> Result<Configuration, Fault> {
         Ok(Configuration { text: "[server]\n".to_owned(), digest: BASE.to_owned(), masked: !secrets })
@@ -251,6 +286,11 @@ fn body(path: &str) -> Option<Value> {
             if path.ends_with("try") { json!({"change": change}) } else { json!({"change": change, "base": BASE}) }
         }
         "/api/v1/rehearsals" => json!({"name": "01-get-flood", "seed": 1}),
+        "/api/v1/databases/{name}/approve" => json!({"role": "app", "mark": "m"}),
+        "/api/v1/databases/{name}/stage" => json!({"role": "app", "stage": "learn"}),
+        "/api/v1/data/budgets" => json!({"place": "public/list", "records": 60}),
+        "/api/v1/incidents" => json!({"because": "x"}),
+        "/api/v1/incidents/{id}/reports" => json!({"form": "uk-ico", "to": "ICO", "sha256": "0".repeat(64)}),
         path if path.starts_with("/api/v1/incidents/") => json!({"words": "x", "whom": "y"}),
         _ => return None,
     })
@@ -540,6 +580,62 @@ async fn what_takes_two_people_is_done_in_both_names_and_by_no_one_alone() {
     stand.app.people.set_role("Ane", Role::Viewer).expect("changed");
     assert_eq!(stand.ask("POST", &answer(&id, "approve"), &bo, None).await.0, StatusCode::FORBIDDEN);
     assert!(!stand.asked().iter().any(|it| it.starts_with("Undo")), "nothing of it was done");
+}
+
+#[tokio::test]
+async fn what_an_application_may_run_is_decided_by_two_who_see_the_same() {
+    let stand = stand_with("http://localhost:9181", &["statements", "reload"]);
+    let [ane, bo] = ["Ane", "Bo"].map(|name| stand.browser(name, Role::Owner));
+    let one = "approve of role app on public: SELECT \u{fffd}[2J ? FROM members; it reaches rows to 1e2";
+    for (method, path, sent, words, done) in [
+        (
+            "POST",
+            "/api/v1/databases/public/approve",
+            json!({"role": "app", "key": "0a", "mark": "k"}),
+            one,
+            "key: Some(\"0a\"), mark: \"k\" }",
+        ),
+        (
+            "POST",
+            "/api/v1/databases/public/approve",
+            json!({"role": "app", "mark": "m"}),
+            "approve 2 statements of role app on public",
+            "key: None, mark: \"m\" }",
+        ),
+        (
+            "PUT",
+            "/api/v1/databases/public/stage",
+            json!({"role": "app", "stage": "enforce"}),
+            "let role app of public enforce",
+            "stage: \"enforce\", despite: false }",
+        ),
+        (
+            "POST",
+            "/api/v1/data/budgets",
+            json!({"place": "public/list", "records": 60}),
+            "change the configuration: 1 lines more, 0 less; 60 records of public/list",
+            "\"[server]\\n[data]\\n\" because 60 records of public/list",
+        ),
+    ] {
+        let (status, told) = stand.ask(method, path, &ane, Some(sent)).await;
+        assert_eq!((status, &told["words"]), (StatusCode::ACCEPTED, &json!(words)), "{told}");
+        let path = format!("/api/v1/proposals/{}/approve", told["id"].as_str().expect("text"));
+        assert_eq!(stand.ask("POST", &path, &bo, None).await.0, StatusCode::OK);
+        let last = stand.asked().pop().expect("it is done");
+        assert!(last.ends_with(&format!("{done} by Ane and Bo")), "{last}");
+    }
+    for (path, sent, status) in [
+        ("/api/v1/databases/public/approve", json!({"role": "app", "key": "0b", "mark": "k"}), 409),
+        ("/api/v1/databases/public/approve", json!({"role": "other", "mark": "k"}), 409),
+        ("/api/v1/databases/other/approve", json!({"role": "app", "mark": "k"}), 404),
+        ("/api/v1/databases/public/approve", json!({"role": "app", "mark": ""}), 422),
+        ("/api/v1/data/budgets", json!({"place": "public/list", "records": 0}), 422),
+        ("/api/v1/incidents/1/reports", json!({"form": "f", "to": "t", "sha256": "g".repeat(64)}), 422),
+        ("/api/v1/incidents", json!({"because": " "}), 422),
+    ] {
+        assert_eq!(stand.ask("POST", path, &ane, Some(sent.clone())).await.0.as_u16(), status, "{path} {sent}");
+    }
+    assert_eq!(stand.asked(), [""; 0], "nothing of it was done");
 }
 
 #[tokio::test]
