@@ -4,6 +4,9 @@ import type { Draft } from './api';
 
 export interface Evidence {
   records: number;
+  /** Where they lie in the ledger: all of them, or some where `whole` is not true. */
+  indices: number[];
+  whole: boolean;
   /** `records 4, 7 and 9`. */
   words: string;
 }
@@ -162,4 +165,20 @@ export function paths(lines: readonly ChartLine[], most: number): { what: string
     what,
     path: counts.map((count, index) => `${index === 0 ? 'M' : 'L'}${((100 * index) / Math.max(1, counts.length - 1)).toFixed(2)} ${(98 - (96 * count) / Math.max(1, most)).toFixed(2)}`).join(''),
   }));
+}
+
+/** The words of an evidence in parts, with the place in the ledger of each part that names one. */
+export function parts(evidence: Evidence): { text: string; index: number | null }[] {
+  const known = new Set(evidence.indices);
+  // `5 records from 7 to 90`: a number that comes first says how many there are.
+  let count = /^\d/.test(evidence.words);
+  return evidence.words
+    .split(/(\d+)/)
+    .filter((text) => text !== '')
+    .map((text) => {
+      if (!/^\d+$/.test(text)) return { text, index: null };
+      const named = !count && known.has(Number(text));
+      count = false;
+      return { text, index: named ? Number(text) : null };
+    });
 }
