@@ -171,11 +171,16 @@ impl Timeline {
 /// What could not be kept; nothing where no more is known than that a process ended without a word.
 fn lost(it: &Lost) -> Option<String> {
     let requests = it.requests.saturating_add(it.rows);
+    let many = |count: u64, what: &str| match count {
+        1 => format!("one {what}"),
+        count => format!("{} {what}s", spaced(count)),
+    };
     let what = match (it.records, requests) {
         (0, 0) => return None,
-        (records, 0) => format!("{} records", spaced(records)),
-        (0, requests) => format!("Details of {} requests", spaced(requests)),
-        (records, requests) => format!("{} records and details of {} requests", spaced(records), spaced(requests)),
+        (1, 0) => "One record".to_owned(),
+        (records, 0) => many(records, "record"),
+        (0, requests) => format!("Details of {}", many(requests, "request")),
+        (records, requests) => format!("{} and details of {}", many(records, "record"), many(requests, "request")),
     };
     let (from, until, why) = (moment::speak(it.from), moment::speak(it.until), &it.why);
     Some(format!("{what} could not be kept between {from} and {until} ({why})."))
@@ -196,7 +201,8 @@ mod tests {
             ((0, 0, 0), None),
             ((1_200, 0, 0), Some("1,200 records")),
             ((0, 3, 4), Some("Details of 7 requests")),
-            ((1, 2, 0), Some("1 records and details of 2 requests")),
+            ((1, 0, 0), Some("One record")),
+            ((2, 1, 0), Some("2 records and details of one request")),
         ];
         for ((records, requests, rows), expected) in table {
             let expected = expected.map(|what| format!("{what} {when}"));

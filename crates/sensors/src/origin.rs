@@ -20,7 +20,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use self::decoy::Decoy;
 pub(crate) use self::decoy::Listening;
 use crate::low_priority;
-use crate::outside::{Fetched, Fetcher};
+use crate::outside::Fetcher;
 use crate::sense::Sense;
 
 /// What cannot be seen.
@@ -175,12 +175,11 @@ fn tell(declared: &Origin, sense: &Sense, at: &str, (what, words): (&str, &str),
 /// # Errors
 /// Why nobody could ask.
 fn answers(place: &OriginAddress, at: SocketAddr, from: Option<IpAddr>) -> Result<Result<Open, String>, String> {
-    let answered = |answer: Fetched| {
-        let words =
-            format!("{} at {at} answers {} to somebody who does not come through the gate", place.text, answer.status);
+    let answered = |status: u16| {
+        let words = format!("{} at {at} answers {status} to somebody who does not come through the gate", place.text);
         ("origin-reachable", words)
     };
-    Ok(fetcher(place, at, from)?.get("/").map(answered))
+    Ok(fetcher(place, at, from)?.reached("/").map(answered))
 }
 
 /// Whether the server that is meant to be on loopback alone listens for strangers as well.
@@ -289,6 +288,27 @@ mod tests {
             let gone = open.at;
             drop(open);
             assert!(answers(place, gone, None).expect("asked").is_err(), "it has gone again");
+        }
+    }
+
+    #[test]
+    fn whatever_a_server_answers_it_answers() {
+        use std::io::{Read as _, Write as _};
+        // Packed though nobody asked for it, longer than a page may be, broken off.
+        for head in
+            ["Content-Encoding: gzip\r\nContent-Length: 9", "Content-Length: 99999999999", "Transfer-Encoding: chunked"]
+        {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            let at = listener.local_addr().expect("its address");
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().expect("a visitor");
+                let _ = stream.read(&mut [0; 1024]);
+                let _ = stream.write_all(format!("HTTP/1.1 403 Forbidden\r\n{head}\r\n\r\nxyz").as_bytes());
+            });
+            let place = &declared(&[("192.0.2.1", false)]).addresses[0];
+            let (_, words) = answers(place, at, None).expect("asked").expect("it answers");
+            assert!(words.contains("answers 403 to somebody"), "{head}: {words}");
+            server.join().expect("it ended");
         }
     }
 

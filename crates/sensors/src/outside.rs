@@ -19,9 +19,9 @@ use portcullis_config::integrity::Outside;
 use portcullis_ledger::{Change, Event, Finding};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::fetch::Fetcher;
 pub use self::fetch::Passes;
-use self::fetch::Presented;
-pub(crate) use self::fetch::{Fetched, Fetcher};
+use self::fetch::{Fetched, Presented};
 use crate::clerk::Clerk;
 use crate::sense::Sense;
 use crate::{learned, low_priority, unix_millis};

@@ -215,7 +215,9 @@ impl Scripts {
         let blind = match (varying, unread) {
             _ if known.len() >= PATHS => Some(format!("there are more than {PATHS} scripts")),
             (0, 0) => None,
+            (0, 1) => Some("one script could not be read to its end".to_owned()),
             (0, unread) => Some(format!("{unread} scripts could not be read to their end")),
+            (1, _) => Some("one script is not the same twice".to_owned()),
             (varying, _) => Some(format!("{varying} scripts are not the same twice")),
         };
         Watched { seen: looked, dropped: missed, blind }

@@ -90,18 +90,27 @@ impl Fetcher {
 
     /// GETs a path.
     pub(crate) fn get(&self, path: &str) -> Result<Fetched, String> {
+        self.ask(path, true)
+    }
+
+    /// Whether a GET is answered, whatever with: the status.
+    pub(crate) fn reached(&self, path: &str) -> Result<u16, String> {
+        self.ask(path, false).map(|fetched| fetched.status)
+    }
+
+    fn ask(&self, path: &str, whole: bool) -> Result<Fetched, String> {
         self.runtime.block_on(async {
-            match tokio::time::timeout(self.at.timeout, self.fetch(path)).await {
+            match tokio::time::timeout(self.at.timeout, self.fetch(path, whole)).await {
                 Ok(fetched) => fetched,
                 Err(_) => Err(format!("no answer within {} s", self.at.timeout.as_secs())),
             }
         })
     }
 
-    async fn fetch(&self, path: &str) -> Result<Fetched, String> {
+    async fn fetch(&self, path: &str, whole: bool) -> Result<Fetched, String> {
         let stream = self.connect().await?;
         let Some((config, name, seen)) = &self.tls else {
-            let (status, body) = self.exchange(stream, path).await?;
+            let (status, body) = self.exchange(stream, path, whole).await?;
             return Ok(Fetched { status, body, presented: None });
         };
         seen.belief.take();
@@ -113,7 +122,7 @@ impl Fetcher {
             .peer_certificates()
             .and_then(|chain| chain.first())
             .map(|leaf| describe(leaf, seen.belief.take()));
-        let (status, body) = self.exchange(stream, path).await?;
+        let (status, body) = self.exchange(stream, path, whole).await?;
         Ok(Fetched { status, body, presented })
     }
 
@@ -121,10 +130,11 @@ impl Fetcher {
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         path: &str,
+        whole: bool,
     ) -> Result<(u16, Vec<u8>), String> {
         // Drawn at the last moment: it is good for a moment only.
         let pass = self.passes.as_ref().and_then(|passes| passes(&self.at.host, path));
-        exchange(stream, &self.at.authority, path, pass).await
+        exchange(stream, &self.at.authority, (path, whole), pass).await
     }
 
     async fn connect(&self) -> Result<TcpStream, String> {
@@ -161,7 +171,7 @@ async fn connect(to: SocketAddr, from: Option<IpAddr>) -> io::Result<TcpStream> 
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     host: &str,
-    path: &str,
+    (path, whole): (&str, bool),
     pass: Option<(&'static str, String)>,
 ) -> Result<(u16, Vec<u8>), String> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
@@ -177,6 +187,10 @@ async fn exchange(
     };
     let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
     let (head, body) = sender.send_request(request).await.map_err(|error| error.to_string())?.into_parts();
+    if !whole {
+        driven.abort();
+        return Ok((head.status.as_u16(), Vec::new()));
+    }
     if head.headers.get("content-encoding").is_some_and(|coding| coding != "identity") {
         driven.abort();
         return Err("it is packed, though nobody asked for it".to_owned());
