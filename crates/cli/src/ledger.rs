@@ -17,6 +17,7 @@ use portcullis_store::{PUBLIC_KEY, Records, Snapshot, prove};
 use serde_json::{Value, json};
 
 use crate::args::{AskLedger, Believed, CheckProof, Prove, ShowLedger, Verify};
+use crate::stamps::{Authorities, Signers};
 use crate::world::plain;
 use crate::{Done, Failure, moment, talk};
 
@@ -66,16 +67,25 @@ fn verified(flags: &Verify) -> Done {
     let report = verify(Directory::at(directory), &trust, &kept)
         .map_err(|error| Failure::because(format!("{}: {}", directory.display(), plain(&error))))?;
     let rate = report.size as f64 / begun.elapsed().as_secs_f64().max(1e-6);
+    let signers = flags.tsa_ca.as_ref().map(|path| Authorities::read(path)).transpose()?;
+    let signers = signers.map(|authorities| authorities.signers(directory, &report.stamps));
     if flags.json {
-        talk::answer(&serde_json::to_string_pretty(&machine(&report, rate)).unwrap_or_default())?;
+        talk::answer(&serde_json::to_string_pretty(&machine(&report, signers.as_ref(), rate)).unwrap_or_default())?;
     } else {
-        talk::answer(&words(&report, rate, directory))?;
+        talk::answer(&words(&report, signers.as_ref(), rate, directory))?;
     }
-    if report.holds() { Ok(()) } else { Err(Failure::because("the ledger is not what it was")) }
+    if !report.holds() {
+        return Err(Failure::because("the ledger is not what it was"));
+    }
+    match signers.map_or(0, |signers| signers.values().filter(|signer| signer.is_err()).count()) {
+        0 => Ok(()),
+        1 => Err(Failure::because("a time stamp is signed by nobody who is believed")),
+        many => Err(Failure::because(format!("{many} time stamps are signed by nobody who is believed"))),
+    }
 }
 
 /// The report for a person.
-fn words(report: &Report, rate: f64, directory: &Path) -> String {
+fn words(report: &Report, signers: Option<&Signers>, rate: f64, directory: &Path) -> String {
     let mut out = String::new();
     let verdict = if report.holds() { "holds" } else { "DOES NOT HOLD" };
     let _ = writeln!(out, "Ledger     {verdict}: {} leaves, {rate:.0} a second", report.size);
@@ -88,12 +98,19 @@ fn words(report: &Report, rate: f64, directory: &Path) -> String {
     let mut stamps: Vec<_> = report.stamps.iter().collect();
     stamps.sort_by_key(|(_, stamp)| std::cmp::Reverse(stamp.unix_millis));
     if let Some((_, newest)) = stamps.first() {
-        let _ = writeln!(out, "Stamped    {} checkpoints; whose signature it is, this checks:", stamps.len());
+        let whose = if signers.is_some() { "another reader" } else { "whose signature it is, this" };
+        let _ = writeln!(out, "Stamped    {} checkpoints; {whose} checks:", stamps.len());
         let [checkpoint, token] = newest.paths.each_ref().map(|path| directory.join(path).display().to_string());
         let _ = writeln!(out, "  openssl ts -verify -data {checkpoint} -in {token} -token_in -CAfile CA.pem");
-        for ((authority, size), stamp) in stamps.iter().take(STAMPS) {
+        for (key @ (authority, size), stamp) in stamps.iter().take(STAMPS) {
             let record = stamp.leaf.map_or("not on record".to_owned(), |leaf| format!("on record in leaf {leaf}"));
-            let _ = writeln!(out, "  {size} leaves at {} by {authority}, {record}", moment::speak(stamp.unix_millis));
+            let signed = match signers.and_then(|signers| signers.get(key)) {
+                Some(Ok(name)) => format!(", signed by {name}"),
+                Some(Err(_)) => ", NOT SIGNED by whom is believed".to_owned(),
+                None => String::new(),
+            };
+            let at = moment::speak(stamp.unix_millis);
+            let _ = writeln!(out, "  {size} leaves at {at} by {authority}, {record}{signed}");
         }
         if stamps.len() > STAMPS {
             let _ = writeln!(out, "  and {} before", stamps.len() - STAMPS);
@@ -125,6 +142,14 @@ fn words(report: &Report, rate: f64, directory: &Path) -> String {
         )
     });
     some("Lost, told", report.losses.count, losses.collect());
+    let unsigned: Vec<String> = signers
+        .into_iter()
+        .flatten()
+        .filter_map(|((authority, size), signer)| {
+            Some(format!("{size} leaves by {authority}: {}", signer.as_ref().err()?))
+        })
+        .collect();
+    some("Unsigned", unsigned.len() as u64, unsigned.into_iter().take(STAMPS).collect());
     let unstamped = report.unstamped.first.iter().map(|(leaf, told)| {
         format!("leaf {leaf}: {} did not stamp {} leaves: {}", told.authority, told.size, told.words)
     });
@@ -147,14 +172,20 @@ fn words(report: &Report, rate: f64, directory: &Path) -> String {
 }
 
 /// The report for a program.
-fn machine(report: &Report, rate: f64) -> Value {
+fn machine(report: &Report, signers: Option<&Signers>, rate: f64) -> Value {
+    let signed = |key: &(String, u64)| match signers.and_then(|signers| signers.get(key)) {
+        Some(Ok(name)) => json!({"by": name}),
+        Some(Err(why)) => json!({"by": null, "why": why}),
+        None => Value::Null,
+    };
     json!({
         "holds": report.holds(),
         "size": report.size,
         "leaves_per_second": rate.round(),
         "span": report.span,
         "witnessed": report.witnessed.map(|(size, by)| json!({"size": size, "by": by})),
-        "stamped": report.stamps.iter().map(|((authority, size), stamp)| json!({
+        "stamped": report.stamps.iter().map(|(key @ (authority, size), stamp)| json!({
+            "signed": signed(key),
             "authority": authority, "size": size, "unix_millis": stamp.unix_millis, "leaf": stamp.leaf,
             "checkpoint": stamp.paths[0], "token": stamp.paths[1],
         })).collect::<Vec<_>>(),

@@ -26,6 +26,7 @@ mod rehearse;
 mod replay;
 mod requests;
 mod rulebook;
+mod stamps;
 mod standing;
 mod talk;
 mod top;

@@ -1,12 +1,15 @@
 //! Time stamps of checkpoints (RFC 3161): what an authority is asked, and what it answered.
 //!
-//! It holds an answer against what was asked, to the byte. It does not check whose signature is under it: that takes the
-//! authority's own certificates, and `openssl ts -verify` does it with nothing of ours.
+//! It holds an answer against what was asked, to the byte, and takes the signature under it apart ([`Signed`]). Whose that is takes
+//! the authority's own certificates; `openssl ts -verify` says it with nothing of ours.
+
+mod signed;
 
 use std::fmt;
 
 use asn1_rs::{Any, Class, FromDer, GeneralizedTime, Oid, Tag, oid};
 
+pub use self::signed::{Hashing, Signed};
 use crate::tree::Hash;
 
 /// An answer at most, in bytes. Those of public authorities, with all their certificates, take 4 to 8 KB.
@@ -191,7 +194,7 @@ mod tests {
     }
 
     /// A tag, a length of one or three bytes, and the rest.
-    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    pub(super) fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
         let content = parts.concat();
         let length = content.len();
         let head = match length {

@@ -160,6 +160,7 @@ fn openssl_stamps_checkpoints_and_reads_what_was_kept() {
         assert!(tokens(&evidence, name).is_empty(), "{name}: nothing of it is kept");
     }
     another_reader_takes_them(&home, &evidence, &records);
+    whose_signature_it_is_is_checked(&home, &evidence);
     an_export_has_the_newest(&home, &evidence);
     what_is_not_as_it_was_is_found(&home, &evidence);
 }
@@ -189,9 +190,72 @@ fn another_reader_takes_them(home: &Path, evidence: &Path, records: &[Value]) {
 }
 
 fn verified(evidence: &Path) -> Output {
+    verified_with(evidence, &[])
+}
+
+fn verified_with(evidence: &Path, flags: &[&str]) -> Output {
     let evidence = evidence.to_str().expect("text");
     let key = ask(&["ledger", "key", evidence]).stdout;
-    ask(&["ledger", "verify", evidence, "--key", key.trim()])
+    ask(&[&["ledger", "verify", evidence, "--key", key.trim()], flags].concat())
+}
+
+/// What `openssl ts -verify` says, said by the verifier itself; and what no authority signed is not taken for signed.
+fn whose_signature_it_is_is_checked(home: &Path, evidence: &Path) {
+    let said = |evidence: &Path, ca: &str| {
+        let ca = home.join(ca);
+        verified_with(evidence, &["--tsa-ca", ca.to_str().expect("text")])
+    };
+    let (own, stranger) =
+        (fs::read(home.join("ca.pem")).expect("it"), fs::read(home.join("stranger.pem")).expect("it"));
+    fs::write(home.join("both.pem"), [stranger, own].concat()).expect("room");
+    for ca in ["ca.pem", "both.pem"] {
+        let good = said(evidence, ca);
+        assert!(good.success, "{ca}: {}{}", good.stdout, good.stderr);
+        let (all, signed) =
+            (good.stdout.matches(" by good, ").count(), good.stdout.matches("signed by CN=Suite stamps").count());
+        assert!(signed >= 3 && signed == all, "{ca}: {}", good.stdout);
+    }
+    let foreign = said(evidence, "stranger.pem");
+    assert!(!foreign.success && foreign.stderr.contains("signed by nobody who is believed"), "{}", foreign.stderr);
+    assert!(foreign.stdout.contains("nobody who is believed vouches for CN=Suite stamps"), "{}", foreign.stdout);
+    for none in ["tsa.key", "missing.pem"] {
+        assert!(!said(evidence, none).success, "{none}");
+    }
+    // A certificate of the same authority that is made for something else signs the very words of a stamp.
+    fs::write(home.join("web.ext"), "extendedKeyUsage = serverAuth\n").expect("room");
+    let first = &tokens(evidence, "good")[0];
+    let first = first.to_str().expect("text");
+    for line in [
+        "req -keyout web.key -out web.csr -subj /CN=Suite-web -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes",
+        "x509 -req -in web.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out web.pem -extfile web.ext",
+        &format!("cms -verify -noverify -inform DER -in {first} -out info.der"),
+        "cms -sign -binary -nodetach -cades -econtent_type 1.2.840.113549.1.9.16.1.4 -md sha256 -signer web.pem -inkey web.key \
+         -in info.der -outform DER -out forged.tst",
+    ] {
+        assert!(openssl(home, &line.split_whitespace().collect::<Vec<_>>()), "{line}");
+    }
+    let forged = fs::read(home.join("forged.tst")).expect("a token");
+    let real = fs::read(first).expect("a token");
+    let mut broken = real.clone();
+    *broken.last_mut().expect("bytes") ^= 1;
+    // The time stands in what is signed: its tag, its length, its year.
+    let time = real.windows(4).position(|bytes| bytes == b"\x18\x0f20").expect("a time");
+    let mut later = real.clone();
+    later[time + 5] ^= 1;
+    for (token, words) in [
+        (forged, "the certificate of CN=Suite-web is not made for stamps alone"),
+        (broken, "it is not CN=Suite stamps's signature"),
+        (later, "its signature is in no form that is read, or is not over what it says"),
+    ] {
+        let copy = home.join("copy");
+        fs::remove_dir_all(&copy).ok();
+        let copied = run("cp", &["-a", evidence.to_str().expect("text"), copy.to_str().expect("text")], PATIENCE);
+        assert!(copied.success, "{}", copied.stderr);
+        fs::write(&tokens(&copy, "good")[0], token).expect("room");
+        let found = said(&copy, "ca.pem");
+        assert!(!found.success && found.stdout.contains(words), "{words}: {}{}", found.stdout, found.stderr);
+        assert_eq!(found.stdout.matches("NOT SIGNED").count(), 1, "the others are as they were: {}", found.stdout);
+    }
 }
 
 fn an_export_has_the_newest(home: &Path, evidence: &Path) {

@@ -66,6 +66,9 @@ pub(crate) struct Verify {
     /// A signed checkpoint that was kept elsewhere: the ledger must continue it.
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Vec<PathBuf>,
+    /// Certificates (PEM) of whom to believe about time: a signature that leads to one of them must be under each time stamp.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tsa_ca: Option<PathBuf>,
     /// One JSON object, for programs.
     #[arg(long)]
     pub(crate) json: bool,
