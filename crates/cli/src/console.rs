@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum as _;
-use portcullis_config::{Alert, Policy, Problem, Severity};
+use portcullis_config::{Alert, Oidc, Policy, Problem, Severity};
 use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
     Announced, Audience, Build, Busiest, Checked, Clause, Configuration, Counted, Decisions, Differing, Draft,
@@ -27,6 +27,7 @@ use portcullis_control::model::{
 };
 use portcullis_control::model::{CanaryBook, GuardedDatabase, NewIncident, RegisteredCopy};
 use portcullis_control::model::{OwnRule, RuleChange, Rules, Tried, Tuning};
+use portcullis_control::oidc::Provider;
 use portcullis_control::status::Page;
 use portcullis_control::{
     Console, Decision as Decided, Deed, Desk, Fault, Form as Written, Leaves, Live, Settings, Span, Wish,
@@ -129,6 +130,7 @@ pub(crate) fn begin(
         directory: declared.directory.clone(),
         organisation: policy.organisation.name.clone(),
         approvals: declared.approvals.clone(),
+        oidc: declared.oidc.as_ref().map(provider),
         language: policy.organisation.language.clone(),
         alerts: policy.alerts.iter().map(channel).collect(),
         status: policy.status.as_ref().map(|status| Page {
@@ -177,6 +179,22 @@ pub(crate) struct Stage {
 
 /// Plays the one of that name, or says why not.
 pub(crate) type Player = Box<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
+
+/// Who else says who somebody is, as the configuration has it.
+fn provider(oidc: &Oidc) -> Provider {
+    Provider {
+        issuer: oidc.issuer.clone(),
+        client: oidc.client_id.clone(),
+        secret: String::from_utf8_lossy(&oidc.secret).into_owned(),
+        name: oidc.name.clone(),
+        scopes: oidc.scopes.clone(),
+        name_claim: oidc.name_claim.clone(),
+        role_claim: oidc.role_claim.clone(),
+        roles: [oidc.viewer.clone(), oidc.operator.clone(), oidc.owner.clone()],
+        domains: oidc.domains.clone(),
+        ca: oidc.ca_pem.clone(),
+    }
+}
 
 /// Who is told when something is wrong, as the configuration has it.
 fn channel(alert: &Alert) -> Channel {

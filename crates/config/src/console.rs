@@ -24,6 +24,10 @@ impl Check<'_> {
                 let message = "there is no console: it does not say where it listens";
                 self.problems.error("console-nowhere", draft.at(key), message).hint("add listen = \"127.0.0.1:9181\"");
             }
+            if let Some(oidc) = draft.tables("oidc").first() {
+                let message = "there is no console that somebody could sign in to: it does not say where it listens";
+                self.problems.error("console-nowhere", &oidc.span, message).hint("add `listen` to [console]");
+            }
             return None;
         }
         let (at, listen) = (draft.at("listen"), draft.socket("listen"));
@@ -64,6 +68,7 @@ impl Check<'_> {
         };
         let url = url.trim_end_matches('/').to_owned();
         let approvals = draft.list("approvals", Value::text).into_iter().map(|(_, act)| act.to_owned()).collect();
-        Some(Console { listen, tls: tls.then(|| fitting.unwrap_or_default()), url, directory, approvals })
+        let oidc = draft.tables("oidc").first().and_then(|oidc| self.oidc(oidc, &url));
+        Some(Console { listen, tls: tls.then(|| fitting.unwrap_or_default()), url, directory, approvals, oidc })
     }
 }

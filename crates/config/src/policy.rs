@@ -14,6 +14,7 @@ use crate::evidence::Evidence;
 use crate::inspection::{Beyond, Inspection, Waf};
 use crate::integrity::{Integrity, Schema};
 use crate::leaving::{Data, Leaving};
+use crate::oidc::Oidc;
 use crate::register::{Copy, Organisation};
 
 /// One immutable snapshot of everything that the operator declared. A reload replaces it whole.
@@ -106,6 +107,8 @@ pub struct Console {
     pub directory: PathBuf,
     /// Acts that take two people: of [`APPROVALS`](crate::APPROVALS).
     pub approvals: Vec<String>,
+    /// Who else says who somebody is.
+    pub oidc: Option<Oidc>,
 }
 
 /// The admin listener.

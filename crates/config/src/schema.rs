@@ -129,7 +129,7 @@ section! {
 section! {
     /// The console: pages and an API for the people who look after the gate. Its first account is made by a link that is printed at the
     /// start.
-    CONSOLE = "console", many: false, holds: [] {
+    CONSOLE = "console", many: false, holds: [OIDC] {
         /// Where it listens. Beyond loopback it needs `tls`.
         listen: Socket, Or("there is no console"), "\"127.0.0.1:9181\"";
         /// Whether TLS is spoken, with the `[[certificate]]` that has the name in `url`, or else the first.
@@ -140,6 +140,37 @@ section! {
         directory: File, Or("`console` in `defence.state`"), "\"/var/lib/portcullis/console\"";
         /// Acts that one person proposes and another approves. Read when the gate starts.
         approvals: List(&Choice(&APPROVALS)), is("[]"), "[\"posture\", \"reload\", \"people\"]";
+    }
+}
+
+section! {
+    /// Sign-in to the console by the organisation's own provider (OpenID Connect), beside passkeys and passwords. The provider sends people
+    /// back to `/oidc` of the console's `url`, which is to be declared there. Read when the gate starts.
+    OIDC = "console.oidc", many: false, holds: [] {
+        /// The provider, exactly as it names itself; its document is found beneath. `http` is for this machine alone.
+        issuer: Words, Must, "\"https://login.example.org/realms/folk\"";
+        /// Who the console is there.
+        client_id: Words, Must, "\"portcullis\"";
+        /// The file with the secret that the provider gave the console.
+        secret_file: File, Must, "\"oidc.secret\"";
+        /// What the button says.
+        name: Words, Or("the issuer's host"), "\"Folk\"";
+        /// What the provider is asked for.
+        scopes: List(&Words), Or("`openid`, `profile` and `email`"), "[\"openid\", \"groups\"]";
+        /// The claim with the name under which a new account acts.
+        name_claim: Words, is("preferred_username"), "\"email\"";
+        /// The claim with what gives a role; with dots it leads into objects. It stands in the ID token.
+        role_claim: Words, is("groups"), "\"realm_access.roles\"";
+        /// Its values that make somebody a viewer. Whoever has none of these and the next two does not get in.
+        viewer: List(&Words), is("[]"), "[\"staff\"]";
+        /// Its values that make somebody an operator.
+        operator: List(&Words), is("[]"), "[\"gate-operators\"]";
+        /// Its values that make somebody an owner.
+        owner: List(&Words), is("[]"), "[\"gate-owners\"]";
+        /// Domains of which somebody must have a verified address of mail (`email`, `email_verified`).
+        domains: List(&ServerName), is("[]"), "[\"example.org\"]";
+        /// Whose certificates are believed, in PEM.
+        ca: File, Or("the system's authorities"), "\"ca.pem\"";
     }
 }
 

@@ -66,6 +66,22 @@ pub fn show(policy: &Policy) -> String {
             "approvals" => list(&console.approvals, |act| Value::Text(act.clone())),
             _ => path(&console.directory),
         });
+        if let Some(oidc) = &console.oidc {
+            table(&mut out, &schema::OIDC, |key| match key {
+                "issuer" => text(&oidc.issuer),
+                "client_id" => text(&oidc.client_id),
+                "secret_file" => path(&oidc.secret_file),
+                "name" => text(&oidc.name),
+                "name_claim" => text(&oidc.name_claim),
+                "role_claim" => text(&oidc.role_claim),
+                "ca" => oidc.ca.as_deref().and_then(path),
+                "scopes" => words(&oidc.scopes),
+                "viewer" => words(&oidc.viewer),
+                "operator" => words(&oidc.operator),
+                "owner" => words(&oidc.owner),
+                _ => words(&oidc.domains),
+            });
+        }
     }
     listeners.iter().for_each(|listener| show_listener(&mut out, listener));
     for Certificate { cert, key: private, .. } in certificates {
@@ -509,6 +525,10 @@ fn upstream(upstream: &Upstream) -> Value {
 
 fn list<T>(items: &[T], value: impl Fn(&T) -> Value) -> Option<Value> {
     Some(Value::List(items.iter().map(|item| (0..0, value(item))).collect()))
+}
+
+fn words(all: &[String]) -> Option<Value> {
+    list(all, |one| Value::Text(one.clone()))
 }
 
 fn networks(prefixes: &[Prefix]) -> Option<Value> {

@@ -71,7 +71,11 @@ pub(crate) fn cookie_name(app: &App) -> &'static str {
 
 /// The cookie's value in a request.
 pub(crate) fn cookie(app: &App, headers: &HeaderMap) -> Option<String> {
-    let name = cookie_name(app);
+    cookie_called(cookie_name(app), headers)
+}
+
+/// The value of the cookie of that name.
+pub(crate) fn cookie_called(name: &str, headers: &HeaderMap) -> Option<String> {
     let all = headers.get_all(COOKIE).into_iter().filter_map(|value| value.to_str().ok());
     let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())

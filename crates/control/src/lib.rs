@@ -11,8 +11,10 @@ mod api;
 mod assets;
 mod desk;
 mod door;
+mod fetch;
 mod live;
 pub mod model;
+pub mod oidc;
 mod people;
 mod proposals;
 mod server;
@@ -52,6 +54,8 @@ pub struct Settings {
     pub organisation: String,
     /// Kinds of acts that take two people: of [`APPROVALS`].
     pub approvals: Vec<String>,
+    /// Who else says who somebody is.
+    pub oidc: Option<oidc::Provider>,
     /// `en` or `da`: what alerts and the status page are written in.
     pub language: String,
     /// Who is told when something is wrong.

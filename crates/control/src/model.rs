@@ -401,6 +401,8 @@ pub struct Session {
     pub fresh: bool,
     /// Ways to sign in: `password`, `passkey`, `oidc`.
     pub ways: Vec<String>,
+    /// What the organisation's provider is called, for `oidc`.
+    pub provider: Option<String>,
     /// The organisation's name.
     pub organisation: String,
 }
@@ -467,6 +469,8 @@ pub struct Person {
     pub passkeys: u64,
     /// When this person last signed in.
     pub seen: Option<u64>,
+    /// The organisation's provider vouches for them, and says the role.
+    pub federated: bool,
 }
 
 /// What somebody may do; each may what the one before may.
@@ -571,7 +575,7 @@ pub struct OwnSession {
     pub seen: u64,
     /// From which address it began.
     pub from: Option<String>,
-    /// How: `password`, `passkey`, `link`.
+    /// How: `password`, `passkey`, `link`, `oidc`.
     pub way: String,
     /// It is the one that asks.
     pub here: bool,
@@ -584,7 +588,7 @@ pub struct FailedTry {
     pub at: u64,
     /// From which address.
     pub from: Option<String>,
-    /// How: `password`, `passkey`.
+    /// How: `password`, `passkey`, `oidc`.
     pub way: String,
 }
 
@@ -650,6 +654,29 @@ pub struct PasskeyUsedResponse {
     /// Whose the passkey is.
     #[serde(rename = "userHandle", default)]
     pub user_handle: Option<String>,
+}
+
+/// Where a browser is to go, so that the organisation's provider says who is there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OidcAway {
+    /// A page of the provider.
+    pub url: String,
+}
+
+/// What the provider has sent a browser back with: what stands behind `?` in the address.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OidcReturn {
+    /// As it was sent away with.
+    pub state: String,
+    /// Good for a token, once.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Why there is no code.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// The provider, as it names itself (RFC 9207).
+    #[serde(default)]
+    pub iss: Option<String>,
 }
 
 /// Whom to invite.

@@ -3,6 +3,7 @@
 //! Nothing that opens a door lies in it: of sessions, tokens and links there are only hashes, of passwords what argon2 made of them.
 //! The shared secret of a second factor has to lie there, so the file is its owner's alone. Times are Unix milliseconds, and come from outside.
 
+pub(crate) mod oidc;
 mod pass;
 pub(crate) mod passkeys;
 mod secret;
@@ -22,8 +23,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, par
 
 pub use self::pass::Pass;
 use self::passkeys::Challenges;
-use self::secret::{Secret, digest};
-pub(crate) use self::secret::{digest_of, short_id};
+pub(crate) use self::secret::{Secret, digest, digest_of, short_id};
 use crate::model::{Enrolment, FailedTry, OwnSession, Person, Role, Token};
 
 /// The file in the console's directory.
@@ -31,7 +31,7 @@ const NAME: &str = "console.sqlite";
 /// Held by whoever makes it ready.
 const TURN: &str = "console.lock";
 /// Its form. A file of another is not touched.
-const FORM: i64 = 3;
+const FORM: i64 = 4;
 /// How long another process may hold the file: `portcullis console link` beside a gate.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Accounts.
@@ -68,6 +68,10 @@ pub(crate) enum Denied {
     Wrong,
     /// A passkey is not let in, in words: it keeps no secret.
     Shut(String),
+    /// Nothing shows who somebody is, in words.
+    Unproven(String),
+    /// It is known who somebody is, and they do not come in here, in words.
+    Stranger(String),
     /// The second factor is missing.
     CodeWanted,
     /// Too often; seconds until another try.
@@ -111,6 +115,8 @@ pub(crate) enum Way {
     Passkey,
     /// A link that works once.
     Link,
+    /// The organisation's provider.
+    Oidc,
 }
 
 impl Way {
@@ -119,6 +125,7 @@ impl Way {
             Self::Password => "password",
             Self::Passkey => "passkey",
             Self::Link => "link",
+            Self::Oidc => "oidc",
         }
     }
 }
@@ -170,9 +177,11 @@ impl People {
 
     /// Whether nobody has an account yet.
     pub(crate) fn is_empty(&self) -> Result<bool, Denied> {
-        Ok(self
-            .lock()
-            .query_row("SELECT NOT EXISTS (SELECT 1 FROM person WHERE password IS NOT NULL)", [], |row| row.get(0))?)
+        Ok(self.lock().query_row(
+            "SELECT NOT EXISTS (SELECT 1 FROM person WHERE password IS NOT NULL OR issuer IS NOT NULL)",
+            [],
+            |row| row.get(0),
+        )?)
     }
 
     /// A link that works once within the hour: for an account that there is, or for a new one. For a name there is one; of those for
@@ -217,7 +226,8 @@ impl People {
             }
             database.execute(
                 "INSERT INTO person (name, role, password, made) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (name) DO UPDATE SET password = excluded.password, role = excluded.role, totp = NULL, step = 0",
+                 ON CONFLICT (name) DO UPDATE SET password = excluded.password, role = excluded.role, totp = NULL, step = 0,
+                    issuer = NULL, subject = NULL",
                 params![name, role.name(), password, millis(now)],
             )?;
             // Whoever has lost a password may have lost more: the link is a new beginning.
@@ -492,6 +502,7 @@ impl People {
 
     /// What somebody may do from now on.
     pub(crate) fn set_role(&self, name: &str, role: Role) -> Result<(), Denied> {
+        self.own(name, "the role")?;
         self.without_losing_the_last_owner(
             |database| Ok(database.execute("UPDATE person SET role = ?2 WHERE name = ?1", params![name, role.name()])?),
             name,
@@ -526,6 +537,7 @@ impl People {
 
     /// A second factor, in force once its first code was right.
     pub(crate) fn enrol(&self, name: &str, organisation: &str) -> Result<Enrolment, Denied> {
+        self.own(name, "a second factor of its own")?;
         let secret = totp::fresh();
         self.lock().execute("UPDATE person SET offered = ?2 WHERE name = ?1", params![name, secret.as_slice()])?;
         Ok(totp::enrolment(&secret, name, organisation))
@@ -609,7 +621,7 @@ fn prepared(database: &mut Connection) -> rusqlite::Result<i64> {
 }
 
 /// What makes of a file of one form one of the next, from an empty one on.
-const STEPS: [&str; FORM as usize] = [FIRST, PASSKEYS, PLACES];
+const STEPS: [&str; FORM as usize] = [FIRST, PASSKEYS, PLACES, FEDERATED];
 
 const FIRST: &str = "
     CREATE TABLE person (
@@ -636,8 +648,14 @@ const PLACES: &str = "
         name TEXT NOT NULL REFERENCES person ON DELETE CASCADE, at INTEGER NOT NULL, address TEXT, way TEXT NOT NULL) STRICT;
     CREATE INDEX failures ON failure (name, at);";
 
+/// Who the organisation's provider says that somebody is.
+const FEDERATED: &str = "
+    ALTER TABLE person ADD COLUMN issuer TEXT;
+    ALTER TABLE person ADD COLUMN subject TEXT;
+    CREATE UNIQUE INDEX federated ON person (issuer, subject);";
+
 const PERSON: &str =
-    "SELECT name, role, totp IS NOT NULL, seen, (SELECT count(*) FROM passkey WHERE passkey.name = person.name)
+    "SELECT name, role, totp IS NOT NULL, seen, (SELECT count(*) FROM passkey WHERE passkey.name = person.name), issuer IS NOT NULL
      FROM person WHERE name = coalesce(?1, name) ORDER BY name";
 
 fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
@@ -647,6 +665,7 @@ fn person(row: &Row<'_>) -> rusqlite::Result<Person> {
         totp: row.get(2)?,
         passkeys: row.get(4).map(count)?,
         seen: row.get::<_, Option<i64>>(3)?.map(count),
+        federated: row.get(5)?,
     })
 }
 
@@ -672,9 +691,12 @@ fn count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or_default()
 }
 
+fn is_of_a_name(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, ' ' | '.' | '-' | '_' | '@' | '\'')
+}
+
 fn proper_name(name: &str) -> Result<(), Denied> {
-    let fits = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | '-' | '_' | '@' | '\'');
-    if name.is_empty() || name.chars().count() > NAME_LENGTH || !name.chars().all(fits) || name.trim() != name {
+    if name.is_empty() || name.chars().count() > NAME_LENGTH || !name.chars().all(is_of_a_name) || name.trim() != name {
         return because("a name has 1 to 64 letters and digits, and may have . - _ @ ' and blanks within");
     }
     // Acts that nobody did bear these names.

@@ -4,18 +4,15 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{Request, Uri, header};
+use http::Request;
 use http_body_util::Full;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::Way;
 use super::plan::{Level, Message, What, name};
 use super::words::Text;
+use crate::fetch::fetch;
 
 /// What is posted, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,38 +56,12 @@ pub(super) fn post(way: &Way, message: &Message, text: &Text, now: u64) -> Optio
 
 /// Sends it; a service that says no is told in its own words, shortened.
 pub(super) async fn send(post: &Post, tls: &TlsConnector) -> Result<(), String> {
-    let uri: Uri = post.url.parse().map_err(|_| "the address is no URL".to_owned())?;
-    let (Some(host), Some(authority)) = (uri.host(), uri.authority()) else {
-        return Err("the address has no host".to_owned());
-    };
-    let bare = host.trim_matches(['[', ']']).to_owned();
-    let secure = uri.scheme_str() == Some("https");
-    let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    let stream = TcpStream::connect((bare.as_str(), port)).await.map_err(|error| error.to_string())?;
-    let mut request = Request::post(uri.path_and_query().map_or("/", |path| path.as_str()))
-        .header(header::HOST, authority.as_str())
-        .header(header::USER_AGENT, concat!("portcullis/", env!("CARGO_PKG_VERSION")))
-        .header(header::CONNECTION, "close");
+    let mut request = Request::post(&post.url);
     for (name, value) in &post.headers {
         request = request.header(*name, value);
     }
     let request = request.body(Full::new(Bytes::from(post.body.clone()))).map_err(|error| error.to_string())?;
-    let words = |error: hyper::Error| error.to_string();
-    let status = if secure {
-        let name = ServerName::try_from(bare).map_err(|_| "the address has no name of a server".to_owned())?;
-        let stream = tls.connect(name, stream).await.map_err(|error| format!("no TLS: {error}"))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(words)?;
-        let driven = tokio::spawn(async move { drop(connection.await) });
-        let answer = sender.send_request(request).await.map_err(words);
-        driven.abort();
-        answer?.status()
-    } else {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(words)?;
-        let driven = tokio::spawn(async move { drop(connection.await) });
-        let answer = sender.send_request(request).await.map_err(words);
-        driven.abort();
-        answer?.status()
-    };
+    let (status, _) = fetch(request, tls, None).await?;
     if status.is_success() { Ok(()) } else { Err(format!("the service answered {status}")) }
 }
 

@@ -3,9 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
@@ -14,6 +11,7 @@ use super::plan::{Message, What, name};
 use super::smtp::Letter;
 use super::words::Text;
 use super::{Channel, Way, http, smtp};
+use crate::fetch::connector;
 use crate::server;
 
 /// Messages that wait; beyond it the new one is given up and counted.
@@ -152,25 +150,6 @@ async fn once(way: &Way, message: &Message, text: &Text, tls: &TlsConnector) -> 
         Some(post) => http::send(&post, tls).await,
         None => Err("the address has no topic".to_owned()),
     }
-}
-
-fn connector(ca: Option<&[u8]>) -> Result<TlsConnector, String> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-        Some(pem) => {
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|error| format!("the authorities: {error}"))?;
-                roots.add(certificate).map_err(|error| format!("the authorities: {error}"))?;
-            }
-        }
-    }
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 #[cfg(test)]

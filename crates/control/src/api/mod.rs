@@ -7,6 +7,7 @@ mod configuration;
 mod data;
 mod gate;
 mod incidents;
+mod oidc;
 mod passkeys;
 mod proposals;
 mod record;
@@ -44,6 +45,7 @@ use crate::desk::{Desk, Fault};
 use crate::door::{self, Part};
 use crate::live::Live;
 use crate::model::{Problem, Role};
+use crate::oidc::Oidc;
 use crate::people::passkeys::Party;
 use crate::people::{Denied, People};
 use crate::proposals::Proposals;
@@ -64,6 +66,8 @@ pub(crate) struct App {
     pub(crate) live: Arc<Live>,
     /// For whom passkeys sign; none where a browser would not ask for one.
     pub(crate) party: Option<Party>,
+    /// Who else says who somebody is.
+    pub(crate) oidc: Option<Oidc>,
     /// What waits for a second person.
     pub(crate) proposals: Proposals,
     pub(crate) alerts: Alerts,
@@ -73,9 +77,10 @@ pub(crate) struct App {
 impl App {
     pub(crate) fn new(settings: Settings, people: People, desk: Arc<dyn Desk>, live: Arc<Live>) -> Self {
         let party = Party::of(&settings.url);
+        let oidc = settings.oidc.clone().map(|declared| Oidc::new(declared, &settings.url));
         let alerts = Alerts::new(settings.alerts.clone(), &settings.url, &settings.language);
         let (proposals, asks) = (Proposals::default(), Semaphore::new(ASKS));
-        Self { settings, people, desk, live, party, proposals, alerts, asks }
+        Self { settings, people, desk, live, party, oidc, proposals, alerts, asks }
     }
 
     /// Asks the gate, on a thread that may block.
@@ -181,7 +186,8 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
         new()
             .routes(routes!(session::look, session::sign_in, session::sign_out))
             .routes(routes!(session::welcome))
-            .routes(routes!(passkeys::ask, passkeys::enter)),
+            .routes(routes!(passkeys::ask, passkeys::enter))
+            .routes(routes!(oidc::away, oidc::back)),
     );
     part(
         "session",
@@ -377,7 +383,8 @@ impl From<Fault> for Refusal {
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
         let status = match &denied {
-            Denied::Wrong | Denied::Shut(_) => StatusCode::UNAUTHORIZED,
+            Denied::Wrong | Denied::Shut(_) | Denied::Unproven(_) => StatusCode::UNAUTHORIZED,
+            Denied::Stranger(_) => StatusCode::FORBIDDEN,
             Denied::CodeWanted => StatusCode::PRECONDITION_REQUIRED,
             Denied::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Denied::Because(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -397,6 +404,7 @@ pub(crate) fn words(denied: Denied) -> String {
         Denied::Shut(why) => format!("the passkey does not open this: {why}"),
         Denied::CodeWanted => "the code of the second factor is wanted, too".to_owned(),
         Denied::TooOften(seconds) => format!("too many tries: wait {seconds} seconds"),
+        Denied::Unproven(words) | Denied::Stranger(words) => words,
         Denied::Because(words) | Denied::Unknown(words) | Denied::Broken(words) => words,
     }
 }

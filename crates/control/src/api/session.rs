@@ -174,13 +174,13 @@ pub(super) fn entered(app: &App, headers: &HeaderMap, begun: &Begun, (from, way)
     Ok(response)
 }
 
-fn set(response: &mut Response, cookie: &str) {
+pub(super) fn set(response: &mut Response, cookie: &str) {
     if let Ok(value) = HeaderValue::from_str(cookie) {
-        response.headers_mut().insert(SET_COOKIE, value);
+        response.headers_mut().append(SET_COOKIE, value);
     }
 }
 
-fn secure(app: &App) -> &'static str {
+pub(super) fn secure(app: &App) -> &'static str {
     if app.is_secure() { "; Secure" } else { "" }
 }
 
@@ -188,11 +188,18 @@ fn session(app: &App, headers: &HeaderMap, known: Option<&Known>) -> Result<Sess
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     // A page that was opened by another name of this console would ask in vain.
     let passkeys = app.party.as_ref().is_some_and(|party| party.is_at(host));
+    let oidc = app.oidc.as_ref().filter(|oidc| oidc.is_at(host));
     let person = known.map(|known| app.people.one(&known.name)).transpose()?.flatten();
     Ok(Session {
         csrf: known.and_then(|known| known.csrf.clone()),
         fresh: app.people.is_empty()?,
-        ways: ["password"].into_iter().chain(passkeys.then_some("passkey")).map(str::to_owned).collect(),
+        ways: ["password"]
+            .into_iter()
+            .chain(passkeys.then_some("passkey"))
+            .chain(oidc.is_some().then_some("oidc"))
+            .map(str::to_owned)
+            .collect(),
+        provider: oidc.map(|oidc| oidc.name().to_owned()),
         // Whoever is not signed in need not know whose gate this is.
         organisation: if person.is_some() { app.settings.organisation.clone() } else { String::new() },
         person,

@@ -18,12 +18,13 @@ use crate::model::{
     NewConfiguration, Now, OwnSession, Page, Proposal, Token, Version, Wrong,
 };
 use crate::model::{CanaryBook, DatabaseRole, GuardedDatabase, NewIncident, RegisteredCopy, WaitingStatement};
+use crate::oidc::Provider;
 use crate::people::passkeys::device::Device;
 use crate::server::{Peer, now};
 
 /// A gate that remembers what was asked of it.
 #[derive(Default)]
-struct Gate {
+pub(super) struct Gate {
     asked: Mutex<Vec<String>>,
 }
 
@@ -170,8 +171,8 @@ impl Desk for Gate {
 }
 
 /// A console without a socket, with somebody of each role.
-struct Stand {
-    app: Arc<App>,
+pub(super) struct Stand {
+    pub(super) app: Arc<App>,
     gate: Arc<Gate>,
     router: Router,
     _directory: tempfile::TempDir,
@@ -179,9 +180,9 @@ struct Stand {
 
 /// What a signed-in browser has.
 #[derive(Clone, Default)]
-struct Browser {
-    cookie: String,
-    csrf: String,
+pub(super) struct Browser {
+    pub(super) cookie: String,
+    pub(super) csrf: String,
 }
 
 /// SHA-256 of the configuration.
@@ -198,6 +199,11 @@ fn stand_at(url: &str) -> Stand {
 
 /// With acts that take two people.
 fn stand_with(url: &str, approvals: &[&str]) -> Stand {
+    stand_by(url, approvals, None)
+}
+
+/// With a provider that vouches for people.
+pub(super) fn stand_by(url: &str, approvals: &[&str], oidc: Option<Provider>) -> Stand {
     let directory = tempfile::tempdir().expect("a directory");
     let settings = Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -206,6 +212,7 @@ fn stand_with(url: &str, approvals: &[&str]) -> Stand {
         directory: PathBuf::from(directory.path()),
         organisation: "Folk".to_owned(),
         approvals: approvals.iter().map(|it| (*it).to_owned()).collect(),
+        oidc,
         language: "en".to_owned(),
         alerts: Vec::new(),
         status: None,
@@ -221,14 +228,14 @@ fn stand_with(url: &str, approvals: &[&str]) -> Stand {
 }
 
 impl Stand {
-    fn browser(&self, name: &str, role: Role) -> Browser {
+    pub(super) fn browser(&self, name: &str, role: Role) -> Browser {
         let (link, _) = self.app.people.link(None, role, now()).expect("a link");
         let begun = self.app.people.welcome(&link, Some(name), WORDS, now()).expect("an account");
         let known = self.app.people.session(&begun.cookie, now()).expect("readable").expect("a session");
         Browser { cookie: begun.cookie, csrf: known.csrf.expect("a session has one") }
     }
 
-    async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
+    pub(super) async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {
         let response = self.router.clone().oneshot(request).await.expect("an answer");
         let (parts, body) = response.into_parts();
         if parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream") {
@@ -238,17 +245,23 @@ impl Stand {
         (parts.status, parts.headers, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
-    async fn ask(&self, method: &str, path: &str, browser: &Browser, body: Option<Value>) -> (StatusCode, Value) {
+    pub(super) async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        browser: &Browser,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
         let (status, _, value) = self.send(request(method, path, browser, body)).await;
         (status, value)
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(super) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut *self.gate.asked.lock().expect("whole"))
     }
 }
 
-fn request(method: &str, path: &str, browser: &Browser, body: Option<Value>) -> Request<Body> {
+pub(super) fn request(method: &str, path: &str, browser: &Browser, body: Option<Value>) -> Request<Body> {
     let mut request = Request::builder().method(method).uri(path).header("host", "localhost:9181");
     if !browser.cookie.is_empty() {
         request = request.header("cookie", format!("theme=dark; portcullis={}", browser.cookie));
@@ -271,6 +284,7 @@ fn body(path: &str) -> Option<Value> {
         "/api/v1/session/passkeys" => {
             json!({"id": "AA", "response": {"clientDataJSON": "AA", "attestationObject": "AA"}})
         }
+        "/api/v1/session/oidc" => json!({"state": "AA", "code": "AA"}),
         "/api/v1/platforms/{name}/posture" => json!({"posture": "attack"}),
         "/api/v1/events" => json!({"name": "debate", "from": now() + 1, "until": now() + 1_000}),
         "/api/v1/people" => json!({"name": "Dag", "role": "viewer"}),

@@ -130,6 +130,7 @@ impl People {
         organisation: &str,
         now: u64,
     ) -> Result<Value, Denied> {
+        self.own(&known.name, "passkeys of its own")?;
         let session = known.csrf.clone().unwrap_or_default();
         let handle = self.handle(&known.name)?;
         let own = self.passkeys(&known.name)?;
