@@ -96,7 +96,7 @@ fi
 
 # axe-core, which the suite reads pages with: what the lock names, by its hash, and nothing of it is run here.
 if ! cmp -s proof/suite/node/package-lock.json target/node/.installed; then
-    say "installing axe-core into target/node"
+    say "installing axe-core and oidc-provider into target/node"
     mkdir -p target/node
     cp proof/suite/node/package.json proof/suite/node/package-lock.json target/node/
     npm --prefix target/node ci --ignore-scripts --no-audit --no-fund --silent >/dev/null 2>&1 ||

@@ -64,9 +64,9 @@ async function answer(world, request, response) {
   const body = request.method === 'GET' ? {} : await sent(request);
   const cookie = /portcullis=(\w+)/.exec(request.headers.cookie ?? '')?.[1] ?? '';
   const person = world.who.get(cookie) ?? null;
-  const session = (who) => ({ person: who, csrf: who ? 'proof' : null, fresh: world.fresh && !who, ways: ['password', 'passkey'], organisation: who ? 'The Party' : '' });
+  const session = (who) => ({ person: who, csrf: who ? 'proof' : null, fresh: world.fresh && !who, ways: ['password', 'passkey', 'oidc'], provider: 'Folk', organisation: who ? 'The Party' : '' });
   const enter = (name) => {
-    const who = { name, role: ['viewer', 'operator'].includes(name) ? name : 'owner', totp: world.totp.has(name), passkeys: 0, seen: Date.now() };
+    const who = { name, role: ['viewer', 'operator'].includes(name) ? name : 'owner', totp: world.totp.has(name), passkeys: 0, seen: Date.now(), federated: false };
     world.who.set(name, who);
     response.setHeader('Set-Cookie', `portcullis=${name}; Path=/; HttpOnly; SameSite=Strict`);
     return json(response, session(who));
@@ -81,6 +81,11 @@ async function answer(world, request, response) {
   }
   if (key === 'POST session/passkey') return json(response, { challenge: CHALLENGE, timeout: 60_000, userVerification: 'required' });
   if (key === 'PUT session/passkey') return world.passkeys.some(({ id }) => id === body.id) ? enter('owner') : problem(response, 401, 'Unauthorized', 'there is no such passkey');
+  if (key === 'POST session/oidc') return json(response, { url: '/oidc?state=mock&code=operator' });
+  if (key === 'PUT session/oidc') {
+    if (body.error) return problem(response, 401, 'Unauthorized', `Folk said no: ${body.error}`);
+    return body.code === 'stranger' ? problem(response, 403, 'Forbidden', 'Folk knows you, and nothing in `groups` gives you a role here: ask an owner of this console') : enter(body.code || 'viewer');
+  }
   if (key === 'POST welcome') return body.link === 'used' ? problem(response, 404, 'Not Found', 'the link was used, or is too old: ask for another') : enter(body.name || 'owner');
   if (key === 'DELETE session') return (response.setHeader('Set-Cookie', 'portcullis=; Path=/; Max-Age=0'), json(response, { words: 'You are signed out.' }));
   if (!person) return problem(response, 401, 'Unauthorized', 'sign in first');
@@ -256,7 +261,7 @@ function factor(world, key, body, person, response) {
 
 function people(key, first, id, body, person, response) {
   const day = 86_400_000;
-  if (key === 'GET people') return json(response, [{ ...person }, { name: 'duty', role: 'operator', totp: true, passkeys: 1, seen: Date.now() - day / 8 }, { name: 'press', role: 'viewer', totp: false, passkeys: 0, seen: null }]);
+  if (key === 'GET people') return json(response, [{ ...person }, { name: 'duty', role: 'operator', totp: true, passkeys: 1, seen: Date.now() - day / 8, federated: false }, { name: 'press', role: 'viewer', totp: false, passkeys: 0, seen: Date.now() - day, federated: true }]);
   if (key === 'POST people') return json(response, { url: `https://console.example.org/welcome#${'k3p9x2'.repeat(6)}`, until: Date.now() + day / 24 });
   if (first === 'people') return json(response, { words: `${id}: it is so from now on.` });
   const token = { id: 't-7', name: 'wallboard', by: 'owner', role: 'viewer', scopes: ['now'], made: Date.now() - 9 * day, until: Date.now() + 81 * day, used: Date.now() - 60_000 };

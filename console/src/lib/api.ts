@@ -404,6 +404,8 @@ export interface Session {
   fresh: boolean;
   /** Ways to sign in: `password`, `passkey`, `oidc`. */
   ways: string[];
+  /** What the organisation's provider is called, for `oidc`. */
+  provider: string | null;
   /** The organisation's name. */
   organisation: string;
 }
@@ -420,6 +422,8 @@ export interface Person {
   passkeys: number;
   /** When this person last signed in. */
   seen: number | null;
+  /** The organisation's provider vouches for them, and says the role. */
+  federated: boolean;
 }
 
 /** What somebody may do; each may what the one before may. */
@@ -489,7 +493,7 @@ export interface OwnSession {
   seen: number;
   /** From which address it began. */
   from: string | null;
-  /** How: `password`, `passkey`, `link`. */
+  /** How: `password`, `passkey`, `link`, `oidc`. */
   way: string;
   /** It is the one that asks. */
   here: boolean;
@@ -501,7 +505,7 @@ export interface FailedTry {
   at: number;
   /** From which address. */
   from: string | null;
-  /** How: `password`, `passkey`. */
+  /** How: `password`, `passkey`, `oidc`. */
   way: string;
 }
 
@@ -555,6 +559,24 @@ export interface PasskeyUsedResponse {
   signature: string;
   /** Whose the passkey is. */
   userHandle?: string | null;
+}
+
+/** Where a browser is to go, so that the organisation's provider says who is there. */
+export interface OidcAway {
+  /** A page of the provider. */
+  url: string;
+}
+
+/** What the provider has sent a browser back with: what stands behind `?` in the address. */
+export interface OidcReturn {
+  /** As it was sent away with. */
+  state: string;
+  /** Good for a token, once. */
+  code?: string | null;
+  /** Why there is no code. */
+  error?: string | null;
+  /** The provider, as it names itself (RFC 9207). */
+  iss?: string | null;
 }
 
 /** Whom to invite. */

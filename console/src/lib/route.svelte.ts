@@ -12,6 +12,7 @@ export type View =
   | 'settings'
   | 'approvals'
   | 'welcome'
+  | 'oidc'
   | 'lost';
 
 export interface Place {
@@ -32,6 +33,7 @@ const VIEWS: readonly View[] = [
   'settings',
   'approvals',
   'welcome',
+  'oidc',
 ];
 
 /** The place that an address names. */

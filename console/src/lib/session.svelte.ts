@@ -58,7 +58,7 @@ export async function renew(): Promise<void> {
     if (standing === 'known') return;
     standing = 'away';
     if (error instanceof Refusal && error.status === 401) {
-      meet({ person: null, csrf: null, fresh: false, ways: ['password'], organisation: '' });
+      meet({ person: null, csrf: null, fresh: false, ways: ['password'], provider: null, organisation: '' });
     }
   }
 }
