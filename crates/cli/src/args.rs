@@ -7,6 +7,7 @@ pub(crate) mod console;
 pub(crate) mod incident;
 pub(crate) mod integrity;
 mod ledger;
+pub(crate) mod remote;
 pub(crate) mod requests;
 pub(crate) mod top;
 
@@ -20,6 +21,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use self::ledger::{AskLedger, Believed, CheckProof, Ledger, Prove, ShowLedger, Verify, Witness};
+use self::remote::Remote;
 use crate::demo::attack::{self, Attack};
 use crate::moment::Moment;
 
@@ -37,6 +39,8 @@ Examples:
   portcullis run --config gate.toml       Stand in front of the platforms
   portcullis reload --config gate.toml    Put the changed file in force
   portcullis status                       How the running gate stands
+  portcullis status --url https://console.example.org --token-file T
+                                          The same of a gate elsewhere
   portcullis rules undo r-81              Take a rule back for an hour
   portcullis rules add crs --from coreruleset-4.28.0.tar.gz
                                           Install or update the Core Rule Set
@@ -87,7 +91,8 @@ Environment:
   PORTCULLIS_LOG  What the gate reports on stderr: error, warn, info (default),
                   debug, trace, or module=level
   PORTCULLIS_TOKEN
-                  A token of the console, for `top`
+                  A token of the console, for `top` and with --url
+  PORTCULLIS_URL  The console of a gate elsewhere, for verbs with --url
 
 Streams:
   Answers go to stdout, everything said besides goes to stderr.";
@@ -239,6 +244,8 @@ pub(crate) struct Reload {
     /// The control socket itself, instead of a configuration file.
     #[arg(long, value_name = "SOCKET", conflicts_with = "config")]
     pub(crate) control: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Which running gate, and how it is shown.
@@ -253,6 +260,8 @@ pub(crate) struct Gate {
     /// One JSON object, for programs.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// What is asked of `rules`.
@@ -728,6 +737,8 @@ pub(crate) struct Explain {
     /// The decision log itself, instead of a configuration file.
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub(crate) log: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Flags of `demo`.

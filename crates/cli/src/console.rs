@@ -34,7 +34,7 @@ use portcullis_control::{
 };
 use portcullis_engine::{Command, PlatformStatus, RuleStatus, Status};
 use portcullis_incident::forms::Form;
-use portcullis_incident::{Incident, Report, Timeline, html, is_known, pdf, statement};
+use portcullis_incident::{Report, Timeline, html, is_known, pdf, statement};
 use portcullis_ledger::{Closed, Decision, Drill, Event, Login, Note, Recorder as _, State, Told, Traffic};
 use portcullis_proxy::control::Operator;
 use portcullis_proxy::journal::Change;
@@ -51,7 +51,7 @@ use crate::evidence::GATE;
 use crate::geography::{self, Countries};
 use crate::incident::export::packed;
 use crate::incident::live::Keeper;
-use crate::incident::{Opened, broken};
+use crate::incident::{Opened, broken, line};
 use crate::integrity::compared;
 use crate::requests::{self, ranked};
 use crate::world::plain;
@@ -716,18 +716,6 @@ fn wrong(problem: &Problem, text: &str) -> Wrong {
         column: 1 + before[line_begins..].chars().count() as u64,
         label: problem.label.clone(),
         hints: problem.hints.clone(),
-    }
-}
-
-fn line(incident: &Incident) -> IncidentLine {
-    IncidentLine {
-        id: incident.id.clone(),
-        words: incident.words.clone(),
-        since: incident.since,
-        closed: incident.closed.as_ref().map(|closed| closed.at),
-        closed_by: incident.closed.as_ref().map(|closed| closed.by.clone()),
-        waves: incident.waves.len() as u64,
-        platforms: incident.platforms.iter().cloned().collect(),
     }
 }
 

@@ -33,6 +33,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as Moment, MissedTickBehavior, interval_at, sleep};
 
 use crate::args::incident::{AskIncident, Export, Records, Shown};
+use crate::args::remote::Remote;
 use crate::args::{Demo, Wanted};
 use crate::configuration::Read;
 use crate::console::Stage;
@@ -244,7 +245,12 @@ pub(crate) fn run(flags: &Demo) -> Done {
         talk::answer(&format!("\nWhat visitors counted, and what is on record:\n\n{table}"))?;
         let of = || Records { config: folder.config(), ledger: Some(evidence.clone()), json: false };
         let last = || "last".to_owned();
-        crate::incident::run(&AskIncident::Show(Shown { incident: last(), no_drill: false, of: of() }))?;
+        crate::incident::run(&AskIncident::Show(Shown {
+            incident: last(),
+            no_drill: false,
+            of: of(),
+            far: Remote::default(),
+        }))?;
         let to = flags.report.clone();
         crate::incident::run(&AskIncident::Export(Export {
             incident: last(),

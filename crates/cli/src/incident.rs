@@ -3,6 +3,7 @@
 //! It reads the ledger as it lies there, whether a gate runs or not. What a person adds goes through the running gate, which
 //! writes the ledger; where none runs, straight into it.
 
+mod elsewhere;
 pub(crate) mod export;
 mod folding;
 pub(crate) mod live;
@@ -16,6 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use portcullis_config::Policy;
+use portcullis_control::model::IncidentLine;
 use portcullis_incident::{
     Case, Contact, Docket, Gathering, Incident, Ledger, Organisation, Report, Thresholds, Tried, spaced,
 };
@@ -41,8 +43,11 @@ const WORDS: usize = 3_000;
 
 /// Lists, shows, exports, and writes down what people do.
 pub(crate) fn run(ask: &AskIncident) -> Done {
+    if let Some(done) = elsewhere::run(ask)? {
+        return talk::answer(&done);
+    }
     match ask {
-        AskIncident::List(of) => list(of),
+        AskIncident::List(flags) => list(&flags.of),
         AskIncident::Show(shown) => show(shown),
         AskIncident::Statement(shown) => {
             let report = Opened::open(&shown.of)?.report(&shown.incident, shown.no_drill)?;
@@ -210,27 +215,36 @@ fn list(of: &Records) -> Done {
     if of.json {
         return talk::answer(&serde_json::to_string_pretty(&json!({ "incidents": incidents })).unwrap_or_default());
     }
+    talk::answer(&listed(&incidents.iter().map(line).collect::<Vec<_>>()))
+}
+
+/// An incident in a line, as screens and lists have it.
+pub(crate) fn line(incident: &Incident) -> IncidentLine {
+    IncidentLine {
+        id: incident.id.clone(),
+        words: incident.words.clone(),
+        since: incident.since,
+        closed: incident.closed.as_ref().map(|closed| closed.at),
+        closed_by: incident.closed.as_ref().map(|closed| closed.by.clone()),
+        waves: incident.waves.len() as u64,
+        platforms: incident.platforms.iter().cloned().collect(),
+    }
+}
+
+fn listed(incidents: &[IncidentLine]) -> String {
     let mut page = String::new();
-    for incident in incidents {
-        let state = match &incident.closed {
-            Some(closed) => format!("closed {} by {}", speak(closed.at), closed.by),
+    for IncidentLine { id, words, since, closed, closed_by, waves, platforms } in incidents {
+        let state = match closed {
+            Some(at) => format!("closed {} by {}", speak(*at), closed_by.as_deref().unwrap_or_default()),
             None => "open".to_owned(),
         };
-        let platforms: Vec<&str> = incident.platforms.iter().map(String::as_str).collect();
-        let _ = writeln!(
-            page,
-            "{}  {state}; since {}, waves: {}; {}",
-            incident.id,
-            speak(incident.since),
-            incident.waves.len(),
-            platforms.join(", ")
-        );
-        let _ = writeln!(page, "  {}", incident.words);
+        let (since, platforms) = (speak(*since), platforms.join(", "));
+        let _ = writeln!(page, "{id}  {state}; since {since}, waves: {waves}; {platforms}\n  {words}");
     }
     if page.is_empty() {
         page.push_str("No incident is on record.\n");
     }
-    talk::answer(&page)
+    page
 }
 
 fn show(shown: &Shown) -> Done {

@@ -14,8 +14,10 @@ use portcullis_ledger::{Drill, State};
 use portcullis_sensors::manifest::{self, Entries, Manifest, check_words, escape};
 use portcullis_sensors::signed::Signed;
 use portcullis_sensors::{Answer, Question, Sight, files, in_force};
+use serde_json::{Value, json};
 
 use crate::args::integrity as args;
+use crate::remote::{Far, Request, segment};
 use crate::world::plain;
 use crate::{Done, Failure, configuration, moment, operate, talk};
 
@@ -115,6 +117,9 @@ pub(crate) fn sensors(gate: &crate::args::Gate) -> Done {
 pub(crate) fn drill(flags: &args::Drill) -> Done {
     let question = Question::Drill { only: flags.only.clone(), by: flags.by.clone() };
     let answer = asked(&flags.gate, &question)?;
+    if answer.value.is_null() && answer.ok {
+        return talk::answer(&answer.words);
+    }
     let drills: Vec<Drill> = serde_json::from_value(answer.value.clone()).unwrap_or_default();
     if drills.is_empty() {
         return Err(Failure::because(answer.words));
@@ -131,8 +136,33 @@ pub(crate) fn drill(flags: &args::Drill) -> Done {
 }
 
 fn asked(gate: &crate::args::Gate, question: &Question) -> Result<Answer, Failure> {
+    if let Some(far) = operate::far(gate)? {
+        return elsewhere(&far, question);
+    }
     let socket = portcullis_sensors::socket(&operate::socket(gate)?);
     portcullis_sensors::ask(&socket, question).map_err(|error| crate::verbs::unanswered(&socket, &error))
+}
+
+/// The same of a gate elsewhere. What is refused there is a failure here.
+fn elsewhere(far: &Far, question: &Question) -> Result<Answer, Failure> {
+    let words = match question {
+        Question::Status => {
+            let value = far.get("/api/v1/integrity")?;
+            return Ok(Answer { ok: true, words: String::new(), value });
+        }
+        Question::Drill { only, .. } => {
+            let only = only.as_ref().map(|only| format!("?only={}", segment(only))).unwrap_or_default();
+            far.act(Request::post(format!("/api/v1/drills{only}"), None))?
+        }
+        Question::Baseline { only, .. } => {
+            far.act(Request::post("/api/v1/integrity/baseline", Some(json!({"only": only}))))?
+        }
+        Question::Deploy { manifest } => {
+            far.act(Request::post("/api/v1/integrity/manifests", Some(json!({"manifest": manifest}))))?
+        }
+        Question::Due { .. } => return Err(Failure::because("that is asked on the gate's own machine")),
+    };
+    Ok(Answer { ok: true, words, value: Value::Null })
 }
 
 /// An answer that is no refusal.

@@ -23,6 +23,7 @@ mod operate;
 mod parity;
 mod pg;
 mod rehearse;
+mod remote;
 mod replay;
 mod requests;
 mod rulebook;

@@ -11,6 +11,7 @@ use portcullis_proxy::control::{self, Answer};
 use serde_json::{Value, json};
 
 use crate::args::{AddEvent, AskEvent, AskRules, Gate, PostureOf};
+use crate::remote::{Far, Request, segment};
 use crate::verbs::unanswered;
 use crate::{Done, Failure, configuration, install, moment, talk};
 
@@ -29,9 +30,15 @@ pub(crate) fn rules(ask: &AskRules) -> Done {
                 defence.platforms.iter().map(|platform| json!({"platform": platform.name, "rules": platform.rules}));
             shown(gate, &Value::Array(rules.collect()), || show::rules(&defence))
         }
-        AskRules::Pin(one) => tell(&one.gate, "rules", &json!({"do": "pin", "id": one.rule})),
+        AskRules::Pin(one) => {
+            let far = Request::post(format!("/api/v1/measures/{}/pin", one.rule), None);
+            tell(&one.gate, ("rules", &json!({"do": "pin", "id": one.rule})), far)
+        }
         AskRules::Add(flags) => install::add(flags),
-        AskRules::Undo(one) => tell(&one.gate, "rules", &json!({"do": "undo", "id": one.rule})),
+        AskRules::Undo(one) => {
+            let far = Request::post(format!("/api/v1/measures/{}/undo", one.rule), None);
+            tell(&one.gate, ("rules", &json!({"do": "undo", "id": one.rule})), far)
+        }
     }
 }
 
@@ -39,7 +46,9 @@ pub(crate) fn rules(ask: &AskRules) -> Done {
 pub(crate) fn posture(flags: &PostureOf) -> Done {
     let (platform, posture) = split(&flags.words).map_err(Failure::Because)?;
     if let Some(posture) = posture {
-        return tell(&flags.gate, "posture", &json!({"platform": platform, "posture": posture}));
+        let path = format!("/api/v1/platforms/{}/posture", platform.map_or_else(|| "*".to_owned(), segment));
+        let far = Request::put(path, json!({"posture": posture}));
+        return tell(&flags.gate, ("posture", &json!({"platform": platform, "posture": posture})), far);
     }
     let (_, defence) = stand(&flags.gate)?;
     let mut platforms = defence.platforms;
@@ -63,7 +72,10 @@ pub(crate) fn event(ask: &AskEvent) -> Done {
             let value = serde_json::to_value(&defence.events).unwrap_or_default();
             shown(gate, &value, || show::events(&defence.events, moment::now()))
         }
-        AskEvent::Cancel(event) => tell(&event.gate, "event", &json!({"do": "cancel", "name": event.name})),
+        AskEvent::Cancel(event) => {
+            let far = Request::delete(format!("/api/v1/events/{}", segment(&event.name)));
+            tell(&event.gate, ("event", &json!({"do": "cancel", "name": event.name})), far)
+        }
     }
 }
 
@@ -77,7 +89,9 @@ fn add(event: &AddEvent) -> Done {
         return Err(Failure::because(format!("the event would be over at {until}, {why}")));
     }
     let (name, platform) = (&event.name, &event.platform);
-    tell(&event.gate, "event", &json!({"do": "add", "name": name, "from": from, "until": until, "platform": platform}))
+    let said = json!({"name": name, "from": from, "until": until, "platform": platform});
+    let near = json!({"do": "add", "name": name, "from": from, "until": until, "platform": platform});
+    tell(&event.gate, ("event", &near), Request::post("/api/v1/events", Some(said)))
 }
 
 /// `[PLATFORM] [POSTURE]`: which word is which.
@@ -100,9 +114,11 @@ fn neither(name: &str, platforms: &[String]) -> Failure {
     Failure::because(format!("`{name}` is neither a platform ({}) nor a posture", platforms.join(", ")))
 }
 
-/// How the gate stands: everything that it says, and of that what the brain says.
 /// All that the running gate says of itself.
 pub(crate) fn whole(gate: &Gate) -> Result<Value, Failure> {
+    if let Some(far) = far(gate)? {
+        return far.get("/api/v1/status");
+    }
     ask_status(&socket(gate)?)
 }
 
@@ -112,6 +128,7 @@ pub(crate) fn ask_status(socket: &Path) -> Result<Value, Failure> {
     Ok(accepted(answer)?.status.unwrap_or_default())
 }
 
+/// How the gate stands: everything that it says, and of that what the brain says.
 fn stand(gate: &Gate) -> Result<(Value, Status), Failure> {
     let whole = whole(gate)?;
     let defence = whole.get("defence").cloned().unwrap_or_default();
@@ -121,13 +138,22 @@ fn stand(gate: &Gate) -> Result<(Value, Status), Failure> {
     Ok((whole, defence))
 }
 
-/// Asks for something to be done, and says what was.
-fn tell(gate: &Gate, verb: &str, args: &Value) -> Done {
-    let socket = socket(gate)?;
-    let answer = control::ask_with(&socket, verb, args).map_err(|error| unanswered(&socket, &error))?;
-    let answer = accepted(answer)?;
-    let value = json!({"ok": true, "message": answer.message});
-    shown(gate, &value, || answer.message.clone())
+/// Asks for something to be done, over the control socket or elsewhere, and says what was.
+fn tell(gate: &Gate, (verb, args): (&str, &Value), request: Request) -> Done {
+    let message = if let Some(far) = far(gate)? {
+        far.act(request)?
+    } else {
+        let socket = socket(gate)?;
+        let answer = control::ask_with(&socket, verb, args).map_err(|error| unanswered(&socket, &error))?;
+        accepted(answer)?.message
+    };
+    let value = json!({"ok": true, "message": message});
+    shown(gate, &value, || message.clone())
+}
+
+/// The gate elsewhere that is asked, if it is one.
+pub(crate) fn far(gate: &Gate) -> Result<Option<Far>, Failure> {
+    Far::of(&gate.far, &gate.config, gate.control.as_deref())
 }
 
 fn accepted(answer: Answer) -> Result<Answer, Failure> {
@@ -139,7 +165,11 @@ fn shown(gate: &Gate, value: &Value, text: impl FnOnce() -> String) -> Done {
     talk::answer(&if gate.json { json() } else { text() })
 }
 
+/// Where the gate on this machine is asked.
 pub(crate) fn socket(gate: &Gate) -> Result<PathBuf, Failure> {
+    if gate.far.url.is_some() {
+        return Err(Failure::because("this is asked on the gate's own machine: it has no way through --url"));
+    }
     match &gate.control {
         Some(socket) => Ok(socket.clone()),
         None => Ok(configuration::policy(&gate.config)?.server.control),

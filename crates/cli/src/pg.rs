@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::args::{AskPg, OfDatabase};
 use crate::moment::speak;
 use crate::verbs::unanswered;
-use crate::{Done, Failure, configuration, talk};
+use crate::{Done, Failure, operate, talk};
 
 /// Asks of `pg`.
 pub(crate) fn run(ask: &AskPg) -> Done {
@@ -46,10 +46,7 @@ fn tell(of: &OfDatabase, args: &Value) -> Done {
 }
 
 fn ask(of: &OfDatabase, args: &Value) -> Result<(String, Value), Failure> {
-    let socket = match &of.gate.control {
-        Some(socket) => socket.clone(),
-        None => configuration::policy(&of.gate.config)?.server.control,
-    };
+    let socket = operate::socket(&of.gate)?;
     let mut args = args.clone();
     if let Some(args) = args.as_object_mut() {
         args.insert("database".to_owned(), of.database.clone().into());

@@ -6,7 +6,7 @@
 mod screen;
 mod stream;
 mod view;
-mod wire;
+pub(crate) mod wire;
 
 use std::env;
 use std::io::{self, IsTerminal as _};
@@ -79,7 +79,7 @@ fn printed(screen: &Screen) -> String {
     lines.join("\n").trim_end().to_owned()
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Failure::because(error.to_string()))
 }
@@ -139,7 +139,7 @@ fn look(
 }
 
 /// Where the console is and what opens it. A token that was made for this is revoked when the pass is dropped.
-fn console(flags: &Reach, what: &str) -> Result<(Console, Option<Pass>), Failure> {
+pub(crate) fn console(flags: &Reach, what: &str) -> Result<(Console, Option<Pass>), Failure> {
     let given = token(flags)?;
     if let Some(url) = &flags.url {
         let none = || Failure::because(format!("a console elsewhere takes a token: `--token-file`, or {TOKEN}"));

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use portcullis_config::Policy;
-use portcullis_control::model::Build;
+use portcullis_control::model::{Build, Explained};
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Signals, control, journal};
 use portcullis_simulator::replay::rfc3339;
@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::args::{Explain, Records, Reload, Run};
 use crate::configuration;
 use crate::moment::speak;
+use crate::remote::{Far, Request, segment};
 use crate::standing::Standing;
 use crate::world::plain;
 use crate::{Done, Failure, talk, waf};
@@ -53,6 +54,9 @@ pub(crate) fn show(path: &Path) -> Done {
 
 /// Asks the running gate to put its configuration in force.
 pub(crate) fn reload(flags: &Reload) -> Done {
+    if let Some(far) = Far::of(&flags.far, &flags.config, flags.control.as_deref())? {
+        return talk::answer(&far.act(Request::post("/api/v1/reload", None))?);
+    }
     let socket = match &flags.control {
         Some(socket) => socket.clone(),
         // A configuration with problems would be refused by the gate in the same words.
@@ -74,6 +78,10 @@ pub(crate) fn reload(flags: &Reload) -> Done {
 
 /// Says why a request was refused, or what a reason means.
 pub(crate) fn explain(flags: &Explain) -> Done {
+    if let Some(far) = Far::of(&flags.far, &flags.config, flags.log.as_deref())? {
+        let told: Explained = far.get(&format!("/api/v1/explain/{}", segment(flags.subject.trim())))?;
+        return talk::answer(&told.words);
+    }
     talk::answer(&explained(&flags.config, flags.log.as_deref(), &flags.subject)?)
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::remote::Remote;
 use super::{DEFAULT_CONFIG, since};
 use crate::moment::Moment;
 
@@ -19,7 +20,7 @@ pub(crate) struct Incident {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AskIncident {
     /// List the incidents of a ledger.
-    List(Records),
+    List(Listed),
     /// Say what happened, what was harmed, what was not, and how sure that is.
     Show(Shown),
     /// Print the statement to the press: each sentence with its grade and what it rests on, and what must not be said.
@@ -58,6 +59,15 @@ pub(crate) struct Records {
     pub(crate) json: bool,
 }
 
+/// Which incidents.
+#[derive(Debug, Args)]
+pub(crate) struct Listed {
+    #[command(flatten)]
+    pub(crate) of: Records,
+    #[command(flatten)]
+    pub(crate) far: Remote,
+}
+
 /// Which incident.
 #[derive(Debug, Args)]
 pub(crate) struct Shown {
@@ -69,6 +79,8 @@ pub(crate) struct Shown {
     pub(crate) no_drill: bool,
     #[command(flatten)]
     pub(crate) of: Records,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Flags of `export`.
@@ -117,6 +129,8 @@ pub(crate) struct Words {
     pub(crate) words: String,
     #[command(flatten)]
     pub(crate) of: Records,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Flags of `note`.
@@ -133,6 +147,8 @@ pub(crate) struct Note {
     pub(crate) answers: Vec<String>,
     #[command(flatten)]
     pub(crate) of: Records,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Flags of `told`.
@@ -149,6 +165,8 @@ pub(crate) struct Told {
     pub(crate) words: String,
     #[command(flatten)]
     pub(crate) of: Records,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Flags of `report`.

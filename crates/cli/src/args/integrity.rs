@@ -94,7 +94,7 @@ pub(crate) struct DeployManifest {
 /// A baseline to be taken.
 #[derive(Debug, Args)]
 pub(crate) struct Baseline {
-    /// Who says that what is there is right; it goes on record.
+    /// Who says that what is there is right; it goes on record. With `--url` it is whoever the token belongs to.
     #[arg(long, value_name = "NAME")]
     pub(crate) by: String,
     /// Only this directory.
@@ -121,7 +121,7 @@ pub(crate) struct Drill {
     /// Only sensors and paths of that name, or whose name begins so: `files`, `files/public`.
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Option<String>,
-    /// Who asks for it; it goes on record.
+    /// Who asks for it; it goes on record. With `--url` it is whoever the token belongs to.
     #[arg(long, value_name = "NAME", default_value = "operator")]
     pub(crate) by: String,
     #[command(flatten)]

@@ -48,7 +48,7 @@ pub(super) enum Update {
 
 /// Where a console is, and what opens it.
 #[derive(Clone)]
-pub(super) struct Console {
+pub(crate) struct Console {
     pub(super) at: At,
     /// As it is called in `Host`.
     pub(super) host: String,
@@ -116,12 +116,23 @@ impl Console {
     }
 
     async fn ask(&self, method: Method, path: &str, body: Option<String>) -> Result<Bytes, String> {
+        self.ask_within(method, path, body, PATIENCE).await
+    }
+
+    /// Asks, and waits for so long.
+    pub(crate) async fn ask_within(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+        patience: Duration,
+    ) -> Result<Bytes, String> {
         let asked = async {
             let mut answer = self.send(method, path, body, None).await?;
             let whole = Limited::new(answer.response.body_mut(), ANSWER).collect().await;
             Ok(whole.map_err(|error| error.to_string())?.to_bytes())
         };
-        timeout(PATIENCE, asked).await.unwrap_or_else(|_| Err("the console does not answer".to_owned()))
+        timeout(patience, asked).await.unwrap_or_else(|_| Err("the console does not answer".to_owned()))
     }
 
     /// An answer of status 200; another is told in the console's own words.

@@ -1,0 +1,59 @@
+//! Incidents of a gate elsewhere, by its API: what can be said of them, and what people did.
+
+use portcullis_control::model::IncidentLine;
+use serde_json::{Value, json};
+
+use super::listed;
+use crate::Failure;
+use crate::args::incident::{AskIncident, Records};
+use crate::args::remote::Remote;
+use crate::remote::{Far, Request, segment};
+
+/// The answer of a gate elsewhere; none where this is about a ledger at hand.
+pub(super) fn run(ask: &AskIncident) -> Result<Option<String>, Failure> {
+    let (of, remote) = match ask {
+        AskIncident::List(flags) => (&flags.of, &flags.far),
+        AskIncident::Show(flags) | AskIncident::Statement(flags) => (&flags.of, &flags.far),
+        AskIncident::Note(flags) => (&flags.of, &flags.far),
+        AskIncident::Told(flags) => (&flags.of, &flags.far),
+        AskIncident::Decide(flags) | AskIncident::Close(flags) => (&flags.of, &flags.far),
+        AskIncident::Export(_) | AskIncident::Open(_) | AskIncident::Report(_) | AskIncident::Attest(_) => {
+            return Ok(None);
+        }
+    };
+    let Some(far) = find(of, remote)? else { return Ok(None) };
+    let path = |incident: &str, what: &str| format!("/api/v1/incidents/{}{what}", segment(incident));
+    let act = |incident: &str, what: &str, body: Value| far.act(Request::post(path(incident, what), Some(body)));
+    let said = match ask {
+        AskIncident::List(flags) => {
+            let incidents: Vec<IncidentLine> = far.get("/api/v1/incidents")?;
+            if flags.of.json { pretty(&json!({ "incidents": incidents })) } else { listed(&incidents) }
+        }
+        AskIncident::Show(flags) if !flags.of.json => {
+            return Err(Failure::because(
+                "a gate elsewhere shows an incident to programs: add --json, or ask for its statement",
+            ));
+        }
+        AskIncident::Show(flags) => pretty(&far.get(&path(&flags.incident, ""))?),
+        AskIncident::Statement(flags) => far.text(&path(&flags.incident, "/statement.md"))?,
+        AskIncident::Note(flags) if !flags.answers.is_empty() => {
+            return Err(Failure::because("answers to forms are written down on the gate's own machine"));
+        }
+        AskIncident::Note(flags) => act(&flags.incident, "/notes", json!({"words": flags.words}))?,
+        AskIncident::Decide(flags) => act(&flags.incident, "/decisions", json!({"words": flags.words}))?,
+        AskIncident::Told(flags) => act(&flags.incident, "/told", json!({"words": flags.words, "whom": flags.whom}))?,
+        AskIncident::Close(flags) => act(&flags.incident, "/close", json!({"words": flags.words}))?,
+        AskIncident::Export(_) | AskIncident::Open(_) | AskIncident::Report(_) | AskIncident::Attest(_) => {
+            return Ok(None);
+        }
+    };
+    Ok(Some(said))
+}
+
+fn find(of: &Records, remote: &Remote) -> Result<Option<Far>, Failure> {
+    Far::of(remote, &of.config, of.ledger.as_deref())
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}

@@ -1,0 +1,217 @@
+//! The configuration, changed from the console of a gate that runs, and the command line at work through the API.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use portcullis_suite::{Gate, HOST, Next, Origin, Output, Plan, Response, Wire, eventually, place, respond, run};
+use serde_json::{Value, json};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const PASSWORD: &str = "heron lantern gravel soup";
+const CONFIGURATION: &str = "/api/v1/configuration";
+
+fn gate(name: &str, origin: &Origin) -> (Gate, SocketAddr, PathBuf) {
+    let state = place(&format!("{name}-state"));
+    let free = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let at = free.local_addr().expect("an address");
+    drop(free);
+    let plan = Plan::new(name)
+        .table(&format!("[defence]\nstate = {state:?}\n[console]\nlisten = \"{at}\"\n"))
+        .upstream(&[origin.url()], "");
+    (plan.start(), at, state)
+}
+
+/// A program of somebody's.
+struct Program {
+    at: SocketAddr,
+    token: String,
+}
+
+impl Program {
+    /// Somebody gets in by a link, and makes a token of that role.
+    fn of(gate: &Gate, at: SocketAddr, name: &str, role: &str) -> Self {
+        let link = gate.command(&["console", "link", "--config", "gate.toml", "--role", role]);
+        let (_, secret) = link.stdout.trim().split_once("/welcome#").unwrap_or_else(|| panic!("{}", link.stderr));
+        let sent = json!({"link": secret, "name": name, "password": PASSWORD});
+        let entered = ask(at, "POST", "/api/v1/welcome", "", Some(&sent));
+        assert_eq!(entered.status, 200, "{}", entered.text());
+        let cookie = entered.header("set-cookie").and_then(|it| it.split(';').next()).expect("a cookie").to_owned();
+        let csrf = entered.json()["csrf"].as_str().expect("a session has one").to_owned();
+        let headers = format!("Cookie: {cookie}\r\nX-Portcullis-Csrf: {csrf}\r\n");
+        let sent = json!({"name": "wall", "role": role, "days": 1});
+        let made = ask(at, "POST", "/api/v1/tokens", &headers, Some(&sent)).json();
+        Self { at, token: made["secret"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned() }
+    }
+
+    fn ask(&self, method: &str, path: &str, sent: Option<&Value>) -> Response {
+        ask(self.at, method, path, &format!("Authorization: Bearer {}\r\n", self.token), sent)
+    }
+
+    fn get(&self, path: &str) -> Value {
+        let response = self.ask("GET", path, None);
+        assert_eq!(response.status, 200, "{path}: {}", response.text());
+        response.json()
+    }
+
+    fn put(&self, text: &str, base: &Value) -> Response {
+        self.ask("PUT", CONFIGURATION, Some(&json!({"text": text, "base": base, "why": "a test"})))
+    }
+
+    /// `portcullis ARGUMENTS` through the API.
+    fn command(&self, gate: &Gate, arguments: &[&str]) -> Output {
+        let token = gate.place().join("token");
+        fs::write(&token, &self.token).expect("a file");
+        let (url, token) = (format!("http://{}", self.at), token.display().to_string());
+        let all: Vec<&str> = arguments.iter().copied().chain(["--url", &url, "--token-file", &token]).collect();
+        gate.command(&all)
+    }
+}
+
+fn ask(at: SocketAddr, method: &str, path: &str, headers: &str, sent: Option<&Value>) -> Response {
+    let body = sent.map(Value::to_string).unwrap_or_default();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {at}\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    Wire::plain(at).ask(request).unwrap_or_else(|broken| panic!("{path}: {broken:?}"))
+}
+
+fn status_of(gate: &Gate, host: &str) -> u16 {
+    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    Wire::plain(gate.http()).ask(request).map_or(0, |response| response.status)
+}
+
+fn records(state: &Path, kind: &str) -> Vec<Value> {
+    let (evidence, binary) = (state.join("evidence"), Gate::binary().display().to_string());
+    let shown = run(binary, &["ledger", "show", evidence.to_str().expect("text"), "--json", "--kind", kind], PATIENCE);
+    let lines = shown.stdout.lines().filter_map(|line| serde_json::from_str(line).ok());
+    lines.map(|record: Value| record["event"].clone()).collect()
+}
+
+#[test]
+fn a_change_is_in_force_or_nothing_has_changed() {
+    let origin = Origin::start(|_, stream| respond(stream, 200, "", b"hello").map(|()| Next::Keep));
+    let (gate, at, state) = gate("console-settings", &origin);
+    let file = gate.config().to_owned();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("set");
+    let written = || fs::read_to_string(&file).expect("there");
+    let ane = Program::of(&gate, at, "Ane", "owner");
+    let before = written();
+    let seen = ane.get(CONFIGURATION);
+    assert_eq!((&seen["text"], &seen["masked"]), (&json!(before), &json!(false)));
+    assert_eq!((status_of(&gate, HOST), status_of(&gate, "new.example")), (200, 421));
+
+    // What it would do is told before, and nothing is done.
+    let after = before.replace(&format!("hosts = [{HOST:?}]"), &format!("hosts = [{HOST:?}, \"new.example\"]"));
+    assert_ne!(after, before);
+    let told = ane.ask("POST", "/api/v1/configuration/check", Some(&json!({"text": after}))).json();
+    assert_eq!((&told["effect"][0]["place"], &told["effect"][0]["key"]), (&json!("platform main"), &json!("hosts")));
+    assert_eq!((&told["more"], &told["less"], written()), (&json!(1), &json!(1), before.clone()));
+
+    let done = ane.put(&after, &seen["digest"]);
+    assert_eq!((done.status, written()), (200, after.clone()), "{}", done.text());
+    assert_eq!((status_of(&gate, HOST), status_of(&gate, "new.example")), (200, 200));
+    assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o640);
+    let changes = || records(&state, "change");
+    let by_ane = |change: &Value| change["by"] == "Ane (wall)" && change["words"].to_string().contains("a test");
+    assert!(eventually(PATIENCE, || changes().iter().any(by_ane)), "{:?}", changes());
+    let logged = gate.journal().records();
+    assert!(logged.iter().any(|record| record.to_string().contains("Ane (wall)")), "{logged:?}");
+
+    // What somebody else made of the text before, what is wrong, and what the gate cannot have: nothing has changed.
+    let now = ane.get(CONFIGURATION);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let another = format!(
+        "{after}\n[[listener]]\nname = \"more\"\nbind = {:?}\n",
+        taken.local_addr().expect("an address").to_string()
+    );
+    let line = 1 + after.lines().position(|line| line.starts_with("hosts")).expect("there");
+    let wrong = after.replace("hosts = ", "hosst = ");
+    for (text, base, status, words) in [
+        (&before, &seen["digest"], 412, "changed meanwhile".to_owned()),
+        (&wrong, &now["digest"], 422, format!("line {line}, column 1")),
+        (&another, &now["digest"], 409, "more".to_owned()),
+        (&after, &now["digest"], 409, "already".to_owned()),
+    ] {
+        let refused = ane.put(text, base);
+        assert_eq!((refused.status, written()), (status, after.clone()), "{}", refused.text());
+        assert!(refused.text().contains(&words), "{words}: {}", refused.text());
+        assert_eq!((status_of(&gate, HOST), status_of(&gate, "new.example")), (200, 200));
+    }
+
+    // Back to what it was, byte for byte, and that can be undone too.
+    let versions = ane.get("/api/v1/configuration/versions");
+    assert_eq!((versions.as_array().map(Vec::len), &versions[0]["by"]), (Some(1), &json!("Ane (wall)")), "{versions}");
+    let id = versions[0]["id"].as_str().expect("a name");
+    let restore = format!("/api/v1/configuration/versions/{id}/restore");
+    let undone = ane.ask("POST", &restore, Some(&json!({"base": now["digest"]})));
+    assert_eq!((undone.status, written()), (200, before), "{}", undone.text());
+    assert_eq!((status_of(&gate, HOST), status_of(&gate, "new.example")), (200, 421));
+    assert_eq!(ane.get("/api/v1/configuration/versions").as_array().map(Vec::len), Some(2));
+
+    // Whoever may only look changes nothing.
+    let vi = Program::of(&gate, at, "Vi", "viewer");
+    let base = vi.get(CONFIGURATION)["digest"].clone();
+    assert_eq!(
+        (vi.put(&after, &base).status, vi.ask("POST", &restore, Some(&json!({"base": base}))).status),
+        (403, 403)
+    );
+    assert_ne!(written(), after);
+}
+
+#[test]
+fn the_command_line_acts_through_the_api() {
+    let origin = Origin::start(|_, stream| respond(stream, 200, "", b"hello").map(|()| Next::Keep));
+    let (gate, at, state) = gate("console-cli", &origin);
+    let (op, vi) = (Program::of(&gate, at, "Op", "operator"), Program::of(&gate, at, "Vi", "viewer"));
+
+    let status = vi.command(&gate, &["status"]);
+    assert!(status.success && status.stdout.contains("Node suite") && status.stdout.contains("main"), "{status:?}");
+    let near = gate.command(&["rules", "list", "--config", "gate.toml", "--json"]);
+    let far = vi.command(&gate, &["rules", "list", "--json"]);
+    assert_eq!((far.code, &far.stdout), (near.code, &near.stdout), "{far:?}");
+
+    let refused = vi.command(&gate, &["posture", "main", "attack"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let held = op.command(&gate, &["posture", "main", "attack"]);
+    assert!(held.success, "{held:?}");
+    assert!(vi.command(&gate, &["posture"]).stdout.contains("attack"));
+    let acts = || records(&state, "act");
+    let by_op = |act: &Value| act["what"] == "posture" && act["by"] == "Op (wall)";
+    assert!(eventually(PATIENCE, || acts().iter().any(by_op)), "{:?}", acts());
+    let logged = || gate.journal().records().iter().any(|record| record.to_string().contains("Op (wall)"));
+    assert!(eventually(PATIENCE, logged));
+
+    let announced = op.command(&gate, &["event", "add", "a debate/1", "--until", "+2h"]);
+    assert!(announced.success, "{announced:?}");
+    assert!(vi.command(&gate, &["event", "list"]).stdout.contains("a debate/1"));
+    assert!(op.command(&gate, &["event", "cancel", "a debate/1"]).success);
+    assert!(!vi.command(&gate, &["event", "list"]).stdout.contains("a debate/1"));
+    // A rule that is not there is refused in the gate's words, here as there.
+    let (near, far) = (
+        gate.command(&["rules", "pin", "r-999", "--config", "gate.toml"]),
+        op.command(&gate, &["rules", "pin", "r-999"]),
+    );
+    assert_eq!((far.code, &far.stderr), (near.code, &near.stderr));
+    assert!(vi.command(&gate, &["explain", "rate-limited"]).stdout.contains("429"));
+    assert!(vi.command(&gate, &["data", "report"]).stdout.contains("Leaving:"));
+    assert!(vi.command(&gate, &["incident", "list"]).stdout.contains("No incident is on record"));
+    assert_eq!(op.command(&gate, &["reload"]).code, 1, "an operator puts no configuration in force");
+
+    // A record is proved over the API and checked without a gate.
+    let page = op.get("/api/v1/ledger?kind=act");
+    let index = page["records"][0]["index"].as_u64().unwrap_or_else(|| panic!("{page}"));
+    let proof = op.ask("GET", &format!("/api/v1/ledger/{index}/proof"), None);
+    let key = vi.ask("GET", "/api/v1/ledger/key", None).text().trim().to_owned();
+    let kept = gate.place().join("proof");
+    fs::write(&kept, &proof.body).expect("a file");
+    let kept = kept.display().to_string();
+    let checked = gate.command(&["ledger", "check", &kept, "--key", &key]);
+    assert!(checked.success && checked.stdout.contains("posture"), "{checked:?}");
+    assert_eq!(op.ask("GET", "/api/v1/ledger/999999999/proof", None).status, 404);
+    assert_eq!(vi.ask("GET", &format!("/api/v1/ledger/{index}/proof"), None).status, 403);
+    assert!(vi.ask("GET", "/api/v1/ledger/checkpoint", None).text().contains("suite"));
+}
