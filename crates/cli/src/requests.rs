@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+use portcullis_control::model::{Busiest, Counted};
 use portcullis_ledger::Verdict;
 use portcullis_store::disk::Directory;
 use portcullis_store::requests::{Column, Query, Top, networks, top};
@@ -18,6 +20,7 @@ use crate::args::incident::Records;
 use crate::args::requests::{AskRequests, Became, By, HistoryOf, TopOf, Which};
 use crate::geography::{self, Countries};
 use crate::moment::{now, speak};
+use crate::remote::{Far, segment};
 use crate::world::plain;
 use crate::{Done, Failure, configuration, evidence, talk};
 
@@ -108,7 +111,7 @@ pub(crate) fn ranked(
 }
 
 /// A value that was ranked, for people.
-pub(crate) fn text(by: By, value: &[u8]) -> String {
+fn text(by: By, value: &[u8]) -> String {
     match by {
         By::Network => Top::network(value),
         By::Country => String::from_utf8_lossy(value).into_owned(),
@@ -117,37 +120,45 @@ pub(crate) fn text(by: By, value: &[u8]) -> String {
 }
 
 fn most(flags: &TopOf) -> Done {
-    let (directory, (from, until)) = (directory(&flags.which.of)?, span(&flags.which)?);
-    let which = (flags.which.platform.as_deref(), flags.only);
-    let countries = match flags.by {
-        By::Country => {
-            Some(geography::declared(&flags.which.of.config)?.ok_or_else(|| Failure::because(geography::NONE))?)
+    let (from, until) = span(&flags.which)?;
+    let of = &flags.which.of;
+    let found = match Far::of(&flags.far, &of.config, of.ledger.as_deref())? {
+        Some(far) => far.get(&elsewhere(flags, (from, until)))?,
+        None => {
+            let directory = directory(of)?;
+            let which = (flags.which.platform.as_deref(), flags.only);
+            let countries = match flags.by {
+                By::Country => {
+                    Some(geography::declared(&of.config)?.ok_or_else(|| Failure::because(geography::NONE))?)
+                }
+                _ => None,
+            };
+            let most = flags.most as usize;
+            let found = ranked(&directory, flags.by, which, (from, until), most, THREADS, countries.as_ref());
+            counted(flags.by, &found.map_err(unread(&directory))?, (from, until))
         }
-        _ => None,
     };
-    let found = ranked(&directory, flags.by, which, (from, until), flags.most as usize, THREADS, countries.as_ref());
-    let found = found.map_err(unread(&directory))?;
-    let shown = |value: &[u8]| match (flags.by, text(flags.by, value)) {
-        (By::Reason, text) if text.is_empty() => "(served)".to_owned(),
-        (_, text) if text.is_empty() => "(none)".to_owned(),
-        (_, text) => text,
+    let shown = |value: &str| match (flags.by, value) {
+        (By::Reason, "") => "(served)".to_owned(),
+        (_, "") => "(none)".to_owned(),
+        (_, text) => text.to_owned(),
     };
-    let values = found.values.iter().map(|(value, count)| (shown(value), *count));
+    let values = found.values.iter().map(|it| (shown(&it.value), it.requests));
     if flags.which.of.json {
         let values: Vec<Value> = values.map(|(value, count)| json!({ "value": value, "requests": count })).collect();
         let whole = json!({
-            "by": format!("{:?}", flags.by).to_lowercase(),
+            "by": found.by,
             "from": from,
             "until": until,
-            "requests": found.rows,
+            "requests": found.requests,
             "short": found.short,
             "values": values,
         });
         return talk::answer(&format!("{whole}\n"));
     }
-    let mut page = format!("{} requests from {} to {}\n", found.rows, speak(from), speak(until));
+    let mut page = format!("{} requests from {} to {}\n", found.requests, speak(from), speak(until));
     for (value, count) in values {
-        let share = count as f64 * 100.0 / found.rows.max(1) as f64;
+        let share = count as f64 * 100.0 / found.requests.max(1) as f64;
         let value: String = value.chars().filter(|it| !it.is_control()).collect();
         let _ = writeln!(page, "{count:>10}  {share:>5.1} %  {value}");
     }
@@ -156,6 +167,33 @@ fn most(flags: &TopOf) -> Done {
             writeln!(page, "Each may be more by {}: what came seldom within an hour is not told apart.", found.short);
     }
     talk::answer(&page)
+}
+
+/// What was ranked, as a console tells it.
+pub(crate) fn counted(by: By, found: &Top, (from, until): (u64, u64)) -> Busiest {
+    let value = |(value, requests): &(Box<[u8]>, u64)| Counted { value: text(by, value), requests: *requests };
+    let by = word(&by);
+    Busiest {
+        by,
+        from,
+        until,
+        requests: found.rows,
+        short: found.short,
+        values: found.values.iter().map(value).collect(),
+    }
+}
+
+/// The same asked of a gate elsewhere.
+fn elsewhere(flags: &TopOf, (from, until): (u64, u64)) -> String {
+    let mut path = format!("/api/v1/busiest?by={}&from={from}&until={until}&most={}", word(&flags.by), flags.most);
+    flags.which.platform.iter().for_each(|name| path.push_str(&format!("&platform={}", segment(name))));
+    flags.only.iter().for_each(|only| path.push_str(&format!("&only={}", word(only))));
+    path
+}
+
+/// As it is typed.
+fn word(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 fn over_time(flags: &HistoryOf) -> Done {

@@ -31,9 +31,9 @@ struct Program {
 }
 
 impl Program {
-    /// Somebody gets in by a link, and makes a token of that role.
+    /// An owner gets in by a link, and makes a token that may no more than that role.
     fn of(gate: &Gate, at: SocketAddr, name: &str, role: &str) -> Self {
-        let link = gate.command(&["console", "link", "--config", "gate.toml", "--role", role]);
+        let link = gate.command(&["console", "link", "--config", "gate.toml"]);
         let (_, secret) = link.stdout.trim().split_once("/welcome#").unwrap_or_else(|| panic!("{}", link.stderr));
         let sent = json!({"link": secret, "name": name, "password": PASSWORD});
         let entered = ask(at, "POST", "/api/v1/welcome", "", Some(&sent));
@@ -148,13 +148,26 @@ fn a_change_is_in_force_or_nothing_has_changed() {
     let id = versions[0]["id"].as_str().expect("a name");
     let restore = format!("/api/v1/configuration/versions/{id}/restore");
     let undone = ane.ask("POST", &restore, Some(&json!({"base": now["digest"]})));
-    assert_eq!((undone.status, written()), (200, before), "{}", undone.text());
+    assert_eq!((undone.status, written()), (200, before.clone()), "{}", undone.text());
     assert_eq!((status_of(&gate, HOST), status_of(&gate, "new.example")), (200, 421));
     assert_eq!(ane.get("/api/v1/configuration/versions").as_array().map(Vec::len), Some(2));
 
-    // Whoever may only look changes nothing.
+    // Who is told is taken over as well, without a start: a test arrives where nobody was told before.
+    let alert = format!("{before}\n[[alert]]\nname = \"duty\"\nkind = \"ntfy\"\nurl = \"{}/SECRET\"\n", origin.url());
+    assert_eq!(ane.get("/api/v1/alerts")["channels"], json!([]));
+    let now = ane.get(CONFIGURATION);
+    let done = ane.put(&alert, &now["digest"]);
+    assert_eq!(done.status, 200, "{}", done.text());
+    let duty = || ane.get("/api/v1/alerts")["channels"][0].clone();
+    assert!(eventually(PATIENCE, || duty()["name"] == "duty"), "{}", duty());
+    assert_eq!(ane.ask("POST", "/api/v1/alerts/duty/test", None).status, 200);
+    assert!(eventually(PATIENCE, || duty()["sent"] == 1), "{}", duty());
+
+    // Whoever may only look changes nothing, and does not see where messages go.
     let vi = Program::of(&gate, at, "Vi", "viewer");
-    let base = vi.get(CONFIGURATION)["digest"].clone();
+    let part = vi.get(CONFIGURATION);
+    assert!(part["masked"] == true && !part.to_string().contains("SECRET"), "{part}");
+    let base = part["digest"].clone();
     assert_eq!(
         (vi.put(&after, &base).status, vi.ask("POST", &restore, Some(&json!({"base": base}))).status),
         (403, 403)
@@ -198,6 +211,10 @@ fn the_command_line_acts_through_the_api() {
     assert_eq!((far.code, &far.stderr), (near.code, &near.stderr));
     assert!(vi.command(&gate, &["explain", "rate-limited"]).stdout.contains("429"));
     assert!(vi.command(&gate, &["data", "report"]).stdout.contains("Leaving:"));
+    let ranking = ["requests", "top", "--by", "platform", "--json"];
+    assert!(
+        gate.get("/").status == 200 && eventually(PATIENCE, || vi.command(&gate, &ranking).stdout.contains("\"main\""))
+    );
     assert!(vi.command(&gate, &["incident", "list"]).stdout.contains("No incident is on record"));
     assert_eq!(op.command(&gate, &["reload"]).code, 1, "an operator puts no configuration in force");
 

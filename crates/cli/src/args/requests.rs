@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use portcullis_types::Prefix;
 
 use super::incident::Records;
+use super::remote::Remote;
 use super::{DEFAULT_CONFIG, duration, since};
 use crate::moment::Moment;
 
@@ -67,6 +68,8 @@ pub(crate) struct TopOf {
     pub(crate) most: u32,
     #[command(flatten)]
     pub(crate) which: Which,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// By what requests are counted.
