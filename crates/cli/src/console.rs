@@ -21,12 +21,11 @@ use clap::ValueEnum as _;
 use portcullis_config::{Alert, Oidc, Policy, Problem, Severity};
 use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
-    Announced, Audience, Build, Busiest, Checked, Clause, Configuration, Counted, Decisions, Differing, Draft,
-    Happening, History, IncidentLine, Measure, NewConfiguration, Now, Origin, Page as Leaf, Platform, Play, Points,
-    Rates, Rehearsal, RehearsalLine, Role, ScenarioLine, Stance, Version, Wanted, Wrong,
+    Announced, Audience, Build, Busiest, CanaryBook, Checked, Clause, Configuration, Decisions, Differing, Draft,
+    GuardedDatabase, Happening, History, IncidentLine, Measure, NewConfiguration, NewIncident, Now, Origin, OwnRule,
+    Page as Leaf, Platform, Play, Points, Rates, RegisteredCopy, Rehearsal, RehearsalLine, Role, RuleChange, Rules,
+    ScenarioLine, Stance, Tried, Tuning, Version, Wanted, Wrong,
 };
-use portcullis_control::model::{CanaryBook, GuardedDatabase, NewIncident, RegisteredCopy};
-use portcullis_control::model::{OwnRule, RuleChange, Rules, Tried, Tuning};
 use portcullis_control::oidc::Provider;
 use portcullis_control::status::Page;
 use portcullis_control::{
@@ -53,7 +52,7 @@ use crate::incident::export::packed;
 use crate::incident::live::Keeper;
 use crate::incident::{Opened, broken, line};
 use crate::integrity::compared;
-use crate::requests::{self, ranked};
+use crate::requests::{counted, ranked};
 use crate::world::plain;
 use crate::{Done, Failure, configuration, moment, talk, top, verbs};
 
@@ -141,6 +140,7 @@ pub(crate) fn begin(
         }),
         takeover,
     };
+    let settings = settings(policy, takeover)?;
     let versions = declared.directory.join("versions");
     let papers = Papers { path: config.clone(), versions, in_force, changing: Mutex::default() };
     let desk = Counter {
@@ -169,6 +169,29 @@ pub(crate) fn begin(
             None
         }
     }
+}
+
+/// What the configuration says of the console; none where it wants none.
+pub(crate) fn settings(policy: &Policy, takeover: bool) -> Option<Settings> {
+    let declared = policy.console.as_ref()?;
+    let tls = declared.tls.and_then(|index| policy.certificates.get(index));
+    Some(Settings {
+        listen: declared.listen,
+        tls: tls.map(|pair| (pair.cert_pem.clone(), pair.key_pem.clone())),
+        url: if declared.listen.port() == 0 { String::new() } else { declared.url.clone() },
+        directory: declared.directory.clone(),
+        organisation: policy.organisation.name.clone(),
+        approvals: declared.approvals.clone(),
+        language: policy.organisation.language.clone(),
+        alerts: policy.alerts.iter().map(channel).collect(),
+        status: policy.status.as_ref().map(|status| Page {
+            directory: status.directory.clone(),
+            hook: status.hook.clone(),
+            more: policy.organisation.page.clone(),
+            contacts: policy.organisation.contacts.iter().map(|it| (it.email.clone(), it.phone.clone())).collect(),
+        }),
+        takeover,
+    })
 }
 
 /// What the demo can play on itself.
@@ -429,16 +452,7 @@ impl Desk for Counter {
         let countries = if ranking == By::Country { Some(self.countries()?) } else { None };
         let found = ranked(self.directory()?, ranking, which, within, most, THREADS, countries.as_deref());
         let found = found.map_err(|error| Fault::Unable(plain(&error)))?;
-        let text = |value: &[u8]| requests::text(ranking, value);
-        let values = found.values.iter().map(|(value, requests)| Counted { value: text(value), requests: *requests });
-        Ok(Busiest {
-            by: by.to_owned(),
-            from: span.from,
-            until: span.until,
-            requests: found.rows,
-            short: found.short,
-            values: values.collect(),
-        })
+        Ok(counted(ranking, &found, within))
     }
 
     fn requests(&self, span: &Span<'_>, wish: &Wish, cursor: Option<&str>, most: usize) -> Result<Decisions, Fault> {

@@ -128,9 +128,7 @@ fn most(flags: &TopOf) -> Done {
             let directory = directory(of)?;
             let which = (flags.which.platform.as_deref(), flags.only);
             let countries = match flags.by {
-                By::Country => {
-                    Some(geography::declared(&of.config)?.ok_or_else(|| Failure::because(geography::NONE))?)
-                }
+                By::Country => Some(geography::declared(&of.config)?.ok_or_else(|| Failure::because(geography::NONE))?),
                 _ => None,
             };
             let most = flags.most as usize;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use portcullis_config::Policy;
-use portcullis_control::{Console, Live};
+use portcullis_control::{Console, Current, Live};
 use portcullis_ledger::Recorder;
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Counts, Gate, Setup, Signals, StartError};
@@ -52,7 +52,8 @@ impl Standing {
         let lookout = keeper.map(|keeper| Lookout::new(keeper));
         let path = config.to_owned();
         let in_force: InForce = Arc::new(Mutex::new(Arc::new(policy.clone())));
-        let followed = Arc::clone(&in_force);
+        let (followed, current) = (Arc::clone(&in_force), Arc::new(OnceLock::<Current>::new()));
+        let following = Arc::clone(&current);
         let setup = Setup {
             policy: policy.clone(),
             reload: Box::new(move || {
@@ -62,6 +63,8 @@ impl Standing {
                 Ok(policy)
             }),
             adopted: Box::new(move |policy| {
+                let settings = console::settings(policy, false);
+                following.get().zip(settings).into_iter().for_each(|(current, settings)| current.adopt(settings));
                 *followed.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy.clone());
             }),
             inherited,
@@ -91,6 +94,7 @@ impl Standing {
         }
         let console =
             console::begin(config.to_owned(), &policy, gate.operator(), asked, (live, in_force, takeover), stage);
+        console.iter().for_each(|console| drop(current.set(console.current())));
         Ok(Self { gate, store, _sensors: sensors, console })
     }
 

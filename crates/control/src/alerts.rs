@@ -10,6 +10,7 @@ mod smtp;
 mod words;
 mod worth;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast::error::RecvError;
@@ -27,7 +28,7 @@ use crate::{advice, server};
 const CLOCKS_EVERY: u64 = 10 * 60_000;
 
 /// Somebody who is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channel {
     /// Its name.
     pub name: String,
@@ -46,7 +47,7 @@ pub struct Channel {
 }
 
 /// How somebody is told.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {
     /// JSON, signed as Standard Webhooks has it.
     Webhook {
@@ -73,7 +74,7 @@ pub enum Way {
 }
 
 /// Where letters go, and by whom.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     /// The server's host.
     pub host: String,
@@ -103,16 +104,23 @@ pub enum Security {
 /// Those who are told, and how that stands.
 pub(crate) struct Alerts {
     plan: Mutex<Plan>,
-    channels: Vec<Channel>,
     senders: Mutex<Vec<Sender>>,
-    danish: bool,
+    danish: AtomicBool,
 }
 
 impl Alerts {
     /// Nobody is told before [`run`].
     pub(crate) fn new(channels: Vec<Channel>, url: &str, language: &str) -> Self {
         let plan = Mutex::new(Plan::new(&channels, url));
-        Self { plan, channels, senders: Mutex::default(), danish: language == "da" }
+        Self { plan, senders: Mutex::default(), danish: AtomicBool::new(language == "da") }
+    }
+
+    /// Others are told from now on: what is still wrong they are told anew. What waits for the ones before is still sent.
+    fn adopt(&self, (channels, language): (&[Channel], &str), url: &str, told: &Arc<dyn Fn(String) + Send + Sync>) {
+        let senders = channels.iter().map(|channel| Sender::begin(channel, Arc::clone(told))).collect();
+        self.danish.store(language == "da", Ordering::Relaxed);
+        *self.plan() = Plan::new(channels, url);
+        *self.senders() = senders;
     }
 
     /// Each channel, and how it stands.
@@ -122,7 +130,7 @@ impl Alerts {
 
     /// What is going on that somebody was or will be told.
     pub(crate) fn open(&self) -> Vec<crate::model::Trouble> {
-        self.plan().open(|trouble| words::title(trouble, self.danish))
+        self.plan().open(|trouble| words::title(trouble, self.danish.load(Ordering::Relaxed)))
     }
 
     /// Somebody knows: nobody else is woken for what is open now.
@@ -132,13 +140,13 @@ impl Alerts {
 
     /// Sends something that says that it is a test. None where there is no such channel, false where too much waits for it.
     pub(crate) fn test(&self, name: &str, by: &str, now: u64) -> Option<bool> {
-        let channel = self.channels.iter().position(|channel| channel.name == name)?;
+        let channel = self.senders().iter().position(|sender| sender.standing().name == name)?;
         let message = self.plan().test(channel, by, now);
         Some(self.send(&message))
     }
 
     fn send(&self, message: &Message) -> bool {
-        let text = words::text(message, self.danish);
+        let text = words::text(message, self.danish.load(Ordering::Relaxed));
         self.senders().get(message.channel).is_some_and(|sender| sender.put(message.clone(), text))
     }
 
@@ -151,19 +159,17 @@ impl Alerts {
     }
 }
 
-/// Looks at everything that is told to screens, and tells whoever is to be woken. Without channels it waits for ever.
+/// Looks at everything that is told to screens, and tells whoever is to be woken.
 pub(crate) async fn run(app: Arc<App>) {
     let alerts = &app.alerts;
-    if alerts.channels.is_empty() {
-        return std::future::pending().await;
-    }
     // What was sent is put on record beside the ledger's own thread: it may wait for a disk.
     let desk = Arc::clone(&app.desk);
     let told: Arc<dyn Fn(String) + Send + Sync> = Arc::new(move |words| {
         let desk = Arc::clone(&desk);
         drop(tokio::task::spawn_blocking(move || desk.changed(&words, "gate")));
     });
-    *alerts.senders() = alerts.channels.iter().map(|channel| Sender::begin(channel, Arc::clone(&told))).collect();
+    let mut settings = app.current.get();
+    alerts.adopt((&settings.alerts, &settings.language), &settings.url, &told);
     let (_, mut frames) = app.live.follow(Some(u64::MAX));
     let mut clocks_at = 0;
     loop {
@@ -173,6 +179,14 @@ pub(crate) async fn run(app: Arc<App>) {
             Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return,
         };
+        let now = app.current.get();
+        if (&now.alerts, &now.language) != (&settings.alerts, &settings.language) {
+            alerts.adopt((&now.alerts, &now.language), &now.url, &told);
+        }
+        settings = now;
+        if settings.alerts.is_empty() {
+            continue;
+        }
         let at = server::now();
         if frame.kind == "happening" {
             let happened = serde_json::from_str::<Happening>(&frame.data);

@@ -23,7 +23,7 @@ pub mod status;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::runtime::Builder;
@@ -66,6 +66,29 @@ pub struct Settings {
     pub takeover: bool,
 }
 
+/// What of the settings a reload may change. Clones are of the same.
+#[derive(Debug, Clone)]
+pub struct Current(Arc<Mutex<Arc<Settings>>>);
+
+impl Current {
+    fn new(settings: Settings) -> Self {
+        Self(Arc::new(Mutex::new(Arc::new(settings))))
+    }
+
+    /// Takes over whose gate it is, what takes two people, who is told, and what the public sees. Where the console is and where it
+    /// keeps what it keeps stays.
+    pub fn adopt(&self, settings: Settings) {
+        let Settings { organisation, approvals, language, alerts, status, .. } = settings;
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *current =
+            Arc::new(Settings { organisation, approvals, language, alerts, status, ..Settings::clone(&current) });
+    }
+
+    pub(crate) fn get(&self) -> Arc<Settings> {
+        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// The running console. Dropped, it ends by itself.
 #[derive(Debug)]
 pub struct Console {
@@ -73,6 +96,7 @@ pub struct Console {
     thread: Option<JoinHandle<()>>,
     address: SocketAddr,
     welcome: Option<String>,
+    current: Current,
 }
 
 impl Console {
@@ -95,6 +119,7 @@ impl Console {
             _ => None,
         };
         let app = Arc::new(api::App::new(settings, people, desk, live));
+        let current = app.current.clone();
         let (stop, stopped) = watch::channel(false);
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -106,13 +131,19 @@ impl Console {
             runtime.block_on(server::serve(listener, tls, app, stopped));
             runtime.shutdown_background();
         });
-        Ok(Self { stop, thread: Some(thread.map_err(refused)?), address, welcome })
+        Ok(Self { stop, thread: Some(thread.map_err(refused)?), address, welcome, current })
     }
 
     /// Where it listens in truth.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What a reload may change.
+    #[must_use]
+    pub fn current(&self) -> Current {
+        self.current.clone()
     }
 
     /// The link for the first account, while there is none. It works once, for an hour.

@@ -27,7 +27,7 @@ const EVERY: u64 = 60_000;
 const HOOK: Duration = Duration::from_secs(30);
 
 /// Where it goes, and whom it names.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
     /// Where it is written.
     pub directory: PathBuf,
@@ -39,11 +39,10 @@ pub struct Page {
     pub contacts: Vec<(String, String)>,
 }
 
-/// Writes it at each change and each minute. Where none is wanted it waits for ever.
+/// Writes it at each change and each minute, where one is wanted.
 pub(crate) async fn run(app: Arc<App>) {
-    let Some(page) = app.settings.status.clone() else { return std::future::pending().await };
     let (_, mut frames) = app.live.follow(Some(u64::MAX));
-    let (mut board, mut written, mut complained) = (Board::default(), 0, false);
+    let (mut board, mut written, mut complained, mut last) = (Board::default(), 0, false, None);
     loop {
         match frames.recv().await {
             Ok(frame) if frame.kind == "now" => {}
@@ -51,13 +50,16 @@ pub(crate) async fn run(app: Arc<App>) {
             Err(RecvError::Closed) => return,
         }
         let Some(now) = app.live.now() else { continue };
-        let at = server::now();
-        if !board.tick(&now, at) && at.saturating_sub(written) < EVERY {
+        let (at, settings) = (server::now(), app.current.get());
+        let changed = board.tick(&now, at);
+        let Some(page) = settings.status.clone() else { continue };
+        let moved = last.replace(page.clone()).is_none_or(|last| last != page);
+        if !changed && !moved && at.saturating_sub(written) < EVERY {
             continue;
         }
         written = at;
-        let html = page::html(&board, &page, (&app.settings.organisation, &app.settings.language), at);
-        let json = page::json(&board, &app.settings.organisation, at);
+        let html = page::html(&board, &page, (&settings.organisation, &settings.language), at);
+        let json = page::json(&board, &settings.organisation, at);
         let done = match write(page.directory.clone(), html, json).await {
             Ok(()) => push(&page).await,
             Err(error) => Err(format!("{}: {error}", page.directory.display())),

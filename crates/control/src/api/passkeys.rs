@@ -68,7 +68,7 @@ pub(crate) async fn offer(
     Extension(known): Extension<Known>,
 ) -> Result<Json<Value>, Refusal> {
     person(&known)?;
-    Ok(Json(app.people.offer_passkey(party(&app)?, &known, &app.settings.organisation, now())?))
+    Ok(Json(app.people.offer_passkey(party(&app)?, &known, &app.current.get().organisation, now())?))
 }
 
 /// Keeps the passkey that a device has made. From now on it signs in.

@@ -61,7 +61,7 @@ pub(crate) async fn act(app: &Arc<App>, act: Act, known: &Known) -> Result<Respo
 
 /// Whether the policy asks for two people.
 pub(crate) fn takes_two(app: &App, act: &Act) -> bool {
-    app.settings.approvals.iter().any(|kind| kind == act.kind())
+    app.current.get().approvals.iter().any(|kind| kind == act.kind())
 }
 
 /// Lets it wait for a second person.

@@ -116,7 +116,7 @@ pub(crate) async fn enrol(
     Extension(known): Extension<Known>,
 ) -> Result<Json<Enrolment>, Refusal> {
     person(&known)?;
-    Ok(Json(app.people.enrol(&known.name, &app.settings.organisation)?))
+    Ok(Json(app.people.enrol(&known.name, &app.current.get().organisation)?))
 }
 
 /// The first code of a second factor: from now on one is wanted.
@@ -201,7 +201,7 @@ fn session(app: &App, headers: &HeaderMap, known: Option<&Known>) -> Result<Sess
             .collect(),
         provider: oidc.map(|oidc| oidc.name().to_owned()),
         // Whoever is not signed in need not know whose gate this is.
-        organisation: if person.is_some() { app.settings.organisation.clone() } else { String::new() },
+        organisation: if person.is_some() { app.current.get().organisation.clone() } else { String::new() },
         person,
     })
 }

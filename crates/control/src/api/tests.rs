@@ -862,3 +862,23 @@ async fn decisions_are_searched_as_they_were_asked_for_and_within_bounds() {
     let (status, _) = stand.ask("GET", &long, &browser, None).await;
     assert_eq!((status, stand.asked().len()), (StatusCode::UNPROCESSABLE_ENTITY, 0));
 }
+
+#[tokio::test]
+async fn a_reload_says_anew_what_takes_two_people_and_who_is_told() {
+    let stand = stand();
+    let op = stand.browser("Op", Role::Operator);
+    let undo = "/api/v1/measures/r-81/undo";
+    assert_eq!(stand.ask("POST", undo, &op, None).await.0, StatusCode::OK);
+    let now = stand.app.current.get();
+    let approvals = vec!["undo".to_owned()];
+    let moved = PathBuf::from("/elsewhere");
+    stand.app.current.adopt(Settings {
+        approvals,
+        directory: moved,
+        organisation: "Others".to_owned(),
+        ..Settings::clone(&now)
+    });
+    assert_eq!(stand.ask("POST", undo, &op, None).await.0, StatusCode::ACCEPTED);
+    assert_eq!(stand.ask("GET", "/api/v1/session", &op, None).await.1["organisation"], "Others");
+    assert_eq!(stand.app.current.get().directory, now.directory, "accounts stay where they are");
+}
