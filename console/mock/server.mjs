@@ -101,8 +101,8 @@ async function answer(world, request, response) {
 export function waiting() {
   const at = Date.now();
   return [
-    { id: 'p-posture', act: 'posture', words: 'hold public in overload', by: 'duty', person: 'duty', least: 'operator', made: at - 200_000, until: at + 700_000 },
-    { id: 'p-reload', act: 'reload', words: 'put the configuration in force as it is written now', by: 'owner', person: 'owner', least: 'owner', made: at - 20_000, until: at + 880_000 },
+    { id: 'p-posture', act: 'posture', words: 'hold public in overload', by: 'duty', person: 'duty', least: 'operator', made: at - 200_000, until: at + 700_000, diff: [] },
+    { id: 'p-reload', act: 'reload', words: 'change the configuration: 1 lines more, 1 less; a second server', by: 'owner', person: 'owner', least: 'owner', made: at - 20_000, until: at + 880_000, diff: [{ sign: '-', before: 11, after: null, text: 'upstreams = ["http://10.0.4.11:8080"]' }, { sign: '+', before: null, after: 11, text: 'upstreams = ["http://10.0.4.11:8080", "http://10.0.4.12:8080"]' }] },
   ];
 }
 
@@ -114,8 +114,8 @@ function twoFold(world, path) {
   return kind ? { act: kind, words: kinds[kind] } : null;
 }
 
-function propose(world, { act, words }, person, response) {
-  const proposal = { id: `p-${(world.id += 1)}`, act, words, by: person.name, person: person.name, least: 'operator', made: Date.now(), until: Date.now() + 900_000 };
+function propose(world, { act, words, diff = [] }, person, response) {
+  const proposal = { id: `p-${(world.id += 1)}`, act, words, by: person.name, person: person.name, least: 'operator', made: Date.now(), until: Date.now() + 900_000, diff };
   world.proposals.push(proposal);
   tell(world, `${person.name} proposed: ${words}`, person.name, null, 'proposal');
   return json(response, proposal, 202);

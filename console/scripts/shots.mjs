@@ -47,7 +47,7 @@ const VIEWS = {
   handed: { path: '/incidents/2026-11-23-1', settle: 500, act: async (page) => page.getByRole('button', { name: /^(It was handed|Det er indsendt)/ }).first().click() },
   opening: { path: '/incidents', act: async (page) => page.getByRole('button', { name: /^(Open an|Åbn en)/ }).click() },
   settings: { path: '/settings' },
-  approvals: { path: '/approvals', waiting: true },
+  approvals: { path: '/approvals', waiting: true, settle: 500, act: async (page) => page.locator('summary').first().click() },
   wrong: {
     path: '/settings',
     act: async (page) => {

@@ -447,6 +447,8 @@ export interface Proposal {
   made: number;
   /** When it is forgotten. */
   until: number;
+  /** Of a change of the configuration, the lines that differ. */
+  diff: Line[];
 }
 
 /** A name and a password, and the code of the second factor once it is set up. */
@@ -661,24 +663,6 @@ export interface Draft {
   missing: string[];
   /** The draft, in Markdown. */
   markdown: string;
-}
-
-/** What somebody proposed that takes a second person. */
-export interface Proposal {
-  /** To approve or refuse it. */
-  id: string;
-  /** Of which kind, as `console.approvals` has it. */
-  act: string;
-  /** What would be done. */
-  words: string;
-  /** Who proposed it. */
-  by: string;
-  /** When. */
-  made: number;
-  /** When it is forgotten. */
-  until: number;
-  /** Of a change of the configuration, the lines that differ. */
-  diff?: Line[];
 }
 
 /** What is wrong with a configuration. */

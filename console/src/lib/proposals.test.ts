@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { Happening, Proposal, Role } from './api';
 import { lastTold, open, part } from './proposals';
 
-const one = (id: string, until: number, person = 'Ane', least: Role = 'operator'): Proposal => ({ id, act: 'undo', words: 'take r-81 back', by: person, person, least, made: 0, until });
+const one = (id: string, until: number, person = 'Ane', least: Role = 'operator'): Proposal => ({ id, act: 'undo', words: 'take r-81 back', by: person, person, least, made: 0, until, diff: [] });
 
 test('what is forgotten is not shown, and what is forgotten first comes first', () => {
   const all = [one('late', 300), one('gone', 100), one('soon', 200)];
