@@ -215,7 +215,10 @@ fn the_command_line_acts_through_the_api() {
     assert!(
         gate.get("/").status == 200 && eventually(PATIENCE, || vi.command(&gate, &ranking).stdout.contains("\"main\""))
     );
-    assert!(vi.command(&gate, &["incident", "list"]).stdout.contains("No incident is on record"));
+    // The posture that was held has opened one.
+    let listed = || vi.command(&gate, &["incident", "list"]).stdout;
+    assert!(eventually(PATIENCE, || listed().contains("open; since")), "{}", listed());
+    assert!(op.command(&gate, &["incident", "note", "last", "seen"]).success);
     assert_eq!(op.command(&gate, &["reload"]).code, 1, "an operator puts no configuration in force");
 
     // A record is proved over the API and checked without a gate.

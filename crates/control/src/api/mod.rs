@@ -19,35 +19,37 @@ mod session;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::{QueryRejection, JsonRejection};
-use axum::extract::{FromRequest, FromRequestParts, Query, Request, DefaultBodyLimit};
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, CACHE_CONTROL};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::request::Parts;
-use axum::http::{StatusCode, HeaderValue};
-use axum::middleware::{from_fn, from_fn_with_state, Next};
-use axum::response::{Response, IntoResponse};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Router, Json};
+use axum::{Json, Router};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use utoipa::OpenApi;
 use utoipa::openapi::extensions::Extensions;
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::alerts::Alerts;
-use crate::desk::{Fault, Desk};
-use crate::door::{Part, self};
+use crate::desk::{Desk, Fault};
+use crate::door::{self, Part};
 use crate::live::Live;
-use crate::model::{Role, Problem};
+use crate::model::{Problem, Role};
 use crate::oidc::Oidc;
 use crate::people::passkeys::Party;
-use crate::people::{People, Denied};
+use crate::people::{Denied, People};
 use crate::proposals::Proposals;
-use crate::{Settings, assets, Current};
+use crate::{Current, Settings, assets};
 
 /// Things asked of the gate at once; more wait.
 pub(crate) const ASKS: usize = 4;
@@ -82,8 +84,7 @@ impl App {
         let alerts = Alerts::new(settings.alerts.clone(), &settings.url, &settings.language);
         let current = Current::new(settings.clone());
         let (proposals, asks) = (Proposals::default(), Semaphore::new(ASKS));
-        Self { settings, people, desk, live, party, oidc, proposals, alerts, asks }
-        Self { settings, current, people, desk, live, party, proposals, alerts, asks }
+        Self { settings, current, people, desk, live, party, oidc, proposals, alerts, asks }
     }
 
     /// Asks the gate, on a thread that may block.
