@@ -1,7 +1,7 @@
 //! Rehearsals that the console asks for: one at a time, each in a process of its own (`rehearse/apart.rs`), and the last of them kept.
 
 use std::collections::VecDeque;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -18,6 +18,8 @@ use crate::rehearse::apart::{Answer, Asked, CPU_SECONDS, VERB};
 const PROGRAM: &str = "/proc/self/exe";
 /// It gives way to whatever serves visitors, so it may take longer than its CPU; and then it is ended.
 const WALL: Duration = Duration::from_secs(2 * CPU_SECONDS);
+/// What its allocator takes from the system at once. Unless told, that is a gigabyte, and more than the process may have.
+const RESERVE: &str = "64MiB";
 /// Rehearsals that are kept.
 const KEPT: usize = 10;
 /// What it found has at most so many bytes; a hundredth is usual.
@@ -50,7 +52,7 @@ impl Default for Rehearsals {
     fn default() -> Self {
         let command = || {
             let mut command = Command::new(PROGRAM);
-            command.arg(VERB).env_clear();
+            command.arg(VERB).env_clear().env("MIMALLOC_ARENA_RESERVE", RESERVE);
             command
         };
         Self { command, wall: WALL, books: Arc::default() }
@@ -124,12 +126,6 @@ impl Rehearsals {
             let by = books.all.front().map(|it| it.line.by.clone()).unwrap_or_default();
             return Err(Fault::Refused(format!("one is being played, for {by}: wait for its end, or stop it")));
         }
-        let mut child = (self.command)()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| Fault::Unable(format!("a process for it cannot be started: {error}")))?;
         let (news, told) = channel();
         books.made += 1;
         let line = RehearsalLine {
@@ -143,28 +139,18 @@ impl Rehearsals {
             words: String::new(),
         };
         let (shared, id, wall, teller) = (Arc::clone(&self.books), line.id.clone(), self.wall, news.clone());
-        let streams = child.stdin.take().zip(child.stdout.take());
-        let read = move || {
-            let Some((mut input, output)) = streams else { return };
-            // A process that does not want it has ended, which is seen below.
-            let _ = input.write_all(&sent);
-            drop(input);
-            let mut said = Vec::new();
-            let _ = output.take(FOUND_BYTES).read_to_end(&mut said);
-            let _ = teller.send(News::Said(said));
+        let command = (self.command)();
+        // The process ends with the thread that started it (PR_SET_PDEATHSIG): so this one starts it, and stays.
+        let stay = move || {
+            let ended = begun(command, sent, teller).map(|mut child| {
+                let ended = watch(&mut child, &told, wall);
+                let _ = child.kill();
+                let _ = child.wait();
+                ended
+            });
+            lock(&shared).end(&id, ended.unwrap_or_else(|error| wrong(format!("It could not be started: {error}"))));
         };
-        // The process ends with the thread that started it: so that thread stays until then.
-        let watch = move || {
-            let reader = std::thread::Builder::new().name("rehearsal-said".to_owned()).spawn(read);
-            let ended = match reader {
-                Ok(_) => watch(&mut child, &told, wall),
-                Err(error) => wrong(format!("no thread for it: {error}")),
-            };
-            let _ = child.kill();
-            let _ = child.wait();
-            lock(&shared).end(&id, ended);
-        };
-        let spawned = std::thread::Builder::new().name("rehearsal".to_owned()).spawn(watch);
+        let spawned = std::thread::Builder::new().name("rehearsal".to_owned()).spawn(stay);
         spawned.map_err(|error| Fault::Unable(format!("no thread for it: {error}")))?;
         books.stop = Some(news);
         books.all.push_front(Rehearsal { line: line.clone(), found: None });
@@ -225,6 +211,29 @@ fn wrong(words: String) -> Ended {
     Ended { state: "wrong", words, found: None }
 }
 
+/// A process that is sent what to play; what it says is told.
+fn begun(mut command: Command, sent: Vec<u8>, teller: Sender<News>) -> io::Result<Child> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let streams = child.stdin.take().zip(child.stdout.take());
+    let read = move || {
+        let Some((mut input, output)) = streams else { return };
+        // A process that does not want it has ended, which is seen where it is waited for.
+        let _ = input.write_all(&sent);
+        drop(input);
+        let mut said = Vec::new();
+        let _ = output.take(FOUND_BYTES).read_to_end(&mut said);
+        let _ = teller.send(News::Said(said));
+    };
+    match std::thread::Builder::new().name("rehearsal-said".to_owned()).spawn(read) {
+        Ok(_) => Ok(child),
+        Err(error) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(error)
+        }
+    }
+}
+
 /// Waits for what it says, for somebody who stops it, or for the end of its time.
 fn watch(child: &mut Child, told: &Receiver<News>, wall: Duration) -> Ended {
     let said = match told.recv_timeout(wall) {
@@ -249,9 +258,12 @@ fn watch(child: &mut Child, told: &Receiver<News>, wall: Duration) -> Ended {
 
 fn why_it_ended(status: Option<ExitStatus>) -> String {
     use std::os::unix::process::ExitStatusExt as _;
-    let bound = format!("It asked for more than it may: {CPU_SECONDS} seconds of CPU, 512 MiB of memory.");
     match status.map(|status| (status.signal(), status.code())) {
-        Some((Some(_), _)) => bound,
+        // Aborted where memory is refused, killed where its time or the machine's memory is over.
+        Some((Some(6 | 9 | 24), _)) => {
+            format!("It asked for more than it may: {CPU_SECONDS} seconds of CPU, 512 MiB of memory.")
+        }
+        Some((Some(signal), _)) => format!("It was ended by signal {signal}."),
         Some((None, code)) => format!("It ended without a word (exit status {}).", code.unwrap_or_default()),
         None => "It ended without a word.".to_owned(),
     }

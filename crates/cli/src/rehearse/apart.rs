@@ -4,7 +4,7 @@
 //! little of either, ends with its parent, and is the first to go when the machine has no memory left. Nobody types its verb.
 
 use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use portcullis_control::model::{Assault, Cohort, Expectation, Found, Measured, PlayedAct, Seconds};
 use portcullis_simulator::{FIGURES, Moment, Report, Scenario, rehearse};
@@ -67,7 +67,7 @@ fn confine() -> io::Result<()> {
 }
 
 fn play(asked: &Asked) -> Answer {
-    let policy = Read::file(Path::new(&asked.config))?.settle_quietly()?;
+    let policy = Read::file(&asked.config)?.settle_quietly()?;
     let scenario = Scenario::parse(&asked.text, Some(&policy)).map_err(|problems| {
         let lines: Vec<String> = problems.iter().take(PROBLEMS).map(ToString::to_string).collect();
         lines.join("\n")
