@@ -121,25 +121,6 @@ pub(crate) fn begin(
     stage: Option<Stage>,
 ) -> Option<Console> {
     let declared = policy.console.as_ref()?;
-    let tls = declared.tls.and_then(|index| policy.certificates.get(index));
-    let settings = Settings {
-        listen: declared.listen,
-        tls: tls.map(|pair| (pair.cert_pem.clone(), pair.key_pem.clone())),
-        url: if declared.listen.port() == 0 { String::new() } else { declared.url.clone() },
-        directory: declared.directory.clone(),
-        organisation: policy.organisation.name.clone(),
-        approvals: declared.approvals.clone(),
-        oidc: declared.oidc.as_ref().map(provider),
-        language: policy.organisation.language.clone(),
-        alerts: policy.alerts.iter().map(channel).collect(),
-        status: policy.status.as_ref().map(|status| Page {
-            directory: status.directory.clone(),
-            hook: status.hook.clone(),
-            more: policy.organisation.page.clone(),
-            contacts: policy.organisation.contacts.iter().map(|it| (it.email.clone(), it.phone.clone())).collect(),
-        }),
-        takeover,
-    };
     let settings = settings(policy, takeover)?;
     let versions = declared.directory.join("versions");
     let papers = Papers { path: config.clone(), versions, in_force, changing: Mutex::default() };
@@ -182,6 +163,7 @@ pub(crate) fn settings(policy: &Policy, takeover: bool) -> Option<Settings> {
         directory: declared.directory.clone(),
         organisation: policy.organisation.name.clone(),
         approvals: declared.approvals.clone(),
+        oidc: declared.oidc.as_ref().map(provider),
         language: policy.organisation.language.clone(),
         alerts: policy.alerts.iter().map(channel).collect(),
         status: policy.status.as_ref().map(|status| Page {

@@ -234,7 +234,8 @@ impl Oidc {
         let Provider { role_claim, roles, domains, name, .. } = &self.declared;
         let domain = identity.text("email").and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain);
         let of = |domain: &str| domains.iter().any(|own| own.eq_ignore_ascii_case(domain));
-        if !domains.is_empty() && !(identity.is("email_verified") && domain.is_some_and(of)) {
+        let comes_in = domains.is_empty() || identity.is("email_verified") && domain.is_some_and(of);
+        if !comes_in {
             return Err(format!("{name} knows no verified address of mail of yours that may come in here"));
         }
         let held = identity.texts(role_claim);
