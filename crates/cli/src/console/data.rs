@@ -81,7 +81,11 @@ pub(super) fn budget(counter: &Counter, place: &str, records: u64) -> Result<New
 
 /// Opens an incident on somebody's word.
 pub(super) fn open(counter: &Counter, wanted: &NewIncident, by: &str) -> Result<String, Fault> {
-    counter.directory()?;
+    // What the gate knows is ahead of what the ledger has signed.
+    if let Some(open) = counter.keeper()?.incidents().iter().find(|incident| incident.closed.is_none()) {
+        let (id, since) = (&open.id, moment::speak(open.since));
+        return Err(Fault::Refused(format!("incident {id} is open since {since}, and whatever happens belongs to it")));
+    }
     let refused = |failure: Failure| Fault::Refused(said(failure));
     let opened = Opened::recent(&Records { config: counter.config.clone(), ledger: None, json: true });
     let now = moment::now();
