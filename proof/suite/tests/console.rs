@@ -229,12 +229,13 @@ fn cpu(gate: &Gate) -> f64 {
 }
 
 /// The views, with a word that each shows.
-const VIEWS: [(&str, &str); 7] = [
+const VIEWS: [(&str, &str); 8] = [
     ("/", "Now"),
     ("/traffic", "Traffic"),
     ("/incidents", "Incidents"),
     ("/data", "Data"),
     ("/integrity", "Integrity"),
+    ("/rules", "Rules"),
     ("/rehearse", "Rehearse"),
     ("/settings", "Settings"),
 ];
