@@ -160,8 +160,8 @@ impl Probe {
     }
 
     /// The script that is to leave.
-    pub(crate) fn into_script(self) -> Option<Script> {
-        if let Answer::Script(script) = self.answer { Some(script) } else { None }
+    pub(crate) fn script(&self) -> Option<Script> {
+        if let Answer::Script(script) = &self.answer { Some(script.clone()) } else { None }
     }
 }
 

@@ -369,10 +369,17 @@ fn a_script_of_our_own_that_changes_is_told_as_a_drill_and_where_nobody_looks_th
         "[evidence]\ndirectory = {evidence:?}\n[[copies]]\nname = \"site\"\nwhat = \"web\"\n\
          [[copies.path]]\nname = \"http/main\"\ncustody = \"guarded\"\nsensors = [\"http/main\"]\n"
     );
-    let routes = "[[platform.route]]\npath = \"/assets/**\"\n[[platform.route]]\npath = \"/post\"\nmethods = [\"POST\"]\n\
-                  [[platform.route]]\npath = \"/off/**\"\n[platform.route.data]\naction = \"off\"\n\
-                  [platform.data]\naction = \"observe\"\n";
-    let gate = Plan::new("beside-script").table(&tables).upstream(&[origin.url()], routes).start();
+    // Where something may be done about an answer, its beginning is held back: it is whole when it leaves none the less.
+    let acting = ["block", "mask", "truncate", "step-up"];
+    let route =
+        |action| format!("[[platform.route]]\npath = \"/{action}/**\"\n[platform.route.data]\naction = \"{action}\"\n");
+    let routes = format!(
+        "[[platform.route]]\npath = \"/assets/**\"\n[[platform.route]]\npath = \"/post\"\nmethods = [\"POST\"]\n{}{}\
+         [platform.data]\naction = \"observe\"\n",
+        route("off"),
+        acting.map(route).concat()
+    );
+    let gate = Plan::new("beside-script").table(&tables).upstream(&[origin.url()], &routes).start();
     let config = gate.config().display().to_string();
     assert!(eventually(PATIENCE, || gate.control().with_extension("sensors").exists()));
     let drill = || {
@@ -393,7 +400,7 @@ fn a_script_of_our_own_that_changes_is_told_as_a_drill_and_where_nobody_looks_th
     assert_eq!((&sensor["seen"], &sensor["dropped"]), (&Value::from(0), &Value::from(0)), "drills are no visitors'");
     assert_eq!((told["path"].as_str(), told["what"].as_str()), (Some("scripts/main"), Some("changed-script")));
     let tried = told["tried"].as_u64().expect("a number");
-    assert_eq!(tried, 36, "two kinds, two codings, three places of change, by each route that is looked at: {told:#}");
+    assert_eq!(tried, 84, "two kinds, two codings, three places of change, by each route that is looked at: {told:#}");
     // It came from no platform, was nobody's visit, and is no visitor's to have.
     assert!(origin.take().is_empty(), "no platform was asked");
     assert_eq!(gate.metrics().sum("portcullis_requests_total", &[]), 0.0);
@@ -421,7 +428,8 @@ fn a_script_of_our_own_that_changes_is_told_as_a_drill_and_where_nobody_looks_th
     let unseen = "The last drill on scripts/main was not seen.";
     assert!(eventually(PATIENCE, || shown().contains("INTEGRITY")));
     assert!(!shown().contains(unseen), "{}", shown());
-    gate.rewrite_text(|text| text.replace("action = \"observe\"", "action = \"off\""));
+    let off = |text: String, action: &str| text.replace(&format!("action = \"{action}\""), "action = \"off\"");
+    gate.rewrite_text(|text| acting.iter().chain(&["observe"]).fold(text, |text, action| off(text, action)));
     let reloaded = gate.reload();
     assert!(reloaded.success, "{}", reloaded.stderr);
     let (seen, told) = drill();

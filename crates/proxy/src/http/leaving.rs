@@ -609,8 +609,8 @@ pub(crate) struct Guarded {
     hold: usize,
     /// Each piece is a message of its own.
     conversation: bool,
-    /// An answer that may be cut short has no length beforehand.
-    hides_length: bool,
+    /// As it was when nothing of it had been read ahead; an answer that may be cut short has none beforehand.
+    length: Option<u64>,
     ended: bool,
     trailers: Option<Fields>,
     error: Option<BodyError>,
@@ -630,13 +630,13 @@ impl Guarded {
         let masks = eye.guard.wants_plain() && plain && !conversation && matches!(eye.reading, Reading::Body(_));
         let hides_length = acts && eye.guard.leaving.action == LeavingAction::Truncate;
         Self {
+            length: if hides_length { None } else { inner.length() },
             inner,
             eye,
             held: VecDeque::new(),
             held_bytes: 0,
             hold,
             conversation,
-            hides_length,
             ended: false,
             trailers: None,
             error: None,
@@ -646,7 +646,7 @@ impl Guarded {
     }
 
     pub(crate) fn length(&self) -> Option<u64> {
-        if self.hides_length { None } else { self.inner.length() }
+        self.length
     }
 
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, BodyError>>> {
@@ -780,7 +780,7 @@ pub(crate) async fn watched(
 /// Why it must not leave, or why it did not come.
 async fn guard(eye: Eye, head: &mut ResponseHead, body: &mut Body, around: &Around<'_>) -> Result<(), Failed> {
     let mut guarded = Guarded::new(std::mem::replace(body, Body::Empty), eye, head);
-    if guarded.hides_length {
+    if guarded.length.is_none() {
         // What was promised may not come: neither a length nor a digest of the whole is.
         let mut left = Fields::default();
         head.fields

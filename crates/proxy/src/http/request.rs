@@ -32,7 +32,7 @@ use super::upstream::{self, Failure, Reply, Surroundings, Trace};
 use crate::chronicle;
 use crate::guard::{Allowance, Guard, Principals, Sight, Taking};
 use crate::panics;
-use crate::probe::{Errand, Probe};
+use crate::probe::Errand;
 use crate::state::{Local, Snapshot};
 use crate::watch::Watch;
 use crate::worker::{Worker, unix_millis};
@@ -272,8 +272,8 @@ async fn changed(
     account: &mut Account,
 ) -> Result<Answer, Refusal> {
     let Visit { worker, head, watch, .. } = *visit;
-    let script = worker.probes().marked(head).and_then(Probe::into_script);
-    let Some((script, guard)) = script.zip(snapshot.guards.of(place)) else { return Ok(absent(account)) };
+    let Some(probe) = worker.probes().marked(head) else { return Ok(absent(account)) };
+    let Some((script, guard)) = probe.script().zip(snapshot.guards.of(place)) else { return Ok(absent(account)) };
     let platform = &snapshot.policy.platforms[place.0];
     let (head, body) = script.answer();
     let reply = Reply { head, body, upgrade: None, trace: Trace::default(), admitted: None };
@@ -294,7 +294,11 @@ async fn changed(
         Ok(()) => {
             Ok(Answer { cleared, held: None, upgrade: None, idle, keeps_connection: false, ends_connection: false })
         }
-        Err(_) => Ok(absent(account)),
+        Err(failed) => {
+            let refusal = kept(failed);
+            worker.probes().tell(&probe, place, &Sighting::default(), Some(&refusal));
+            Err(refusal)
+        }
     }
 }
 
@@ -381,17 +385,24 @@ fn stopped(
     failed: Failed,
     account: &mut Account,
 ) -> Result<Answer, Refusal> {
-    let detail = |words: String| Detail::Measure(Arc::from(words));
     match failed {
         Failed::Stopped(Stop { step_up: true, detail: words, .. })
             if held.is_some_and(|held| held.seen().navigation) && snapshot.policy.defence.mode == Mode::Enforce =>
         {
             let seen = *held.map(Admitted::seen).ok_or_else(|| Refusal::new(Reason::InternalFault, "no seat"))?;
-            Ok(challenged(visit, snapshot, client, (place, Step::Puzzle, &seen), detail(words), account))
+            let words = Detail::Measure(Arc::from(words));
+            Ok(challenged(visit, snapshot, client, (place, Step::Puzzle, &seen), words, account))
         }
-        Failed::Stopped(stop) => Err(stop.refusal()),
-        Failed::Slow(reason) => Err(Refusal::new(reason, "the platform stalled")),
-        Failed::Source(error) => Err(Refusal::new(error.reason(false), detail(error.to_string()))),
+        failed => Err(kept(failed)),
+    }
+}
+
+/// Why an answer does not leave.
+fn kept(failed: Failed) -> Refusal {
+    match failed {
+        Failed::Stopped(stop) => stop.refusal(),
+        Failed::Slow(reason) => Refusal::new(reason, "the platform stalled"),
+        Failed::Source(error) => Refusal::new(error.reason(false), Detail::Measure(Arc::from(error.to_string()))),
     }
 }
 

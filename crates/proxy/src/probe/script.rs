@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use super::round::{doors, exchange, host, path, status};
-use super::{Answer, Errand, Planted, Script};
+use super::{Answer, Errand, Planted, Script, Told};
 use crate::state::Snapshot;
 use crate::{Process, tls};
 
@@ -147,6 +147,31 @@ fn ways() -> Vec<Way> {
     ways
 }
 
+/// Whether a script has left whole; why not.
+fn left(answer: &[u8], told: Option<&Told>) -> Result<(), String> {
+    if let Some(reason) = told.and_then(|told| told.refused.first()) {
+        return Err(format!("what may leave there holds the script back as {reason}: {}", reason.description()));
+    }
+    match status(answer) {
+        Some(200) if is_whole(answer) => Ok(()),
+        Some(200) => Err("the script was broken off on its way out".to_owned()),
+        Some(status) => Err(format!("the script did not leave, {status} was answered")),
+        None => Err("the script did not leave, the connection ended without an answer".to_owned()),
+    }
+}
+
+/// Whether an answer came to its end: to the length that it names, or to its last chunk.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = memchr::memmem::find(answer, b"\r\n\r\n") else { return false };
+    let (head, body) = answer.split_at(end + 4);
+    let fields = head.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()?.split_once(':'));
+    let mut lengths = fields.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    match lengths.next() {
+        Some((_, length)) => length.trim().parse() == Ok(body.len()),
+        None => body.ends_with(b"0\r\n\r\n"),
+    }
+}
+
 impl Try<'_> {
     /// Lets it leave as it was, and then changed.
     async fn leaves(&self, process: &Process, snapshot: &Snapshot) -> Result<(), String> {
@@ -167,13 +192,9 @@ impl Try<'_> {
             );
             let asked = exchange(process, (self.door, Errand::Script), &client, &host, request.as_bytes());
             let answer = timeout(DEADLINE, asked).await;
-            process.probes.end(number);
+            let told = process.probes.end(number);
             match answer {
-                Ok(Ok(bytes)) if status(&bytes) == Some(200) => {}
-                Ok(Ok(bytes)) => {
-                    let status = status(&bytes).map_or_else(|| "nothing".to_owned(), |status| status.to_string());
-                    return Err(format!("the script did not leave, {status} was answered"));
-                }
+                Ok(Ok(bytes)) => left(&bytes, told.as_ref())?,
                 Ok(Err(error)) => return Err(format!("listener `{}`: {error}", self.door.name)),
                 Err(_) => return Err(format!("no answer within {} s", DEADLINE.as_secs())),
             }
@@ -196,5 +217,40 @@ impl Try<'_> {
         let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
         packed.write_all(&text)?;
         packed.finish().map(Bytes::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use portcullis_types::Reason;
+
+    use super::*;
+
+    #[test]
+    fn a_script_has_left_where_it_came_whole_and_else_it_is_said_why() {
+        let held = Told { refused: vec![Reason::UnreadData], ..Told::default() };
+        let broken = "the script was broken off on its way out";
+        let table: [(&str, Option<&Told>, Result<(), &str>); 9] = [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\na()", None, Ok(())),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\na()", Some(&Told::default()), Ok(())),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\na()\r\n0\r\n\r\n", None, Ok(())),
+            ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\na()\r\n", None, Err(broken)),
+            ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\na", None, Err(broken)),
+            ("HTTP/1.1 200 OK\r\ncontent-le", None, Err(broken)),
+            ("HTTP/1.1 404 Not Found\r\n\r\n", None, Err("the script did not leave, 404 was answered")),
+            ("", None, Err("the script did not leave, the connection ended without an answer")),
+            (
+                "HTTP/1.1 502 Bad Gateway\r\n\r\n",
+                Some(&held),
+                Err("what may leave there holds the script back as unread-data"),
+            ),
+        ];
+        for (answer, told, expected) in table {
+            let outcome = left(answer.as_bytes(), told);
+            match expected {
+                Ok(()) => assert_eq!(outcome, Ok(()), "{answer}"),
+                Err(words) => assert!(outcome.is_err_and(|why| why.starts_with(words)), "{answer}"),
+            }
+        }
     }
 }
