@@ -4,7 +4,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use portcullis_simulator::replay::{rfc3339, show};
+pub(crate) use portcullis_incident::speak;
+use portcullis_simulator::replay::rfc3339;
 
 use crate::args::duration;
 
@@ -67,12 +68,6 @@ pub(crate) fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// `2026-05-17 20:00:00 UTC`, without milliseconds.
-pub(crate) fn speak(millis: u64) -> String {
-    let text = show(millis / 1_000 * 1_000_000_000);
-    format!("{} UTC", text.trim_end_matches('Z').replace('T', " "))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +96,6 @@ mod tests {
             assert!(Moment::parse(text).is_err(), "{text}");
         }
         assert_eq!(speak(EVENING + 250), "2026-05-17 20:00:00 UTC");
+        assert!(speak(1 << 63).ends_with(" UTC"), "whoever asks may name any number");
     }
 }
