@@ -330,3 +330,88 @@ fn schemathesis_finds_no_answer_that_the_document_does_not_have() {
     );
     assert!(asked.success && asked.stdout.contains("generated"), "{}\n{}", asked.stdout, asked.stderr);
 }
+
+/// What a page of the console does with passkeys.
+const PAGE: &str = "
+    const ask = async (method, path, body) => {
+        const headers = { 'content-type': 'application/json', 'x-portcullis-csrf': window.csrf ?? '' };
+        const answer = await fetch('/api/v1/' + path, { method, headers, body: body && JSON.stringify(body) });
+        const told = await answer.json();
+        window.csrf = told.csrf ?? window.csrf;
+        return { status: answer.status, told };
+    };
+    const make = async () => {
+        const { told } = await ask('POST', 'session/passkeys');
+        const publicKey = PublicKeyCredential.parseCreationOptionsFromJSON(told);
+        return ask('PUT', 'session/passkeys', (await navigator.credentials.create({ publicKey })).toJSON());
+    };
+    const enter = async () => {
+        const { told } = await ask('POST', 'session/passkey');
+        const publicKey = PublicKeyCredential.parseRequestOptionsFromJSON(told);
+        return ask('PUT', 'session/passkey', (await navigator.credentials.get({ publicKey })).toJSON());
+    };
+";
+
+#[test]
+fn a_real_browser_makes_a_passkey_and_signs_in_by_it() {
+    let origin = Origin::start(|_, stream| respond(stream, 200, "", b"hello").map(|()| Next::Keep));
+    let (gate, at, state) = gate("console-passkey", &origin, "");
+    let Some(mut browser) = Browser::start("passkeys of the console", gate.place(), "") else { return };
+    browser.call("WebAuthn.enable", json!({}));
+    let device = json!({"protocol": "ctap2", "transport": "internal", "hasResidentKey": true, "hasUserVerification": true,
+        "isUserVerified": true, "automaticPresenceSimulation": true});
+    let device = browser.call("WebAuthn.addVirtualAuthenticator", json!({ "options": device }));
+    let device = device["authenticatorId"].clone();
+    let page = |browser: &mut Browser, host: &str| {
+        browser.open(&format!("http://{host}:{}/api/v1/session", at.port()));
+        browser.evaluate(PAGE);
+    };
+
+    page(&mut browser, "localhost");
+    let link = gate.command(&["console", "link", "--config", "gate.toml", "--role", "operator"]);
+    let secret = link.stdout.trim().split_once('#').expect("a link").1.to_owned();
+    let welcome = json!({"link": secret, "name": "Ane", "password": PASSWORD});
+    let entered = browser.evaluate(&format!("ask('POST', 'welcome', {welcome})"));
+    assert_eq!(
+        (&entered["status"], &entered["told"]["ways"]),
+        (&json!(200), &json!(["password", "passkey"])),
+        "{entered}"
+    );
+    let made = browser.evaluate("make()");
+    assert_eq!(made["status"], 200, "{made}");
+    let again = browser.evaluate("make().then(() => 'made', problem => problem.name)");
+    assert_eq!(again, "InvalidStateError", "this device has one already");
+
+    // Without a name, a password or a code.
+    assert_eq!(browser.evaluate("ask('DELETE', 'session')")["status"], 200);
+    assert_eq!(browser.evaluate("ask('GET', 'now')")["status"], 401);
+    let entered = browser.evaluate("enter()");
+    assert_eq!((&entered["status"], &entered["told"]["person"]["name"]), (&json!(200), &json!("Ane")), "{entered}");
+    let held = browser.evaluate("ask('PUT', 'platforms/main/posture', { posture: 'elevated' })");
+    assert_eq!(held["status"], 200, "and she acts: {held}");
+
+    // Somebody else holds the device, and it asks who that is.
+    let verified = |yes: bool| json!({ "authenticatorId": device, "isUserVerified": yes });
+    browser.call("WebAuthn.setUserVerified", verified(false));
+    assert_eq!(browser.evaluate("enter().then(() => 'in', problem => problem.name)"), "NotAllowedError");
+    browser.call("WebAuthn.setUserVerified", verified(true));
+
+    // Somebody has copied the key: the count of the copy is behind.
+    let credentials = browser.call("WebAuthn.getCredentials", json!({ "authenticatorId": device }));
+    let mut copy = credentials["credentials"][0].clone();
+    assert_eq!(browser.evaluate("enter()")["status"], 200);
+    copy["signCount"] = json!(1);
+    let id = json!({ "authenticatorId": device, "credentialId": copy["credentialId"] });
+    browser.call("WebAuthn.removeCredential", id);
+    browser.call("WebAuthn.addCredential", json!({ "authenticatorId": device, "credential": copy }));
+    let refused = browser.evaluate("enter()");
+    let words = refused["told"]["detail"].as_str().unwrap_or_default();
+    assert!(refused["status"] == 401 && words.contains("there may be a copy of it"), "{refused}");
+
+    // By its address in numbers it is no place for passkeys, and says so.
+    page(&mut browser, "127.0.0.1");
+    assert_eq!(browser.evaluate("ask('GET', 'session')")["told"]["ways"], json!(["password"]));
+    let logins = || records(&state, "login");
+    let of = |good: bool| logins().iter().filter(|it| it["who"] == "Ane" && it["good"] == good).count();
+    assert!(eventually(PATIENCE, || (of(true), of(false)) == (3, 1)), "each is on record: {:?}", logins());
+}
