@@ -4,6 +4,7 @@
 #
 #   scripts/console.sh          the pages
 #   scripts/console.sh test     the pages, and every check of them
+#   scripts/console.sh walk     the pages, walked through in Chromium as people do
 set -euo pipefail
 cd "$(dirname "$0")/../console"
 say() { printf 'console: %s\n' "$*" >&2; }
@@ -42,3 +43,4 @@ if [ "${1:-}" = test ]; then
     npm test --silent
     npm run --silent budget
 fi
+[ "${1:-}" != walk ] || node scripts/walk.mjs
