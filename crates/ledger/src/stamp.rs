@@ -124,14 +124,7 @@ impl Stamp {
     /// Reads a token (`TimeStampToken`, DER). None where it is not one over SHA-256, to the byte.
     #[must_use]
     pub fn parse(token: &[u8]) -> Option<Self> {
-        let mut content = Der(Der(token).only(Tag::Sequence)?);
-        content.is(&SIGNED_DATA)?;
-        let mut signed = Der(Der(content.explicit(0)?).only(Tag::Sequence)?);
-        signed.next(Tag::Integer)?;
-        signed.next(Tag::Set)?;
-        let mut encapsulated = Der(signed.next(Tag::Sequence)?);
-        encapsulated.is(&TST_INFO)?;
-        let info = Der(encapsulated.explicit(0)?).only(Tag::OctetString)?;
+        let (info, _) = opened(token)?;
         let mut info = Der(Der(info).only(Tag::Sequence)?);
         if info.next(Tag::Integer)? != [1] {
             return None;
@@ -150,6 +143,18 @@ impl Stamp {
         let nonce = info.next(Tag::Integer).and_then(|nonce| nonce.try_into().ok()).map(u64::from_be_bytes);
         Some(Self { imprint, nonce, unix_millis, serial })
     }
+}
+
+/// What a token says (`TSTInfo`), and what stands behind that in its signed data: certificates, revocations, signatures.
+fn opened(token: &[u8]) -> Option<(&[u8], Der<'_>)> {
+    let mut content = Der(Der(token).only(Tag::Sequence)?);
+    content.is(&SIGNED_DATA)?;
+    let mut signed = Der(Der(content.explicit(0)?).only(Tag::Sequence)?);
+    signed.next(Tag::Integer)?;
+    signed.next(Tag::Set)?;
+    let mut encapsulated = Der(signed.next(Tag::Sequence)?);
+    encapsulated.is(&TST_INFO)?;
+    Some((Der(encapsulated.explicit(0)?).only(Tag::OctetString)?, signed))
 }
 
 /// DER that is taken apart from the front.

@@ -5,7 +5,7 @@ use asn1_rs::{Any, Class, FromDer, Oid, Tag, oid};
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
-use super::{Der, SHA256, SIGNED_DATA, TST_INFO};
+use super::{Der, SHA256, TST_INFO, opened};
 
 /// Certificates of one token that are looked at.
 const CERTIFICATES: usize = 16;
@@ -53,14 +53,7 @@ impl<'a> Signed<'a> {
     /// Takes a token (DER) apart. None where it has not one signature, over what it says, that names its certificate.
     #[must_use]
     pub fn parse(token: &'a [u8]) -> Option<Self> {
-        let mut content = Der(Der(token).only(Tag::Sequence)?);
-        content.is(&SIGNED_DATA)?;
-        let mut signed = Der(Der(content.explicit(0)?).only(Tag::Sequence)?);
-        signed.next(Tag::Integer)?;
-        signed.next(Tag::Set)?;
-        let mut encapsulated = Der(signed.next(Tag::Sequence)?);
-        encapsulated.is(&TST_INFO)?;
-        let info = Der(encapsulated.explicit(0)?).only(Tag::OctetString)?;
+        let (info, mut signed) = opened(token)?;
         let mut certificates = Vec::new();
         let mut rest = Der(signed.explicit(0).unwrap_or_default());
         while let Some((whole, any)) = rest.whole() {
@@ -181,6 +174,7 @@ impl<'a> Der<'a> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::SIGNED_DATA;
     use super::super::tests::der;
     use super::*;
 
