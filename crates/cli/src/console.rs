@@ -474,6 +474,10 @@ impl Desk for Counter {
             Deed::Decision(words) => Event::Decision(Decision { incident, by, words }),
             Deed::Told(whom, words) => Event::Told(Told { incident, by, whom, words }),
             Deed::Handed(sent) => Event::Report(data::handed(incident, by, sent, moment::now())?),
+            Deed::Attested(sent) => {
+                let copies = self.policy.copies.iter().map(|copy| copy.name.as_str());
+                Event::Assurance(data::attested((incident, known.since), copies, by, sent, moment::now())?)
+            }
             Deed::Close(words) => Event::Closed(Closed { incident, by, words }),
         };
         let said = self.operator.told(event).map_err(Fault::Refused)?;

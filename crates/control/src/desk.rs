@@ -9,7 +9,7 @@ use crate::model::{
     Build, Busiest, Checked, Configuration, Decisions, Differing, Draft, History, IncidentLine, NewConfiguration, Now,
     Page, Play, Rehearsal, RehearsalLine, ScenarioLine, Version, Wanted,
 };
-use crate::model::{CanaryBook, GuardedDatabase, HandedIn, NewIncident, RegisteredCopy};
+use crate::model::{CanaryBook, GuardedDatabase, HandedIn, NewAssurance, NewIncident, RegisteredCopy};
 use crate::model::{RuleChange, Rules, Tried, Tuning};
 
 /// A gate, as its console sees it. Calls may block: they run on threads that may.
@@ -410,6 +410,8 @@ pub enum Deed {
     Told(String, String),
     /// A report was handed in.
     Handed(HandedIn),
+    /// Somebody answers for a copy.
+    Attested(NewAssurance),
     /// It is over.
     Close(String),
 }

@@ -18,8 +18,8 @@ use utoipa::ToSchema;
 pub use self::clause::Clause;
 pub use self::configuration::{Configuration, Effect, Line, NewConfiguration, Restore, Text, Version};
 pub use self::data::{
-    ApproveStatements, CanaryBook, CanaryLine, DatabaseRole, GuardedDatabase, HandedIn, LastDrill, NewBudget,
-    NewIncident, PathGap, RegisteredCopy, RegisteredPath, RoleStage, WaitingStatement,
+    ApproveStatements, CanaryBook, CanaryLine, DatabaseRole, GuardedDatabase, HandedIn, LastDrill, NewAssurance,
+    NewBudget, NewIncident, PathGap, RegisteredCopy, RegisteredPath, RoleStage, WaitingStatement,
 };
 pub use self::record::{Build, Differing, NewBaseline, Page, SignedManifest};
 pub use self::rehearsal::{

@@ -5,12 +5,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use portcullis_control::model::{
-    CanaryBook, CanaryLine, DatabaseRole, GuardedDatabase, HandedIn, LastDrill, NewConfiguration, NewIncident, PathGap,
-    RegisteredCopy, RegisteredPath, WaitingStatement,
+    CanaryBook, CanaryLine, DatabaseRole, GuardedDatabase, HandedIn, LastDrill, NewAssurance, NewConfiguration,
+    NewIncident, PathGap, RegisteredCopy, RegisteredPath, WaitingStatement,
 };
 use portcullis_control::{Decision, Fault};
 use portcullis_dataguard::canary::EntryKind;
-use portcullis_ledger::{Copy, Custody, Event, Record, Report, Retention};
+use portcullis_ledger::{Assurance, Copy, Custody, Event, Record, Report, Retention};
 use portcullis_proxy::control::Operator;
 use portcullis_store::{Passage, read_classes};
 use serde_json::{Value, json};
@@ -104,6 +104,27 @@ pub(super) fn handed(incident: String, by: String, sent: HandedIn, now: u64) -> 
         return Err(Fault::Refused(format!("{} has not come yet", moment::speak(at))));
     }
     Ok(Report { incident, form, to, by, at, sha256, receipt })
+}
+
+/// What somebody states of a copy in the register, for the time of an incident where they name no other.
+pub(super) fn attested<'a>(
+    (incident, since): (String, u64),
+    mut copies: impl Iterator<Item = &'a str>,
+    by: String,
+    sent: NewAssurance,
+    now: u64,
+) -> Result<Assurance, Fault> {
+    let NewAssurance { copy, intact, words, from, until } = sent;
+    if !copies.any(|known| known == copy) {
+        return Err(Fault::Refused(format!("the register has no copy `{copy}` ([[copies]])")));
+    }
+    let (from, until) = (from.unwrap_or(since), until.unwrap_or(now));
+    if until > now || from > until {
+        return Err(Fault::Refused(
+            "nobody can answer for a time that has not come, or that ends before it begins".to_owned(),
+        ));
+    }
+    Ok(Assurance { incident, copy, by, intact, words, from, until })
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -280,6 +301,34 @@ mod tests {
     fn members(custody: Custody) -> Vec<Copy> {
         let path = Path { name: "http/public".to_owned(), custody, ..Path::default() };
         vec![Copy { name: "members".to_owned(), paths: vec![path], ..Copy::default() }]
+    }
+
+    #[test]
+    fn somebody_answers_for_a_copy_that_there_is_and_a_time_that_was() {
+        let table = [
+            ("mailing", None, None, Ok((100, 500))),
+            ("mailing", Some(50), Some(60), Ok((50, 60))),
+            ("malling", None, None, Err("the register has no copy `malling`")),
+            ("mailing", None, Some(501), Err("has not come")),
+            ("mailing", Some(70), Some(60), Err("ends before it begins")),
+        ];
+        for (copy, from, until, expected) in table {
+            let sent = NewAssurance { copy: copy.into(), intact: true, words: "Their log.".into(), from, until };
+            let said = attested(
+                ("2026-11-23-1".to_owned(), 100),
+                ["members", "mailing"].into_iter(),
+                "Ane".to_owned(),
+                sent,
+                500,
+            );
+            match (said, expected) {
+                (Ok(said), Ok(span)) => {
+                    assert_eq!((said.incident.as_str(), said.from, said.until), ("2026-11-23-1", span.0, span.1));
+                }
+                (Err(Fault::Refused(why)), Err(part)) => assert!(why.contains(part), "{why}"),
+                other => panic!("{copy}: {other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::response::Response;
 
 use super::{App, Refusal, Sent, done, file};
 use crate::desk::Deed;
-use crate::model::{Done, HandedIn, NewIncident};
+use crate::model::{Done, HandedIn, NewAssurance, NewIncident};
 use crate::people::Known;
 
 /// Bytes that a person writes at once.
@@ -53,6 +53,22 @@ pub(crate) async fn handed(
     }
     sent.sha256.make_ascii_lowercase();
     app.ask(move |desk| desk.add(&id, Deed::Handed(sent), &known.name)).await.map(done)
+}
+
+/// Somebody answers for a copy that no sensor watches: that it is as it was, or not, and what that rests on.
+#[utoipa::path(post, path = "/api/v1/incidents/{id}/assurances", params(("id" = String, Path)), request_body = NewAssurance, responses((status = 200, body = Done)))]
+pub(crate) async fn attested(
+    State(app): State<Arc<App>>,
+    Extension(known): Extension<Known>,
+    Path(id): Path<String>,
+    Sent(sent): Sent<NewAssurance>,
+) -> Result<Json<Done>, Refusal> {
+    if sent.words.trim().is_empty() || sent.words.len() > WORDS || sent.copy.len() > NAME {
+        return Err(Refusal::unfit(format!(
+            "a copy has a name of at most {NAME} bytes; say what it rests on in 1 to {WORDS}"
+        )));
+    }
+    app.ask(move |desk| desk.add(&id, Deed::Attested(sent), &known.name)).await.map(done)
 }
 
 /// Everything that is handed to others, as `portcullis incident export` writes it, in one file. It verifies without us.

@@ -286,6 +286,7 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
     part("data", owner, new().routes(routes!(data::budget)));
     part("incidents", viewer, new().routes(routes!(casework::export)));
     part("incidents", operator, new().routes(routes!(casework::open)).routes(routes!(casework::handed)));
+    part("incidents", operator, new().routes(routes!(casework::attested)));
     part(
         "settings",
         owner,

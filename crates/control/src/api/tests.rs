@@ -304,6 +304,9 @@ fn body(path: &str) -> Option<Value> {
         "/api/v1/databases/{name}/stage" => json!({"role": "app", "stage": "learn"}),
         "/api/v1/data/budgets" => json!({"place": "public/list", "records": 60}),
         "/api/v1/incidents" => json!({"because": "x"}),
+        "/api/v1/incidents/{id}/assurances" => {
+            json!({"copy": "members", "intact": true, "words": "Its own log says so."})
+        }
         "/api/v1/incidents/{id}/reports" => json!({"form": "uk-ico", "to": "ICO", "sha256": "0".repeat(64)}),
         path if path.starts_with("/api/v1/incidents/") => json!({"words": "x", "whom": "y"}),
         _ => return None,
@@ -645,6 +648,7 @@ async fn what_an_application_may_run_is_decided_by_two_who_see_the_same() {
         ("/api/v1/databases/public/approve", json!({"role": "app", "mark": ""}), 422),
         ("/api/v1/data/budgets", json!({"place": "public/list", "records": 0}), 422),
         ("/api/v1/incidents/1/reports", json!({"form": "f", "to": "t", "sha256": "g".repeat(64)}), 422),
+        ("/api/v1/incidents/1/assurances", json!({"copy": "members", "intact": true, "words": " "}), 422),
         ("/api/v1/incidents", json!({"because": " "}), 422),
     ] {
         assert_eq!(stand.ask("POST", path, &ane, Some(sent.clone())).await.0.as_u16(), status, "{path} {sent}");

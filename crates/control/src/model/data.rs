@@ -229,6 +229,26 @@ pub struct NewIncident {
     pub since: Option<u64>,
 }
 
+/// What somebody states of a copy that no sensor watches, for the time of an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewAssurance {
+    /// The copy's name in the register.
+    #[schema(max_length = 200)]
+    pub copy: String,
+    /// That it is as it was.
+    pub intact: bool,
+    /// What that rests on.
+    #[schema(max_length = 3000)]
+    pub words: String,
+    /// From when on it holds; the incident's beginning without.
+    #[serde(default)]
+    pub from: Option<u64>,
+    /// Until when; now without.
+    #[serde(default)]
+    pub until: Option<u64>,
+}
+
 /// A report that was handed in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HandedIn {
