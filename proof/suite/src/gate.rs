@@ -185,7 +185,8 @@ impl Plan {
                 return Gate { plan: self, ports, config, process };
             }
             said = process.output();
-            if !said.contains("in use") {
+            // Between finding a port and listening on it somebody else may take it.
+            if !said.contains("the port is taken") {
                 break;
             }
         }
