@@ -253,7 +253,11 @@ fn systemd_hands_over_sockets() {
     assert_eq!(early.ask(get("/early")).map(|response| response.status), Ok(200), "{}", gate.output());
     let ready = Wire::plain(address(admin)).ask("GET /ready HTTP/1.1\r\nHost: admin\r\n\r\n");
     assert_eq!(ready.map(|response| response.status), Ok(200));
-    assert!(!gate.output().contains("the port is taken"), "the socket was inherited, not bound again: {}", gate.output());
+    assert!(
+        !gate.output().contains("the port is taken"),
+        "the socket was inherited, not bound again: {}",
+        gate.output()
+    );
 }
 
 #[test]
