@@ -23,8 +23,8 @@ use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
     Announced, Audience, Build, Busiest, CanaryBook, Checked, Clause, Configuration, Decisions, Differing, Draft,
     GuardedDatabase, Happening, History, IncidentLine, Measure, NewConfiguration, NewIncident, Now, Origin, OwnRule,
-    Page as Leaf, Platform, Play, Points, Rates, RegisteredCopy, Rehearsal, RehearsalLine, Role, RuleChange, Rules,
-    ScenarioLine, Stance, Tried, Tuning, Version, Wanted, Wrong,
+    Page as Leaf, Platform, Play, Rates, RegisteredCopy, Rehearsal, RehearsalLine, Role, RuleChange, Rules,
+    ScenarioLine, Tried, Tuning, Version, Wanted, Wrong,
 };
 use portcullis_control::oidc::Provider;
 use portcullis_control::status::Page;
@@ -56,7 +56,7 @@ use crate::requests::{counted, ranked};
 use crate::world::plain;
 use crate::{Done, Failure, configuration, moment, talk, top, verbs};
 
-mod traffic;
+pub(crate) mod traffic;
 
 /// How old a report may be that is shown again: composing one verifies the whole ledger.
 const FRESH: Duration = Duration::from_secs(30);
@@ -401,30 +401,8 @@ impl Desk for Counter {
         let from = span.from / step * step;
         let found =
             history(directory, &Ask { platform: span.platform, from, until: span.until, step }).map_err(unread)?;
-        let mut points = Points::default();
-        for point in &found.points {
-            let tally = &point.tally;
-            points.at.push(point.at.saturating_sub(from) / step);
-            points.requests.push(tally.requests);
-            points.served.push(tally.served);
-            points.delayed.push(tally.delayed);
-            points.challenged.push(tally.challenged);
-            points.roomed.push(tally.roomed);
-            points.refused.push(tally.refused());
-            points.failed.push(tally.failed);
-            points.p95.push(tally.micros()[1] as f64 / 1_000.0);
-        }
-        Ok(History {
-            platform: span.platform.map(str::to_owned),
-            from,
-            until: span.until,
-            step,
-            missing: found.missing,
-            postures: found.postures.into_iter().map(|(at, posture)| Stance { at, posture }).collect(),
-            measures: traffic::stretches(found.measures, traffic::holding(&self.defence())),
-            more_measures: found.more_measures,
-            points,
-        })
+        let span = Span { from, ..*span };
+        Ok(traffic::drawn(found, &span, step, traffic::holding(&self.defence())))
     }
 
     fn busiest(&self, span: &Span<'_>, by: &str, only: Option<&str>, most: usize) -> Result<Busiest, Fault> {

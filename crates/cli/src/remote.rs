@@ -71,6 +71,11 @@ impl Far {
     }
 }
 
+/// Whether a gate elsewhere is meant.
+pub(crate) fn away(flags: &Remote, config: &Path, named: Option<&Path>) -> Result<bool, Failure> {
+    url(flags, config, named, env::var(URL).ok().as_deref()).map(|url| url.is_some())
+}
+
 /// What is asked for.
 pub(crate) struct Request {
     method: Method,

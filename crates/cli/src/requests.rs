@@ -4,20 +4,23 @@
 
 pub(crate) mod find;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use portcullis_control::model::{Busiest, Counted};
+use portcullis_control::Span;
+use portcullis_control::model::{Busiest, Counted, History};
 use portcullis_ledger::Verdict;
 use portcullis_store::disk::Directory;
 use portcullis_store::requests::{Column, Query, Top, networks, top};
-use portcullis_store::rollups::{self, Ask, History, Point, Stretch, history};
+use portcullis_store::rollups::{self, Ask, Point, Stretch, history};
 use serde_json::{Value, json};
 
 use crate::args::incident::Records;
 use crate::args::requests::{AskRequests, Became, By, HistoryOf, TopOf, Which};
+use crate::console::traffic;
 use crate::geography::{self, Countries};
 use crate::moment::{now, speak};
 use crate::remote::{Far, segment};
@@ -195,9 +198,20 @@ fn word(value: &impl ValueEnum) -> String {
 }
 
 fn over_time(flags: &HistoryOf) -> Done {
-    let (directory, (from, until)) = (directory(&flags.which.of)?, span(&flags.which)?);
+    let (from, until) = span(&flags.which)?;
     let step = u64::try_from(flags.step.as_millis()).unwrap_or(u64::MAX);
-    let platform = flags.which.platform.as_deref();
+    let (of, platform) = (&flags.which.of, flags.which.platform.as_deref());
+    if let Some(far) = Far::of(&flags.far, &of.config, of.ledger.as_deref())? {
+        if of.json {
+            return Err(Failure::because(
+                "a gate elsewhere tells people of its history: programs ask GET /api/v1/history",
+            ));
+        }
+        let mut path = format!("/api/v1/history?from={from}&until={until}&step={step}");
+        platform.iter().for_each(|name| path.push_str(&format!("&platform={}", segment(name))));
+        return lines(&far.get(&path)?);
+    }
+    let directory = directory(of)?;
     if let Some(wanted) = platform {
         let known = rollups::platforms(&directory).map_err(unread(&directory))?;
         if !known.contains(wanted) {
@@ -222,7 +236,8 @@ fn over_time(flags: &HistoryOf) -> Done {
         });
         return talk::answer(&format!("{whole}\n"));
     }
-    lines(&found)
+    let span = Span { platform, from: from / step * step, until };
+    lines(&traffic::drawn(found, &span, step, BTreeSet::new()))
 }
 
 fn machine(point: &Point) -> Value {
@@ -262,30 +277,32 @@ fn lines(found: &History) -> Done {
     );
     let mut moves = found.postures.iter().peekable();
     let mut posture = "";
-    for point in &found.points {
-        while let Some((_, next)) = moves.next_if(|(at, _)| *at <= point.at) {
-            posture = next;
+    let points = &found.points;
+    for (index, steps) in points.at.iter().enumerate() {
+        let at = found.from.saturating_add(steps.saturating_mul(found.step));
+        while let Some(next) = moves.next_if(|next| next.at <= at) {
+            posture = &next.posture;
         }
-        let tally = &point.tally;
+        let figure = |column: &[u64]| column.get(index).copied().unwrap_or_default();
         let _ = writeln!(
             page,
             "{:<23} {:>9} {:>9} {:>9} {:>10} {:>8} {:>8} {:>8} {:>9.1}  {posture}",
-            speak(point.at),
-            tally.requests,
-            tally.served,
-            tally.refused(),
-            tally.challenged,
-            tally.roomed,
-            tally.delayed,
-            tally.failed,
-            tally.micros()[1] as f64 / 1_000.0,
+            speak(at),
+            figure(&points.requests),
+            figure(&points.served),
+            figure(&points.refused),
+            figure(&points.challenged),
+            figure(&points.roomed),
+            figure(&points.delayed),
+            figure(&points.failed),
+            points.p95.get(index).copied().unwrap_or_default(),
         );
         if page.len() > PAGE {
             talk::answer(&page)?;
             page.clear();
         }
     }
-    if found.points.is_empty() {
+    if points.at.is_empty() {
         page.push_str("Nothing came.\n");
     }
     for it in &found.measures {

@@ -122,6 +122,8 @@ pub(crate) struct HistoryOf {
     pub(crate) step: Duration,
     #[command(flatten)]
     pub(crate) which: Which,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Flags of `find`.
@@ -169,4 +171,6 @@ pub(crate) struct FindOf {
     /// One JSON object, for programs.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }

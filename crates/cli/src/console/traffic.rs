@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use portcullis_control::model::{Clause, Decisions, Sign, Stretch};
+use portcullis_control::model::{Clause, Decisions, History, Points, Sign, Stance, Stretch};
 use portcullis_control::{Fault, Span, Wish};
 use portcullis_engine::{ChannelStatus, PlatformStatus, Status};
 use portcullis_ledger::Event;
@@ -12,6 +12,39 @@ use portcullis_store::rollups;
 
 use crate::requests::find;
 use crate::world::plain;
+
+/// A line of time by column, from the beginning of its first point on; `holding` as for measures.
+pub(crate) fn drawn(
+    found: rollups::History,
+    span: &Span<'_>,
+    step: u64,
+    holding: BTreeSet<(String, String)>,
+) -> History {
+    let mut points = Points::default();
+    for point in &found.points {
+        let tally = &point.tally;
+        points.at.push(point.at.saturating_sub(span.from) / step);
+        points.requests.push(tally.requests);
+        points.served.push(tally.served);
+        points.delayed.push(tally.delayed);
+        points.challenged.push(tally.challenged);
+        points.roomed.push(tally.roomed);
+        points.refused.push(tally.refused());
+        points.failed.push(tally.failed);
+        points.p95.push(tally.micros()[1] as f64 / 1_000.0);
+    }
+    History {
+        platform: span.platform.map(str::to_owned),
+        from: span.from,
+        until: span.until,
+        step,
+        missing: found.missing,
+        postures: found.postures.into_iter().map(|(at, posture)| Stance { at, posture }).collect(),
+        measures: stretches(found.measures, holding),
+        more_measures: found.more_measures,
+        points,
+    }
+}
 
 /// Measures while they were in force. A rule outlives a process that is replaced and is told of again when it ends: where it holds
 /// now, nothing was cut. `holding` names platforms and measures.

@@ -12,18 +12,19 @@ use portcullis_simulator::replay::rfc3339;
 use super::unread;
 use crate::args::requests::{Became, FindOf};
 use crate::moment::{now, speak};
+use crate::remote::{Far, segment};
 use crate::verbs::log_of;
 use crate::{Done, Failure, talk};
 
 /// Bytes that one search of a program reads.
 const BYTES: u64 = 64 << 20;
+/// Decisions that a gate elsewhere tells at once.
+const AT_ONCE: usize = 200;
+/// Answers of a gate elsewhere that are asked for.
+const ANSWERS: usize = 1_000;
 
 /// Looks, and prints what was found.
 pub(super) fn run(flags: &FindOf) -> Done {
-    let log = match &flags.log {
-        Some(log) => log.clone(),
-        None => log_of(&flags.config)?,
-    };
     let now = now();
     let from = flags.since.resolve_back(now);
     let until = flags.until.map_or(now, |until| until.resolve_end(from));
@@ -37,14 +38,64 @@ pub(super) fn run(flags: &FindOf) -> Done {
         print: flags.print.clone(),
         text: flags.text.clone(),
     };
-    // Whoever waits at a terminal has all the time that there is.
-    let bounds = Bounds { most: flags.most as usize, bytes: u64::MAX };
-    let found = decisions(&log, &span, &wish, None, bounds).map_err(unread(&log))?;
+    let most = flags.most as usize;
+    let found = if let Some(far) = Far::of(&flags.far, &flags.config, flags.log.as_deref())? {
+        let asked = query(&span, &wish);
+        elsewhere(most, |cursor, most| {
+            let cursor = cursor.map(|cursor| format!("&cursor={}", segment(cursor))).unwrap_or_default();
+            far.get(&format!("{asked}&most={most}{cursor}"))
+        })?
+    } else {
+        let log = match &flags.log {
+            Some(log) => log.clone(),
+            None => log_of(&flags.config)?,
+        };
+        // Whoever waits at a terminal has all the time that there is.
+        let bounds = Bounds { most, bytes: u64::MAX };
+        decisions(&log, &span, &wish, None, bounds).map_err(unread(&log))?
+    };
     if flags.json {
         let whole = serde_json::to_string(&found).map_err(|error| Failure::because(error.to_string()))?;
         return talk::answer(&format!("{whole}\n"));
     }
     talk::answer(&page(&found))
+}
+
+/// What is asked of a gate elsewhere.
+fn query(span: &Span<'_>, wish: &Wish) -> String {
+    let client = wish.client.map(|client| client.to_string());
+    let mut path = format!("/api/v1/requests?from={}&until={}", span.from, span.until);
+    for (name, value) in [
+        ("platform", span.platform),
+        ("route", wish.route.as_deref()),
+        ("client", client.as_deref()),
+        ("verdict", wish.verdict.as_deref()),
+        ("reason", wish.reason.as_deref()),
+        ("print", wish.print.as_deref()),
+        ("text", wish.text.as_deref()),
+    ] {
+        value.iter().for_each(|value| path.push_str(&format!("&{name}={}", segment(value))));
+    }
+    wish.status.iter().for_each(|status| path.push_str(&format!("&status={status}")));
+    path
+}
+
+/// As many as are wanted, answer by answer: each looks at a part of the log.
+fn elsewhere(
+    most: usize,
+    mut ask: impl FnMut(Option<&str>, usize) -> Result<Decisions, Failure>,
+) -> Result<Decisions, Failure> {
+    let mut whole = Decisions::default();
+    for _ in 0..ANSWERS {
+        let missing = most.saturating_sub(whole.found.len());
+        let answer = ask(whole.next.as_deref(), missing.min(AT_ONCE))?;
+        whole.found.extend(answer.found.into_iter().take(missing));
+        whole.next = answer.next;
+        if whole.next.is_none() || whole.found.len() >= most {
+            return Ok(whole);
+        }
+    }
+    Err(Failure::because(format!("after {ANSWERS} answers there is more to look at: ask for a later --since")))
 }
 
 /// Decisions of a span, the newest first; for the verb and for the console.
@@ -143,6 +194,52 @@ fn page(found: &Decisions) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_looked_for_elsewhere_is_asked_answer_by_answer() {
+        let part = |count: usize, next: Option<&str>| Decisions {
+            found: vec![DecisionLine::default(); count],
+            next: next.map(str::to_owned),
+        };
+        let asked = |most: usize, parts: &[Decisions]| {
+            let (mut parts, mut asked) = (parts.iter().cloned(), Vec::new());
+            let found = elsewhere(most, |cursor, most| {
+                asked.push((cursor.map(str::to_owned), most));
+                Ok(parts.next().unwrap_or_else(|| part(0, Some("again"))))
+            });
+            (found.ok().map(|found| (found.found.len(), found.next)), asked)
+        };
+        let at = |cursor: &str| Some(cursor.to_owned());
+        let (found, questions) = asked(250, &[part(200, Some("a")), part(0, Some("b")), part(9, None)]);
+        assert_eq!(found, Some((209, None)));
+        assert_eq!(questions, [(None, 200), (at("a"), 50), (at("b"), 50)]);
+        // More than was asked for is not told, and whoever never ends is not asked for ever.
+        assert_eq!(asked(3, &[part(7, Some("a"))]).0, Some((3, at("a"))));
+        let (found, questions) = asked(3, &[]);
+        assert_eq!((found, questions.len()), (None, ANSWERS));
+    }
+
+    #[test]
+    fn what_is_asked_elsewhere_says_all_that_is_wished() {
+        let span = Span { platform: Some("a b"), from: 1, until: 2 };
+        assert_eq!(query(&Span { platform: None, ..span }, &Wish::default()), "/api/v1/requests?from=1&until=2");
+        let client = portcullis_types::Prefix::parse("203.0.113.0/24").expect("a network");
+        let text = |text: &str| Some(text.to_owned());
+        let wish = Wish {
+            route: text("r"),
+            client: Some(client),
+            verdict: text("refused"),
+            reason: text("banned"),
+            status: Some(0),
+            print: text("t13d"),
+            text: text("/x?&"),
+        };
+        assert_eq!(
+            query(&span, &wish),
+            "/api/v1/requests?from=1&until=2&platform=a%20b&route=r&client=203.0.113.0%2F24&verdict=refused&reason=banned&\
+             print=t13d&text=%2Fx%3F%26&status=0"
+        );
+    }
 
     #[test]
     fn a_line_is_told_whole_and_obeys_nothing() {
