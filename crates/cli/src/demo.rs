@@ -258,6 +258,7 @@ pub(crate) fn run(flags: &Demo) -> Done {
             forms: None,
             no_drill: false,
             of: of(),
+            far: Remote::default(),
         }))?;
         if !same {
             return Err(Failure::because("what visitors counted is not what is on record"));

@@ -317,10 +317,15 @@ fn add(of: &Records, incident: &str, event: impl FnOnce(String) -> Event) -> Don
     opened.write(event(incident))
 }
 
-fn handed(flags: &Handed) -> Done {
+/// What was handed in.
+fn handed_in(flags: &Handed) -> Result<Vec<u8>, Failure> {
     let unread =
         |error: io::Error| Failure::because(format!("cannot read {}: {}", flags.file.display(), plain(&error)));
-    let bytes = fs::read(&flags.file).map_err(unread)?;
+    fs::read(&flags.file).map_err(unread)
+}
+
+fn handed(flags: &Handed) -> Done {
+    let bytes = handed_in(flags)?;
     let at = flags.at.map_or_else(now, |at| at.resolve(now()));
     add(&flags.of, &flags.incident, |incident| {
         Event::Report(portcullis_ledger::Report {

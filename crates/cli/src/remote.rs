@@ -54,6 +54,11 @@ impl Far {
         String::from_utf8(self.ask(Method::GET, path, None)?).map_err(|_| Failure::because("the answer is no text"))
     }
 
+    /// Asks for a file.
+    pub(crate) fn bytes(&self, path: &str) -> Result<Vec<u8>, Failure> {
+        self.ask(Method::GET, path, None)
+    }
+
     /// Asks for something to be done, and says what was; or that it waits for a second person.
     pub(crate) fn act(&self, request: Request) -> Result<String, Failure> {
         let Request { method, path, body } = request;

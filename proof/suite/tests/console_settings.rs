@@ -215,10 +215,33 @@ fn the_command_line_acts_through_the_api() {
     assert!(
         gate.get("/").status == 200 && eventually(PATIENCE, || vi.command(&gate, &ranking).stdout.contains("\"main\""))
     );
+    // What was on record is told alike, and a verb that has no way there asks no gate at hand.
+    let refused = status_of(&gate, "nobody.example");
+    let looked = || op.command(&gate, &["requests", "find", "--since", "10m", "--status", "421", "--json"]).stdout;
+    assert!(refused == 421 && eventually(PATIENCE, || looked().contains("nobody.example")), "{}", looked());
+    let other = op.command(&gate, &["requests", "find", "--text", "somebody.example"]);
+    assert!(other.success && !other.stdout.contains("nobody.example"), "{other:?}");
+    let line = || vi.command(&gate, &["requests", "history", "--since", "10m", "--step", "1s"]).stdout;
+    let drawn = || Some(line()).is_some_and(|it| it.contains("p95 ms") && !it.contains("Nothing came"));
+    assert!(eventually(PATIENCE, drawn), "{}", line());
+    let pg = vi.command(&gate, &["pg", "show"]);
+    assert!(pg.code == 1 && pg.stderr.contains("no way through"), "{pg:?}");
     // The posture that was held has opened one.
     let listed = || vi.command(&gate, &["incident", "list"]).stdout;
     assert!(eventually(PATIENCE, || listed().contains("open; since")), "{}", listed());
     assert!(op.command(&gate, &["incident", "note", "last", "seen"]).success);
+    let second = op.command(&gate, &["incident", "open", "--because", "somebody telephoned"]);
+    assert!(second.code == 1 && second.stderr.contains("is open since"), "{second:?}");
+    let form = gate.place().join("form.md");
+    fs::write(&form, "a form").expect("a file");
+    let form = form.display().to_string();
+    let handed = ["incident", "report", "last", "uk-ico", "--to", "ICO", "--file", &form, "--receipt", "IC-1"];
+    let handed = op.command(&gate, &handed);
+    assert!(handed.success, "{handed:?}");
+    let export = gate.place().join("export");
+    let exported = op.command(&gate, &["incident", "export", "last", &export.display().to_string()]);
+    assert!(exported.success && exported.stdout.contains("files in"), "{exported:?}");
+    assert!(export.join("SHA256SUMS").exists() && export.join("report.pdf").exists());
     assert_eq!(op.command(&gate, &["reload"]).code, 1, "an operator puts no configuration in force");
 
     // A record is proved over the API and checked without a gate.

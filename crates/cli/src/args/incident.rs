@@ -100,6 +100,8 @@ pub(crate) struct Export {
     pub(crate) no_drill: bool,
     #[command(flatten)]
     pub(crate) of: Records,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Flags of `open`.
@@ -116,6 +118,8 @@ pub(crate) struct Open {
     pub(crate) since: Option<Moment>,
     #[command(flatten)]
     pub(crate) of: Records,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Words about an incident.
@@ -192,6 +196,8 @@ pub(crate) struct Handed {
     pub(crate) receipt: String,
     #[command(flatten)]
     pub(crate) of: Records,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Flags of `attest`.

@@ -1,12 +1,15 @@
 //! Incidents of a gate elsewhere, by its API: what can be said of them, and what people did.
 
-use portcullis_control::model::IncidentLine;
+use portcullis_control::model::{HandedIn, IncidentLine, NewIncident};
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::listed;
+use super::{export, handed_in, listed};
 use crate::Failure;
-use crate::args::incident::{AskIncident, Records};
+use crate::args::incident::{AskIncident, Handed, Open, Records};
 use crate::args::remote::Remote;
+use crate::evidence::digest;
+use crate::moment::now;
 use crate::remote::{Far, Request, segment};
 
 /// The answer of a gate elsewhere; none where this is about a ledger at hand.
@@ -17,9 +20,10 @@ pub(super) fn run(ask: &AskIncident) -> Result<Option<String>, Failure> {
         AskIncident::Note(flags) => (&flags.of, &flags.far),
         AskIncident::Told(flags) => (&flags.of, &flags.far),
         AskIncident::Decide(flags) | AskIncident::Close(flags) => (&flags.of, &flags.far),
-        AskIncident::Export(_) | AskIncident::Open(_) | AskIncident::Report(_) | AskIncident::Attest(_) => {
-            return Ok(None);
-        }
+        AskIncident::Export(flags) => (&flags.of, &flags.far),
+        AskIncident::Open(flags) => (&flags.of, &flags.far),
+        AskIncident::Report(flags) => (&flags.of, &flags.far),
+        AskIncident::Attest(_) => return Ok(None),
     };
     let Some(far) = find(of, remote)? else { return Ok(None) };
     let path = |incident: &str, what: &str| format!("/api/v1/incidents/{}{what}", segment(incident));
@@ -43,11 +47,39 @@ pub(super) fn run(ask: &AskIncident) -> Result<Option<String>, Failure> {
         AskIncident::Decide(flags) => act(&flags.incident, "/decisions", json!({"words": flags.words}))?,
         AskIncident::Told(flags) => act(&flags.incident, "/told", json!({"words": flags.words, "whom": flags.whom}))?,
         AskIncident::Close(flags) => act(&flags.incident, "/close", json!({"words": flags.words}))?,
-        AskIncident::Export(_) | AskIncident::Open(_) | AskIncident::Report(_) | AskIncident::Attest(_) => {
-            return Ok(None);
+        AskIncident::Export(flags) if flags.forms.is_some() => {
+            return Err(Failure::because("a gate elsewhere fills the forms that are built in: leave out --forms"));
         }
+        AskIncident::Export(flags) => export::unpack(&far.bytes(&path(&flags.incident, "/export"))?, &flags.to)?,
+        AskIncident::Open(flags) => far.act(Request::post("/api/v1/incidents", Some(body(&opened(flags))?)))?,
+        AskIncident::Report(flags) => act(&flags.incident, "/reports", body(&handed(flags)?)?)?,
+        AskIncident::Attest(_) => return Ok(None),
     };
     Ok(Some(said))
+}
+
+/// What was not said of a time is left to the clock of the gate.
+fn opened(flags: &Open) -> NewIncident {
+    NewIncident {
+        because: flags.because.clone(),
+        platforms: flags.platform.clone(),
+        since: flags.since.map(|since| since.resolve_back(now())),
+    }
+}
+
+/// The file itself stays here.
+fn handed(flags: &Handed) -> Result<HandedIn, Failure> {
+    Ok(HandedIn {
+        form: flags.form.clone(),
+        to: flags.to.clone(),
+        at: flags.at.map(|at| at.resolve(now())),
+        sha256: digest(&handed_in(flags)?),
+        receipt: flags.receipt.clone(),
+    })
+}
+
+fn body(value: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::because(error.to_string()))
 }
 
 fn find(of: &Records, remote: &Remote) -> Result<Option<Far>, Failure> {

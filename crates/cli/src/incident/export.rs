@@ -2,9 +2,10 @@
 //!
 //! It writes into an empty directory only, and never half a file: what is listed in SHA256SUMS is what was written.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io;
-use std::path::Path;
+use std::io::{self, Read as _};
+use std::path::{Component, Path};
 
 use portcullis_incident::forms::Form;
 use portcullis_incident::{Report, handover, html, machine, notice, pdf, statement};
@@ -20,13 +21,22 @@ use crate::moment::speak;
 use crate::world::plain;
 use crate::{Done, Failure, talk};
 
+/// Files of an export that came from elsewhere. Their bytes are bounded by those of the answer.
+const FILES: usize = 20_000;
+/// The list of files with their hashes.
+const SUMS: &str = "SHA256SUMS";
+
 /// Writes everything.
 pub(super) fn run(flags: &Export) -> Done {
     let opened = Opened::open(&flags.of)?;
     let report = opened.report(&flags.incident, flags.no_drill)?;
     let forms = forms(flags.forms.as_deref())?;
     let (files, sums) = everything(&opened.directory, &report, &forms, &flags.to)?;
-    talk::answer(&format!("{files} files in {}; SHA-256 of their list {sums}", flags.to.display()))
+    talk::answer(&written(files, &sums, &flags.to))
+}
+
+fn written(files: usize, sums: &str, to: &Path) -> String {
+    format!("{files} files in {}; SHA-256 of their list {sums}", to.display())
 }
 
 /// Writes all of it into an empty directory, with proofs from the ledger. How many files, and the hash of their list, comes back.
@@ -79,6 +89,63 @@ pub(crate) fn packed(ledger: &Path, report: &Report, forms: &[Form], name: &str)
     tar.mode(tar::HeaderMode::Deterministic);
     tar.append_dir_all(name, place.path()).map_err(cannot)?;
     tar.into_inner().map_err(cannot)
+}
+
+/// Writes what a gate elsewhere has packed into an empty directory, where its own list of hashes names exactly that.
+pub(super) fn unpack(tar: &[u8], to: &Path) -> Result<String, Failure> {
+    let mut files = contents(tar)?;
+    let listed = files.remove(SUMS).unwrap_or_default();
+    let mut sums: Vec<String> = files.iter().map(|(name, bytes)| format!("{}  {name}\n", digest(bytes))).collect();
+    sums.sort();
+    if sums.concat().as_bytes() != listed {
+        return Err(Failure::because(format!("{SUMS} of the export names other files than came; nothing was written")));
+    }
+    let mut out = Out::begin(to)?;
+    for (name, bytes) in &files {
+        if let Some((directory, _)) = name.rsplit_once('/') {
+            out.directory(directory)?;
+        }
+        out.file(name, bytes)?;
+    }
+    Ok(written(files.len(), &out.end()?, to))
+}
+
+/// Files of an archive by their names within its one directory. Names that lead elsewhere, links and doubles are refused.
+fn contents(tar: &[u8]) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+    let broken = |error: io::Error| Failure::because(format!("the export cannot be unpacked: {}", plain(&error)));
+    let mut files = BTreeMap::new();
+    let mut archive = tar::Archive::new(tar);
+    for entry in archive.entries().map_err(broken)? {
+        let mut entry = entry.map_err(broken)?;
+        let kind = entry.header().entry_type();
+        if kind.is_dir() {
+            continue;
+        }
+        let path = entry.path().map_err(broken)?.into_owned();
+        let name = inside(&path).filter(|_| kind.is_file() && files.len() < FILES);
+        let name = name.filter(|name| !files.contains_key(name));
+        let Some(name) = name else {
+            let name = path.display().to_string();
+            let name = name.escape_debug();
+            return Err(Failure::because(format!(
+                "the export has {name}, which is no file of it; nothing was written"
+            )));
+        };
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).map_err(broken)?;
+        files.insert(name, bytes);
+    }
+    Ok(files)
+}
+
+/// A name without the directory that is packed.
+fn inside(path: &Path) -> Option<String> {
+    let parts = path.components().map(|part| match part {
+        Component::Normal(part) => part.to_str().filter(|part| !part.chars().any(char::is_control)),
+        _ => None,
+    });
+    let parts = parts.collect::<Option<Vec<_>>>()?;
+    parts.get(1..).filter(|inner| !inner.is_empty()).map(|inner| inner.join("/"))
 }
 
 /// The newest stamp of a checkpoint of this ledger, and the ledger as of then.
@@ -191,7 +258,7 @@ impl<'a> Out<'a> {
     fn end(mut self) -> Result<String, Failure> {
         self.sums.sort();
         let list = self.sums.concat();
-        self.file("SHA256SUMS", list.as_bytes())?;
+        self.file(SUMS, list.as_bytes())?;
         Ok(digest(list.as_bytes()))
     }
 }
@@ -232,4 +299,62 @@ fn readme(report: &Report, unproven: u64, stamp: Option<&stamp::Kept>) -> String
         text.push_str(&format!("\n{unproven} records that are quoted could not be proven when this was written.\n"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An archive as it comes; names go in unchecked.
+    fn archive(files: &[(&str, &str, tar::EntryType)]) -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (name, text, kind) in files {
+            let mut header = tar::Header::new_gnu();
+            header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_entry_type(*kind);
+            header.set_size(text.len() as u64);
+            header.set_mode(0o644);
+            header.set_cksum();
+            tar.append(&header, text.as_bytes()).expect("appended");
+        }
+        tar.into_inner().expect("an archive")
+    }
+
+    #[test]
+    fn what_was_packed_elsewhere_is_written_whole_or_not_at_all() {
+        use tar::EntryType::{Directory, Regular, Symlink};
+        let sums = format!("{}  a.md\n{}  forms/b.md\n", digest(b"one"), digest(b"two"));
+        let mut lines: Vec<&str> = sums.split_inclusive('\n').collect();
+        lines.sort_unstable();
+        let sums = lines.concat();
+        let good = [
+            ("i-1", "", Directory),
+            ("i-1/a.md", "one", Regular),
+            ("i-1/forms", "", Directory),
+            ("i-1/forms/b.md", "two", Regular),
+            ("i-1/SHA256SUMS", sums.as_str(), Regular),
+        ];
+        let home = tempfile::tempdir().expect("a directory");
+        let to = home.path().join("out");
+        let said = unpack(&archive(&good), &to).unwrap_or_else(|why| panic!("{why:?}"));
+        assert!(said.starts_with("2 files in "), "{said}");
+        assert_eq!(fs::read_to_string(to.join("forms/b.md")).expect("a file"), "two");
+        assert_eq!(fs::read_to_string(to.join(SUMS)).expect("a file"), sums);
+        assert!(unpack(&archive(&good), &to).is_err(), "it is not empty");
+
+        let other = home.path().join("other");
+        for wrong in [
+            ("i-1/../../x", "one", Regular),
+            ("/i-1/x", "one", Regular),
+            ("x", "one", Regular),
+            ("i-1/x", "", Symlink),
+            ("i-1/a.md", "one", Regular),
+            ("i-1/unlisted", "one", Regular),
+        ] {
+            let bad: Vec<_> = good.iter().copied().chain([wrong]).collect();
+            assert!(unpack(&archive(&bad), &other).is_err(), "{}", wrong.0);
+        }
+        assert!(unpack(&archive(&good[..4]), &other).is_err(), "without its list");
+        assert!(!other.exists(), "nothing was written");
+    }
 }
