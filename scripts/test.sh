@@ -146,6 +146,7 @@ if [ -z "$fast" ]; then
     stage "dependencies" dependencies
     stage "build the gate" cargo build --locked --profile quick -p portcullis
     stage "rehearsals: every scenario" rehearsals
+    stage "console: as people walk it" scripts/console.sh walk
     # The suite waits for clocks and clients much of its time: what it leaves of the processors builds the fuzz targets.
     [ -n "$only" ] || { nice -n 19 proof/fuzz/run.sh build >"$logs/fuzz-build.log" 2>&1 </dev/null & building=$!; }
     stage "suite: real clients, attacks" suite
