@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
@@ -17,6 +17,7 @@ use crate::client::{Broken, Response, Wire, eventually};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::place::{place, root, target};
+use crate::ports::{free_address, free_port};
 use crate::process::{Output, Running, run_command};
 
 /// The host of the platform that [`Plan::upstream`] declares.
@@ -262,20 +263,8 @@ impl Plan {
 
 impl Ports {
     fn free(bind: IpAddr) -> Self {
-        // All are held until all are known, so that they differ.
-        let held: Vec<TcpListener> =
-            (0..5).map(|_| TcpListener::bind("127.0.0.1:0").expect("loopback has a free port")).collect();
-        let mut addresses = held.iter().map(|socket| socket.local_addr().expect("a bound socket has an address"));
-        let mut next = || addresses.next().expect("five were bound");
-        let (http, https, proxied, redirect, admin) = (next(), next(), next(), next(), next());
-        let visible = |address: SocketAddr| SocketAddr::new(bind, address.port());
-        Self {
-            http: visible(http),
-            https: visible(https),
-            proxied: visible(proxied),
-            redirect: visible(redirect),
-            admin,
-        }
+        let visible = || SocketAddr::new(bind, free_port());
+        Self { http: visible(), https: visible(), proxied: visible(), redirect: visible(), admin: free_address() }
     }
 }
 

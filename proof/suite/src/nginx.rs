@@ -3,7 +3,7 @@
 //! It never runs as a daemon, and its files stay in the test's own place.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::client::{Wire, eventually, pattern};
+use crate::ports::free_address;
 use crate::process::Running;
 use crate::tools;
 
@@ -29,7 +30,7 @@ impl Nginx {
     /// When nginx is there but does not come up.
     #[must_use]
     pub fn start(place: &Path, test: &str) -> Option<Self> {
-        Self::start_with(place, test, free_port(), configuration)
+        Self::start_with(place, test, free_address(), configuration)
     }
 
     /// nginx with a fixed capacity: so many requests a second, half a second's worth in its queue, 503 beyond. Each is
@@ -101,10 +102,6 @@ impl Drop for Nginx {
         self.process.signal(Signal::TERM);
         self.process.wait(Duration::from_secs(5));
     }
-}
-
-fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("loopback has a free port")
 }
 
 fn write_site(site: &Path) {

@@ -4,7 +4,7 @@
 //! root may enter.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use rustix::process::Signal;
 
 use crate::certs::Leaf;
 use crate::place::{root, target};
+use crate::ports::free_port;
 use crate::process::{Output, Running, run, run_command};
 use crate::tools;
 
@@ -221,14 +222,4 @@ impl Drop for Postgres {
         let _ = self.process.wait(Duration::from_secs(10));
         let _ = fs::remove_dir_all(&self.place);
     }
-}
-
-/// A port that was free a moment ago.
-///
-/// # Panics
-/// When loopback has none.
-#[must_use]
-pub fn free_port() -> u16 {
-    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    socket.local_addr().expect("bound").port()
 }

@@ -1,11 +1,10 @@
 //! Who is told when something is wrong, what the public sees, and what a person sees in a terminal: of a gate that runs.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portcullis_suite::{Axe, Browser, Gate, Next, Origin, Plan, eventually, place, respond, run};
+use portcullis_suite::{Axe, Browser, Gate, Next, Origin, Plan, eventually, free_address, place, respond, run};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -13,9 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A gate with a console, whose state is in a directory.
 fn gate(name: &str, origin: &Origin, more: &str) -> (Gate, PathBuf) {
     let state = place(&format!("{name}-state"));
-    let free = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let at = free.local_addr().expect("an address");
-    drop(free);
+    let at = free_address();
     let tables = format!("[defence]\nstate = {state:?}\n[console]\nlisten = \"{at}\"\n{more}");
     let plan = Plan::new(name)
         .table(&tables)

@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use portcullis_suite::postgres::{PASSWORD, Postgres, free_port, programs};
-use portcullis_suite::{Authority, Gate, HOST, Namespace, Next, Origin, Plan, Wire, eventually, place, respond, run};
+use portcullis_suite::postgres::{PASSWORD, Postgres, programs};
+use portcullis_suite::{
+    Authority, Gate, HOST, Namespace, Next, Origin, Plan, Wire, eventually, free_port, place, respond, run,
+};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);

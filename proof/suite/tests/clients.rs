@@ -1,12 +1,11 @@
 //! Real clients against real upstreams: curl, openssl, h2load, wrk, gRPC, WebSocket, and a browser.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
 use portcullis_suite::{
-    Authority, Gate, HOST, Nginx, Origin, Output, Plan, Python, Wire, digest, eventually, have, pattern, run,
+    Authority, Gate, HOST, Nginx, Origin, Output, Plan, Python, Wire, digest, eventually, free_port, have, pattern, run,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -223,10 +222,7 @@ fn grpc_with_streams_errors_and_trailers() {
     let Some(python) = Python::new("gRPC") else { return };
     let plan = Plan::new("clients-grpc");
     let authority = Authority::new(plan.place());
-    let port = TcpListener::bind("127.0.0.1:0")
-        .and_then(|socket| socket.local_addr())
-        .expect("loopback has a free port")
-        .port();
+    let port = free_port();
     let server = python.serve("grpc_server.py", &[&port.to_string()], &plan.place().join("grpc-server.log"));
     let up = eventually(Duration::from_secs(20), || server.output().contains("ready"));
     assert!(up, "the gRPC server did not come up: {}", server.output());
@@ -248,10 +244,7 @@ fn websocket_frames_pass_both_ways() {
     let Some(python) = Python::new("WebSocket") else { return };
     let plan = Plan::new("clients-websocket");
     let authority = Authority::new(plan.place());
-    let port = TcpListener::bind("127.0.0.1:0")
-        .and_then(|socket| socket.local_addr())
-        .expect("loopback has a free port")
-        .port();
+    let port = free_port();
     let server = python.serve("ws_server.py", &[&port.to_string()], &plan.place().join("ws-server.log"));
     let up = eventually(Duration::from_secs(20), || server.output().contains("ready"));
     assert!(up, "the WebSocket server did not come up: {}", server.output());

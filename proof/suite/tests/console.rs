@@ -2,14 +2,15 @@
 //!
 //! Figures are recorded; what is asserted holds on a slow machine too.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use portcullis_suite::{
-    Axe, Browser, Gate, HOST, Next, Origin, Plan, Python, Response, Wire, eventually, figure, place, respond, run,
+    Axe, Browser, Gate, HOST, Next, Origin, Plan, Python, Response, Wire, eventually, figure, free_address, place,
+    respond, run,
 };
 use serde_json::{Value, json};
 
@@ -19,9 +20,7 @@ const PASSWORD: &str = "heron lantern gravel soup";
 /// A gate with a console, and where that is.
 fn gate(name: &str, origin: &Origin, more: &str) -> (Gate, SocketAddr, PathBuf) {
     let state = place(&format!("{name}-state"));
-    let free = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let at = free.local_addr().expect("an address");
-    drop(free);
+    let at = free_address();
     let plan = Plan::new(name)
         .table(&format!("[defence]\nstate = {state:?}\n[console]\nlisten = \"{at}\"\n"))
         .upstream(&[origin.url()], more);

@@ -2,23 +2,20 @@
 //! in force, an incident that the gate cannot see is opened, and all of it is taken along and verifies offline.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portcullis_suite::postgres::{Postgres, free_port, programs};
-use portcullis_suite::{Gate, Next, Origin, Plan, Response, Wire, eventually, place, respond, run};
+use portcullis_suite::postgres::{Postgres, programs};
+use portcullis_suite::{
+    Gate, Next, Origin, Plan, Response, Wire, eventually, free_address, free_port, place, respond, run,
+};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// A report tries what watches before it is written.
 const REPORT: Duration = Duration::from_secs(150);
 const PASSWORD: &str = "heron lantern gravel soup";
-
-fn free() -> SocketAddr {
-    let free = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    free.local_addr().expect("an address")
-}
 
 /// Somebody who is signed in.
 struct Person {
@@ -83,7 +80,7 @@ fn two_people_decide_what_a_database_may_be_asked() {
     let table = "create table members (id int primary key, email text, name text); \
                  insert into members select n, 'm' || n || '@example.org', 'smith' || n from generate_series(1, 20000) n";
     server.sql(server.address().port(), "", table);
-    let (state, at, port) = (place("console-statements-state"), free(), free_port());
+    let (state, at, port) = (place("console-statements-state"), free_address(), free_port());
     let gate = Plan::new("console-statements")
         .table(&format!(
             "[defence]\nstate = {state:?}\n[console]\nlisten = \"{at}\"\napprovals = [\"statements\"]\n\
@@ -165,7 +162,7 @@ fn two_people_decide_what_a_database_may_be_asked() {
 /// A gate with evidence, a copy with two ways to it, and a route.
 fn guarded(name: &str) -> (Gate, SocketAddr, PathBuf, Origin) {
     let origin = Origin::start(|_, stream| respond(stream, 200, "", b"hello").map(|()| Next::Keep));
-    let (state, at) = (place(&format!("{name}-state")), free());
+    let (state, at) = (place(&format!("{name}-state")), free_address());
     let evidence = state.join("evidence");
     let gate = Plan::new(name)
         .table(&format!(

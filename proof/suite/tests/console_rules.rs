@@ -2,11 +2,11 @@
 //! what is rehearsed there is what the verb says.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portcullis_suite::{Gate, HOST, Origin, Plan, Response, Wire, eventually, place};
+use portcullis_suite::{Gate, HOST, Origin, Plan, Response, Wire, eventually, free_address, place};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -17,9 +17,7 @@ const SQL: &str = "the+credit%27+union+select+password+from+users--+-";
 /// A gate with a console, a rule of its own and a forum, and where the console is.
 fn gate(name: &str, origin: &Origin) -> (Gate, SocketAddr) {
     let state = place(&format!("{name}-state"));
-    let free = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let at = free.local_addr().expect("an address");
-    drop(free);
+    let at = free_address();
     let plan = Plan::new(name)
         .table(&format!("[defence]\nstate = {state:?}\n[console]\nlisten = \"{at}\"\n[waf]\nrules = [\"own.conf\"]\n"))
         .upstream(&[origin.url()], "[[platform.route]]\npath = \"/forum/**\"\n");

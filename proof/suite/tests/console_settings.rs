@@ -6,7 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use portcullis_suite::{Gate, HOST, Next, Origin, Output, Plan, Response, Wire, eventually, place, respond, run};
+use portcullis_suite::{
+    Gate, HOST, Next, Origin, Output, Plan, Response, Wire, eventually, free_address, place, respond, run,
+};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,9 +17,7 @@ const CONFIGURATION: &str = "/api/v1/configuration";
 
 fn gate(name: &str, origin: &Origin) -> (Gate, SocketAddr, PathBuf) {
     let state = place(&format!("{name}-state"));
-    let free = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let at = free.local_addr().expect("an address");
-    drop(free);
+    let at = free_address();
     let plan = Plan::new(name)
         .table(&format!("[defence]\nstate = {state:?}\n[console]\nlisten = \"{at}\"\n"))
         .upstream(&[origin.url()], "");

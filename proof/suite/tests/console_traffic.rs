@@ -1,11 +1,11 @@
 //! The console's view of traffic on a gate that runs: who was refused is found and explained, and what was in force has both its ends.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use portcullis_suite::{Gate, HOST, Next, Origin, Plan, Response, Wire, eventually, place, respond};
+use portcullis_suite::{Gate, HOST, Next, Origin, Plan, Response, Wire, eventually, free_address, place, respond};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -45,9 +45,7 @@ impl Viewer {
 
 fn gate(name: &str, origin: &Origin, more: &str) -> (Gate, Viewer) {
     let state = place(&format!("{name}-state"));
-    let free = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let at = free.local_addr().expect("an address");
-    drop(free);
+    let at = free_address();
     let plan = Plan::new(name)
         .table(&format!("[defence]\nstate = {state:?}\n[console]\nlisten = \"{at}\"\n"))
         .upstream(&[origin.url()], more);

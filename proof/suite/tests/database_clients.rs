@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use portcullis_suite::postgres::{PASSWORD, Postgres, free_port, jdbc, programs};
-use portcullis_suite::{Authority, Gate, Leaf, Plan, place, root, run};
+use portcullis_suite::postgres::{PASSWORD, Postgres, jdbc, programs};
+use portcullis_suite::{Authority, Gate, Leaf, Plan, free_port, place, root, run};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Connection as _, Executor as _, Row as _};
 use tokio_postgres::NoTls;

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use portcullis_suite::postgres::{Postgres, free_port, programs};
-use portcullis_suite::{Gate, Plan, eventually};
+use portcullis_suite::postgres::{Postgres, programs};
+use portcullis_suite::{Gate, Plan, eventually, free_port};
 
 /// What the gate may come to hold for all of it, in bytes.
 const ROOM: u64 = 32 << 20;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use portcullis_suite::postgres::{PASSWORD, Postgres, free_port, programs};
-use portcullis_suite::{Gate, Plan, Python, Running, Wire, eventually, figure, run};
+use portcullis_suite::postgres::{PASSWORD, Postgres, programs};
+use portcullis_suite::{Gate, Plan, Python, Running, Wire, eventually, figure, free_port, run};
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,12 +1,12 @@
 //! Sign-in to the console of a gate that runs by a certified provider that runs beside it, in a browser that knows neither.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use portcullis_suite::{
-    Axe, Browser, Gate, Next, Origin, Plan, Running, eventually, have, missing, place, respond, root, run,
+    Axe, Browser, Gate, Next, Origin, Plan, Running, eventually, free_address, have, missing, place, respond, root, run,
 };
 use serde_json::{Value, json};
 
@@ -22,18 +22,13 @@ fn provider(test: &str, place: &Path, console: SocketAddr) -> Option<(Running, S
     if !have("node", "nodejs", test) {
         return None;
     }
-    let at = free();
+    let at = free_address();
     let mut command = Command::new("node");
     command.arg(root().join("proof/suite/node/provider.mjs")).arg(&packages).arg(at.port().to_string());
     command.arg(format!("http://localhost:{}/oidc", console.port()));
     let running = Running::start(command, &place.join("provider.log"));
     assert!(eventually(PATIENCE, || running.output().contains("ready")), "{}", running.output());
     Some((running, at))
-}
-
-fn free() -> SocketAddr {
-    let free = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    free.local_addr().expect("an address")
 }
 
 fn gate(name: &str, origin: &Origin, (console, provider): (SocketAddr, SocketAddr)) -> (Gate, PathBuf) {
@@ -114,7 +109,7 @@ fn logins(state: &Path) -> Vec<(String, bool)> {
 #[test]
 fn whoever_the_provider_knows_gets_in_and_nobody_else() {
     let test = "oidc-enter";
-    let (console, home) = (free(), place("oidc-enter-browser"));
+    let (console, home) = (free_address(), place("oidc-enter-browser"));
     let Some((_running, at)) = provider(test, &home, console) else { return };
     let origin = Origin::start(|_, stream| respond(stream, 200, "", b"hello").map(|()| Next::Keep));
     let (gate, state) = gate(test, &origin, (console, at));

@@ -4,8 +4,8 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use portcullis_suite::postgres::{Postgres, free_port, programs};
-use portcullis_suite::{Gate, Plan, eventually};
+use portcullis_suite::postgres::{Postgres, programs};
+use portcullis_suite::{Gate, Plan, eventually, free_port};
 use rustix::process::{Pid, Signal, kill_process};
 
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,12 +1,11 @@
 //! The testkit itself, without a gate: what the other tests rest on is proven first, and proven able to fail.
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 use portcullis_suite::frames::{END_HEADERS, End, Frames, Kind, block};
 use portcullis_suite::{
-    Broken, Browser, Bystander, H2Origin, Next, Nginx, Origin, Python, Wire, digest, eventually, misbehaving, pattern,
-    place, respond, run,
+    Broken, Browser, Bystander, H2Origin, Next, Nginx, Origin, Python, Wire, digest, eventually, free_port,
+    misbehaving, pattern, place, respond, run,
 };
 
 #[test]
@@ -111,7 +110,7 @@ fn python_peers_understand_each_other() {
     let Some(python) = Python::new("the testkit") else { return };
     let place = place("kit-python");
     for (server, client, host) in [("grpc_server.py", "grpc_client.py", "h"), ("ws_server.py", "ws_client.py", "h")] {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+        let port = free_port();
         let serving = python.serve(server, &[&port.to_string()], &place.join(format!("{server}.log")));
         assert!(eventually(Duration::from_secs(20), || serving.output().contains("ready")), "{}", serving.output());
         let output = python.run(client, &[&format!("127.0.0.1:{port}"), host, "-"], Duration::from_secs(60));

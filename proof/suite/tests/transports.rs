@@ -5,14 +5,15 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use portcullis_suite::frames::Frames;
 use portcullis_suite::packing::{CODINGS, deflated_message, grpc_message, packed, socket_frame, zipped};
 use portcullis_suite::{
-    Authority, Browser, Gate, H2Origin, HOST, Next, Origin, Plan, Python, Seen, Wire, eventually, figure, respond, run,
+    Authority, Browser, Gate, H2Origin, HOST, Next, Origin, Plan, Python, Seen, Wire, eventually, figure, free_port,
+    respond, run,
 };
 use portcullis_types::Reason;
 use serde_json::Value;
@@ -281,10 +282,7 @@ fn a_canary_leaves_in_no_way_and_what_is_ordinary_in_all() {
 fn a_conversation_packed_by_a_real_library_is_read() {
     let Some(python) = Python::new("WebSocket") else { return };
     let mut plan = Plan::new("transports-library");
-    let port = TcpListener::bind("127.0.0.1:0")
-        .and_then(|socket| socket.local_addr())
-        .expect("loopback has a free port")
-        .port();
+    let port = free_port();
     let server = python.serve("ws_server.py", &[&port.to_string()], &plan.place().join("ws-server.log"));
     let up = eventually(Duration::from_secs(20), || server.output().contains("ready"));
     assert!(up, "the WebSocket server did not come up: {}", server.output());
