@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 /// Nothing in the corpus takes longer, the two seconds of the head's deadline included.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Time enough for the gate to send on what it has.
+const LATER: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +23,8 @@ struct Case {
     attack: Option<String>,
     attack_h2: Option<Vec<(String, String)>>,
     body: Option<String>,
+    /// What follows the body after everything before it was read.
+    late: Option<String>,
     trailers: Option<Vec<(String, String)>>,
     #[serde(default)]
     refused: Vec<String>,
@@ -117,7 +121,8 @@ fn refused(gate: &Gate, origin: &Origin, case: &Case, attack: &[u8]) -> Result<(
 /// The same over HTTP/2, where a reset of the stream is a refusal too.
 fn refused_h2(gate: &Gate, origin: &Origin, case: &Case, fields: &[(String, String)]) -> Result<(), String> {
     let before = gate.metrics();
-    let reply = ask_h2(gate, fields, case.body.as_deref(), case.trailers.as_deref())?;
+    let body: Vec<&str> = case.body.iter().chain(&case.late).map(String::as_str).collect();
+    let reply = ask_h2(gate, fields, &body, case.trailers.as_deref())?;
     let refused = reply.status >= 400 || reply.reset.is_some() || reply.end.is_some();
     if !refused {
         return Err(format!("passed: {} {}", reply.status, String::from_utf8_lossy(&reply.body)));
@@ -143,7 +148,7 @@ fn passes(gate: &Gate, origin: &Origin, case: &Case) -> Result<(), String> {
         }
     }
     if let Some(fields) = &case.twin_h2 {
-        let reply = ask_h2(gate, fields, case.twin_body.as_deref(), case.twin_trailers.as_deref())?;
+        let reply = ask_h2(gate, fields, case.twin_body.as_deref().as_slice(), case.twin_trailers.as_deref())?;
         if reply.status != 200 || reply.reset.is_some() {
             return Err(format!("{reply:?}"));
         }
@@ -168,7 +173,7 @@ fn passes(gate: &Gate, origin: &Origin, case: &Case) -> Result<(), String> {
 fn ask_h2(
     gate: &Gate,
     fields: &[(String, String)],
-    body: Option<&str>,
+    body: &[&str],
     trailers: Option<&[(String, String)]>,
 ) -> Result<Reply, String> {
     let raw = |fields: &[(String, String)]| -> Vec<u8> {
@@ -179,11 +184,15 @@ fn ask_h2(
     wire.patience(PATIENCE);
     let mut frames = Frames::open(wire, &[]).map_err(|error| error.to_string())?;
     let stream = frames.stream();
-    let (body_ends, head_ends) = (trailers.is_none(), body.is_none() && trailers.is_none());
+    let head_ends = body.is_empty() && trailers.is_none();
     // The gate may end stream or connection while the rest is still being sent.
     frames.send(Kind::HEADERS, END_HEADERS | u8::from(head_ends), stream, &raw(fields)).ok();
-    if let Some(body) = body {
-        frames.send(Kind::DATA, u8::from(body_ends), stream, &corpus::bytes(body)).ok();
+    for (nth, piece) in body.iter().enumerate() {
+        if nth > 0 {
+            std::thread::sleep(LATER);
+        }
+        let ends = nth + 1 == body.len() && trailers.is_none();
+        frames.send(Kind::DATA, u8::from(ends), stream, &corpus::bytes(piece)).ok();
     }
     if let Some(trailers) = trailers {
         frames.send(Kind::HEADERS, END_HEADERS | END_STREAM, stream, &raw(trailers)).ok();

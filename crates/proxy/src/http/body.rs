@@ -95,9 +95,9 @@ impl Body {
         }
     }
 
-    /// Whether there is nothing to read.
+    /// Whether there is nothing to read. A stream whose end has not come may hold more than it declared.
     pub(crate) fn is_empty(&self) -> bool {
-        self.length() == Some(0)
+        !matches!(self, Self::H2(_)) && self.length() == Some(0)
     }
 
     /// Refuses more than `limit` bytes of a body whose length was not declared.
@@ -341,6 +341,8 @@ pub(crate) struct Outgoing {
     data: Bytes,
     coding: Coding,
     finished: bool,
+    /// Whether the last of what was declared waits until the source has ended.
+    until_the_end: bool,
     /// What the last `Pending` waited for.
     pub(crate) waiting: Waiting,
     /// Bytes of body taken from the source so far.
@@ -364,7 +366,22 @@ const BUFFER_BYTES: usize = 16 * 1024;
 impl Outgoing {
     /// A message whose head is in `buffer`.
     pub(crate) fn new(buffer: Vec<u8>, coding: Coding) -> Self {
-        Self { buffer, at: 0, data: Bytes::new(), coding, finished: false, waiting: Waiting::Source, carried: 0 }
+        Self {
+            buffer,
+            at: 0,
+            data: Bytes::new(),
+            coding,
+            finished: false,
+            until_the_end: false,
+            waiting: Waiting::Source,
+            carried: 0,
+        }
+    }
+
+    /// The same, of which nobody gets the whole before its source has ended: a stream of HTTP/2 that brings more than it
+    /// declared is malformed (RFC 9113, section 8.1.1), and what comes too late to be seen must not have been answered.
+    pub(crate) fn until_the_end(self) -> Self {
+        Self { until_the_end: true, ..self }
     }
 
     /// The buffer, for the next message.
@@ -383,7 +400,8 @@ impl Outgoing {
         loop {
             let pending = self.buffer.len() - self.at + self.data.len();
             let mut starved = false;
-            if !self.finished && self.data.is_empty() && pending < BUFFER_BYTES {
+            let last = self.until_the_end && !self.finished && self.coding == Coding::Plain(Some(0));
+            if last || (!self.finished && self.data.is_empty() && pending < BUFFER_BYTES) {
                 match body.poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => {
                         self.take(frame)?;
@@ -397,7 +415,7 @@ impl Outgoing {
                     Poll::Pending => starved = true,
                 }
             }
-            if pending == 0 {
+            if pending == 0 || (last && starved) {
                 if self.finished {
                     self.waiting = Waiting::Sink;
                     return wire.borrow_mut().poll_flush(cx).map_err(TransferError::Sink);

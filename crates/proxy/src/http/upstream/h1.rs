@@ -43,7 +43,8 @@ pub(super) async fn exchange(
     // From here on the server may have seen something; an empty body can be sent again, another cannot.
     let sending =
         if body.as_ref().is_none_or(Body::is_empty) { Body::Empty } else { body.take().unwrap_or(Body::Empty) };
-    let pump = Pump::H1 { outgoing: Outgoing::new(buffer, coding), body: sending, wire: SharedWire::clone(&wire) };
+    let outgoing = Outgoing::new(buffer, coding).until_the_end();
+    let pump = Pump::H1 { outgoing, body: sending, wire: SharedWire::clone(&wire) };
     let mut upload = Upload::new(pump, checked, around);
     let mut scanned = 0;
     let mut interim = 0;
