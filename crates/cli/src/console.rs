@@ -339,6 +339,8 @@ impl Counter {
         if let Some((_, report)) = reports.get(id) {
             return Ok(Arc::clone(report));
         }
+        // What somebody was told is recorded is in it, too.
+        self.keeper()?.settle();
         let of = Records { config: self.config.clone(), ledger: None, json: true };
         let report = Opened::open(&of).and_then(|opened| opened.report(id, false)).map_err(unknown)?;
         let report = Arc::new(report);
@@ -459,7 +461,8 @@ impl Desk for Counter {
             Deed::Close(words) => Event::Closed(Closed { incident, by, words }),
         };
         let said = self.operator.told(event).map_err(Fault::Refused)?;
-        self.reports.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        // By whatever name it was asked for.
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(said)
     }
 

@@ -128,6 +128,9 @@ pub struct Counters {
     pub faults: AtomicU64,
     /// Leaves under the latest checkpoint.
     pub published: AtomicU64,
+    /// Rounds of writing that were begun, and the last of them that ended with a checkpoint: what was recorded before it began is
+    /// under that.
+    rounds: [AtomicU64; 2],
     /// Requests that are counted in the ledger's figures and could not be written one by one.
     pub requests_unwritten: AtomicU64,
     /// Checkpoints that an authority stamped with a time.
@@ -222,6 +225,20 @@ impl Store {
     pub fn lost(&self) -> [u64; 2] {
         let lanes = &self.shared.lanes;
         [&lanes.lost_records, &lanes.lost_requests].map(|lost| lost.load(Ordering::Relaxed))
+    }
+
+    /// Waits until all that was recorded before is under a checkpoint, where whoever reads the directory finds it; at most so long,
+    /// because a disk may take nothing. Whether it is.
+    pub fn settle(&self, patience: Duration) -> bool {
+        let (asked, [begun, ended]) = (Instant::now(), &self.shared.counters.rounds);
+        let before = begun.load(Ordering::Acquire);
+        while ended.load(Ordering::Acquire) <= before {
+            if asked.elapsed() >= patience {
+                return false;
+            }
+            thread::sleep(COMMIT_EVERY);
+        }
+        true
     }
 
     /// What is written from about now on, as soon as it is durable, in the order of the leaves. Nobody waits for whoever follows:
@@ -323,13 +340,16 @@ impl Writer {
             }
             if second.elapsed() >= CHECKPOINT_EVERY || closing {
                 second = Instant::now();
+                let round = self.shared.counters.rounds[0].fetch_add(1, Ordering::AcqRel) + 1;
                 let beats = self.shared.beats.all();
                 if !beats.is_empty() && !closing {
                     self.shared.lanes.put(&GATE, &Event::Beats { beats }, now());
                 }
                 self.heal();
                 self.commit(closing);
-                self.checkpoint();
+                if self.checkpoint() {
+                    self.shared.counters.rounds[1].store(round, Ordering::Release);
+                }
                 self.tidy();
             } else {
                 self.commit(false);
@@ -414,15 +434,17 @@ impl Writer {
         }
     }
 
-    fn checkpoint(&mut self) {
+    /// Whether all that is written is under one.
+    fn checkpoint(&mut self) -> bool {
         if self.sick {
-            return;
+            return false;
         }
-        let Some(ledger) = &mut self.ledger else { return };
+        let Some(ledger) = &mut self.ledger else { return false };
         match ledger.checkpoint() {
             Ok(size) => self.shared.counters.published.store(size, Ordering::Relaxed),
             Err(error) => self.fail(&error),
         }
+        !self.sick
     }
 
     fn fail(&mut self, error: &io::Error) {

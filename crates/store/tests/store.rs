@@ -65,6 +65,20 @@ fn what_many_threads_record_reads_back_in_order() {
 }
 
 #[test]
+fn what_was_recorded_is_read_once_it_is_settled() {
+    let home = tempfile::tempdir().expect("a directory");
+    let store = open(home.path());
+    for number in 0..3 {
+        let told = act(format!("{number}"));
+        store.record(&"gate".into(), told.clone());
+        assert!(store.settle(Duration::from_secs(20)));
+        assert!(records(home.path()).iter().any(|record| record.event.as_ref() == Some(&told)), "{number}");
+    }
+    store.close();
+    assert!(!store.settle(Duration::from_millis(100)), "nobody writes any more");
+}
+
+#[test]
 fn sensors_beat_and_are_down_when_nothing_is_heard_of_them() {
     let home = tempfile::tempdir().expect("a directory");
     let store = open(home.path());

@@ -24,6 +24,8 @@ use crate::moment;
 const WAITING: usize = 256;
 /// How often those who look are shown the incidents.
 const SHOWN_EVERY: Duration = Duration::from_secs(1);
+/// A checkpoint is signed each second.
+const SETTLED: Duration = Duration::from_secs(5);
 /// How far back it is told who watched.
 const DAY: u64 = 86_400_000;
 /// How long figures of ten seconds say how it is: they are told a moment after their end.
@@ -100,6 +102,13 @@ impl Keeper {
         let now = moment::now();
         figures.retain(|traffic| now.saturating_sub(traffic.until) < FIGURES_HOLD);
         figures
+    }
+
+    /// Waits until whoever reads the ledger finds what was recorded before: for as long as a disk that works could need.
+    pub(crate) fn settle(&self) {
+        if !self.store.settle(SETTLED) {
+            tracing::warn!("the ledger's disk is behind: what was recorded last may be missing in what is read now");
+        }
     }
 
     /// How much of the last day, or of the time since this began, all of these sensors watched.
