@@ -33,8 +33,8 @@ logs="$target/test-logs"
 mkdir -p "$logs"
 # The setup has brought every tool, so a test that misses one fails instead of skipping itself.
 export SUITE_STRICT=1
-# What the suite and the soak stand in front of; close to what ships, links in a fraction of the time.
-export PORTCULLIS_BIN="$target/quick/portcullis"
+# What the suite and the soak stand in front of: optimised as what ships, but for what it takes minutes to link.
+export PORTCULLIS_BIN="$target/quick/portcullis" CARGO_PROFILE_QUICK_LTO=off
 
 passed=0 failed=0 broken="" building="" began=$SECONDS
 trap 'echo "interrupted" >&2; [ -z "$building" ] || kill "$building" 2>/dev/null; exit 130' INT TERM
@@ -108,7 +108,20 @@ dependencies() {
 
 units() { cargo test --locked --workspace --exclude portcullis-suite --exclude portcullis-tidy --no-fail-fast; }
 tidiness() { cargo test --locked -p portcullis-tidy --no-fail-fast; }
-suite() { cargo test --locked -p portcullis-suite --no-fail-fast; }
+# Its tests wait for clocks and clients much of the time, so three of its programs run at once, the longest first.
+suite() {
+    local programs
+    programs="$(printf '%s\n' console defence browsers alerts beside coverage && basename -s .rs proof/suite/tests/*.rs)"
+    cargo test --locked -p portcullis-suite --no-run || return
+    # shellcheck disable=SC2016 # It is the inner shell that knows them.
+    awk '!seen[$0]++' <<<"$programs" | xargs -P 3 -I{} bash -c '
+        cargo test --locked -p portcullis-suite --no-fail-fast --test "$1" >"$2/suite-$1.log" 2>&1
+        status=$?
+        flock "$2" cat "$2/suite-$1.log"
+        exit $status' _ {} "$logs"
+    local status=$?
+    cargo test --locked -p portcullis-suite --no-fail-fast --lib --bins && return $status
+}
 # The wide sweep has a target of its own (make sweep); here every scenario is played once, with a seed that nobody chose,
 # and one that fails is played with more seeds, because the worst of many runs is not a broken one.
 rehearsals() {
@@ -146,9 +159,9 @@ if [ -z "$fast" ]; then
     stage "dependencies" dependencies
     stage "build the gate" cargo build --locked --profile quick -p portcullis
     stage "rehearsals: every scenario" rehearsals
-    stage "console: as people walk it" scripts/console.sh walk
-    # The suite waits for clocks and clients much of its time: what it leaves of the processors builds the fuzz targets.
+    # What waits for clocks and clients leaves much of the processors: that builds the fuzz targets.
     [ -n "$only" ] || { nice -n 19 proof/fuzz/run.sh build >"$logs/fuzz-build.log" 2>&1 </dev/null & building=$!; }
+    stage "console: as people walk it" scripts/console.sh walk
     stage "suite: real clients, attacks" suite
     stage "core rule set: every case" core_rule_set
     stage "the same through the listener" core_rule_set --listener
