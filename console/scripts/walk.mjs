@@ -180,6 +180,23 @@ await walk('each thing that has the focus is seen, and under no bar', async (pag
   assert.ok(seen > 15, `${seen} stops`);
 }, { width: 360 });
 
+await walk('on a telephone the other views unfold by keys, and fold again', async (page) => {
+  await page.locator('.hero h1').waitFor();
+  const settings = page.getByRole('link', { name: 'Settings' });
+  assert.equal(await settings.isVisible(), false);
+  await page.locator('nav .more').focus();
+  await page.keyboard.press('Enter');
+  assert.ok(await settings.isVisible());
+  await page.keyboard.press('Escape');
+  assert.equal(await settings.isVisible(), false);
+  assert.match(await focused(page), /^More$/);
+  await page.keyboard.press('Enter');
+  await tabTo(page, /^Rules$/, 2);
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { level: 1, name: 'Rules' }).waitFor();
+  assert.equal(await settings.isVisible(), false, 'what was chosen covers nothing');
+}, { width: 360 });
+
 await walk('the chart is read by keys', async (page) => {
   await page.getByRole('link', { name: 'Traffic', exact: true }).first().click();
   const chart = page.getByRole('slider');

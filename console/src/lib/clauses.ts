@@ -19,7 +19,9 @@ export function gaps({ code, numbers, names }: Clause): Values {
     values[name] = share ? percent(value) : code === 'bytes' ? bytes(value) : number(value, Math.abs(value) < 10 ? 1 : 0);
   }
   for (const [name, value] of Object.entries(names)) {
-    values[name] = name === 'action' ? named('action', value) : name === 'posture' || ((name === 'from' || name === 'to') && code === 'posture') ? named('posture', value).toLocaleLowerCase() : value;
+    // A rule's name is one word: no line ends in it.
+    if (name === 'rule') values[name] = value.replace('-', '\u2011');
+    else values[name] = name === 'action' ? named('action', value) : name === 'posture' || ((name === 'from' || name === 'to') && code === 'posture') ? named('posture', value).toLocaleLowerCase() : value;
   }
   return values;
 }

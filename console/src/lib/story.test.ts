@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Advice, Audience, Measure, Now, Platform, Rates } from './api';
-import { acts, audiences, byEffect, byUrgency, findMeasure, flow, harm, health, posture, segments, spark, whither } from './story';
+import { acts, audiences, byEffect, byUrgency, costs, findMeasure, flow, harm, health, posture, segments, spark, whither } from './story';
 
 const audience = (name: string, known: boolean, touched: number, all = 100): Audience => ({ name, known, requests: 1000, refused: touched, held: 1, delayed: 2, visitors: [all, touched] });
 const named = (name: string, stands: string) => ({ name, posture: stands }) as Platform;
@@ -71,4 +71,9 @@ test('the small line spans its seconds, and is nothing without any', () => {
   expect(drawn.most).toBe(30);
   expect(drawn.came).toBe('M1 100L1 36L2 4L2 100Z');
   expect(spark([], 3000, 2)).toEqual({ came: '', served: '', most: 1 });
+});
+
+test('what follows from doing nothing is not called a cost', () => {
+  const of = (cost: string, code: string | null) => costs({ cost, price: code === null ? null : { code, numbers: {}, names: {} } } as Advice);
+  expect([of('It passes.', 'comes-through'), of('In a gate’s own words.', null), of('The others carry it.', 'others-carry'), of('', null)]).toEqual([true, true, false, false]);
 });

@@ -108,6 +108,13 @@ export function health(origins: readonly Origin[]): Health {
   return well === origins.length ? 'well' : 'part';
 }
 
+/** What follows from doing nothing, or what else would help, is no cost of what is advised. */
+const NO_COSTS = ['more-room', 'others-carry', 'nobody-served', 'unwatched'];
+
+export function costs(advice: Advice): boolean {
+  return advice.cost !== '' && !NO_COSTS.includes(advice.price?.code ?? '');
+}
+
 /** Where an advice leads, for what a view of its own shows. */
 export function whither(advice: Advice, now: Now): string | null {
   switch (advice.kind) {
