@@ -197,6 +197,13 @@ await walk('on a telephone the other views unfold by keys, and fold again', asyn
   assert.equal(await settings.isVisible(), false, 'what was chosen covers nothing');
 }, { width: 360 });
 
+await walk('a reference that is read out on the telephone leads from the first screen to why', async (page) => {
+  await page.getByLabel('Reference').fill('5z7q 0c2m 4n8kt');
+  await page.keyboard.press('Enter');
+  await page.locator('section[aria-labelledby=explain] pre').waitFor();
+  assert.match(page.url(), /explain=5z7q/);
+}, { width: 360 });
+
 await walk('the chart is read by keys', async (page) => {
   await page.getByRole('link', { name: 'Traffic', exact: true }).first().click();
   const chart = page.getByRole('slider');
