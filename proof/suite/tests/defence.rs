@@ -10,7 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use portcullis_suite::{
-    Browser, Gate, HOST, Next, Origin, Plan, Response, Wire, assert_accessible, eventually, figure, respond,
+    Browser, Gate, HOST, Next, Origin, Plan, Response, Wire, assert_accessible, eventually, figure, free_address,
+    place, respond,
 };
 use serde_json::{Value, json};
 
@@ -264,7 +265,10 @@ fn acts(gate: &Gate, kind: &str) -> Vec<Value> {
 fn a_flood_from_many_addresses_gets_a_rule_and_people_do_not_notice() {
     // Eight at once; a search takes 20 ms, so 400 of them a second are all that it can do.
     let origin = platform(8, |path| Duration::from_millis(if path == "/search" { 20 } else { 2 }));
-    let gate = Plan::new("defence-flood").table(TRUST).upstream(&[origin.url()], ROUTES).log("sample = 0").start();
+    let accounts = place("defence-flood-accounts");
+    let console = format!("[console]\nlisten = \"{}\"\ndirectory = {accounts:?}\n", free_address());
+    let gate = Plan::new("defence-flood").table(&format!("{TRUST}{console}"));
+    let gate = gate.upstream(&[origin.url()], ROUTES).log("sample = 0").start();
     let people = Senders::people(gate.http(), 20);
     let ready = || asked(&gate, &["status"]).to_string().contains("\"ready\":true");
     assert!(eventually(Duration::from_secs(150), ready), "{}", asked(&gate, &["status"]));
@@ -300,22 +304,64 @@ fn a_flood_from_many_addresses_gets_a_rule_and_people_do_not_notice() {
     let rule = enforced.first().and_then(|act| act["rule"].as_str()).expect("it is in the log").to_owned();
     let explained = operate(&gate, &["explain", &rule]);
     assert!(explained.success && explained.stdout.contains(&rule), "{} {}", explained.stdout, explained.stderr);
-    let undone = operate(&gate, &["rules", "undo", &rule]);
-    assert!(undone.success, "{} {}", undone.stdout, undone.stderr);
-    let told = || {
-        acts(&gate, "rule-undone")
-            .iter()
-            .any(|act| act["rule"] == *rule && act["by"].as_str().is_some_and(|by| by.starts_with("operator (")))
+    let by = match Browser::start("an operator in a flood", gate.place(), "") {
+        Some(browser) => {
+            undo_in_a_browser(browser, &gate, &rule);
+            "Ane"
+        }
+        None => {
+            let undone = operate(&gate, &["rules", "undo", &rule]);
+            assert!(undone.success, "{} {}", undone.stdout, undone.stderr);
+            "operator ("
+        }
     };
+    let of = |act: &Value| act["rule"] == *rule && act["by"].as_str().is_some_and(|who| who.starts_with(by));
+    let told = || acts(&gate, "rule-undone").iter().any(of);
     assert!(eventually(Duration::from_secs(5), told), "{:?}", acts(&gate, "rule-undone"));
     let listed = asked(&gate, &["rules", "list"]);
     let rules = listed[0]["rules"].as_array().cloned().unwrap_or_default();
     assert!(rules.iter().all(|known| known["id"] != *rule || known["phase"] == "undone"), "{listed}");
+    let (_, came) = flood.count(Duration::ZERO, |_| true);
+    assert!(eventually(Duration::from_secs(5), || flood.count(Duration::ZERO, |_| true).1 > came), "the flood went on");
     flood.stop();
     people.stop();
     let metrics = gate.metrics();
     assert!(metrics.sum("portcullis_panics_total", &[]) < 1.0, "{}", gate.said());
     assert!(metrics.sum("portcullis_brain_restarts_total", &[]) < 1.0, "{}", gate.said());
+}
+
+/// Somebody whose duty begins now opens the console, finds the rule on the first screen, and undoes it by keys.
+fn undo_in_a_browser(mut browser: Browser, gate: &Gate, rule: &str) {
+    let patience = Duration::from_secs(60);
+    let link = operate(gate, &["console", "link", "--role", "operator"]);
+    assert!(link.success, "{}", link.stderr);
+    browser.open(link.stdout.trim());
+    let until = |browser: &mut Browser, holds: &str| {
+        assert!(eventually(patience, || browser.evaluate(holds) == json!(true)), "{holds}: {}", browser.text());
+    };
+    until(&mut browser, "document.querySelector('#name') !== null");
+    browser.evaluate("document.querySelector('#name').focus()");
+    browser.call("Input.insertText", json!({"text": "Ane"}));
+    browser.press("Tab");
+    browser.call("Input.insertText", json!({"text": "heron lantern gravel soup"}));
+    browser.press("Enter");
+    let all = "[...document.querySelectorAll('button, a')]";
+    let later = format!("{all}.find(it => it.innerText.startsWith('Later'))");
+    let undo = format!("{all}.find(it => it.innerText.replace(/\\s+/g, ' ').trim() === 'Undo {rule}')");
+    let asked = "document.querySelector('main .ask[role=group]')";
+    until(&mut browser, &format!("{later} !== undefined"));
+    browser.evaluate(&format!("{later}.focus()"));
+    browser.press("Enter");
+    let begun = Instant::now();
+    until(&mut browser, &format!("{undo} !== undefined"));
+    browser.picture(&gate.place().join("undo.png"));
+    browser.evaluate(&format!("{undo}.focus()"));
+    browser.press("Enter");
+    until(&mut browser, &format!("{asked} !== null"));
+    browser.evaluate(&format!("{asked}.querySelector('button').focus()"));
+    browser.press("Enter");
+    until(&mut browser, &format!("{asked} === null"));
+    figure("defence: an operator undoes a rule in a flood, in a browser", begun.elapsed().as_secs_f64(), "s");
 }
 
 #[test]
@@ -354,7 +400,7 @@ fn in_observe_mode_nobody_is_touched() {
 #[test]
 fn a_challenge_that_is_declared_is_passed_once_and_kept() {
     let origin = Origin::echo();
-    let state = portcullis_suite::place("defence-state");
+    let state = place("defence-state");
     let table = format!("{TRUST}\n[defence]\nstate = {state:?}\n");
     let routes = "[[platform.route]]\npath = \"/petition\"\nclass = \"form\"\nchallenge = \"echo\"\n";
     let mut gate = Plan::new("defence-challenge").table(&table).upstream(&[origin.url()], routes).start();
@@ -464,7 +510,7 @@ fn what_gate_and_platform_tell_one_another_goes_no_further() {
 #[test]
 fn what_an_operator_says_holds_and_is_told() {
     let origin = Origin::echo();
-    let state = portcullis_suite::place("defence-said-state");
+    let state = place("defence-said-state");
     let table = format!("[defence]\nstate = {state:?}\n");
     let mut gate = Plan::new("defence-said").table(&table).upstream(&[origin.url()], ROUTES).start();
     let posture = |gate: &Gate, posture: &str| {
@@ -506,7 +552,7 @@ fn what_an_operator_says_holds_and_is_told() {
 #[test]
 fn what_was_learned_may_be_lost_but_not_the_service() {
     let origin = Origin::echo();
-    let state = portcullis_suite::place("defence-spoilt-state");
+    let state = place("defence-spoilt-state");
     for (name, bytes) in [("keys", &b"short"[..]), ("brain", b"\xff\x00 not what was saved")] {
         std::fs::write(state.join(name), bytes).expect("it can be written");
     }
