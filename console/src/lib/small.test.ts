@@ -9,7 +9,7 @@ import { byClock, paths, type Paper } from './report';
 import { place } from './route.svelte';
 import { mayAs } from './session.svelte';
 import { bySight, type Sight } from './sights';
-import { local, span, universal } from './when';
+import { local, span, told, universal } from './when';
 import { bytes, country, fill, percent, preferred, rate } from './words.svelte';
 
 describe('times', () => {
@@ -24,6 +24,13 @@ describe('times', () => {
     expect(universal(at, at, danish)).toBe('22.30.05 UTC');
     expect(universal(at, at, { locale: 'en-GB', timeZone: 'UTC' })).toBe('');
   });
+  test('say the day twice only where it is another in UTC', () => {
+    const noon = Date.UTC(2026, 4, 17, 12);
+    expect([universal(noon, at + 86_400_000, danish, false), universal(at, at + 86_400_000, danish, false)]).toEqual(['12.00 UTC', '17. maj, 22.30 UTC']);
+  });
+  test('that the gate wrote out are read back, and other words are not', () => {
+    expect([told('2026-05-17 22:30:05 UTC'), told('before it began'), told('2026-05-17')]).toEqual([at, null, null]);
+  });
   test('last so long', () => {
     const of = (millis: number) => span(millis, 'en-GB');
     expect([of(-5), of(59_999), of(60_000), of(3_600_000), of(7_500_000), of(2 * 86_400_000 + 3_600_000)]).toEqual(['0 secs', '59 secs', '1 min', '1 hr', '2 hrs 5 mins', '2 days 1 hr']);
@@ -36,7 +43,7 @@ describe('words', () => {
     expect([preferred('da', ['en']), preferred(null, ['fr', 'da-DK', 'en']), preferred(null, ['nb-NO']), preferred(null, ['fr']), preferred('xx', ['en-US'])]).toEqual(['da', 'da', 'da', 'en', 'en']);
   });
   test('of figures never say all or nothing unless it is', () => {
-    expect([percent(0), percent(0.00001), percent(0.5), percent(0.99999), percent(1)]).toEqual(['0%', '0.1%', '50%', '99.9%', '100%']);
+    expect([percent(0), percent(0.00001), percent(0.00021), percent(0.5), percent(0.99999), percent(1)]).toEqual(['0%', '0.001%', '0.02%', '50%', '99.9%', '100%']);
     expect([rate(0), rate(0.04), rate(9.96), rate(12_430), rate(1_250_000)]).toEqual(['0', '0', '10', '12,430', '1,250,000']);
     expect([bytes(0), bytes(999), bytes(1000), bytes(88_120_004_112)]).toEqual(['0 bytes', '999 bytes', '1 kB', '88.1 GB']);
   });

@@ -13,16 +13,23 @@ export interface Zone {
 
 /** The time of day; with the day where it is not today's. */
 export function local(at: number, now: number, zone: Zone, seconds = true): string {
-  const day = sameDay(at, now, zone) ? {} : ({ day: 'numeric', month: 'short', ...(Math.abs(now - at) > 300 * DAY ? { year: 'numeric' } : {}) } as const);
+  const day = dayOf(at, zone) === dayOf(now, zone) ? {} : ({ day: 'numeric', month: 'short', ...(Math.abs(now - at) > 300 * DAY ? { year: 'numeric' } : {}) } as const);
   return format(at, zone, { ...day, hour: '2-digit', minute: '2-digit', ...(seconds ? { second: '2-digit' } : {}) });
 }
 
 /** The same in UTC, named; empty where the reader's zone is UTC at that time. */
 export function universal(at: number, now: number, zone: Zone, seconds = true): string {
   const there: Zone = { locale: zone.locale, timeZone: 'UTC' };
-  const text = local(at, now, there, seconds);
+  // The day stands beside it already, unless it is another there.
+  const text = local(at, dayOf(at, zone) === dayOf(at, there) ? at : now, there, seconds);
   const offset = format(at, zone, { day: '2-digit', hour: '2-digit', minute: '2-digit' });
   return offset === format(at, there, { day: '2-digit', hour: '2-digit', minute: '2-digit' }) ? '' : `${text} UTC`;
+}
+
+/** The time that the gate wrote as `2026-05-17 22:30:05 UTC`; none where it wrote something else. */
+export function told(text: string): number | null {
+  const parts = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC$/.exec(text);
+  return parts ? Date.parse(`${parts[1]}T${parts[2]}Z`) : null;
 }
 
 /** How long something lasted or lasts, in its two largest units at most: `2 h 5 min`. */
@@ -42,9 +49,8 @@ function format(at: number, zone: Zone, options: Intl.DateTimeFormatOptions): st
   return new Intl.DateTimeFormat(zone.locale, { hourCycle: 'h23', ...options, ...where }).format(at);
 }
 
-function sameDay(a: number, b: number, zone: Zone): boolean {
-  const day = { year: 'numeric', month: '2-digit', day: '2-digit' } as const;
-  return format(a, zone, day) === format(b, zone, day);
+function dayOf(at: number, zone: Zone): string {
+  return format(at, zone, { year: 'numeric', month: '2-digit', day: '2-digit' });
 }
 
 /** What `<input type="datetime-local">` holds for a time of the reader's zone, and back. */

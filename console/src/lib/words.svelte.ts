@@ -117,11 +117,10 @@ export function country(code: string): string {
   return new Intl.DisplayNames([LOCALE[language]], { type: 'region' }).of(code) ?? code;
 }
 
-/** A share, never rounded to all or nothing unless it is. */
+/** A share, never rounded to all or nothing unless it is: below a thousandth by its first digit. */
 export function percent(share: number): string {
-  const style = { style: 'percent', maximumFractionDigits: 1 } as const;
-  const shown = share > 0 && share < 0.001 ? 0.001 : share < 1 && share > 0.999 ? 0.999 : share;
-  return new Intl.NumberFormat(LOCALE[language], style).format(shown);
+  const digits = share > 0 && share < 0.001 ? ({ maximumSignificantDigits: 1 } as const) : ({ maximumFractionDigits: 1 } as const);
+  return new Intl.NumberFormat(LOCALE[language], { style: 'percent', ...digits }).format(share < 1 && share > 0.999 ? 0.999 : share);
 }
 
 export function bytes(value: number): string {
