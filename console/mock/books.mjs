@@ -30,7 +30,7 @@ export function busiest(query) {
 export function incidents() {
   const at = Date.now();
   return [
-    { id: '2026-11-23-1', words: 'public is attack, after normal.', since: at - 720_000, closed: null, closed_by: null, waves: 2, platforms: ['public'] },
+    { id: '2026-11-23-1', words: 'public went from normal to attack.', since: at - 720_000, closed: null, closed_by: null, waves: 2, platforms: ['public'] },
     { id: '2026-11-11-1', words: 'Many logins failed on members.', since: at - 12 * 24 * HOUR, closed: at - 11 * 24 * HOUR, closed_by: 'duty', waves: 1, platforms: ['members'] },
   ];
 }
@@ -65,7 +65,7 @@ export function data() {
 
 export function forms() {
   const at = Date.now();
-  const draft = (id, title, hours, missing) => ({ id, title, due: hours === null ? null : at + hours * HOUR, missing: Array.from({ length: missing }, (_, index) => `question ${index + 1}`), markdown: `# ${title}\n\n## What happened?\n\npublic is attack, after normal.\n` });
+  const draft = (id, title, hours, missing) => ({ id, title, due: hours === null ? null : at + hours * HOUR, missing: Array.from({ length: missing }, (_, index) => `question ${index + 1}`), markdown: `# ${title}\n\n## What happened?\n\npublic went from normal to attack.\n` });
   return [draft('uk-ico', 'UK ICO: personal data breach', 71, 4), draft('uk-ncsc', 'UK NCSC: incident', null, 1), draft('eu-nis2-early-warning', 'NIS2: early warning', 3.5, 2), draft('dk-virk', 'Denmark: virk.dk', -0.4, 3)];
 }
 

@@ -43,7 +43,7 @@ export function played({ scenario, seed }) {
       { name: 'known', protected: true, sessions: 6_311, refused: 0, challenged: 0, failed: 0, delayed: 3, unserved: 0 },
       { name: 'partner', protected: true, sessions: 40, refused: 0, challenged: 0, failed: 0, delayed: 0, unserved: 0 },
     ],
-    acts: [{ at: 264.8, words: 'public is attack, after normal: 60 times the expected.' }, { at: 265.4, words: 'r-1 was enforced on public: refuse where TLS 77f0 & no token.' }],
+    acts: [{ at: 264.8, words: 'public went from normal to attack: 60 times the expected.' }, { at: 265.4, words: 'r-1 was enforced on public: refuse where TLS 77f0 & no token.' }],
     more_acts: 0,
     log_hash: '9f2c41d07be84a1b8e559f2c41d07be84a1b8e559f2c41d07be84a1b8e55aabb',
   };

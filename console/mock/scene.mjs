@@ -70,7 +70,7 @@ export function now(at, scene, undone, pinned, held) {
     connections: attacked ? 4310 : 212,
     platforms,
     events: scene === 'calm' ? [{ name: 'debate', platform: 'public', from: at + 2 * 3_600_000, until: at + 4 * 3_600_000 }] : [],
-    incident: scene === 'calm' ? null : { id: '2026-11-23-1', words: 'public is attack, after normal.', since: at - 12 * MINUTE, closed: null, closed_by: null, waves: 2, platforms: ['public'] },
+    incident: scene === 'calm' ? null : { id: '2026-11-23-1', words: 'public went from normal to attack.', since: at - 12 * MINUTE, closed: null, closed_by: null, waves: 2, platforms: ['public'] },
     blind: attacked ? { 'files/members': 'the kernel tells of no changes in this directory' } : {},
     watching: 9,
     evidence: true,

@@ -276,7 +276,7 @@ function live(world, response, request) {
   world.streams.add(response);
   request.on('close', () => world.streams.delete(response));
   const past = [
-    [720_000, 'public', 'public is attack, after normal for 3602.0 s. Why: requests 60.1× expected (12613 per second, 210.0 expected).', 'posture', { platform: 'public', from: 'normal', to: 'attack' }],
+    [720_000, 'public', 'public went from normal (for 3602.0 s) to attack. Why: requests 60.1× expected (12613 per second, 210.0 expected).', 'posture', { platform: 'public', from: 'normal', to: 'attack' }],
     [719_000, 'public', 'Rule r-81 is enforced: what it matches is refused with status 429. It explains 97 % of what is beyond the expected.', 'rule-enforced', { rule: 'r-81', action: 'refuse' }],
     [300_000, 'public', 'Rule r-82 is enforced: navigations that it matches are challenged, anything else waits behind.', 'rule-enforced', { rule: 'r-82', action: 'challenge' }],
     [41_000, 'members', 'members is elevated, after normal for 9120.0 s. Why: 4 % of tries on /sign-in failed (usual 2 %).', 'posture', { platform: 'members', from: 'normal', to: 'elevated' }],
