@@ -114,7 +114,7 @@ pub(crate) enum Verb {
     /// SIGTERM and SIGINT drain and end, SIGHUP reloads. Sockets from systemd are used by the name of their listener.
     Run(Run),
     /// Say whether a configuration is in order, with every problem at once.
-    Check(ConfigFile),
+    Check(Check),
     /// Print a configuration as the gate understands it.
     Show(Show),
     /// Ask the running gate to put its changed configuration in force.
@@ -200,7 +200,7 @@ pub(crate) enum Verb {
     /// Nothing leaves the machine, whatever the flags say. Ctrl-C ends it.
     Demo(Demo),
     /// Print the version, the compiler and the features built in.
-    Version,
+    Version(Version),
     /// Print completions for a shell.
     Completions(Completions),
     /// Print the manual page (roff).
@@ -213,6 +213,24 @@ pub(crate) struct ConfigFile {
     /// The configuration file.
     #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
     pub(crate) config: PathBuf,
+}
+
+/// Flags of `check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The configuration file. With `--url` it is read as that gate would read it in place of its own, which is checked where no file
+    /// is named.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    #[command(flatten)]
+    pub(crate) far: Remote,
+}
+
+/// Flags of `version`.
+#[derive(Debug, Args)]
+pub(crate) struct Version {
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Flags of `run`.
@@ -228,18 +246,21 @@ pub(crate) struct Run {
 /// Flags of `show`.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    #[command(flatten)]
-    pub(crate) file: ConfigFile,
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "url")]
+    pub(crate) config: PathBuf,
     /// Everything that is in force, defaults written out. The output is itself a configuration.
     #[arg(long, required = true)]
     pub(crate) effective: bool,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Flags of `reload`.
 #[derive(Debug, Args)]
 pub(crate) struct Reload {
     /// The configuration file, which names the control socket.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "url")]
     pub(crate) config: PathBuf,
     /// The control socket itself, instead of a configuration file.
     #[arg(long, value_name = "SOCKET", conflicts_with = "config")]
@@ -252,7 +273,7 @@ pub(crate) struct Reload {
 #[derive(Debug, Args)]
 pub(crate) struct Gate {
     /// The configuration file, which names the control socket.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "url")]
     pub(crate) config: PathBuf,
     /// The control socket itself, instead of a configuration file.
     #[arg(long, value_name = "SOCKET", conflicts_with = "config")]
@@ -624,8 +645,10 @@ pub(crate) struct ListCanaries {
     #[arg(long)]
     pub(crate) values: bool,
     /// The configuration file.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "url")]
     pub(crate) config: PathBuf,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Canaries to be retired.
@@ -732,7 +755,7 @@ pub(crate) struct Explain {
     #[arg(value_name = "REFERENCE|RULE|REASON")]
     pub(crate) subject: String,
     /// The configuration file, which names the decision log.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "url")]
     pub(crate) config: PathBuf,
     /// The decision log itself, instead of a configuration file.
     #[arg(long, value_name = "FILE", conflicts_with = "config")]

@@ -9,13 +9,15 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use portcullis_config::Policy;
+use portcullis_control::model::{CanaryBook, CanaryLine};
 use portcullis_dataguard::canary::{CanaryId, CanaryKey, Entry, EntryKind, Registry, Values};
 use portcullis_dataguard::decode::{Bounds, Codings};
 use portcullis_dataguard::detect::{Findings, Found, Kinds, Scan};
 use portcullis_dataguard::{Canaries, Detector, Reader, Scanner};
 use portcullis_sensors::manifest::hex;
 
-use crate::args::{AskCanary, CanaryKind, NewCanary};
+use crate::args::{AskCanary, CanaryKind, ListCanaries, NewCanary};
+use crate::remote::Far;
 use crate::world::plain;
 use crate::{Done, Failure, configuration, moment, talk};
 
@@ -23,7 +25,7 @@ use crate::{Done, Failure, configuration, moment, talk};
 pub(crate) fn run(ask: &AskCanary) -> Done {
     match ask {
         AskCanary::New(flags) => new(flags),
-        AskCanary::List(flags) => list(&Place::of(&flags.config)?, flags.values),
+        AskCanary::List(flags) => list(flags),
         AskCanary::Test(flags) => test(&Place::of(&flags.config)?),
         AskCanary::Retire(flags) => retire(&Place::of(&flags.config)?, &flags.ids),
     }
@@ -171,23 +173,54 @@ fn table(entries: &[Entry], key: &CanaryKey) -> String {
     text
 }
 
-fn list(place: &Place, values: bool) -> Done {
-    let registry = place.registry()?;
-    if values {
-        return talk::answer(&table(registry.entries(), &place.key(false)?));
+fn list(flags: &ListCanaries) -> Done {
+    let canaries = match Far::of(&flags.far, &flags.config, None)? {
+        Some(_) if flags.values => {
+            return Err(Failure::because(
+                "what a canary is worth is its secret: values are printed on the gate's own machine alone",
+            ));
+        }
+        Some(far) => far.get::<CanaryBook>("/api/v1/data/canaries")?.canaries,
+        None => {
+            let place = Place::of(&flags.config)?;
+            let registry = place.registry()?;
+            if flags.values {
+                return talk::answer(&table(registry.entries(), &place.key(false)?));
+            }
+            registry.entries().iter().map(line).collect()
+        }
+    };
+    talk::answer(&listed(&canaries))
+}
+
+/// One as programs are told of it, without what was seen of it.
+pub(crate) fn line(entry: &Entry) -> CanaryLine {
+    let (kind, domain) = match &entry.kind {
+        EntryKind::Member { domain } => ("member", domain.clone()),
+        EntryKind::Id => ("id", String::new()),
+        EntryKind::Key { .. } => ("key", String::new()),
+    };
+    CanaryLine {
+        id: entry.id.to_string(),
+        kind: kind.to_owned(),
+        domain,
+        homes: entry.homes.clone(),
+        planted: entry.planted.clone(),
+        retired: entry.retired.clone(),
+        ..CanaryLine::default()
     }
+}
+
+fn listed(canaries: &[CanaryLine]) -> String {
     let mut text = String::new();
-    for entry in registry.entries() {
-        let kind = match &entry.kind {
-            EntryKind::Member { domain } => format!("member at {domain}"),
-            EntryKind::Id => "id".to_owned(),
-            EntryKind::Key { .. } => "key".to_owned(),
-        };
-        let home = if entry.homes.is_empty() { "nowhere".to_owned() } else { entry.homes.join(" ") };
-        let retired = entry.retired.as_ref().map_or_else(String::new, |day| format!(", retired {day}"));
-        let _ = writeln!(text, "{}  {kind}, planted {}, at home: {home}{retired}", entry.id, entry.planted);
+    for canary in canaries {
+        let CanaryLine { id, kind, domain, homes, planted, retired, .. } = canary;
+        let at = if domain.is_empty() { String::new() } else { format!(" at {domain}") };
+        let home = if homes.is_empty() { "nowhere".to_owned() } else { homes.join(" ") };
+        let retired = retired.as_ref().map_or_else(String::new, |day| format!(", retired {day}"));
+        let _ = writeln!(text, "{id}  {kind}{at}, planted {planted}, at home: {home}{retired}");
     }
-    talk::answer(if text.is_empty() { "No canaries: `portcullis canary new` makes some.\n" } else { &text })
+    if text.is_empty() { "No canaries: `portcullis canary new` makes some.\n".to_owned() } else { text }
 }
 
 /// The ways in which a value may be written in what leaves.

@@ -2,13 +2,17 @@
 //!
 //! Used by every verb that takes `--config`, and by the gate when it reloads.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use portcullis_config::{Outcome, Policy, Problem, load};
+use portcullis_control::model::{Checked, Configuration, Text, Wrong};
 use portcullis_proxy::inspectors;
 
-use crate::args::DEFAULT_CONFIG;
+use crate::args::{Check, DEFAULT_CONFIG};
+use crate::console::INSPECTION;
 use crate::diagnose;
+use crate::remote::Far;
 use crate::talk;
 use crate::world::{Machine, plain, read_bounded};
 use crate::{Done, Failure};
@@ -92,21 +96,56 @@ pub(crate) fn policy(path: &Path) -> Result<Policy, Failure> {
 }
 
 /// `FILE: in order: 2 listeners, 1 certificate, 2 platforms with 3 hosts and 5 routes`.
-pub(crate) fn check(path: &Path) -> Done {
-    let policy = policy(path)?;
-    inspectors::check(&policy).map_err(|words| Failure::because(format!("{}: {words}", path.display())))?;
+pub(crate) fn check(flags: &Check) -> Done {
+    if let Some(far) = Far::of(&flags.far, &flags.config, None)? {
+        return elsewhere(&far, &flags.config);
+    }
+    let (path, policy) = (&flags.config, policy(&flags.config)?);
+    inspectors::check(&policy).map_err(|words| unfit(path.display(), &words))?;
+    in_order(path.display(), &extent(&policy))
+}
+
+/// What a gate elsewhere makes of a file that is here, or of its own.
+fn elsewhere(far: &Far, path: &Path) -> Done {
+    let own = path == Path::new(DEFAULT_CONFIG);
+    let text = match own {
+        true => far.get::<Configuration>("/api/v1/configuration")?.text,
+        false => written(path).map_err(Failure::Because)?,
+    };
+    let told: Checked = far.post("/api/v1/configuration/check", &Text { text: text.clone() })?;
+    let name = if own { told.file } else { path.display().to_string() };
+    let (unfitting, wrong): (Vec<Wrong>, Vec<Wrong>) = told.problems.into_iter().partition(|it| it.code == INSPECTION);
+    if !wrong.is_empty() {
+        talk::say(&diagnose::told(&name, &text, &wrong, talk::coloured()));
+    }
+    match unfitting.first() {
+        Some(wrong) => Err(unfit(&name, &wrong.message)),
+        None if wrong.iter().any(|it| it.severity == "error") => Err(Failure::Said),
+        None => in_order(&name, &told.extent),
+    }
+}
+
+fn unfit(name: impl Display, words: &str) -> Failure {
+    Failure::because(format!("{name}: {words}"))
+}
+
+fn in_order(name: impl Display, extent: &str) -> Done {
+    talk::answer(&format!("{name}: in order: {extent}"))
+}
+
+/// What is in a configuration, in a line.
+pub(crate) fn extent(policy: &Policy) -> String {
     let counted = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let hosts = policy.platforms.iter().map(|platform| platform.hosts.len()).sum();
     let routes = policy.platforms.iter().map(|platform| platform.routes.len()).sum();
     let upstreams = policy.platforms.iter().map(|platform| platform.upstreams.len()).sum();
-    talk::answer(&format!(
-        "{}: in order: {}, {}, {} ({}, {}, {})",
-        path.display(),
+    format!(
+        "{}, {}, {} ({}, {}, {})",
         counted(policy.listeners.len(), "listener"),
         counted(policy.certificates.len(), "certificate"),
         counted(policy.platforms.len(), "platform"),
         counted(hosts, "host"),
         counted(routes, "route"),
         counted(upstreams, "upstream"),
-    ))
+    )
 }

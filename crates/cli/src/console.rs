@@ -11,6 +11,7 @@ mod versions;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
     Announced, Audience, Build, Busiest, CanaryBook, Checked, Clause, Configuration, Decisions, Differing, Draft,
     GuardedDatabase, Happening, History, IncidentLine, Measure, NewConfiguration, NewIncident, Now, Origin, OwnRule,
-    Page as Leaf, Platform, Play, Rates, RegisteredCopy, Rehearsal, RehearsalLine, Role, RuleChange, Rules,
+    Page as Leaf, Place, Platform, Play, Rates, RegisteredCopy, Rehearsal, RehearsalLine, Role, RuleChange, Rules,
     ScenarioLine, Tried, Tuning, Version, Wanted, Wrong,
 };
 use portcullis_control::oidc::Provider;
@@ -41,8 +42,8 @@ use portcullis_sensors::{Question, Sight};
 use portcullis_store::rollups::{self, Ask, history};
 use serde_json::Value;
 
-pub(crate) use self::change::InForce;
 use self::change::Papers;
+pub(crate) use self::change::{INSPECTION, InForce};
 use crate::args::console::{self as args, AskConsole};
 use crate::args::incident::Records;
 use crate::args::requests::{Became, By};
@@ -60,6 +61,8 @@ pub(crate) mod traffic;
 
 /// How old a report may be that is shown again: composing one verifies the whole ledger.
 const FRESH: Duration = Duration::from_secs(30);
+/// Of a problem that stands in nobody's way.
+pub(crate) const WARNING: &str = "warning";
 /// Threads that count.
 const THREADS: usize = 1;
 
@@ -481,6 +484,10 @@ impl Desk for Counter {
         data::databases(self.operator.as_ref())
     }
 
+    fn statements(&self, database: &str, role: Option<&str>, waiting: bool) -> Result<Value, Fault> {
+        data::statements(self.operator.as_ref(), database, role, waiting)
+    }
+
     fn decide(&self, decision: &Decided, by: &str) -> Result<String, Fault> {
         data::decide(self.operator.as_ref(), decision, by)
     }
@@ -682,13 +689,15 @@ fn said(failure: Failure) -> String {
     }
 }
 
-fn wrong(problem: &Problem, text: &str) -> Wrong {
+/// A problem for programs.
+pub(crate) fn wrong(problem: &Problem, text: &str) -> Wrong {
+    let bytes = |span: &Range<usize>| [span.start as u64, span.end as u64];
     let before = text.get(..problem.span.start).unwrap_or(text);
     let line_begins = before.rfind('\n').map_or(0, |at| at + 1);
     Wrong {
         severity: match problem.severity {
             Severity::Error => "error",
-            Severity::Warning => "warning",
+            Severity::Warning => WARNING,
         }
         .to_owned(),
         code: problem.code.to_owned(),
@@ -697,6 +706,8 @@ fn wrong(problem: &Problem, text: &str) -> Wrong {
         column: 1 + before[line_begins..].chars().count() as u64,
         label: problem.label.clone(),
         hints: problem.hints.clone(),
+        span: bytes(&problem.span),
+        second: problem.secondary.as_ref().map(|(span, label)| Place { span: bytes(span), label: label.clone() }),
     }
 }
 

@@ -5,13 +5,22 @@
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use portcullis_config::{Problem, Severity};
+use portcullis_config::Problem;
+use portcullis_control::model::{Place, Wrong};
+
+use crate::console::{WARNING, wrong};
 
 /// Narrower than a terminal may be; lines beyond it are cut around the span.
 const WIDTH: usize = 120;
 
 /// Every problem of `text`, the content of the file called `name`, and a line that counts them.
 pub(crate) fn render(name: &str, text: &str, problems: &[Problem], colour: bool) -> String {
+    let problems: Vec<Wrong> = problems.iter().map(|problem| wrong(problem, text)).collect();
+    told(name, text, &problems, colour)
+}
+
+/// The same of what a gate elsewhere found.
+pub(crate) fn told(name: &str, text: &str, problems: &[Wrong], colour: bool) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(WIDTH);
     let mut page = String::new();
     for problem in problems {
@@ -23,8 +32,8 @@ pub(crate) fn render(name: &str, text: &str, problems: &[Problem], colour: bool)
 }
 
 /// `3 problems in FILE`, and how many of them are only warnings.
-pub(crate) fn summary(name: &str, problems: &[Problem]) -> String {
-    let warnings = problems.iter().filter(|problem| problem.severity == Severity::Warning).count();
+fn summary(name: &str, problems: &[Wrong]) -> String {
+    let warnings = problems.iter().filter(|problem| problem.severity == WARNING).count();
     let errors = problems.len() - warnings;
     let counted = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     match (errors, warnings) {
@@ -34,37 +43,36 @@ pub(crate) fn summary(name: &str, problems: &[Problem]) -> String {
     }
 }
 
-fn group<'a>(name: &'a str, text: &'a str, problem: &'a Problem) -> Group<'a> {
-    let level = match problem.severity {
-        Severity::Error => Level::ERROR,
-        Severity::Warning => Level::WARNING,
-    };
+fn group<'a>(name: &'a str, text: &'a str, problem: &'a Wrong) -> Group<'a> {
+    let level = if problem.severity == WARNING { Level::WARNING } else { Level::ERROR };
     let label = (!problem.label.is_empty()).then_some(problem.label.as_str());
-    let primary = AnnotationKind::Primary.span(within(text, &problem.span)).label(label);
+    let primary = AnnotationKind::Primary.span(within(text, problem.span)).label(label);
     let mut snippet = Snippet::source(text).path(name).annotation(primary);
-    if let Some((span, label)) = &problem.secondary {
-        snippet = snippet.annotation(AnnotationKind::Context.span(within(text, span)).label(label.as_str()));
+    if let Some(Place { span, label }) = &problem.second {
+        snippet = snippet.annotation(AnnotationKind::Context.span(within(text, *span)).label(label.as_str()));
     }
-    let title = level.primary_title(problem.message.as_str()).id(problem.code);
+    let title = level.primary_title(problem.message.as_str()).id(problem.code.as_str());
     let hints = problem.hints.iter().map(|hint| Level::HELP.with_name("hint").message(hint.as_str()));
     title.element(snippet).elements(hints)
 }
 
 /// The span, cut to the text and to whole characters, so that nothing that a reader reports can stop the rendering.
-fn within(text: &str, span: &Range<usize>) -> Range<usize> {
-    let clamp = |position: usize| {
-        let mut position = position.min(text.len());
+fn within(text: &str, [from, until]: [u64; 2]) -> Range<usize> {
+    let clamp = |position: u64| {
+        let mut position = usize::try_from(position).unwrap_or(usize::MAX).min(text.len());
         while !text.is_char_boundary(position) {
             position -= 1;
         }
         position
     };
-    let start = clamp(span.start);
-    start..clamp(span.end).max(start)
+    let start = clamp(from);
+    start..clamp(until).max(start)
 }
 
 #[cfg(test)]
 mod tests {
+    use portcullis_config::Severity;
+
     use super::*;
 
     const TEXT: &str =
@@ -144,7 +152,7 @@ error[host-twice]: the host `a.example` is claimed twice
             (&[error.clone(), warning.clone(), warning.clone()], "1 problem and 2 warnings in f"),
         ];
         for (problems, expected) in table {
-            assert_eq!(summary("f", problems), *expected);
+            assert_eq!(render("f", TEXT, problems, false).lines().last(), Some(*expected));
         }
     }
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use portcullis_config::integrity::{Files, Integrity};
+use portcullis_control::model::Differing;
 use portcullis_ledger::note::{Algorithm, SignerKey, VerifierKey};
 use portcullis_ledger::{Drill, State};
 use portcullis_sensors::manifest::{self, Entries, Manifest, check_words, escape};
@@ -43,9 +44,16 @@ pub(crate) fn baseline(flags: &args::Baseline) -> Done {
     talk::answer(&done(&flags.gate, &question)?.words)
 }
 
-/// Compares each directory with what is in force, without asking the gate.
+/// Compares each directory with what is in force, without asking the gate, unless it is one elsewhere.
 pub(crate) fn diff(flags: &args::Diff) -> Done {
-    let (said, differ) = compared(&configuration::policy(&flags.config)?.integrity, flags.only.as_deref())?;
+    let (said, differ) = match Far::of(&flags.far, &flags.config, None)? {
+        Some(far) => {
+            let only = flags.only.as_ref().map(|only| format!("?only={}", segment(only))).unwrap_or_default();
+            let told: Differing = far.get(&format!("/api/v1/integrity/diff{only}"))?;
+            (told.words, told.differs)
+        }
+        None => compared(&configuration::policy(&flags.config)?.integrity, flags.only.as_deref())?,
+    };
     talk::answer(&said)?;
     if differ { Err(Failure::Said) } else { Ok(()) }
 }

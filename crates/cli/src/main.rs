@@ -75,8 +75,8 @@ fn main() -> ExitCode {
     }
     let done = match Arguments::parse().verb {
         Verb::Run(flags) => verbs::run(&flags),
-        Verb::Check(flags) => verbs::check(&flags.config),
-        Verb::Show(flags) => verbs::show(&flags.file.config),
+        Verb::Check(flags) => configuration::check(&flags),
+        Verb::Show(flags) => verbs::show(&flags),
         Verb::Reload(flags) => verbs::reload(&flags),
         Verb::Status(flags) => operate::status(&flags),
         Verb::Rules(flags) => operate::rules(&flags.ask),
@@ -103,7 +103,7 @@ fn main() -> ExitCode {
         Verb::Witness(flags) => witness::run(&flags),
         Verb::Explain(flags) => verbs::explain(&flags),
         Verb::Demo(flags) => flags.distinct().map_or_else(|error| error.exit(), |()| demo::run(&flags)),
-        Verb::Version => verbs::version(),
+        Verb::Version(flags) => verbs::version(&flags),
         Verb::Completions(flags) => manual::completions(flags.shell),
         Verb::Man => manual::man(),
     };

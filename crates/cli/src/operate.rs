@@ -11,7 +11,7 @@ use portcullis_proxy::control::{self, Answer};
 use serde_json::{Value, json};
 
 use crate::args::{AddEvent, AskEvent, AskRules, Gate, PostureOf};
-use crate::remote::{self, Far, Request, segment};
+use crate::remote::{Far, Request, segment};
 use crate::verbs::unanswered;
 use crate::{Done, Failure, configuration, install, moment, talk};
 
@@ -167,11 +167,6 @@ fn shown(gate: &Gate, value: &Value, text: impl FnOnce() -> String) -> Done {
 
 /// Where the gate on this machine is asked.
 pub(crate) fn socket(gate: &Gate) -> Result<PathBuf, Failure> {
-    if remote::away(&gate.far, &gate.config, gate.control.as_deref())? {
-        return Err(Failure::because(
-            "this is asked on the gate's own machine: it has no way through --url or PORTCULLIS_URL",
-        ));
-    }
     match &gate.control {
         Some(socket) => Ok(socket.clone()),
         None => Ok(configuration::policy(&gate.config)?.server.control),

@@ -19,7 +19,7 @@ const MACHINE: &str = "it works on files of the gate's own machine";
 /// Every verb, as it is typed.
 const VERBS: &[(&str, Carried)] = &[
     ("run", Not("it is the gate")),
-    ("check", By(&["POST /api/v1/configuration/check"])),
+    ("check", By(&["GET /api/v1/configuration", "POST /api/v1/configuration/check"])),
     ("show", By(&["GET /api/v1/configuration/effective"])),
     ("reload", By(&["POST /api/v1/reload"])),
     ("status", By(&["GET /api/v1/status", "GET /api/v1/now"])),
@@ -45,9 +45,9 @@ const VERBS: &[(&str, Carried)] = &[
     ("data report", By(&["GET /api/v1/data"])),
     ("data approve", By(&["POST /api/v1/data/budgets", "PUT /api/v1/configuration"])),
     ("pg learn", By(&["PUT /api/v1/databases/{name}/stage"])),
-    ("pg show", By(&["GET /api/v1/databases"])),
-    ("pg diff", By(&["GET /api/v1/databases"])),
-    ("pg approve", By(&["POST /api/v1/databases/{name}/approve"])),
+    ("pg show", By(&["GET /api/v1/databases", "GET /api/v1/databases/{name}/statements"])),
+    ("pg diff", By(&["GET /api/v1/databases", "GET /api/v1/databases/{name}/statements"])),
+    ("pg approve", By(&["GET /api/v1/databases", "POST /api/v1/databases/{name}/approve"])),
     ("pg enforce", By(&["PUT /api/v1/databases/{name}/stage"])),
     ("pg observe", By(&["PUT /api/v1/databases/{name}/stage"])),
     ("manifest key", Not("a private key is made where it is kept")),

@@ -2,6 +2,8 @@
 //!
 //! It asks the running gate, which holds the book; what is decided is the gate's, and it is in the decision log on return.
 
+mod elsewhere;
+
 use std::fmt::Write as _;
 
 use portcullis_proxy::control;
@@ -13,38 +15,51 @@ use crate::verbs::unanswered;
 use crate::{Done, Failure, operate, talk};
 
 /// Asks of `pg`.
-pub(crate) fn run(ask: &AskPg) -> Done {
-    match ask {
+pub(crate) fn run(asked: &AskPg) -> Done {
+    match asked {
         AskPg::Show(what) => show(&what.of, what.role.as_deref(), false),
         AskPg::Diff(what) => show(&what.of, what.role.as_deref(), true),
         AskPg::Learn(what) => stage(&what.of, &what.role, "learn", false),
         AskPg::Observe(what) => stage(&what.of, &what.role, "observe", false),
         AskPg::Enforce(what) => stage(&what.role.of, &what.role.role, "enforce", what.despite),
-        AskPg::Approve(what) => tell(&what.of, &json!({"do": "approve", "role": what.role, "key": what.statement})),
+        AskPg::Approve(what) => {
+            let message = match operate::far(&what.of.gate)? {
+                Some(far) => elsewhere::approve(&far, what)?,
+                None => ask(&what.of, &json!({"do": "approve", "role": what.role, "key": what.statement}))?.0,
+            };
+            told(&what.of, &message)
+        }
     }
 }
 
 fn stage(of: &OfDatabase, role: &str, stage: &str, despite: bool) -> Done {
-    tell(of, &json!({"do": "stage", "role": role, "stage": stage, "despite": despite}))
+    let message = match operate::far(&of.gate)? {
+        Some(far) => elsewhere::stage(&far, of, role, (stage, despite))?,
+        None => ask(of, &json!({"do": "stage", "role": role, "stage": stage, "despite": despite}))?.0,
+    };
+    told(of, &message)
 }
 
 fn show(of: &OfDatabase, role: Option<&str>, open: bool) -> Done {
     let what = if open { "diff" } else { "show" };
-    let (_, value) = ask(of, &json!({"do": what, "role": role}))?;
+    let value = match operate::far(&of.gate)? {
+        Some(far) => elsewhere::book(&far, of, role, open)?,
+        None => ask(of, &json!({"do": what, "role": role}))?.1,
+    };
     if of.gate.json {
         return talk::answer(&serde_json::to_string_pretty(&value).unwrap_or_default());
     }
     talk::answer(&page(&value, open))
 }
 
-fn tell(of: &OfDatabase, args: &Value) -> Done {
-    let (message, _) = ask(of, args)?;
+fn told(of: &OfDatabase, message: &str) -> Done {
     if of.gate.json {
         return talk::answer(&json!({"ok": true, "message": message}).to_string());
     }
-    talk::answer(&message)
+    talk::answer(message)
 }
 
+/// Asks the gate on this machine.
 fn ask(of: &OfDatabase, args: &Value) -> Result<(String, Value), Failure> {
     let socket = operate::socket(&of.gate)?;
     let mut args = args.clone();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::Method;
 use portcullis_control::model::Proposal;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -49,6 +50,12 @@ impl Far {
         read(&self.ask(Method::GET, path, None)?)
     }
 
+    /// Asks about something that is sent along.
+    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let body = serde_json::to_value(body).map_err(|error| Failure::because(error.to_string()))?;
+        read(&self.ask(Method::POST, path, Some(body))?)
+    }
+
     /// Asks for a text.
     pub(crate) fn text(&self, path: &str) -> Result<String, Failure> {
         String::from_utf8(self.ask(Method::GET, path, None)?).map_err(|_| Failure::because("the answer is no text"))
@@ -74,11 +81,6 @@ impl Far {
         let asked = self.console.ask_within(method, path, body, PATIENCE);
         self.runtime.block_on(asked).map(|bytes| bytes.to_vec()).map_err(Failure::Because)
     }
-}
-
-/// Whether a gate elsewhere is meant.
-pub(crate) fn away(flags: &Remote, config: &Path, named: Option<&Path>) -> Result<bool, Failure> {
-    url(flags, config, named, env::var(URL).ok().as_deref()).map(|url| url.is_some())
 }
 
 /// What is asked for.

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use portcullis_config::Policy;
-use portcullis_control::model::{Build, Explained};
+use portcullis_control::model::{Build, Explained, Text};
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Signals, control, journal};
 use portcullis_simulator::replay::rfc3339;
@@ -15,7 +15,7 @@ use portcullis_store::rollups::{Ask, history};
 use portcullis_types::{Blame, Reason, Reference};
 use serde_json::Value;
 
-use crate::args::{Explain, Records, Reload, Run};
+use crate::args::{DEFAULT_CONFIG, Explain, Records, Reload, Run, Show, Version};
 use crate::configuration;
 use crate::moment::speak;
 use crate::remote::{Far, Request, segment};
@@ -42,14 +42,13 @@ pub(crate) fn run(flags: &Run) -> Done {
     standing.serve_until_signal(signals).map_err(unheard)
 }
 
-/// Says whether a configuration is in order.
-pub(crate) fn check(path: &Path) -> Done {
-    configuration::check(path)
-}
-
 /// Prints everything that is in force.
-pub(crate) fn show(path: &Path) -> Done {
-    talk::answer(&portcullis_config::show(&configuration::policy(path)?))
+pub(crate) fn show(flags: &Show) -> Done {
+    if let Some(far) = Far::of(&flags.far, &flags.config, None)? {
+        let told: Text = far.get("/api/v1/configuration/effective")?;
+        return talk::answer(&told.text);
+    }
+    talk::answer(&portcullis_config::show(&configuration::policy(&flags.config)?))
 }
 
 /// Asks the running gate to put its configuration in force.
@@ -167,8 +166,12 @@ fn explain_rule(log: &Path, rule: &str) -> Result<String, Failure> {
 }
 
 /// Version, compiler, target, features.
-pub(crate) fn version() -> Done {
-    let Build { version, compiler, target, profile, features } = build();
+pub(crate) fn version(flags: &Version) -> Done {
+    let told = match Far::of(&flags.far, Path::new(DEFAULT_CONFIG), None)? {
+        Some(far) => far.get("/api/v1/version")?,
+        None => build(),
+    };
+    let Build { version, compiler, target, profile, features } = told;
     talk::answer(&format!("portcullis {version}\n{compiler}\ntarget {target} ({profile})\nfeatures {features}"))
 }
 

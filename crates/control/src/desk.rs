@@ -104,6 +104,12 @@ pub trait Desk: Send + Sync + 'static {
     /// The gate refuses.
     fn databases(&self) -> Result<Vec<GuardedDatabase>, Fault>;
 
+    /// The book of one database, as `portcullis pg show --json` has it: of one role or of all, the whole of it or what waits.
+    ///
+    /// # Errors
+    /// There is no such database.
+    fn statements(&self, database: &str, role: Option<&str>, waiting: bool) -> Result<serde_json::Value, Fault>;
+
     /// Does what a person decides about the statements of a role, as `portcullis pg` does.
     ///
     /// # Errors

@@ -792,6 +792,12 @@ pub struct Checked {
     pub effect: Vec<Effect>,
     /// What of it takes effect at the next start only.
     pub later: Vec<String>,
+    /// What is in it, in a line, as `portcullis check` says it; empty while there is an `error`.
+    #[serde(default)]
+    pub extent: String,
+    /// Where the file is on the gate's machine.
+    #[serde(default)]
+    pub file: String,
 }
 
 /// One thing that is wrong with a configuration.
@@ -811,6 +817,21 @@ pub struct Wrong {
     pub label: String,
     /// What to write instead, or where to look.
     pub hints: Vec<String>,
+    /// Which bytes of the text it is about: the first, and the one behind the last.
+    #[serde(default)]
+    pub span: [u64; 2],
+    /// Another place that matters.
+    #[serde(default)]
+    pub second: Option<Place>,
+}
+
+/// A place in a configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Place {
+    /// Which bytes of the text: the first, and the one behind the last.
+    pub span: [u64; 2],
+    /// Why it matters.
+    pub label: String,
 }
 
 /// An attack that the demo can play on itself.

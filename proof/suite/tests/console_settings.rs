@@ -215,7 +215,7 @@ fn the_command_line_acts_through_the_api() {
     assert!(
         gate.get("/").status == 200 && eventually(PATIENCE, || vi.command(&gate, &ranking).stdout.contains("\"main\""))
     );
-    // What was on record is told alike, and a verb that has no way there asks no gate at hand.
+    // What was on record is told alike.
     let refused = status_of(&gate, "nobody.example");
     let looked = || op.command(&gate, &["requests", "find", "--since", "10m", "--status", "421", "--json"]).stdout;
     assert!(refused == 421 && eventually(PATIENCE, || looked().contains("nobody.example")), "{}", looked());
@@ -225,7 +225,7 @@ fn the_command_line_acts_through_the_api() {
     let drawn = || Some(line()).is_some_and(|it| it.contains("p95 ms") && !it.contains("Nothing came"));
     assert!(eventually(PATIENCE, drawn), "{}", line());
     let pg = vi.command(&gate, &["pg", "show"]);
-    assert!(pg.code == 1 && pg.stderr.contains("no way through"), "{pg:?}");
+    assert!(pg.code == 1 && pg.stderr.contains("no database is guarded"), "{pg:?}");
     // The posture that was held has opened one.
     let listed = || vi.command(&gate, &["incident", "list"]).stdout;
     assert!(eventually(PATIENCE, || listed().contains("open; since")), "{}", listed());

@@ -49,7 +49,7 @@ pub(crate) enum AskIncident {
 #[derive(Debug, Args)]
 pub(crate) struct Records {
     /// The configuration file, which names the evidence, the organisation and the control socket.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "url")]
     pub(crate) config: PathBuf,
     /// The directory of the evidence itself, instead of the one that the configuration names.
     #[arg(long, value_name = "DIR")]
@@ -223,4 +223,6 @@ pub(crate) struct Attest {
     pub(crate) not_intact: bool,
     #[command(flatten)]
     pub(crate) of: Records,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }

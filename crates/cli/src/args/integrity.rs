@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::remote::Remote;
 use super::{DEFAULT_CONFIG, Gate};
 
 /// What is asked of `manifest`.
@@ -111,8 +112,10 @@ pub(crate) struct Diff {
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Option<String>,
     /// The configuration file.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "url")]
     pub(crate) config: PathBuf,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// What is tried.

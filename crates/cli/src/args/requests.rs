@@ -163,7 +163,7 @@ pub(crate) struct FindOf {
     #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) most: u32,
     /// The configuration file, which names the decision log.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "url")]
     pub(crate) config: PathBuf,
     /// The decision log itself, instead of a configuration file.
     #[arg(long, value_name = "FILE", conflicts_with = "config")]

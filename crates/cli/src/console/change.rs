@@ -17,12 +17,14 @@ use similar::{ChangeTag, TextDiff};
 use toml_edit::{DocumentMut, Item, Value};
 
 use super::{versions, wrong};
-use crate::configuration::{Read, written};
+use crate::configuration::{Read, extent, written};
 use crate::evidence::digest;
 use crate::moment;
 use crate::waf::promote::replace;
 use crate::world::plain;
 
+/// What is wrong with it that its text does not show.
+pub(crate) const INSPECTION: &str = "inspection";
 /// Lines around what differs.
 const AROUND: usize = 3;
 /// Lines of a difference that are told.
@@ -62,7 +64,7 @@ impl Papers {
         if let Some(Err(why)) = read.policy().map(inspectors::check) {
             problems.push(Wrong {
                 severity: "error".to_owned(),
-                code: "inspection".to_owned(),
+                code: INSPECTION.to_owned(),
                 message: why,
                 line: 1,
                 column: 1,
@@ -74,11 +76,14 @@ impl Papers {
         let after = if secrets { text.to_owned() } else { masked(text).unwrap_or_else(|| text.to_owned()) };
         let Diff { lines, cut, more, less } = diff(&hide(&before), &after);
         let in_force = self.in_force();
-        let (effect, later) = match read.policy() {
-            None => (Vec::new(), Vec::new()),
-            Some(policy) => (effect(&hide(&show(&in_force)), &hide(&show(policy))), later(&in_force, policy)),
+        let (effect, later, extent) = match read.policy() {
+            None => (Vec::new(), Vec::new(), String::new()),
+            Some(policy) => {
+                (effect(&hide(&show(&in_force)), &hide(&show(policy))), later(&in_force, policy), extent(policy))
+            }
         };
-        Ok(Checked { problems, digest: digest(before.as_bytes()), diff: lines, cut, more, less, effect, later })
+        let (digest, file) = (digest(before.as_bytes()), self.path.display().to_string());
+        Ok(Checked { problems, digest, diff: lines, cut, more, less, effect, later, extent, file })
     }
 
     pub(super) fn change(&self, new: &NewConfiguration, operator: &dyn Operator, by: &str) -> Result<String, Fault> {

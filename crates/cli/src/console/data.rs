@@ -9,7 +9,6 @@ use portcullis_control::model::{
     NewIncident, PathGap, RegisteredCopy, RegisteredPath, WaitingStatement,
 };
 use portcullis_control::{Decision, Fault};
-use portcullis_dataguard::canary::EntryKind;
 use portcullis_ledger::{Assurance, Copy, Custody, Event, Record, Report, Retention};
 use portcullis_proxy::control::Operator;
 use portcullis_store::{Passage, read_classes};
@@ -56,6 +55,18 @@ fn shown(operator: &dyn Operator, database: &Value) -> Result<GuardedDatabase, F
         waiting,
         name,
     })
+}
+
+/// The book as `portcullis pg show` and `pg diff` have it.
+pub(super) fn statements(
+    operator: &dyn Operator,
+    database: &str,
+    role: Option<&str>,
+    waiting: bool,
+) -> Result<Value, Fault> {
+    let what = if waiting { "diff" } else { "show" };
+    let asked = json!({"do": what, "database": database, "role": role});
+    operator.database(&asked, None).map(|(_, book)| book).map_err(Fault::Unknown)
 }
 
 /// What `portcullis pg` asks of the gate, in a person's name.
@@ -265,23 +276,13 @@ pub(super) fn canaries(counter: &Counter) -> Result<CanaryBook, Fault> {
     let (entries, declared) = canary::all(&counter.policy, &counter.config).map_err(unread)?;
     let traces = counter.traces().unwrap_or_default();
     let line = |entry: &portcullis_dataguard::canary::Entry| {
-        let id = entry.id.to_string();
-        let (kind, domain) = match &entry.kind {
-            EntryKind::Member { domain } => ("member", domain.clone()),
-            EntryKind::Id => ("id", String::new()),
-            EntryKind::Key { .. } => ("key", String::new()),
-        };
-        let seen = traces.seen.get(&id);
+        let line = canary::line(entry);
+        let seen = traces.seen.get(&line.id);
         CanaryLine {
-            kind: kind.to_owned(),
-            domain,
-            homes: entry.homes.clone(),
-            planted: entry.planted.clone(),
-            retired: entry.retired.clone(),
             seen: seen.map_or(0, |seen| seen.times),
             last_seen: seen.map(|seen| seen.last),
             last_path: seen.map(|seen| seen.path.clone()),
-            id,
+            ..line
         }
     };
     let drills = traces.drills.values().filter(|drill| drill.what.starts_with("canary"));

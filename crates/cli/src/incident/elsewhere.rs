@@ -1,15 +1,15 @@
 //! Incidents of a gate elsewhere, by its API: what can be said of them, and what people did.
 
-use portcullis_control::model::{HandedIn, IncidentLine, NewIncident};
+use portcullis_control::model::{HandedIn, IncidentLine, NewAssurance, NewIncident};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{export, handed_in, listed};
 use crate::Failure;
-use crate::args::incident::{AskIncident, Handed, Open, Records};
+use crate::args::incident::{AskIncident, Attest, Handed, Open, Records};
 use crate::args::remote::Remote;
 use crate::evidence::digest;
-use crate::moment::now;
+use crate::moment::{Moment, now};
 use crate::remote::{Far, Request, segment};
 
 /// The answer of a gate elsewhere; none where this is about a ledger at hand.
@@ -23,7 +23,7 @@ pub(super) fn run(ask: &AskIncident) -> Result<Option<String>, Failure> {
         AskIncident::Export(flags) => (&flags.of, &flags.far),
         AskIncident::Open(flags) => (&flags.of, &flags.far),
         AskIncident::Report(flags) => (&flags.of, &flags.far),
-        AskIncident::Attest(_) => return Ok(None),
+        AskIncident::Attest(flags) => (&flags.of, &flags.far),
     };
     let Some(far) = find(of, remote)? else { return Ok(None) };
     let path = |incident: &str, what: &str| format!("/api/v1/incidents/{}{what}", segment(incident));
@@ -53,9 +53,27 @@ pub(super) fn run(ask: &AskIncident) -> Result<Option<String>, Failure> {
         AskIncident::Export(flags) => export::unpack(&far.bytes(&path(&flags.incident, "/export"))?, &flags.to)?,
         AskIncident::Open(flags) => far.act(Request::post("/api/v1/incidents", Some(body(&opened(flags))?)))?,
         AskIncident::Report(flags) => act(&flags.incident, "/reports", body(&handed(flags)?)?)?,
-        AskIncident::Attest(_) => return Ok(None),
+        AskIncident::Attest(flags) => {
+            let incident = flags.incident.as_deref().ok_or_else(unnamed)?;
+            act(incident, "/assurances", body(&attested(flags))?)?
+        }
     };
     Ok(Some(said))
+}
+
+fn unnamed() -> Failure {
+    Failure::because("a gate elsewhere takes it for an incident: say --incident, such as last")
+}
+
+fn attested(flags: &Attest) -> NewAssurance {
+    let at = |moment: Moment| moment.resolve(now());
+    NewAssurance {
+        copy: flags.copy.clone(),
+        intact: !flags.not_intact,
+        words: flags.words.clone(),
+        from: flags.from.map(at),
+        until: flags.until.map(at),
+    }
 }
 
 /// What was not said of a time is left to the clock of the gate.

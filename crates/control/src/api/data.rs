@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Extension, Path, State};
 use axum::response::Response;
+use serde::Deserialize;
 
-use super::{App, Refusal, Sent, configuration, proposals};
+use super::{App, Asked, Refusal, Sent, configuration, json, proposals};
 use crate::desk::{Desk, Fault};
 use crate::model::{
     ApproveStatements, CanaryBook, Done, GuardedDatabase, NewBudget, Proposal, RegisteredCopy, RoleStage,
@@ -25,6 +26,32 @@ const STAGES: [&str; 3] = ["observe", "learn", "enforce"];
 #[utoipa::path(get, path = "/api/v1/databases", responses((status = 200, body = Vec<GuardedDatabase>)))]
 pub(crate) async fn databases(State(app): State<Arc<App>>) -> Result<Json<Vec<GuardedDatabase>>, Refusal> {
     app.ask(|desk| desk.databases()).await.map(Json)
+}
+
+/// What of the book is shown.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Leafed {
+    /// Of this role alone.
+    role: Option<String>,
+    /// What waits for a person alone; all of it without.
+    waiting: Option<bool>,
+}
+
+/// The book of a database, as `portcullis pg show --json` has it: how roles are treated, what they were seen to run, the first 500 of it,
+/// what was decided about each statement (`first` in Unix seconds), and the budgets that ordinary windows suggest.
+#[utoipa::path(get, path = "/api/v1/databases/{name}/statements", params(("name" = String, Path), Leafed),
+    responses((status = 200, body = Object)))]
+pub(crate) async fn statements(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    Asked(Leafed { role, waiting }): Asked<Leafed>,
+) -> Result<Response, Refusal> {
+    if name.len() > NAME || role.as_ref().is_some_and(|role| role.len() > NAME) {
+        return Err(Refusal::unfit(format!("a database and a role have names of at most {NAME} bytes")));
+    }
+    let book = app.ask(move |desk| desk.statements(&name, role.as_deref(), waiting.unwrap_or_default())).await?;
+    Ok(json(&book))
 }
 
 /// Approves one statement of a role, or all that it was seen to run while it learned: exactly what was shown, or nothing.

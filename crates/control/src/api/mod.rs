@@ -280,7 +280,11 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
     part(
         "data",
         viewer,
-        new().routes(routes!(data::databases)).routes(routes!(data::register)).routes(routes!(data::canaries)),
+        new()
+            .routes(routes!(data::databases))
+            .routes(routes!(data::statements))
+            .routes(routes!(data::register))
+            .routes(routes!(data::canaries)),
     );
     part("data", operator, new().routes(routes!(data::approve)).routes(routes!(data::stage)));
     part("data", owner, new().routes(routes!(data::budget)));

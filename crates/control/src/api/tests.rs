@@ -124,6 +124,9 @@ impl Desk for Gate {
         let (roles, waiting) = (vec![role], vec![one]);
         Ok(vec![GuardedDatabase { name: "public".to_owned(), roles, waiting, ..GuardedDatabase::default() }])
     }
+    fn statements(&self, database: &str, role: Option<&str>, waiting: bool) -> Result<Value, Fault> {
+        Ok(json!({"database": database, "role": role, "waiting": waiting}))
+    }
     fn decide(&self, decision: &Decision, by: &str) -> Result<String, Fault> {
         Ok(self.note(format!("{decision:?} by {by}")))
     }
