@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::client::eventually;
 use crate::process::{Running, run};
 use crate::tools;
 
@@ -217,6 +218,42 @@ impl Browser {
         let wish = json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
         let answer = self.call("Runtime.evaluate", wish);
         answer["result"]["value"].clone()
+    }
+
+    /// Waits until an expression is true.
+    ///
+    /// # Panics
+    /// When it is not in time; the message holds what the page says.
+    pub fn until(&mut self, holds: &str, patience: Duration) {
+        assert!(eventually(patience, || self.evaluate(holds) == json!(true)), "{holds}: {}", self.text());
+    }
+
+    /// Waits until an expression gives an element, and does by keys what that is for.
+    ///
+    /// # Panics
+    /// When there is none in time.
+    pub fn enter(&mut self, element: &str, patience: Duration) {
+        self.until(&format!("Boolean({element})"), patience);
+        self.evaluate(&format!("{element}.focus()"));
+        self.press("Enter");
+    }
+
+    /// Makes an account of the console by its link, as somebody new does by keys, without a second factor.
+    ///
+    /// # Panics
+    /// When that does not lead to the first screen.
+    pub fn sign_up(&mut self, link: &str, name: &str, password: &str) {
+        self.open(link);
+        self.until("document.querySelector('#name') !== null", PATIENCE);
+        self.evaluate("document.querySelector('#name').focus()");
+        self.call("Input.insertText", json!({ "text": name }));
+        self.press("Tab");
+        self.call("Input.insertText", json!({ "text": password }));
+        self.press("Enter");
+        self.enter(
+            "[...document.querySelectorAll('button, a')].find(it => it.innerText.startsWith('Later'))",
+            PATIENCE,
+        );
     }
 
     /// Seconds of processor time that pages have used so far: other programs on the machine do not change it much.

@@ -335,32 +335,12 @@ fn undo_in_a_browser(mut browser: Browser, gate: &Gate, rule: &str) {
     let patience = Duration::from_secs(60);
     let link = operate(gate, &["console", "link", "--role", "operator"]);
     assert!(link.success, "{}", link.stderr);
-    browser.open(link.stdout.trim());
-    let until = |browser: &mut Browser, holds: &str| {
-        assert!(eventually(patience, || browser.evaluate(holds) == json!(true)), "{holds}: {}", browser.text());
-    };
-    until(&mut browser, "document.querySelector('#name') !== null");
-    browser.evaluate("document.querySelector('#name').focus()");
-    browser.call("Input.insertText", json!({"text": "Ane"}));
-    browser.press("Tab");
-    browser.call("Input.insertText", json!({"text": "heron lantern gravel soup"}));
-    browser.press("Enter");
-    let all = "[...document.querySelectorAll('button, a')]";
-    let later = format!("{all}.find(it => it.innerText.startsWith('Later'))");
-    let undo = format!("{all}.find(it => it.innerText.replace(/\\s+/g, ' ').trim() === 'Undo {rule}')");
-    let asked = "document.querySelector('main .ask[role=group]')";
-    until(&mut browser, &format!("{later} !== undefined"));
-    browser.evaluate(&format!("{later}.focus()"));
-    browser.press("Enter");
+    browser.sign_up(link.stdout.trim(), "Ane", "heron lantern gravel soup");
     let begun = Instant::now();
-    until(&mut browser, &format!("{undo} !== undefined"));
-    browser.picture(&gate.place().join("undo.png"));
-    browser.evaluate(&format!("{undo}.focus()"));
-    browser.press("Enter");
-    until(&mut browser, &format!("{asked} !== null"));
-    browser.evaluate(&format!("{asked}.querySelector('button').focus()"));
-    browser.press("Enter");
-    until(&mut browser, &format!("{asked} === null"));
+    let words = "it.innerText.replace(/\\s+/g, ' ').trim()";
+    browser.enter(&format!("[...document.querySelectorAll('button')].find(it => {words} === 'Undo {rule}')"), patience);
+    browser.enter("document.querySelector('main .ask[role=group] button')", patience);
+    browser.until("document.querySelector('main .ask[role=group]') === null", patience);
     figure("defence: an operator undoes a rule in a flood, in a browser", begun.elapsed().as_secs_f64(), "s");
 }
 

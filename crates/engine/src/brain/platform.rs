@@ -387,7 +387,11 @@ impl Platform {
             platform: name.clone(),
             rule: None,
             by: "gate".to_owned(),
-            words: format!("{name} went from {before} (for {:.1} s) to {posture}. Why: {}.", lasted.as_secs_f64(), self.why),
+            words: format!(
+                "{name} went from {before} (for {:.1} s) to {posture}. Why: {}.",
+                lasted.as_secs_f64(),
+                self.why
+            ),
             facts,
             undo: format!("portcullis posture {} --platform {name}", before.name()),
         });
