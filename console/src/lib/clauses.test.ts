@@ -17,6 +17,8 @@ describe('in Danish', () => {
     [[clause('queue', { ms: 55.2, limit: 20 })], 'En forespørgsel venter 55 ms på platformen; op til 20 ms er sædvanligt.'],
     [[clause('stalled'), clause('failing', { share: 0.125 })], 'Platformen tager imod forespørgsler og bliver ikke færdig med nogen. 12,5 % af svarene fejlede.'],
     [[clause('failures', { now: 0.4, usual: 0.021 }, { path: '/login' })], '40 % af forsøgene på /login mislykkedes; 2,1 % er sædvanligt.'],
+    [[clause('rate', { actual: 861, expected: 210, times: 4.1 })], 'Der kom 861 forespørgsler i sekundet, 4,1 gange det forventede (210).'],
+    [[clause('rate', { actual: 205, expected: 210, times: 0.98 })], 'Der kom 205 forespørgsler i sekundet, omtrent som forventet (210).'],
     [[clause('codes', { now: 4.25, usual: 0.2 }, { path: '/code' })], '/code sender 4,3 koder i sekundet, som ingen indtaster; 0,2 er sædvanligt.'],
   ])('%j', (clauses, expected) => expect(say('clause', clauses)?.replaceAll('\u00a0', ' ')).toBe(expected));
 

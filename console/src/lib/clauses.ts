@@ -33,9 +33,16 @@ const SAYING: Record<Family, (code: string, values: Values) => string | null> = 
   advise: (code, values) => text(`advise.${code}`, values),
 };
 
+/** “1 times what is expected” is how nobody says that it is as expected. */
+const AS_EXPECTED = [0.8, 1.25] as const;
+
+function spoken({ code, numbers: { times } }: Clause): string {
+  return code === 'rate' && times !== undefined && times >= AS_EXPECTED[0] && times <= AS_EXPECTED[1] ? 'rate-usual' : code;
+}
+
 /** One after the other; nothing where one of them cannot be said. */
 export function say(family: Family, clauses: readonly Clause[], between = ' '): string | null {
   if (clauses.length === 0) return null;
-  const said = clauses.map((clause) => SAYING[family](clause.code, gaps(clause)));
+  const said = clauses.map((clause) => SAYING[family](spoken(clause), gaps(clause)));
   return said.every((one) => one !== null) ? said.join(between) : null;
 }
