@@ -9,7 +9,7 @@ use toml::{Table, Value};
 /// Characters of a value that are said.
 const SAID: usize = 200;
 /// What tells the tables of an array apart: the first of these that each of them has, and no two alike.
-const NAMES: [&str; 11] =
+pub(crate) const NAMES: [&str; 11] =
     ["name", "path", "role", "key", "cert", "class", "who", "platform", "database", "relation", "names"];
 
 /// One thing that would be different.

@@ -284,6 +284,35 @@ impl Kind {
         }
     }
 
+    /// The kind in a word, for programs; of a list, that of its entries.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Count(..) => "count",
+            Self::Quantity(..) => "quantity",
+            Self::Rate => "rate",
+            Self::Choice(_) => "choice",
+            Self::Name => "name",
+            Self::Words => "words",
+            Self::File => "file",
+            Self::Socket => "socket",
+            Self::Network => "network",
+            Self::Host | Self::ServerName => "host",
+            Self::Upstream => "upstream",
+            Self::Server => "server",
+            Self::UrlPath | Self::Route => "path",
+            Self::Token(_) | Self::Whence | Self::Digest | Self::Exclusion | Self::RecordPart | Self::NoteKey => {
+                "token"
+            }
+            Self::List(kind) => kind.word(),
+        }
+    }
+
+    /// The units that a value of it may have.
+    pub(crate) fn units(self) -> Vec<&'static str> {
+        self.dimension().into_iter().flat_map(|dimension| dimension.units().iter().map(|(unit, _)| *unit)).collect()
+    }
+
     /// As [`Kind::describe`], without what a list holds.
     fn in_short(self) -> String {
         if let Self::List(_) = self { "a list".into() } else { self.describe() }

@@ -10,7 +10,9 @@ mod alerts;
 mod check;
 mod console;
 mod database;
+mod declared;
 mod draft;
+pub mod edit;
 mod effect;
 mod evidence;
 mod geography;
@@ -36,6 +38,7 @@ use std::path::{Path, PathBuf};
 
 pub use alerts::{Alert, StatusPage};
 pub use console::APPROVALS;
+pub use declared::{Declared, DeclaredKey, declared};
 pub use effect::{Difference, Kind, differences};
 pub use evidence::{Evidence, Stamp, Witness};
 pub use inspection::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, RuleFault, RuleFiles, Sensitivity, Waf};

@@ -9,6 +9,7 @@ use portcullis_types::{Limits, RateKey, RouteClass, Unit};
 
 use crate::alerts::{ALERTS, LEVELS, SECURITY};
 use crate::console::APPROVALS;
+use crate::effect::NAMES;
 use crate::kind::Case::{Kept, Lower, Upper};
 use crate::kind::Kind::{
     self, Choice, Count, Digest, File, Flag, Host, List, Name, Network, NoteKey, Quantity, Rate, Route, Server,
@@ -63,6 +64,12 @@ impl Section {
 
     pub(crate) fn key(&self, name: &str) -> Option<&Key> {
         self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// The key that tells one table from the others of its kind; none where nothing has to.
+    pub(crate) fn named_by(&self) -> Option<&Key> {
+        let names = NAMES.iter().filter(|_| self.many).filter_map(|name| self.key(name));
+        names.into_iter().find(|key| key.default == Must && !matches!(key.kind, List(_)))
     }
 
     pub(crate) fn section(&self, name: &str) -> Option<&'static Section> {
