@@ -114,6 +114,35 @@ function twoFold(world, path) {
   return kind ? { act: kind, words: kinds[kind] } : null;
 }
 
+/** A refused request, or what was done about a rule. */
+function explained(of) {
+  const clause = (code, names = {}, numbers = {}) => ({ code, names, numbers });
+  const step = (part, words, ...said) => ({ part, words, said });
+  const minute = new Date(Date.now() - 90_000).toISOString();
+  const steps = of.startsWith('r-')
+    ? [
+        step('act', `${minute}  public\n  Rule ${of} is enforced: what it matches is refused with status 429.`, clause('act-gate', { time: minute, platform: 'public' }), clause('rule-enforced', { rule: of, action: 'refuse' }), clause('pattern', { pattern: 'TLS `t13d1516h2_8daaf6152771_e5627efa2ab1` & no token' }), clause('explains', {}, { share: 0.97 }), clause('tested', {}, { rows: 32_768, hits: 2, share: 0.0002 })),
+        step('act', `${minute}  public, by owner\n  An operator pinned rule ${of}.`, clause('act-person', { time: minute, platform: 'public', who: 'owner' }), clause('rule-pinned', { rule: of })),
+      ]
+    : [
+        step('reference', of, clause('reference', { value: of })),
+        step('outcome', 'GET …', clause('request-refused', { asked: 'GET party.example/search/<b>medlemmer</b>/{status}' }, { status: 403 }), clause('moved', {}, { came: 1_204, went: 5_310 })),
+        step('reason', 'attack-detected: …', clause('why', { code: 'attack-detected', reason: 'attack-detected' }), clause('detail', { value: 'sql in ARGS_GET:q, 8 points of 5' })),
+        step('hint', '`portcullis explain` …', clause('hint', { hint: 'attack-detected' })),
+        step('listener', 'It came to listener https of node gate-1.', clause('listener', { listener: 'https', node: 'gate-1' }), clause('version', { value: '2' }), clause('tls', { value: '1.3' })),
+        step('visitor', 'It came from 203.0.113.7, …', clause('client-forwarded', { client: '203.0.113.7', peer: '10.0.0.2:4711' }), clause('ja4', { value: 't13d1516h2_8daaf6152771_e5627efa2ab1' })),
+        step('trust', 'fresh: nobody had seen it before.', clause('trust-fresh')),
+        step('route', 'It was for platform public.', clause('platform', { value: 'public' }), clause('route', { value: '/search' }), clause('class', { value: 'search' })),
+        step('posture', 'The platform was in attack …', clause('posture', { posture: 'attack', time: minute })),
+        step('measures', 'r-81 (rule, refuse).', clause('in-force', { id: 'r-81', kind: 'rule', action: 'refuse' }), clause('in-force', { id: 'admission/public', kind: 'admission', action: 'wait' })),
+        step('observed', 'denied-address: …', clause('why', { code: 'denied-address', reason: 'denied-address' }), clause('detail', { value: 'list scanners' }), clause('only-observed')),
+        step('found', 'Detection of family sql …', clause('found-family', { family: 'sql', where: 'ARGS_GET:q', why: 'what follows a quote would be a part of a statement' }), clause('score', {}, { score: 8 }), clause('matched-after', { part: "' or 1=1 --", via: 'urlDecodeUni' })),
+        step('exclusion', '"sql ARGS_GET:q" on public/search', clause('exclusion', { exclusions: '"sql ARGS_GET:q"', platform: 'public', route: '/search' }), clause('tried', {}, { n: 1 })),
+        step('when', minute, clause('when', { time: minute }), clause('took', {}, { ms: 0.4 })),
+      ];
+  return { of, words: steps.map(({ part, words }) => `${part.padEnd(11)}${words}`).join('\n'), steps };
+}
+
 function propose(world, { act, words, diff = [] }, person, response) {
   const proposal = { id: `p-${(world.id += 1)}`, act, words, by: person.name, person: person.name, least: 'operator', made: Date.now(), until: Date.now() + 900_000, diff };
   world.proposals.push(proposal);
@@ -142,7 +171,7 @@ function inside(world, key, path, query, body, person, response, request) {
   if (key === 'GET busiest' && query.get('by') === 'country' && world.scene === 'calm') return problem(response, 409, 'Conflict', 'no file says which country an address is in: declare `file` in `[geography]`');
   if (key === 'GET busiest') return json(response, busiest(query));
   if (key === 'GET requests') return json(response, requests(query));
-  if (first === 'explain') return id === 'unknown' ? problem(response, 404, 'Not Found', 'nothing on record has that name') : json(response, { of: id, words: `${id}: GET /search?q=… on public, 14:03:10 UTC\n\nRefused with 403 by rule r-81: TLS a1c9 & no token & query-shape random.\nOn an ordinary day it would have hit at most 0.02 % of requests.\n\nTo let it through: portcullis rules undo r-81` });
+  if (first === 'explain') return id === 'unknown' ? problem(response, 404, 'Not Found', 'nothing on record has that name') : json(response, explained(id));
   if (first === 'measures' && last === 'undo') return (world.undone.add(id), done(`${id} was undone: nothing like it is proposed for an hour.`));
   if (first === 'measures' && last === 'pin') return (world.pinned.add(id), done(`${id} stays in force until somebody undoes it.`));
   if (first === 'platforms') {

@@ -66,6 +66,7 @@ const VIEWS = {
     },
   },
   explain: { path: '/traffic?explain=5Z7Q0C2M4N8KT', settle: 900 },
+  rule: { path: '/traffic?explain=r-81', settle: 900 },
   signin: { path: '/', who: null },
   stranger: { path: '/oidc?state=mock&code=stranger', who: null },
   welcome: { path: '/welcome#k3p9x2', who: null, fresh: true },

@@ -329,6 +329,18 @@ export interface Explained {
   of: string;
   /** In words. */
   words: string;
+  /** The same step by step: what happened and why, then the way through the gate. */
+  steps: ExplainedStep[];
+}
+
+/** A step of what happened to a request, of what was done about a rule, or of what a reason means. */
+export interface ExplainedStep {
+  /** What it is about: `outcome`, `reason`, `listener`, … */
+  part: string;
+  /** In words. */
+  words: string;
+  /** The same as values. What somebody else wrote stands in names alone. */
+  said: Clause[];
 }
 
 /** Decisions on record. */

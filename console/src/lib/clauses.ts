@@ -1,18 +1,42 @@
 // What the gate says as values becomes a sentence in the reader's language. Where a message is missing, the gate's words stand.
 
 import type { Clause } from './api';
-import { bytes, named, number, percent, text, type Values } from './words.svelte';
+import { local, universal } from './when';
+import { bytes, named, number, percent, text, type Values, words } from './words.svelte';
 
-/** Which family of messages: causes and grounds, parts of a pattern, what happened, advice. */
-export type Family = 'clause' | 'literal' | 'did' | 'advise';
+/** Which family of messages: causes and grounds, parts of a pattern, what happened, advice, steps of an explanation. */
+export type Family = 'clause' | 'literal' | 'did' | 'advise' | 'step';
 
 /** Figures that are shares of one, beside those that are called so. */
 const SHARES = ['share', 'explains'];
 /** Clauses in which what is now and what is usual are shares. */
 const OF_TRIES = ['failures', 'missing'];
+/** Figures that are bytes, whatever the clause. */
+const BYTES = ['came', 'went'];
+
+/** Names that are words of the gate and have names in the reader's language; all others stand as they are. */
+const OURS: Record<string, (word: string, code: string, now: number) => string | null> = {
+  action: (word) => named('action', word),
+  kind: (word) => named('kind', word).toLocaleLowerCase(),
+  posture: (word) => named('posture', word).toLocaleLowerCase(),
+  from: (word, code) => (code === 'posture' ? named('posture', word).toLocaleLowerCase() : null),
+  to: (word, code) => (code === 'posture' ? named('posture', word).toLocaleLowerCase() : null),
+  reason: (word) => text(`reason.${word}`, {}),
+  hint: (word) => text(`hint.${word}`, {}),
+  time: (word, _, now) => moment(word, now),
+};
+
+/** A time as records have it, in the reader's zone and in UTC where that is another. */
+function moment(word: string, now: number): string | null {
+  const at = Date.parse(word);
+  if (Number.isNaN(at)) return null;
+  const zone = { locale: words.locale };
+  const there = universal(at, now, zone);
+  return there === '' ? local(at, now, zone) : `${local(at, now, zone)} (${there})`;
+}
 
 /** What stands in the gaps of a clause. */
-export function gaps({ code, numbers, names }: Clause): Values {
+export function gaps({ code, numbers, names }: Clause, now = Date.now()): Values {
   const values: Values = {};
   for (const [name, value] of Object.entries(numbers)) {
     const share = SHARES.includes(name) || (OF_TRIES.includes(code) && (name === 'now' || name === 'usual'));
@@ -22,8 +46,15 @@ export function gaps({ code, numbers, names }: Clause): Values {
     // A rule's name is one word: no line ends in it.
     if (name === 'rule') values[name] = value.replace('-', '\u2011');
     else values[name] = name === 'action' ? named('action', value) : name === 'posture' || ((name === 'from' || name === 'to') && code === 'posture') ? named('posture', value).toLocaleLowerCase() : value;
+    const size = code === 'bytes' || BYTES.includes(name);
+    values[name] = share ? percent(value) : size ? bytes(value) : name === 'status' ? String(value) : number(value, Math.abs(value) < 10 ? 1 : 0);
   }
+  for (const [name, value] of Object.entries(names)) values[name] = ours(name, value, code, now) ?? value;
   return values;
+}
+
+function ours(name: string, value: string, code: string, now: number): string | null {
+  return Object.hasOwn(OURS, name) ? (OURS[name]?.(value, code, now) ?? null) : null;
 }
 
 const SAYING: Record<Family, (code: string, values: Values) => string | null> = {
@@ -31,6 +62,8 @@ const SAYING: Record<Family, (code: string, values: Values) => string | null> = 
   literal: (code, values) => text(`literal.${code}`, values),
   did: (code, values) => text(`did.${code}`, values),
   advise: (code, values) => text(`advise.${code}`, values),
+  // Of a rule it is told what was done, too, and on which grounds.
+  step: (code, values) => text(`step.${code}`, values) ?? text(`did.${code}`, values) ?? text(`clause.${code}`, values),
 };
 
 /** “1 times what is expected” is how nobody says that it is as expected. */
@@ -45,4 +78,30 @@ export function say(family: Family, clauses: readonly Clause[], between = ' '): 
   if (clauses.length === 0) return null;
   const said = clauses.map((clause) => SAYING[family](spoken(clause), gaps(clause)));
   return said.every((one) => one !== null) ? said.join(between) : null;
+}
+
+/** A part of a sentence; what is quoted was written by somebody else, or is a name. */
+export interface Piece {
+  text: string;
+  quoted: boolean;
+}
+
+/** The same in pieces, so that what visitors wrote is seen to be theirs, and cannot pass for our sentence. */
+export function pieces(family: Family, clauses: readonly Clause[], now = Date.now()): Piece[] | null {
+  if (clauses.length === 0) return null;
+  const all: Piece[] = [];
+  for (const clause of clauses) {
+    // Without values a sentence keeps its gaps.
+    const sentence = SAYING[family](clause.code, {});
+    if (sentence === null) return null;
+    const values = gaps(clause, now);
+    if (all.length > 0) all.push({ text: ' ', quoted: false });
+    sentence.split(/\{(\w+)\}/).forEach((part, at) => {
+      const gap = at % 2 === 1;
+      const written = gap ? clause.names[part] : undefined;
+      const piece = gap ? String(values[part] ?? `{${part}}`) : part;
+      if (piece !== '') all.push({ text: piece, quoted: written !== undefined && ours(part, written, clause.code, now) === null });
+    });
+  }
+  return all;
 }

@@ -90,7 +90,8 @@ type Kind =
   | 'whom'
   | 'approval'
   | 'stage'
-  | 'bird';
+  | 'bird'
+  | 'part';
 
 /** The name of one of the API's words, such as a posture; the word itself where there is no name yet. */
 export function named(kind: Kind, word: string): string {

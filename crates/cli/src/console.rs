@@ -23,9 +23,9 @@ use portcullis_config::{Alert, Oidc, Policy, Problem, Severity};
 use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
     Announced, Audience, Build, Busiest, CanaryBook, Checked, Clause, Configuration, Decisions, Differing, Draft,
-    GuardedDatabase, Happening, History, IncidentLine, Measure, NewConfiguration, NewIncident, Now, Origin, OwnRule,
-    Page as Leaf, Place, Platform, Play, Rates, RegisteredCopy, Rehearsal, RehearsalLine, Role, RuleChange, Rules,
-    ScenarioLine, Tried, Tuning, Version, Wanted, Wrong,
+    Explained, GuardedDatabase, Happening, History, IncidentLine, Measure, NewConfiguration, NewIncident, Now, Origin,
+    OwnRule, Page as Leaf, Place, Platform, Play, Rates, RegisteredCopy, Rehearsal, RehearsalLine, Role, RuleChange,
+    Rules, ScenarioLine, Tried, Tuning, Version, Wanted, Wrong,
 };
 use portcullis_control::oidc::Provider;
 use portcullis_control::status::Page;
@@ -424,8 +424,8 @@ impl Desk for Counter {
         traffic::decisions(self.policy.log.path.as_deref(), span, wish, cursor, most)
     }
 
-    fn explain(&self, of: &str) -> Result<String, Fault> {
-        verbs::explained(&self.config, None, of).map_err(unknown)
+    fn explain(&self, of: &str) -> Result<Explained, Fault> {
+        verbs::explained(&self.config, None, of).map(|steps| traffic::explained(of, steps)).map_err(unknown)
     }
 
     fn command(&self, command: Command, by: &str) -> Result<String, Fault> {

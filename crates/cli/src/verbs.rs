@@ -2,26 +2,29 @@
 //!
 //! What they are wired to lives in `portcullis_config` and `portcullis_proxy`.
 
-use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use portcullis_config::Policy;
 use portcullis_control::model::{Build, Explained, Text};
+use portcullis_engine::Clause;
+use portcullis_proxy::journal::{Part, Step, harmless};
 use portcullis_proxy::sockets::Inherited;
 use portcullis_proxy::{Signals, control, journal};
 use portcullis_simulator::replay::rfc3339;
 use portcullis_store::rollups::{Ask, history};
-use portcullis_types::{Blame, Reason, Reference};
+use portcullis_types::{Reason, Reference};
 use serde_json::Value;
 
 use crate::args::{DEFAULT_CONFIG, Explain, Records, Reload, Run, Show, Version};
 use crate::configuration;
-use crate::moment::speak;
 use crate::remote::{Far, Request, segment};
 use crate::standing::Standing;
 use crate::world::plain;
 use crate::{Done, Failure, talk, waf};
+
+/// Measures in force that an explanation names.
+const MEASURES: usize = 32;
 
 /// Stands in front of the platforms until told to stop.
 pub(crate) fn run(flags: &Run) -> Done {
@@ -81,15 +84,15 @@ pub(crate) fn explain(flags: &Explain) -> Done {
         let told: Explained = far.get(&format!("/api/v1/explain/{}", segment(flags.subject.trim())))?;
         return talk::answer(&told.words);
     }
-    talk::answer(&explained(&flags.config, flags.log.as_deref(), &flags.subject)?)
+    talk::answer(&journal::printed(&explained(&flags.config, flags.log.as_deref(), &flags.subject)?))
 }
 
-/// The same, for whoever shows it elsewhere.
-pub(crate) fn explained(config: &Path, log: Option<&Path>, subject: &str) -> Result<String, Failure> {
+/// The same step by step, for whoever shows it elsewhere.
+pub(crate) fn explained(config: &Path, log: Option<&Path>, subject: &str) -> Result<Vec<Step>, Failure> {
     let subject = subject.trim();
     // Reasons first: some of their codes could be read as a reference too.
     if let Some(reason) = Reason::from_code(&subject.to_ascii_lowercase()) {
-        return Ok(meaning(reason));
+        return Ok(journal::meaning(reason));
     }
     let named = log.is_some();
     let log = || match log {
@@ -105,14 +108,18 @@ pub(crate) fn explained(config: &Path, log: Option<&Path>, subject: &str) -> Res
         .map_err(|error| Failure::because(format!("cannot read {}: {}", log.display(), plain(&error))))?;
     match found {
         Some(record) => {
-            let mut said = journal::explain(&record);
+            let mut steps = journal::explain(&record);
             if !named {
-                said.push_str(&stood(&configuration::policy(config)?, &record));
+                // How things stood is told where the request had come to its platform.
+                let before = [Part::Observed, Part::Found, Part::Statement, Part::Origin, Part::Left, Part::When];
+                let at = steps.iter().position(|step| before.contains(&step.part)).unwrap_or(steps.len());
+                steps.splice(at..at, stood(&configuration::policy(config)?, &record));
             }
             if let Some(tried) = try_exclusions(config, named, &record, reference)? {
-                said.push_str(&tried);
+                let found = steps.iter().rposition(|step| step.part == Part::Found);
+                steps.insert(found.map_or(steps.len(), |found| found + 1), tried);
             }
-            Ok(said)
+            Ok(steps)
         }
         None => Err(Failure::because(format!(
             "{} has no record of {reference}; records of served requests are samples, and old files are removed",
@@ -122,40 +129,42 @@ pub(crate) fn explained(config: &Path, log: Option<&Path>, subject: &str) -> Res
 }
 
 /// How the platform stood when a request came, and what was in force there, as far as that is on record.
-fn stood(policy: &Policy, record: &str) -> String {
+fn stood(policy: &Policy, record: &str) -> Vec<Step> {
     let record: Value = serde_json::from_str(record).unwrap_or_default();
     let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
     let at = rfc3339(text("t").as_bytes()).map(|nanos| nanos / 1_000_000);
-    let (Some(directory), Some(at)) = (&policy.evidence.directory, at) else { return String::new() };
+    let (Some(directory), Some(at)) = (&policy.evidence.directory, at) else { return Vec::new() };
     let ask = Ask { platform: Some(text("platform")), from: at, until: at + 1, step: 1_000 };
     // Without the roll-ups, what the decision itself says stands alone.
-    let Ok(found) = history(directory, &ask) else { return String::new() };
-    let mut said = String::new();
-    if let Some((since, posture)) = found.postures.iter().rfind(|(since, _)| *since <= at) {
-        let _ = writeln!(said, "Posture    {posture}, since {}", speak(*since));
-    }
+    let Ok(found) = history(directory, &ask) else { return Vec::new() };
+    let posture = found.postures.iter().rfind(|(since, _)| *since <= at).map(|(since, posture)| {
+        let said = Clause::new("posture").name("posture", &harmless(posture)).name("time", &journal::time(*since));
+        Step::new(Part::Posture, vec![said])
+    });
     let held = found.measures.iter().filter(|it| it.from <= at && it.until.is_none_or(|until| until > at));
-    let held: Vec<String> = held.map(|it| format!("{} ({}, {})", it.id, it.kind, it.action)).collect();
-    if !held.is_empty() {
-        let _ = writeln!(said, "In force   {}", held.join(", "));
-    }
-    said
+    let held = held.take(MEASURES).map(|it| {
+        let said = Clause::new("in-force").name("id", &harmless(&it.id)).name("kind", &harmless(&it.kind));
+        said.name("action", &harmless(&it.action))
+    });
+    let held: Vec<Clause> = held.collect();
+    let held = (!held.is_empty()).then(|| Step::new(Part::Measures, held));
+    posture.into_iter().chain(held).collect()
 }
 
 /// What would have let a request pass in which inspection found something; needs the configuration to try it.
-fn try_exclusions(config: &Path, named: bool, record: &str, reference: Reference) -> Result<Option<String>, Failure> {
+fn try_exclusions(config: &Path, named: bool, record: &str, reference: Reference) -> Result<Option<Step>, Failure> {
     if !record.contains("\"evidence\":{") {
         return Ok(None);
     }
     if named {
-        return Ok(Some("Exclusion  not tried: that needs --config, which has the rules.\n".to_owned()));
+        return Ok(Some(Step::new(Part::Exclusion, vec![Clause::new("exclusion-unasked")])));
     }
     let flags = Records { config: config.to_owned(), log: None, since: None, json: false };
     waf::narrowest(&flags, &reference.to_string())
 }
 
 /// Says what was done about a rule, and why.
-fn explain_rule(log: &Path, rule: &str) -> Result<String, Failure> {
+fn explain_rule(log: &Path, rule: &str) -> Result<Vec<Step>, Failure> {
     let acts = journal::find_acts(log, rule)
         .map_err(|error| Failure::because(format!("cannot read {}: {}", log.display(), plain(&error))))?;
     if acts.is_empty() {
@@ -201,21 +210,6 @@ pub(crate) fn log_of(config: &Path) -> Result<PathBuf, Failure> {
         .log
         .path
         .ok_or_else(|| Failure::because(format!("{} declares no decision log (`path` in `[log]`)", config.display())))
-}
-
-fn meaning(reason: Reason) -> String {
-    let blame = match reason.blame() {
-        Blame::Client => "the client",
-        Blame::Upstream => "the platform behind the gate",
-        Blame::Gate => "the gate",
-    };
-    let mut text = format!("Reason     {reason}\nWhat       {}\n", reason.description());
-    let _ = match reason.status() {
-        0 => writeln!(text, "Answer     none: the connection is closed, or the stream reset"),
-        status => writeln!(text, "Answer     status {status}"),
-    };
-    let _ = writeln!(text, "Whose      {blame}\nWhat to do {}", reason.hint());
-    text
 }
 
 fn neither(subject: &str) -> Failure {

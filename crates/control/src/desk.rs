@@ -6,8 +6,8 @@ use portcullis_engine::Command;
 use portcullis_types::Prefix;
 
 use crate::model::{
-    Build, Busiest, Checked, Configuration, Decisions, Differing, Draft, History, IncidentLine, NewConfiguration, Now,
-    Page, Play, Rehearsal, RehearsalLine, ScenarioLine, Version, Wanted,
+    Build, Busiest, Checked, Configuration, Decisions, Differing, Draft, Explained, History, IncidentLine,
+    NewConfiguration, Now, Page, Play, Rehearsal, RehearsalLine, ScenarioLine, Version, Wanted,
 };
 use crate::model::{CanaryBook, GuardedDatabase, HandedIn, NewAssurance, NewIncident, RegisteredCopy};
 use crate::model::{RuleChange, Rules, Tried, Tuning};
@@ -39,7 +39,7 @@ pub trait Desk: Send + Sync + 'static {
     ///
     /// # Errors
     /// There is nothing by that name.
-    fn explain(&self, of: &str) -> Result<String, Fault>;
+    fn explain(&self, of: &str) -> Result<Explained, Fault>;
 
     /// Does what a person asks of the brain. It is in the journal on return, under that person's name.
     ///

@@ -367,6 +367,22 @@ pub struct Explained {
     pub of: String,
     /// In words.
     pub words: String,
+    /// The same step by step: what happened and why, then the way through the gate.
+    #[serde(default)]
+    pub steps: Vec<ExplainedStep>,
+}
+
+/// A step of what happened to a request, of what was done about a rule, or of what a reason means.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ExplainedStep {
+    /// What it is about: `outcome`, `reason`, `hint`, `listener`, `visitor`, `trust`, `route`, `posture`, `measures`, `observed`, `found`,
+    /// `exclusion`, `statement`, `origin`, `left`, `when`, `act`, …
+    pub part: String,
+    /// In words.
+    pub words: String,
+    /// The same as values. What somebody else wrote stands in names alone, bounded and without control characters.
+    #[serde(default)]
+    pub said: Vec<Clause>,
 }
 
 /// What was done.

@@ -10,6 +10,7 @@ mod database;
 pub mod evidence;
 mod explain;
 mod file;
+mod find;
 mod record;
 mod search;
 
@@ -25,8 +26,9 @@ use portcullis_config::policy::DecisionLog;
 
 pub(crate) use self::database::DatabaseRecord;
 pub use self::evidence::Evidence;
-pub use self::explain::{ACTS, each_found, explain, explain_acts, find, find_acts};
+pub use self::explain::{Part, Step, explain, explain_acts, harmless, in_english, meaning, printed, time};
 use self::file::Files;
+pub use self::find::{ACTS, each_found, find, find_acts};
 pub use self::record::{Change, LINE_BYTES, Record, Source, Verdict};
 pub use self::search::{Bounds, Decided, Place, Searched, Wanted, search};
 

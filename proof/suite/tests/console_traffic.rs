@@ -86,11 +86,38 @@ fn who_was_refused_is_found_by_network_and_reference_and_explained() {
     assert_eq!(viewer.ask("requests?client=nobody").status, 422);
     assert_eq!(viewer.ask("requests?cursor=nowhere").status, 404);
 
-    let explained = viewer.get(&format!("explain/{reference}"))["words"].as_str().unwrap_or_default().to_owned();
+    let explained = viewer.get(&format!("explain/{reference}"));
+    let words = explained["words"].as_str().unwrap_or_default().to_owned();
     for part in ["GET", "/scarce was refused with status 429", "rate-limited", "127.0.0.1", "route /scarce", "listener"]
     {
-        assert!(explained.contains(part), "{part} is not in\n{explained}");
+        assert!(words.contains(part), "{part} is not in\n{words}");
     }
+    // The same step by step, in the order of its way, as values that a page makes sentences of.
+    let steps = explained["steps"].as_array().cloned().unwrap_or_default();
+    let parts: Vec<&str> = steps.iter().filter_map(|step| step["part"].as_str()).collect();
+    let way = ["outcome", "reason", "hint", "listener", "visitor", "route", "when"];
+    let found: Vec<&str> = parts.iter().copied().filter(|part| way.contains(part)).collect();
+    assert_eq!(found, way, "{explained}");
+    let said = |part: &str, code: &str| {
+        let step = steps.iter().find(|step| step["part"] == part).cloned().unwrap_or_default();
+        let clauses = step["said"].as_array().cloned().unwrap_or_default();
+        clauses.into_iter().find(|clause| clause["code"] == code).unwrap_or_default()
+    };
+    let outcome = said("outcome", "request-refused");
+    let asked = format!("GET {HOST}/scarce");
+    assert_eq!((&outcome["names"]["asked"], &outcome["numbers"]["status"]), (&json!(asked), &json!(429.0)));
+    assert_eq!(said("reason", "why")["names"]["reason"], "rate-limited");
+    assert_eq!(said("visitor", "client-connected")["names"]["client"], "127.0.0.1");
+    assert_eq!(said("route", "route")["names"]["value"], "/scarce");
+    // At a terminal the same structure is English.
+    let printed = gate.command(&["explain", reference, "--config", "gate.toml"]);
+    assert_eq!(printed.stdout.trim_end(), words.trim_end(), "{}", printed.stderr);
+    let reason = viewer.get("explain/rate-limited");
+    let codes: Vec<&Value> =
+        reason["steps"].as_array().into_iter().flatten().map(|step| &step["said"][0]["code"]).collect();
+    assert_eq!(codes, ["why", "answer", "blame-client", "hint"], "{reason}");
+    assert_eq!(viewer.ask("explain/0000000000000").status, 404);
+
     let told =
         gate.command(&["requests", "find", "--config", "gate.toml", "--client", "127.0.0.0/24", "--only", "refused"]);
     assert!(told.success && told.stdout.contains(reference), "{} {}", told.stdout, told.stderr);

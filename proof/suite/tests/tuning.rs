@@ -62,7 +62,7 @@ fn a_block_is_explained_with_the_least_that_would_have_let_it_pass() {
     let by_rule = reference(&gate, &ask(&gate, "192.0.2.1", "/forum/new?text=%4FCTARINE+please&page=2", ""));
     let said = command(&gate, &["explain", &by_rule]);
     for part in [
-        "rule 1001 (attack-colour) in ARGS:text: No such colour.",
+        "Rule 1001 in ARGS:text: No such colour. It is against attack-colour.",
         "Matched: \"octarine\" after urlDecodeUni, lowercase",
         "Exclusion  \"1001 ARGS:text\" on main/forum/**",
         "Tried: it lets 1 recorded request pass and no other that is recorded.",
@@ -88,7 +88,7 @@ fn a_block_is_explained_with_the_least_that_would_have_let_it_pass() {
     // What is longer than what is kept, and what is nobody's business, cannot be tried, and it says so.
     let long = reference(&gate, &ask(&gate, "192.0.2.1", &format!("/?text={}octarine", "x".repeat(3000)), ""));
     assert!(
-        command(&gate, &["explain", &long]).contains("none can be tried: a value is longer"),
+        command(&gate, &["explain", &long]).contains("None can be tried: a value is longer"),
         "{}",
         command(&gate, &["explain", &long])
     );

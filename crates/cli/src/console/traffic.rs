@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use portcullis_control::model::{Clause, Decisions, History, Points, Sign, Stance, Stretch};
+use portcullis_control::model::{Clause, Decisions, Explained, ExplainedStep, History, Points, Sign, Stance, Stretch};
 use portcullis_control::{Fault, Span, Wish};
 use portcullis_engine::{ChannelStatus, PlatformStatus, Status};
 use portcullis_ledger::Event;
-use portcullis_proxy::journal::Place;
+use portcullis_proxy::journal::{self, Place, Step};
 use portcullis_store::rollups;
 
 use crate::requests::find;
@@ -88,6 +88,16 @@ pub(super) fn decisions(
     let log = log.ok_or_else(none)?;
     let found = find::decisions(log, span, wish, place, find::bounds(most));
     found.map_err(|error| Fault::Unable(format!("cannot read {}: {}", log.display(), plain(&error))))
+}
+
+/// What was found out about a request, a rule or a reason.
+pub(super) fn explained(of: &str, steps: Vec<Step>) -> Explained {
+    let words = journal::printed(&steps);
+    let step = |Step { part, said, words }| {
+        let said = said.into_iter().map(Clause::from).collect();
+        ExplainedStep { part: part.names().0.to_owned(), words, said }
+    };
+    Explained { of: of.to_owned(), words, steps: steps.into_iter().map(step).collect() }
 }
 
 /// What speaks for a reading.

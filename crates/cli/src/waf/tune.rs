@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use portcullis_config::{Exclusion, Policy};
+use portcullis_engine::Clause;
+use portcullis_proxy::journal::{Part, Step, harmless, in_english};
 use serde_json::{Value, json};
 
 use super::open;
@@ -78,28 +80,26 @@ pub(crate) fn proposed(
 }
 
 /// The exclusions that would have let one record pass, and what else they would let pass of the others.
-pub(crate) fn narrowest(flags: &Records, reference: &str) -> Result<Option<String>, Failure> {
+pub(crate) fn narrowest(flags: &Records, reference: &str) -> Result<Option<Step>, Failure> {
     let (policy, _, book) = open(flags)?;
     let mut trials = Trials::new(policy);
     let Some(at) = book.records.iter().position(|record| record.reference == reference) else { return Ok(None) };
     let Some(record) = book.records.get(at) else { return Ok(None) };
     let mut tries = Tries::default();
-    let mut said = String::new();
-    match trials.again(record).and_then(|outcome| least(&mut trials, record, &outcome.pairs)) {
-        Err(why) => {
-            let _ = writeln!(said, "Exclusion  none can be tried: {why}.");
-        }
-        Ok(None) => {
-            let _ = writeln!(said, "Exclusion  no exclusion of single values lets it pass.");
-        }
+    let said = match trials.again(record).and_then(|outcome| least(&mut trials, record, &outcome.pairs)) {
+        Err(why) => vec![Clause::new("exclusion-untried").name("why", &harmless(&why))],
+        Ok(None) => vec![Clause::new("exclusion-none")],
         Ok(Some(pairs)) => {
             let group = Group { records: vec![at], pairs };
             let proposal = group.test(&book.records, &mut trials, &mut tries);
-            let _ = writeln!(said, "Exclusion  {} on {}{}", proposal.list(), record.platform, record.route);
-            let _ = writeln!(said, "           {}", proposal.tested(&book.records));
+            let exclusion = Clause::new("exclusion")
+                .name("exclusions", &harmless(&proposal.list()))
+                .name("platform", &harmless(&record.platform))
+                .name("route", &harmless(&record.route));
+            std::iter::once(exclusion).chain(proposal.trial(&book.records)).collect()
         }
-    }
-    Ok(Some(said))
+    };
+    Ok(Some(Step::new(Part::Exclusion, said)))
 }
 
 /// All proposals, and what none can be made for.
@@ -341,32 +341,32 @@ impl Proposal {
     }
 
     fn tested(&self, records: &[Record]) -> String {
+        in_english(&self.trial(records))
+    }
+
+    /// What trying it came to.
+    fn trial(&self, records: &[Record]) -> Vec<Clause> {
         if let Some(why) = &self.refused {
-            return format!("The configuration would not take it: {why}");
+            return vec![Clause::new("exclusion-refused").name("why", &harmless(why))];
         }
-        let mut said = format!("Tried: it lets {} pass", counted(self.releases.len(), "recorded request"));
-        match self.also.len() {
-            0 => said.push_str(" and no other that is recorded"),
+        let released = self.releases.len() as f64;
+        let mut said = vec![match self.also.len() {
+            0 => Clause::new("tried").number("n", released),
             also => {
-                let named: Vec<&str> = self
-                    .also
-                    .iter()
-                    .rev()
-                    .take(MOST_REFERENCES)
-                    .filter_map(|at| Some(records.get(*at)?.reference.as_str()))
-                    .collect();
-                let _ = write!(said, ", and {} BESIDE: {}", counted(also, "other"), named.join(", "));
+                let named = self.also.iter().rev().take(MOST_REFERENCES);
+                let named: Vec<&str> = named.filter_map(|at| Some(records.get(*at)?.reference.as_str())).collect();
+                let beside = Clause::new("tried-beside").number("n", released).number("others", also as f64);
+                beside.name("named", &harmless(&named.join(", ")))
             }
-        }
+        }];
         if self.stay > 0 {
-            let _ = write!(said, "; {} in which it has a part are refused still", self.stay);
+            said.push(Clause::new("tried-stay").number("n", self.stay as f64));
         }
         let read = |at: &&usize| records.get(**at).is_some_and(|record| record.evidence.unread);
         let unread = self.releases.iter().chain(&self.also).filter(read).count();
         if unread > 0 {
-            let _ = write!(said, "; of {unread} the body was never looked at");
+            said.push(Clause::new("tried-unread").number("n", unread as f64));
         }
-        said.push('.');
         said
     }
 }

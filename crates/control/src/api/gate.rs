@@ -153,13 +153,11 @@ pub(crate) async fn busiest(
     app.ask(answer).await.map(Json)
 }
 
-/// Why a request was refused, by the reference that the visitor saw; what a rule is; what a reason means.
+/// Why a request was refused, by the reference that the visitor saw, and its way step by step; what a rule is; what a reason means.
 #[utoipa::path(get, path = "/api/v1/explain/{of}", params(("of" = String, Path)), responses((status = 200, body = Explained)))]
 pub(crate) async fn explain(State(app): State<Arc<App>>, Path(of): Path<String>) -> Result<Json<Explained>, Refusal> {
     let of: String = of.chars().take(NAME).collect();
-    let asked = of.clone();
-    let words = app.ask(move |desk| desk.explain(&asked)).await?;
-    Ok(Json(Explained { of, words }))
+    app.ask(move |desk| desk.explain(&of)).await.map(Json)
 }
 
 /// Takes a rule back at once. Nothing like it is proposed for an hour.

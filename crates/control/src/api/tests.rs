@@ -14,8 +14,8 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::desk::{Decision, Deed, Form, Leaves, Span, Wish};
 use crate::model::{
-    Build, Busiest, Checked, Configuration, Decisions, Differing, Draft, Happening, History, IncidentLine, Line,
-    NewConfiguration, Now, OwnSession, Page, Proposal, Token, Version, Wrong,
+    Build, Busiest, Checked, Configuration, Decisions, Differing, Draft, Explained, Happening, History, IncidentLine,
+    Line, NewConfiguration, Now, OwnSession, Page, Proposal, Token, Version, Wrong,
 };
 use crate::model::{CanaryBook, DatabaseRole, GuardedDatabase, NewIncident, RegisteredCopy, WaitingStatement};
 use crate::oidc::Provider;
@@ -49,7 +49,7 @@ impl Desk for Gate {
         self.note(format!("{:?} {} {wish:?} {cursor:?} {most}", span.platform, span.until - span.from));
         Ok(Decisions { next: Some("a-1".to_owned()), ..Decisions::default() })
     }
-    fn explain(&self, of: &str) -> Result<String, Fault> {
+    fn explain(&self, of: &str) -> Result<Explained, Fault> {
         Err(Fault::Unknown(format!("{of} is not known")))
     }
     fn command(&self, command: Command, by: &str) -> Result<String, Fault> {

@@ -19,17 +19,22 @@ pub struct Clause {
 }
 
 impl Clause {
-    pub(crate) fn new(code: &str) -> Self {
+    /// With nothing in its gaps.
+    #[must_use]
+    pub fn new(code: &str) -> Self {
         Self { code: code.to_owned(), ..Self::default() }
     }
 
     /// With a figure. What is no number is none.
-    pub(crate) fn number(mut self, name: &str, value: f64) -> Self {
+    #[must_use]
+    pub fn number(mut self, name: &str, value: f64) -> Self {
         self.numbers.insert(name.to_owned(), if value.is_finite() { value } else { 0.0 });
         self
     }
 
-    pub(crate) fn name(mut self, name: &str, value: &str) -> Self {
+    /// With a name.
+    #[must_use]
+    pub fn name(mut self, name: &str, value: &str) -> Self {
         self.names.insert(name.to_owned(), value.to_owned());
         self
     }

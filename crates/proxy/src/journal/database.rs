@@ -144,14 +144,15 @@ mod tests {
         };
         let mut line = Vec::new();
         record.write(&mut line, "node", 0);
-        let words = crate::journal::explain(std::str::from_utf8(&line).expect("UTF-8"));
+        let steps = crate::journal::explain(std::str::from_utf8(&line).expect("UTF-8"));
+        let words = crate::journal::printed(&steps);
         for part in [
             "0000000000007",
             "role app on database members",
             "statement-forbidden",
             "DO $$",
             "028T5CY4TQKFF",
-            "inside live",
+            "live inside the server",
         ] {
             assert!(words.contains(part), "{part}: {words}");
         }

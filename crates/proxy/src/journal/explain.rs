@@ -1,365 +1,490 @@
-//! Reading the log back: the record of a reference, and what it means in words.
+//! What records mean, step by step: what happened and why, then the way of a request from the listener to the answer.
 //!
-//! It never loads a file, only a line at a time, and never passes on a character that a terminal would obey.
+//! Each step is told as values, so that whoever speaks another language makes sentences of their own; the English ones are made
+//! of the same. What somebody else wrote stands in the gaps alone: bounded, and without a character that a terminal would obey or
+//! that reorders what is read.
 
-use std::collections::VecDeque;
+mod words;
+
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, BufReader, Read};
-use std::path::Path;
 
-use portcullis_types::{Reason, Reference};
+use portcullis_engine::Clause;
+use portcullis_types::{Blame, Reason};
 use serde::Deserialize as _;
 use serde_json::Value;
 
-use super::evidence::{Evidence, Hit, Text};
-use super::file::newest_first;
-use super::record::LINE_BYTES;
+use super::evidence::{Evidence, Hit, MOST_HITS, Text};
+use super::record::push_time;
 
-/// Acts about one rule that are told.
-pub const ACTS: usize = 100;
-/// Read from the disk at once.
-const CHUNK_BYTES: usize = 256 * 1024;
+/// Characters of a name in a step; the longest is the front of a statement.
+const NAME_CHARACTERS: usize = 1_024;
+/// Of a list in a record: measures that only observed, kinds of data that left. A record has fewer, unless somebody edited it.
+const MOST: usize = 32;
 
-/// The record of that reference: looked for in the open file, then in the rotated ones, the newest first.
-///
-/// # Errors
-/// When the newest file does not exist, or a file cannot be read.
-pub fn find(path: &Path, reference: Reference) -> io::Result<Option<String>> {
-    // Fails in words when there is no log at all.
-    drop(std::fs::File::open(path)?);
-    for file in newest_first(path) {
-        if let Some(line) = find_in(file?, reference)? {
-            return Ok(Some(line));
+/// What a step is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Which record it is.
+    Reference,
+    /// What became of it.
+    Outcome,
+    /// Why.
+    Reason,
+    /// What a visitor gets.
+    Answer,
+    /// Whose fault it is.
+    Blame,
+    /// What the operator can do.
+    Hint,
+    /// Where it came in.
+    Listener,
+    /// Who asked.
+    Visitor,
+    /// What the gate knew of them.
+    Trust,
+    /// Where it was for.
+    Route,
+    /// How the platform stood.
+    Posture,
+    /// A measure that was in force.
+    Measures,
+    /// A measure that would have refused it.
+    Observed,
+    /// What inspection found.
+    Found,
+    /// What would have let it pass.
+    Exclusion,
+    /// A statement of a database.
+    Statement,
+    /// What stands behind the gate.
+    Origin,
+    /// What of the data left.
+    Left,
+    /// When, and how long it took.
+    When,
+    /// What is not on record.
+    Lost,
+    /// What was done about a rule.
+    Act,
+}
+
+impl Part {
+    /// Every part.
+    pub const ALL: [Self; 21] = [
+        Self::Reference,
+        Self::Outcome,
+        Self::Reason,
+        Self::Answer,
+        Self::Blame,
+        Self::Hint,
+        Self::Listener,
+        Self::Visitor,
+        Self::Trust,
+        Self::Route,
+        Self::Posture,
+        Self::Measures,
+        Self::Observed,
+        Self::Found,
+        Self::Exclusion,
+        Self::Statement,
+        Self::Origin,
+        Self::Left,
+        Self::When,
+        Self::Lost,
+        Self::Act,
+    ];
+
+    /// Its name in the API, and what stands before it at a terminal.
+    #[must_use]
+    pub const fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Reference => ("reference", "Reference"),
+            Self::Outcome => ("outcome", "What"),
+            Self::Reason => ("reason", "Why"),
+            Self::Answer => ("answer", "Answer"),
+            Self::Blame => ("blame", "Whose"),
+            Self::Hint => ("hint", "What to do"),
+            Self::Listener => ("listener", "Listener"),
+            Self::Visitor => ("visitor", "Who"),
+            Self::Trust => ("trust", "Trust"),
+            Self::Route => ("route", "Route"),
+            Self::Posture => ("posture", "Posture"),
+            Self::Measures => ("measures", "In force"),
+            Self::Observed => ("observed", "Observed"),
+            Self::Found => ("found", "Found"),
+            Self::Exclusion => ("exclusion", "Exclusion"),
+            Self::Statement => ("statement", "Statement"),
+            Self::Origin => ("origin", "Origin"),
+            Self::Left => ("left", "Left"),
+            Self::When => ("when", "When"),
+            Self::Lost => ("lost", "Lost"),
+            Self::Act => ("act", ""),
         }
     }
-    Ok(None)
 }
 
-/// The records of what was done about a rule, such as `r-81`: the oldest first, the last [`ACTS`] of them.
-///
-/// # Errors
-/// When the newest file does not exist, or a file cannot be read.
-pub fn find_acts(path: &Path, rule: &str) -> io::Result<Vec<String>> {
-    drop(std::fs::File::open(path)?);
-    let needle = format!("\"rule\":{}", Value::from(rule));
-    let mut acts = VecDeque::new();
-    for file in newest_first(path) {
-        let mut older = VecDeque::new();
-        each_with(file?, &needle, |line| {
-            let is_act = serde_json::from_slice::<Value>(line).is_ok_and(|record| record["act"]["rule"] == rule);
-            if is_act && let Ok(text) = String::from_utf8(line.trim_ascii_end().to_owned()) {
-                older.push_back(text);
-                older.drain(..older.len().saturating_sub(ACTS));
-            }
-        })?;
-        older.append(&mut acts);
-        acts = older;
-        if acts.len() >= ACTS {
-            break;
-        }
-    }
-    acts.drain(..acts.len().saturating_sub(ACTS));
-    Ok(acts.into())
+/// One step of an explanation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What it is about.
+    pub part: Part,
+    /// Sentences as values.
+    pub said: Vec<Clause>,
+    /// The same in English; of an act the words of that time.
+    pub words: String,
 }
 
-/// Shows every record in which inspection found something, the newest file first, each file in its own order.
-///
-/// # Errors
-/// When the newest file does not exist, or a file cannot be read.
-pub fn each_found(path: &Path, show: &mut dyn FnMut(&Value)) -> io::Result<()> {
-    drop(std::fs::File::open(path)?);
-    for file in newest_first(path) {
-        each_with(file?, "\"evidence\":{", |line| {
-            if let Ok(record) = serde_json::from_slice::<Value>(line) {
-                show(&record);
-            }
-        })?;
-    }
-    Ok(())
-}
-
-/// The last whole record of that reference; a line cut short by a crash is passed over.
-fn find_in(file: impl Read, reference: Reference) -> io::Result<Option<String>> {
-    // A quote inside a string is escaped, so nothing that a client sent can look like this.
-    let needle = format!("\"ref\":\"{reference}\"");
-    let mut found = None;
-    each_with(file, &needle, |line| {
-        if serde_json::from_slice::<Value>(line).is_ok() {
-            found = String::from_utf8(line.trim_ascii_end().to_owned()).ok().or(found.take());
-        }
-    })?;
-    Ok(found)
-}
-
-/// Shows every line that holds the needle.
-fn each_with(file: impl Read, needle: &str, mut show: impl FnMut(&[u8])) -> io::Result<()> {
-    let finder = memchr::memmem::Finder::new(needle);
-    let mut reader = BufReader::with_capacity(CHUNK_BYTES, file);
-    let mut line = Vec::new();
-    let longest = u64::try_from(LINE_BYTES).unwrap_or(u64::MAX);
-    loop {
-        line.clear();
-        if reader.by_ref().take(longest).read_until(b'\n', &mut line)? == 0 {
-            return Ok(());
-        }
-        // Of a line longer than any record, each piece is looked at and none is whole.
-        if finder.find(&line).is_some() {
-            show(&line);
-        }
+impl Step {
+    /// A step that says these.
+    #[must_use]
+    pub fn new(part: Part, said: Vec<Clause>) -> Self {
+        let words = in_english(&said);
+        Self { part, said, words }
     }
 }
 
-/// What was done about a rule, in the words of that time: one paragraph for each act.
+/// Sentences of steps in English, one after the other.
 #[must_use]
-pub fn explain_acts(lines: &[String]) -> String {
-    let acts = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let paragraphs = acts.map(|record| {
-        let text = |value: &Value| printable(value.as_str().unwrap_or_default());
-        let act = &record["act"];
-        let undo = match text(&act["undo"]) {
-            undo if undo.is_empty() => String::new(),
-            undo => format!("\n  Undo: {undo}"),
-        };
-        let who = match text(&act["by"]).as_str() {
-            "" | "gate" => String::new(),
-            "operator" => ", by an operator".to_owned(),
-            name => format!(", by {name}"),
-        };
-        format!("{}  {}{who}\n  {}{undo}\n", text(&record["t"]), text(&act["platform"]), text(&act["words"]))
-    });
-    paragraphs.collect()
+pub fn in_english(said: &[Clause]) -> String {
+    said.iter().map(words::english).collect::<Vec<_>>().join(" ")
 }
 
-/// Nothing that a terminal would obey.
-fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
-}
-
-/// What a record means, for the operator: what happened, why, what to do, who, where and when.
+/// Steps as a terminal shows them: one line for each.
 #[must_use]
-pub fn explain(line: &str) -> String {
-    let Ok(record) = serde_json::from_str::<Value>(line) else {
-        return "This line is not a record: it is not JSON.\n".to_owned();
-    };
-    let record = Fields(&record);
+pub fn printed(steps: &[Step]) -> String {
     let mut text = String::new();
-    let mut row = |name: &str, words: String| {
-        if !words.is_empty() {
-            let _ = writeln!(text, "{name:<11}{}", harmless(&words));
-        }
-    };
-    row("Reference", record.text("ref"));
-    let of_database = record.text("kind") == "database";
-    row("What", if of_database { what_of_database(&record) } else { what(&record) });
-    let reason = record.get("reason").and_then(Value::as_str);
-    row("Why", reason.map(|code| why(code, record.text("detail"))).unwrap_or_default());
-    row("What to do", reason.and_then(Reason::from_code).map(|reason| reason.hint().to_owned()).unwrap_or_default());
-    row("Who", who(&record));
-    row("Trust", trust(&record));
-    row("Where", places(&record));
-    if of_database {
-        row("Statement", record.text("text"));
-        row("Number", record.text("key"));
-        row("Request", record.text("request"));
-    }
-    row("Left", left(&record));
-    row("When", when(&record));
-    for observed in record.get("observed").and_then(Value::as_array).into_iter().flatten() {
-        let observed = Fields(observed);
-        let words = why(&observed.text("reason"), observed.text("detail"));
-        row("Observed", format!("{words} Only observed: it passed."));
-    }
-    if let Some(evidence) = record.get("evidence").and_then(|found| Evidence::deserialize(found).ok()) {
-        found(&evidence, &mut row);
-    }
-    let lost = record.number("lost");
-    if lost > 0 {
-        row("Lost", format!("{lost} records before this one could not be written."));
+    for step in steps {
+        let (_, label) = step.part.names();
+        let _ = match label {
+            "" => writeln!(text, "{}", step.words),
+            label => writeln!(text, "{label:<11}{}", step.words),
+        };
     }
     text
 }
 
-/// Rules and families that matched: where, the part, and what was done to the value before.
-fn found(evidence: &Evidence, row: &mut dyn FnMut(&str, String)) {
-    for Hit { rule, family, targets, part, via, why, tags, score, response } in &evidence.hits {
-        let targets: Vec<String> = targets.iter().map(Text::shown).collect();
-        let mut words = match (rule, family) {
-            (Some(rule), _) => format!("rule {rule}"),
-            (None, family) => format!("family {}", family.as_deref().unwrap_or_default()),
-        };
-        let kinds: Vec<String> =
-            tags.iter().map(Text::shown).chain(score.map(|score| format!("score {score}"))).collect();
-        if !kinds.is_empty() {
-            let _ = write!(words, " ({})", kinds.join(", "));
-        }
-        let _ = write!(
-            words,
-            " in {}{}: {}.",
-            if *response { "the answer's " } else { "" },
-            targets.join(", "),
-            why.shown()
-        );
-        let _ = write!(words, " Matched: {:?}", part.shown());
-        if !via.is_empty() {
-            let _ = write!(words, " after {}", via.join(", "));
-        }
-        row("Found", words);
-    }
-    if evidence.lost {
-        row("Found", "more than is recorded.".to_owned());
-    }
+/// What stands in a gap, whoever wrote it.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    let obeyed = |character: char| {
+        character.is_control()
+            || matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+    };
+    let kept = text.chars().take(NAME_CHARACTERS);
+    kept.map(|character| if obeyed(character) { '\u{FFFD}' } else { character }).collect()
 }
 
-fn what(record: &Fields<'_>) -> String {
-    let outcome = match (record.text("verdict").as_str(), record.number("status")) {
-        ("served", status) => format!("was served with status {status}"),
-        ("failed", 0) => "failed, and the connection was closed".to_owned(),
-        ("failed", status) => format!("was let in, then failed with status {status}"),
-        (_, 0) => "was refused by closing the connection".to_owned(),
-        (_, status) => format!("was refused with status {status}"),
+/// A time as records have it, for a gap called `time`.
+#[must_use]
+pub fn time(unix_millis: u64) -> String {
+    let mut text = Vec::new();
+    push_time(&mut text, unix_millis);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// What a reason means.
+#[must_use]
+pub fn meaning(reason: Reason) -> Vec<Step> {
+    let answer = match reason.status() {
+        0 => Clause::new("answer-none"),
+        status => Clause::new("answer").number("status", f64::from(status)),
     };
-    let method = record.text("method");
-    let mut words = if method.is_empty() {
-        format!("A connection {outcome}")
-    } else {
-        format!("{method} {}{} {outcome}", record.text("host"), record.text("path"))
+    let blame = match reason.blame() {
+        Blame::Client => "blame-client",
+        Blame::Upstream => "blame-upstream",
+        Blame::Gate => "blame-gate",
     };
-    let (bytes_in, bytes_out) = (record.number("bytes_in"), record.number("bytes_out"));
-    if bytes_in + bytes_out > 0 {
-        let _ = write!(words, "; {bytes_in} bytes came in, {bytes_out} went out");
+    vec![
+        Step::new(Part::Reason, vec![why(reason.code())]),
+        Step::new(Part::Answer, vec![answer]),
+        Step::new(Part::Blame, vec![Clause::new(blame)]),
+        Step::new(Part::Hint, vec![hint(reason)]),
+    ]
+}
+
+/// What was done about a rule: one step for each act, its English in the words of that time.
+#[must_use]
+pub fn explain_acts(lines: &[String]) -> Vec<Step> {
+    let acts = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    acts.map(|record| act(&Fields(&record), &Fields(&record["act"]))).collect()
+}
+
+fn act(record: &Fields<'_>, act: &Fields<'_>) -> Step {
+    let printable = |name: &str| -> String {
+        let text = act.get(name).and_then(Value::as_str).unwrap_or_default();
+        text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    };
+    let undo = match printable("undo") {
+        undo if undo.is_empty() => String::new(),
+        undo => format!("\n  Undo: {undo}"),
+    };
+    let (code, who) = match act.text("by").as_str() {
+        "" | "gate" => ("act-gate", String::new()),
+        "operator" => ("act-operator", ", by an operator".to_owned()),
+        name => ("act-person", format!(", by {name}")),
+    };
+    let (time, platform) = (record.text("t"), act.text("platform"));
+    let words = format!("{time}  {platform}{who}\n  {}{undo}", printable("words"));
+
+    let facts: Vec<(String, String)> = act.get("facts").and_then(|it| Vec::deserialize(it).ok()).unwrap_or_default();
+    let fact = |name: &str| facts.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value.as_str());
+    let figure = |name: &str| fact(name).parse::<f64>().ok();
+    let kind = act.text("kind");
+    let mut begun = Clause::new(code).name("time", &time).name("platform", &platform);
+    if code == "act-person" {
+        begun = begun.name("who", &act.text("by"));
     }
-    words.push('.');
-    words
+    let did = Clause::new(&kind).name("rule", &act.text("rule")).name("platform", &platform);
+    let mut said = vec![begun, did.name("action", &harmless(fact("action")))];
+    if !fact("pattern").is_empty() {
+        said.push(Clause::new("pattern").name("pattern", &harmless(fact("pattern"))));
+    }
+    if matches!(kind.as_str(), "rule-proposed" | "rule-waiting" | "rule-enforced" | "rule-rearmed" | "rule-resumed") {
+        let explains = if fact("business") == "true" { "explains-failures" } else { "explains" };
+        said.extend(figure("explains").map(|share| Clause::new(explains).number("share", share)));
+        let rows = figure("baseline_rows").zip(figure("baseline_hits")).zip(figure("baseline_bound"));
+        said.extend(rows.filter(|((rows, _), _)| *rows > 0.0).map(|((rows, hits), bound)| {
+            Clause::new("tested").number("rows", rows).number("hits", hits).number("share", bound)
+        }));
+    }
+    let matched = figure("matched").filter(|matched| *matched > 0.0);
+    said.extend(matched.map(|matched| Clause::new("matched-so-far").number("matched", matched)));
+    Step { part: Part::Act, said, words }
+}
+
+/// What a record means, for the operator: what happened, why and what to do, then its way through the gate. Nothing where the
+/// line is no record.
+#[must_use]
+pub fn explain(line: &str) -> Vec<Step> {
+    let Ok(record) = serde_json::from_str::<Value>(line) else { return Vec::new() };
+    let record = Fields(&record);
+    let of_database = record.text("kind") == "database";
+    let reason = record.get("reason").and_then(Value::as_str);
+    let mut steps = Vec::new();
+    let mut step = |part: Part, said: Vec<Clause>| {
+        if !said.is_empty() {
+            steps.push(Step::new(part, said));
+        }
+    };
+    step(Part::Reference, record.clause("reference", "ref"));
+    step(Part::Outcome, if of_database { outcome_of_database(&record) } else { outcome(&record) });
+    step(Part::Reason, reason.map(|code| whys(code, &record)).unwrap_or_default());
+    step(Part::Hint, reason.and_then(Reason::from_code).map(hint).into_iter().collect());
+    step(Part::Listener, listener(&record));
+    step(Part::Visitor, visitor(&record));
+    step(Part::Trust, trust(&record));
+    step(Part::Route, route(&record));
+    for observed in record.get("observed").and_then(Value::as_array).into_iter().flatten().take(MOST) {
+        let observed = Fields(observed);
+        let mut said = whys(&observed.text("reason"), &observed);
+        said.push(Clause::new("only-observed"));
+        step(Part::Observed, said);
+    }
+    if let Some(evidence) = record.get("evidence").and_then(|found| Evidence::deserialize(found).ok()) {
+        evidence.hits.iter().take(MOST_HITS).for_each(|hit| step(Part::Found, found(hit)));
+        if evidence.lost {
+            step(Part::Found, vec![Clause::new("found-more")]);
+        }
+    }
+    if of_database {
+        step(Part::Statement, statement(&record));
+    }
+    step(Part::Origin, origin(&record));
+    step(Part::Left, left(&record));
+    step(Part::When, when(&record));
+    let lost = record.number("lost");
+    step(Part::Lost, (lost > 0.0).then(|| Clause::new("lost").number("records", lost)).into_iter().collect());
+    steps
+}
+
+fn outcome(record: &Fields<'_>) -> Vec<Clause> {
+    let status = record.number("status");
+    let answered = status > 0.0;
+    let (request, connection) = match (record.text("verdict").as_str(), answered) {
+        ("served", _) => ("request-served", "connection-served"),
+        ("failed", false) => ("request-broke", "connection-broke"),
+        ("failed", true) => ("request-failed", "connection-failed"),
+        (_, false) => ("request-closed", "connection-closed"),
+        (_, true) => ("request-refused", "connection-refused"),
+    };
+    let mut said = match record.text("method") {
+        method if method.is_empty() => Clause::new(connection),
+        method => {
+            let asked = format!("{method} {}{}", record.text("host"), record.text("path"));
+            Clause::new(request).name("asked", &asked)
+        }
+    };
+    if answered {
+        said = said.number("status", status);
+    }
+    let (came, went) = (record.number("bytes_in"), record.number("bytes_out"));
+    let moved = (came + went > 0.0).then(|| Clause::new("moved").number("came", came).number("went", went));
+    std::iter::once(said).chain(moved).collect()
 }
 
 /// A record about a session of a database.
-fn what_of_database(record: &Fields<'_>) -> String {
-    if record.text("event") == "finding" {
-        let (database, detail) = (record.text("database"), record.text("detail"));
-        return format!("The server's own books of database {database} show what the gate did not see: {detail}.");
-    }
-    let role = format!("role {} on database {}", record.text("role"), record.text("database"));
-    let moved = [("rows", "rows left"), ("bytes", "bytes left"), ("rows_in", "rows came in")]
-        .into_iter()
-        .filter(|(name, _)| record.number(name) > 0)
-        .map(|(name, words)| format!("{} {words}", record.number(name)))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let mut words = match record.text("event").as_str() {
-        "session" => format!("A session of {role} ended"),
-        "statement" => format!("A statement of {role} ran"),
-        "refused" => format!("Something that {role} asked for was refused; the session, if there was one, went on"),
-        "observed" => {
-            format!("Something that {role} asked for would have been refused and passed, because it is only observed")
-        }
-        "canary" => format!("A canary was about to reach {role}"),
-        _ => format!("A session of {role} was ended by the gate"),
+fn outcome_of_database(record: &Fields<'_>) -> Vec<Clause> {
+    let event = record.text("event");
+    let code = match event.as_str() {
+        "finding" => "books-differ",
+        "session" => "session-over",
+        "statement" => "statement-ran",
+        "refused" => "statement-refused",
+        "observed" => "statement-observed",
+        "canary" => "canary-near",
+        _ => "session-cut",
     };
-    if !moved.is_empty() {
-        let _ = write!(words, "; {moved}");
+    let said = Clause::new(code).name("database", &record.text("database"));
+    if event == "finding" {
+        return vec![said.name("detail", &record.text("detail"))];
     }
-    words.push('.');
-    words
+    let moved = [("rows", "rows-left"), ("bytes", "bytes-left"), ("rows_in", "rows-came")];
+    let moved = moved.into_iter().filter(|(name, _)| record.number(name) > 0.0);
+    let moved = moved.map(|(name, code)| Clause::new(code).number("n", record.number(name)));
+    std::iter::once(said.name("role", &record.text("role"))).chain(moved).collect()
 }
 
-fn why(code: &str, detail: String) -> String {
-    let mut words = match Reason::from_code(code) {
-        Some(reason) => format!("{code}: {}", reason.description()),
-        None => format!("{code}: a reason that this version does not know."),
-    };
-    if !detail.is_empty() {
-        let _ = write!(words, " In detail: {detail}.");
-    }
-    words
+fn whys(code: &str, of: &Fields<'_>) -> Vec<Clause> {
+    std::iter::once(why(code)).chain(of.clause("detail", "detail")).collect()
 }
 
-fn who(record: &Fields<'_>) -> String {
-    let mut words = record.text("client");
-    match (record.text("from").as_str(), record.text("peer")) {
-        ("proxy-protocol", peer) => words += &format!(", as the PROXY header from {peer} says"),
-        ("forwarded", peer) => words += &format!(", as the trusted proxy {peer} says"),
-        (_, peer) if !peer.is_empty() => words += &format!(", connected from {peer}"),
-        _ => {}
+fn why(code: &str) -> Clause {
+    match Reason::from_code(code) {
+        Some(reason) => Clause::new("why").name("code", reason.code()).name("reason", reason.code()),
+        None => Clause::new("why-unknown").name("code", &harmless(code)),
     }
-    for (name, label) in [("ja4", "JA4"), ("h2", "HTTP/2 settings"), ("order", "header order")] {
-        let print = record.text(name);
-        if !print.is_empty() {
-            words += &format!("; {label} {print}");
+}
+
+fn hint(reason: Reason) -> Clause {
+    Clause::new("hint").name("hint", reason.code())
+}
+
+fn listener(record: &Fields<'_>) -> Vec<Clause> {
+    let mut said = match (record.text("listener"), record.text("node")) {
+        (listener, node) if listener.is_empty() => {
+            Some(node).filter(|node| !node.is_empty()).map(|node| Clause::new("node").name("node", &node))
         }
+        (listener, node) => Some(Clause::new("listener").name("listener", &listener).name("node", &node)),
     }
-    words
+    .into_iter()
+    .collect::<Vec<_>>();
+    said.extend(record.clause("version", "version"));
+    said.extend(record.clause("tls", "tls"));
+    said
+}
+
+fn visitor(record: &Fields<'_>) -> Vec<Clause> {
+    let (client, peer) = (record.text("client"), record.text("peer"));
+    let code = match (record.text("from").as_str(), peer.is_empty()) {
+        ("proxy-protocol", _) => "client-proxied",
+        ("forwarded", _) => "client-forwarded",
+        (_, false) => "client-connected",
+        (_, true) => "client",
+    };
+    let mut said = Vec::new();
+    if !client.is_empty() {
+        let one = Clause::new(code).name("client", &client);
+        said.push(if code == "client" { one } else { one.name("peer", &peer) });
+    }
+    for name in ["ja4", "h2", "order"] {
+        said.extend(record.clause(name, name));
+    }
+    said
 }
 
 /// What the gate knew of the visitor when it decided.
-fn trust(record: &Fields<'_>) -> String {
-    match record.text("trust").as_str() {
-        "" => String::new(),
-        "suspect" => "suspect: it did what people's browsers do not.".to_owned(),
-        "fresh" => "fresh: nobody had seen it before.".to_owned(),
-        "human" => "human: it did what people's browsers do.".to_owned(),
-        "passed" => "passed: it had passed a challenge.".to_owned(),
-        "history" => "history: it had been here on other days.".to_owned(),
-        "crawler" => "crawler: its owner publishes its addresses, and it came from there.".to_owned(),
-        "partner" => "partner: the organisation vouches for it.".to_owned(),
-        "staff" => "staff: the organisation vouches for it.".to_owned(),
-        other => other.to_owned(),
+fn trust(record: &Fields<'_>) -> Vec<Clause> {
+    let trust = record.text("trust");
+    let code = match trust.as_str() {
+        "" => return Vec::new(),
+        "suspect" => "trust-suspect",
+        "fresh" => "trust-fresh",
+        "human" => "trust-human",
+        "passed" => "trust-passed",
+        "history" => "trust-history",
+        "crawler" => "trust-crawler",
+        "partner" => "trust-partner",
+        "staff" => "trust-staff",
+        _ => return vec![Clause::new("trust-other").name("trust", &trust)],
+    };
+    vec![Clause::new(code)]
+}
+
+fn route(record: &Fields<'_>) -> Vec<Clause> {
+    let names = ["platform", "route", "class", "inside", "application"];
+    names.into_iter().flat_map(|name| record.clause(name, name)).collect()
+}
+
+/// A rule or family that matched: where, the part, and what was done to the value before.
+fn found(hit: &Hit) -> Vec<Clause> {
+    let Hit { rule, family, targets, part, via, why, tags, score, response } = hit;
+    let joined = |texts: &[Text]| harmless(&texts.iter().map(Text::shown).collect::<Vec<_>>().join(", "));
+    let code = match (rule.is_some(), response) {
+        (true, false) => "found-rule",
+        (true, true) => "found-rule-answer",
+        (false, false) => "found-family",
+        (false, true) => "found-family-answer",
+    };
+    let said = Clause::new(code).name("where", &joined(targets)).name("why", &harmless(&why.shown()));
+    let mut all = vec![match rule {
+        Some(rule) => said.name("rule", &rule.to_string()),
+        None => said.name("family", &harmless(family.as_deref().unwrap_or_default())),
+    }];
+    if !tags.is_empty() {
+        all.push(Clause::new("tags").name("tags", &joined(tags)));
     }
+    all.extend(score.map(|score| Clause::new("score").number("score", f64::from(score))));
+    let part = harmless(&part.shown());
+    all.push(match via.as_slice() {
+        [] => Clause::new("matched").name("part", &part),
+        via => Clause::new("matched-after").name("part", &part).name("via", &harmless(&via.join(", "))),
+    });
+    all
+}
+
+fn statement(record: &Fields<'_>) -> Vec<Clause> {
+    let names = [("statement", "text"), ("statement-key", "key"), ("for-request", "request")];
+    names.into_iter().flat_map(|(code, name)| record.clause(code, name)).collect()
+}
+
+fn origin(record: &Fields<'_>) -> Vec<Clause> {
+    let mut said = record.clause("upstream", "upstream");
+    let attempts = record.number("attempts");
+    said.extend((attempts > 1.0).then(|| Clause::new("attempts").number("attempts", attempts)));
+    let began = record.get("upstream_ms").and_then(Value::as_f64);
+    said.extend(began.map(|began| Clause::new("began").number("ms", began)));
+    said
 }
 
 /// What of the data was in the answer, as numbers.
-fn left(record: &Fields<'_>) -> String {
-    let Some(left) = record.get("left") else { return String::new() };
+fn left(record: &Fields<'_>) -> Vec<Clause> {
+    let Some(left) = record.get("left") else { return Vec::new() };
     let left = Fields(left);
-    let counted = |name: &str| {
-        let all = left.get(name).and_then(Value::as_object).into_iter().flatten();
-        all.map(|(kind, count)| (kind.clone(), count.as_u64().unwrap_or_default())).collect::<Vec<_>>()
+    let counted = |name: &str, code: &'static str, kind: &'static str| {
+        let all = left.get(name).and_then(Value::as_object).into_iter().flatten().take(MOST);
+        let told = all.map(move |(value, n)| {
+            Clause::new(code).name(kind, &harmless(value)).number("n", n.as_f64().unwrap_or_default())
+        });
+        told.collect::<Vec<_>>()
     };
-    let mut parts: Vec<String> = counted("values").iter().map(|(kind, count)| format!("{count} of {kind}")).collect();
-    if left.number("records") > 0 {
-        parts.insert(0, format!("{} records", left.number("records")));
-    }
+    let records = left.number("records");
+    let mut said: Vec<Clause> =
+        (records > 0.0).then(|| Clause::new("left-records").number("n", records)).into_iter().collect();
+    said.extend(counted("values", "left-values", "of"));
     if left.get("exported").and_then(Value::as_bool) == Some(true) {
-        parts.push("as an export".to_owned());
+        said.push(Clause::new("left-export"));
     }
-    parts.extend(counted("unread").iter().map(|(why, bytes)| format!("{bytes} bytes were not looked at ({why})")));
-    parts.join(", ")
+    said.extend(counted("unread", "left-unread", "why"));
+    said
 }
 
-fn places(record: &Fields<'_>) -> String {
-    let mut parts = Vec::new();
-    for (name, label) in [
-        ("node", "node "),
-        ("listener", "listener "),
-        ("version", "HTTP/"),
-        ("tls", "TLS "),
-        ("database", "database "),
-        ("inside", "inside "),
-        ("application", "application "),
-        ("platform", "platform "),
-        ("route", "route "),
-        ("class", "class "),
-        ("upstream", "upstream "),
-    ] {
-        let value = record.text(name);
-        if !value.is_empty() {
-            parts.push(format!("{label}{value}"));
-        }
-    }
-    if record.number("attempts") > 1 {
-        parts.push(format!("{} attempts", record.number("attempts")));
-    }
-    parts.join(", ")
-}
-
-fn when(record: &Fields<'_>) -> String {
-    let mut words = record.text("t");
-    if let Some(took) = record.get("ms").and_then(Value::as_f64) {
-        let _ = write!(words, ", took {took} ms");
-    }
-    if let Some(took) = record.get("upstream_ms").and_then(Value::as_f64) {
-        let _ = write!(words, ", the upstream began to answer after {took} ms");
-    }
-    words
+fn when(record: &Fields<'_>) -> Vec<Clause> {
+    let at = match record.text("t") {
+        at if at.is_empty() => None,
+        at => Some(Clause::new("when").name("time", &at)),
+    };
+    let took = record.get("ms").and_then(Value::as_f64).map(|took| Clause::new("took").number("ms", took));
+    at.into_iter().chain(took).collect()
 }
 
 /// A record whose fields may be missing or of another type: somebody may have edited the file.
@@ -371,19 +496,16 @@ impl Fields<'_> {
     }
 
     fn text(&self, name: &str) -> String {
-        self.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+        harmless(self.get(name).and_then(Value::as_str).unwrap_or_default())
     }
 
-    fn number(&self, name: &str) -> u64 {
-        self.get(name).and_then(Value::as_u64).unwrap_or(0)
+    fn number(&self, name: &str) -> f64 {
+        self.get(name).and_then(Value::as_u64).unwrap_or(0) as f64
     }
-}
 
-/// Whatever a terminal would obey, or that would reorder what is read, is shown as a replacement character.
-fn harmless(text: &str) -> String {
-    let obeyed = |character: char| {
-        character.is_control()
-            || matches!(character, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|character| if obeyed(character) { '\u{FFFD}' } else { character }).collect()
+    /// A sentence with that field in its gap `value`; none where there is nothing in it.
+    fn clause(&self, code: &str, name: &str) -> Vec<Clause> {
+        let text = self.text(name);
+        if text.is_empty() { Vec::new() } else { vec![Clause::new(code).name("value", &text)] }
+    }
 }

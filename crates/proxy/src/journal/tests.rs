@@ -210,25 +210,178 @@ fn an_explanation_reads_like_this() {
     };
     record.write(&mut line, "gate-1", 3);
     assert_eq!(
-        explain(std::str::from_utf8(&line).expect("UTF-8")),
+        printed(&explain(std::str::from_utf8(&line).expect("UTF-8"))),
         "Reference  0000000000007\n\
-         What       GET example.org/search\u{FFFD}[2J was refused with status 429; 120 bytes came in, 1400 went out.\n\
+         What       GET example.org/search\u{FFFD}[2J was refused with status 429. 120 bytes came in, 1400 went out.\n\
          Why        rate-limited: The key sent more requests than its declared rate. In detail: rate 5/s by address on /search.\n\
          What to do Raise the rate, or set it to observe; the record names the rate and the key.\n\
-         Who        203.0.113.7, as the trusted proxy 10.0.0.2:4711 says; JA4 t13d1516h2_8daaf6152771_e5627efa2ab1\n\
+         Listener   It came to listener http of node gate-1. It spoke HTTP/1.1.\n\
+         Who        It came from 203.0.113.7, as the trusted proxy 10.0.0.2:4711 says. Its TLS print (JA4) is \
+         t13d1516h2_8daaf6152771_e5627efa2ab1.\n\
          Trust      fresh: nobody had seen it before.\n\
-         Where      node gate-1, listener http, HTTP/1.1, platform public, route /search, class search\n\
-         When       2026-11-21T23:05:09.042Z, took 0.25 ms\n\
+         Route      It was for platform public. It took route /search. The route's class is search.\n\
          Observed   denied-address: The address is on a deny list. In detail: list scanners. Only observed: it passed.\n\
+         When       2026-11-21T23:05:09.042Z. It took 0.25 ms.\n\
          Lost       3 records before this one could not be written.\n"
     );
-    let left =
-        r#"{"verdict":"served","left":{"records":12,"exported":true,"values":{"email":12},"unread":{"size":4096}}}"#;
-    let told = "Left       12 records, 12 of email, as an export, 4096 bytes were not looked at (size)\n";
-    assert!(explain(left).contains(told), "{}", explain(left));
-    assert_eq!(explain("{\"t\":"), "This line is not a record: it is not JSON.\n");
-    assert!(
-        explain("{\"reason\":\"new-one\",\"verdict\":5}").contains("new-one: a reason that this version does not know")
+}
+
+/// Each way a step is told: the part, the codes of its sentences, and the English.
+#[test]
+fn each_step_is_told_as_values_and_in_english() {
+    let told = |record: &str, part: Part| {
+        let steps = explain(record);
+        let found: Vec<_> = steps.iter().filter(|step| step.part == part).collect();
+        assert_eq!(found.len(), 1, "{part:?} in {record}");
+        let codes: Vec<&str> = found[0].said.iter().map(|clause| clause.code.as_str()).collect();
+        (codes.join(" "), found[0].words.clone())
+    };
+    let left = r#"{"left":{"records":12,"exported":true,"values":{"email":12},"unread":{"size":4096}}}"#;
+    let hit = r#"{"evidence":{"hits":[{"rule":942100,"targets":["ARGS:q"],"part":"%00 or","via":["lowercase"],"why":"SQL",
+        "tags":["attack-sqli"]}],"values":[]}}"#;
+    let family = r#"{"evidence":{"hits":[{"family":"sql","targets":["RESPONSE_BODY"],"part":"x","why":"an error","score":5,
+        "response":true}],"values":[]}}"#;
+    let cases: &[(&str, Part, &str, &str)] = &[
+        (
+            r#"{"verdict":"served","method":"GET","host":"a","path":"/","status":200}"#,
+            Part::Outcome,
+            "request-served",
+            "GET a/ was served with status 200.",
+        ),
+        (
+            r#"{"verdict":"refused","method":"GET","host":"a","path":"/","status":0}"#,
+            Part::Outcome,
+            "request-closed",
+            "GET a/ was refused by closing the connection.",
+        ),
+        (
+            r#"{"verdict":"failed","method":"GET","host":"a","path":"/","status":502}"#,
+            Part::Outcome,
+            "request-failed",
+            "GET a/ was let in, then failed with status 502.",
+        ),
+        (
+            r#"{"verdict":"failed","method":"GET","host":"a","path":"/","status":0}"#,
+            Part::Outcome,
+            "request-broke",
+            "GET a/ failed, and the connection was closed.",
+        ),
+        (r#"{"verdict":"refused"}"#, Part::Outcome, "connection-closed", "A connection was refused by closing it."),
+        (
+            r#"{"verdict":5,"reason":"new-one"}"#,
+            Part::Reason,
+            "why-unknown",
+            "new-one: a reason that this version does not know.",
+        ),
+        (
+            r#"{"listener":"tls","node":"n","tls":"1.3","version":"2"}"#,
+            Part::Listener,
+            "listener version tls",
+            "It came to listener tls of node n. It spoke HTTP/2. It was encrypted with TLS 1.3.",
+        ),
+        (
+            r#"{"client":"192.0.2.1","from":"proxy-protocol","peer":"10.0.0.1:9"}"#,
+            Part::Visitor,
+            "client-proxied",
+            "It came from 192.0.2.1, as the PROXY header from 10.0.0.1:9 says.",
+        ),
+        (r#"{"client":"192.0.2.1"}"#, Part::Visitor, "client", "It came from 192.0.2.1."),
+        (r#"{"trust":"new"}"#, Part::Trust, "trust-other", "new."),
+        (
+            hit,
+            Part::Found,
+            "found-rule tags matched-after",
+            "Rule 942100 in ARGS:q: SQL. It is against attack-sqli. Matched: \"%00 or\" after lowercase.",
+        ),
+        (
+            family,
+            Part::Found,
+            "found-family-answer score matched",
+            "Detection of family sql in the answer's RESPONSE_BODY: an error. It counts 5 points. Matched: \"x\".",
+        ),
+        (
+            r#"{"upstream":"http://o","attempts":2,"upstream_ms":7.5}"#,
+            Part::Origin,
+            "upstream attempts began",
+            "It went to upstream http://o. It was sent 2 times. The upstream began to answer after 7.5 ms.",
+        ),
+        (
+            left,
+            Part::Left,
+            "left-records left-values left-export left-unread",
+            "Records in the answer: 12. Values of kind email: 12. It left as an export. 4096 bytes were not looked at (size).",
+        ),
+        (
+            r#"{"kind":"database","event":"session","role":"app","database":"d","rows":3}"#,
+            Part::Outcome,
+            "session-over rows-left",
+            "A session of role app on database d ended. Rows that left: 3.",
+        ),
+        (
+            r#"{"kind":"database","event":"finding","database":"d","detail":"x"}"#,
+            Part::Outcome,
+            "books-differ",
+            "The server's own books of database d show what the gate did not see: x.",
+        ),
+    ];
+    for (record, part, codes, words) in cases {
+        assert_eq!(told(record, *part), ((*codes).to_owned(), (*words).to_owned()), "{record}");
+    }
+    assert!(explain("{\"t\":").is_empty(), "no record");
+    for reason in Reason::ALL {
+        let steps = meaning(*reason);
+        let words = printed(&steps);
+        assert!(words.contains(reason.description()) && words.contains(reason.hint()), "{words}");
+        assert!(
+            steps
+                .iter()
+                .flat_map(|step| &step.said)
+                .all(|clause| in_english(std::slice::from_ref(clause)) != clause.code)
+        );
+    }
+}
+
+#[test]
+fn what_others_wrote_is_bounded_and_inert_in_every_gap() {
+    let hostile = format!("\u{1b}[2J\u{202e}{{asked}}<b>{}", "x".repeat(40_000));
+    let record = serde_json::json!({
+        "method": "GET", "host": hostile, "path": hostile, "detail": hostile, "reason": hostile, "listener": hostile,
+        "platform": hostile, "client": hostile, "ja4": hostile, "trust": hostile, "upstream": hostile, "t": hostile,
+        "observed": (0..1_000).map(|_| serde_json::json!({"reason": hostile, "detail": hostile})).collect::<Vec<_>>(),
+        "left": {"values": {hostile.clone(): 1}},
+        "evidence": {"hits": (0..100).map(|_| serde_json::json!(
+            {"rule": 1, "targets": [hostile], "part": hostile, "why": hostile, "via": [hostile], "tags": [hostile]}
+        )).collect::<Vec<_>>(), "values": []},
+    });
+    let steps = explain(&record.to_string());
+    let count = |part: Part| steps.iter().filter(|step| step.part == part).count();
+    assert_eq!((count(Part::Observed), count(Part::Found)), (32, evidence::MOST_HITS));
+    let names = || steps.iter().flat_map(|step| &step.said).flat_map(|clause| clause.names.values());
+    assert!(names().count() > 100);
+    // An asked name is a method, a host and a path.
+    assert!(names().all(|name| name.chars().count() <= 2 * 1_024 + 8));
+    assert!(names().all(|name| !name.contains(['\u{1b}', '\u{202e}'])));
+    assert!(!printed(&steps).contains(['\u{1b}', '\u{202e}']));
+    // A gap that somebody else wrote is not filled: only ours are.
+    assert!(steps[0].words.contains("{asked}<b>"), "{}", steps[0].words.chars().take(80).collect::<String>());
+}
+
+#[test]
+fn acts_about_a_rule_are_told_as_values_beside_the_words_of_that_time() {
+    let act = serde_json::json!({"t": "2026-11-21T23:05:09.042Z", "kind": "act", "act": {
+        "at_nanos": 1, "kind": "rule-enforced", "platform": "public", "rule": "r-81", "by": "alice\u{1b}",
+        "words": "Rule r-81 is enforced.", "undo": "portcullis rules undo r-81",
+        "facts": [["pattern", "TLS `a`"], ["action", "refuse"], ["business", "false"], ["explains", "0.97"],
+            ["baseline_rows", "32768"], ["baseline_hits", "2"], ["baseline_bound", "0.0002"], ["matched", "12"]],
+    }});
+    let steps = explain_acts(&[act.to_string()]);
+    let codes: Vec<&str> = steps[0].said.iter().map(|clause| clause.code.as_str()).collect();
+    assert_eq!(codes, ["act-person", "rule-enforced", "pattern", "explains", "tested", "matched-so-far"]);
+    assert_eq!(steps[0].said[0].names["who"], "alice\u{FFFD}");
+    assert_eq!(steps[0].said[4].numbers["rows"], 32_768.0);
+    assert_eq!(
+        printed(&steps),
+        "2026-11-21T23:05:09.042Z  public, by alice\u{FFFD}\n  Rule r-81 is enforced.\n  Undo: portcullis rules undo r-81\n"
     );
 }
 
@@ -271,7 +424,7 @@ fn an_act_is_one_line_however_much_it_says() {
     assert!(text.lines().all(|line| line.len() < LINE_BYTES));
     let acts = find_acts(&path, "r-81").expect("readable");
     assert_eq!(acts.len(), 2);
-    let told = explain_acts(&acts);
+    let told = printed(&explain_acts(&acts));
     assert!(told.starts_with("2023-11-14T22:13:20.000Z  public\n  a \"word\" and another\n"), "{told}");
     assert!(!told.contains('\u{1b}'));
     assert!(find_acts(&path, "r-8").expect("readable").is_empty(), "another rule");
