@@ -34,7 +34,7 @@ describe('in Danish', () => {
     [[clause('hint', {}, { hint: 'bad-chunk' })], 'Posten nævner den regel, der blev brudt.'],
     [[clause('in-force', {}, { id: 'r-81', kind: 'rule', action: 'refuse' })], 'r-81 (regel): Afvist.'],
     [[clause('moved', { came: 1_204, went: 0 })], '1,2 kB kom ind, 0 bytes gik ud.'],
-    [[clause('rule-enforced', {}, { rule: 'r-1', action: 'refuse' }), clause('explains', { share: 0.97 })], 'Reglen r-1 er i kraft: Afvist. Den forklarer 97 % af det, der er ud over det forventede.'],
+    [[clause('rule-enforced', {}, { rule: 'r-1', action: 'refuse' }), clause('explains', { share: 0.97 })], 'Reglen r‑1 er i kraft: Afvist. Den forklarer 97 % af det, der er ud over det forventede.'],
   ])('a step of an explanation: %j', (clauses, expected) => {
     const told = pieces('step', clauses);
     expect(told?.map(({ text }) => text).join('').replaceAll('\u00a0', ' ')).toBe(expected);

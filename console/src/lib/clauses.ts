@@ -40,16 +40,11 @@ export function gaps({ code, numbers, names }: Clause, now = Date.now()): Values
   const values: Values = {};
   for (const [name, value] of Object.entries(numbers)) {
     const share = SHARES.includes(name) || (OF_TRIES.includes(code) && (name === 'now' || name === 'usual'));
-    values[name] = share ? percent(value) : code === 'bytes' ? bytes(value) : number(value, Math.abs(value) < 10 ? 1 : 0);
-  }
-  for (const [name, value] of Object.entries(names)) {
-    // A rule's name is one word: no line ends in it.
-    if (name === 'rule') values[name] = value.replace('-', '\u2011');
-    else values[name] = name === 'action' ? named('action', value) : name === 'posture' || ((name === 'from' || name === 'to') && code === 'posture') ? named('posture', value).toLocaleLowerCase() : value;
     const size = code === 'bytes' || BYTES.includes(name);
     values[name] = share ? percent(value) : size ? bytes(value) : name === 'status' ? String(value) : number(value, Math.abs(value) < 10 ? 1 : 0);
   }
-  for (const [name, value] of Object.entries(names)) values[name] = ours(name, value, code, now) ?? value;
+  // A rule's name is one word: no line ends in it.
+  for (const [name, value] of Object.entries(names)) values[name] = ours(name, value, code, now) ?? (name === 'rule' ? value.replace('-', '\u2011') : value);
   return values;
 }
 
@@ -92,7 +87,7 @@ export function pieces(family: Family, clauses: readonly Clause[], now = Date.no
   const all: Piece[] = [];
   for (const clause of clauses) {
     // Without values a sentence keeps its gaps.
-    const sentence = SAYING[family](clause.code, {});
+    const sentence = SAYING[family](spoken(clause), {});
     if (sentence === null) return null;
     const values = gaps(clause, now);
     if (all.length > 0) all.push({ text: ' ', quoted: false });
