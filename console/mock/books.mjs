@@ -53,7 +53,7 @@ export function sensors() {
 
 export function data() {
   return {
-    answers: 1_204_332, text_bytes: 88_120_004_112, unread_bytes: { 'too-large': 120_004, encrypted: 9_120 }, values: { email: 20_412, phone: 311, name: 18_002 },
+    answers: 1_204_332, text_bytes: 88_120_004_112, unread_bytes: { size: 120_004, encrypted: 9_120 }, values: { email: 20_412, phone: 311, postcode: 18_002 },
     records: 20_112, exported: 18_000, canaries: 12, canary_alarms: 1, enumerations: 1,
     alarms: [
       { canary: 'c-ada', platform: 'members', path: '/members/list', client: '203.0.113.7', reference: '5Z7Q0C2M4N8KT', asked: false, unix_millis: Date.now() - HOUR },

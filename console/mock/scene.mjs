@@ -72,6 +72,8 @@ export function now(at, scene, undone, pinned, held) {
     events: scene === 'calm' ? [{ name: 'debate', platform: 'public', from: at + 2 * 3_600_000, until: at + 4 * 3_600_000 }] : [],
     incident: scene === 'calm' ? null : { id: '2026-11-23-1', words: 'public went from normal to attack.', since: at - 12 * MINUTE, closed: null, closed_by: null, waves: 2, platforms: ['public'] },
     blind: attacked ? { 'files/members': 'the kernel tells of no changes in this directory' } : {},
+    incident: scene === 'calm' || scene === 'outage' ? null : { id: '2026-11-23-1', words: 'public is attack, after normal.', since: at - 12 * MINUTE, closed: null, closed_by: null, waves: 2, platforms: ['public'] },
+    blind: attacked ? { 'files/members': 'the kernel tells of no changes in this directory', 'database/members': 'the server refuses the connection' } : {},
     watching: 9,
     evidence: true,
     advice: advice(scene, undone),

@@ -100,3 +100,14 @@ test('and every reason, in English as the gate says it', () => {
   const table: Record<string, string> = english;
   for (const [, what, code, hint] of reasons) expect([table[`reason.${code}`], table[`hint.${code}`]]).toEqual([what, hint]);
 });
+
+test('and every kind of what leaves, why something was not looked at, and what is in a copy', () => {
+  const source = (path: string) => readFileSync(new URL(`../../../crates/${path}`, import.meta.url), 'utf8');
+  const all = [
+    ...[...source('types/src/leaving.rs').matchAll(/^ {4}\w+ = "([\w-]+)";/gm)].map(([, name]) => `datum.${name}`),
+    ...[...source('dataguard/src/decode/mod.rs').matchAll(/Self::\w+ => "([\w-]+)"/g)].map(([, name]) => `unread.${name}`),
+    ...[...(/CATEGORIES: &\[&str\] = &\[([^\]]*)\]/.exec(source('config/src/register.rs'))?.[1] ?? '').matchAll(/"([\w-]+)"/g)].map(([, name]) => `category.${name}`),
+  ];
+  expect(all.length).toBeGreaterThan(35);
+  expect(all.filter((key) => !(key in english))).toEqual([]);
+});

@@ -9,8 +9,8 @@ import { byClock, paths, type Paper } from './report';
 import { place } from './route.svelte';
 import { mayAs } from './session.svelte';
 import { bySight, type Sight } from './sights';
-import { local, span, told, universal } from './when';
-import { bytes, country, fill, percent, preferred, rate } from './words.svelte';
+import { day, local, span, told, universal } from './when';
+import { bytes, country, figures, fill, percent, preferred, rate } from './words.svelte';
 
 describe('times', () => {
   const at = Date.UTC(2026, 4, 17, 22, 30, 5);
@@ -31,6 +31,7 @@ describe('times', () => {
   test('that the gate wrote out are read back, and other words are not', () => {
     expect([told('2026-05-17 22:30:05 UTC'), told('before it began'), told('2026-05-17')]).toEqual([at, null, null]);
   });
+  test('of a day are written as the reader does', () => expect([day('2026-09-01', 'da-DK'), day('2026-09-01', 'en-GB'), day('2026-13-41', 'en-GB'), day('', 'en-GB')]).toEqual(['1. sep. 2026', '1 Sept 2026', '2026-13-41', '']));
   test('last so long', () => {
     const of = (millis: number) => span(millis, 'en-GB');
     expect([of(-5), of(59_999), of(60_000), of(3_600_000), of(7_500_000), of(2 * 86_400_000 + 3_600_000)]).toEqual(['0 secs', '59 secs', '1 min', '1 hr', '2 hrs 5 mins', '2 days 1 hr']);
@@ -44,6 +45,7 @@ describe('words', () => {
   });
   test('of figures never say all or nothing unless it is', () => {
     expect([percent(0), percent(0.00001), percent(0.00021), percent(0.5), percent(0.99999), percent(1)]).toEqual(['0%', '0.001%', '0.02%', '50%', '99.9%', '100%']);
+    expect([figures('rows to 1e4, limit to 1e2'), figures('x1e4 1e 1e400')]).toEqual(['rows to 10,000, limit to 100', 'x1e4 1e 1e400']);
     expect([rate(0), rate(0.04), rate(9.96), rate(12_430), rate(1_250_000)]).toEqual(['0', '0', '10', '12,430', '1,250,000']);
     expect([bytes(0), bytes(999), bytes(1000), bytes(88_120_004_112)]).toEqual(['0 bytes', '999 bytes', '1 kB', '88.1 GB']);
   });

@@ -44,6 +44,12 @@ export function span(millis: number, locale: string): string {
   return pair(unit(Math.floor(whole / DAY), 'day'), Math.floor((whole % DAY) / HOUR), 'hour');
 }
 
+/** A day that is written `2026-05-17`, as the reader writes days; other words as they are. */
+export function day(text: string, locale: string): string {
+  const at = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(text) : NaN;
+  return Number.isNaN(at) ? text : new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', year: 'numeric', timeZone: 'UTC' }).format(at);
+}
+
 function format(at: number, zone: Zone, options: Intl.DateTimeFormatOptions): string {
   const where = zone.timeZone === undefined ? {} : { timeZone: zone.timeZone };
   return new Intl.DateTimeFormat(zone.locale, { hourCycle: 'h23', ...options, ...where }).format(at);

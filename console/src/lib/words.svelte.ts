@@ -92,6 +92,9 @@ type Kind =
   | 'stage'
   | 'bird'
   | 'part';
+  | 'datum'
+  | 'unread'
+  | 'category';
 
 /** The name of one of the API's words, such as a posture; the word itself where there is no name yet. */
 export function named(kind: Kind, word: string): string {
@@ -105,6 +108,11 @@ export function fill(text: string, values: Values): string {
 /** A number with the reader's separators. */
 export function number(value: number, digits = 0): string {
   return new Intl.NumberFormat(LOCALE[language], { maximumFractionDigits: digits, minimumFractionDigits: 0 }).format(value);
+}
+
+/** What the gate wrote with powers of ten, `rows to 1e4`, in figures that are read. */
+export function figures(text: string): string {
+  return text.replace(/\b1e(\d{1,2})\b/g, (_, power: string) => number(10 ** Number(power)));
 }
 
 /** Requests per second: one decimal below ten. */
