@@ -560,7 +560,7 @@ pub(crate) struct Inspect {
 #[derive(Debug, Args)]
 pub(crate) struct Records {
     /// The configuration file, which has the rules and names the decision log.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "url")]
     pub(crate) config: PathBuf,
     /// Another decision log than that of the configuration.
     #[arg(long, value_name = "FILE")]
@@ -571,6 +571,8 @@ pub(crate) struct Records {
     /// One JSON object, for programs.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// What is asked of `waf`.
@@ -692,11 +694,13 @@ pub(crate) struct Approve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) records: Option<u64>,
     /// The configuration file.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "url")]
     pub(crate) config: PathBuf,
     /// Say what would change, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Verbs of `waf`.
@@ -720,7 +724,7 @@ pub(crate) struct Change {
     #[arg(value_name = "PLATFORM[/ROUTE]")]
     pub(crate) place: String,
     /// The configuration file.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "url")]
     pub(crate) config: PathBuf,
     /// Of the gate's own detection and the rules, only one.
     #[arg(long, value_enum, value_name = "PART")]
@@ -728,6 +732,8 @@ pub(crate) struct Change {
     /// Say what would change, and change nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// A part of inspection.

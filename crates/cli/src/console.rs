@@ -2,7 +2,7 @@
 //!
 //! Nothing is worked out here that a verb of the command line does not say too.
 
-mod change;
+pub(crate) mod change;
 mod data;
 mod record;
 mod rehearsals;
@@ -618,7 +618,7 @@ impl Desk for Counter {
         (stage.ok_or_else(none)?.player)(name).map_err(Fault::Refused)
     }
 
-    fn rules(&self, since: u64) -> Result<Rules, Fault> {
+    fn rules(&self, since: u64, most: usize) -> Result<Rules, Fault> {
         let policy = Arc::clone(&self.papers.in_force.lock().unwrap_or_else(PoisonError::into_inner));
         let defence = self.operator.status().get("defence").cloned().unwrap_or_default();
         let defence: Status = serde_json::from_value(defence).unwrap_or_default();
@@ -627,7 +627,7 @@ impl Desk for Counter {
             rules.into_iter().map(move |rule| OwnRule { platform: name.clone(), rule })
         };
         let own = defence.platforms.iter().flat_map(of).collect();
-        Ok(Rules { own, ..rules::found(&policy, since)? })
+        Ok(Rules { own, ..rules::found(&policy, since, most)? })
     }
 
     fn exclusions(&self, since: u64, reference: Option<&str>) -> Result<Tuning, Fault> {

@@ -7,13 +7,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use portcullis_config::Policy;
+use portcullis_control::model::{self, Checked};
 use portcullis_proxy::journal::Change as Recorded;
-use serde_json::Value;
+use serde_json::{Value, json};
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
 
 use crate::args::{Approve, AskData};
 use crate::configuration::Read;
-use crate::waf::promote::{self, differing, in_force, replace, uid, who};
+use crate::remote::{Acted, Far, Request};
+use crate::waf::promote::{self, DRY, differing, in_force, lines, replace, uid, who};
 use crate::world::plain;
 use crate::{Done, Failure, operate, talk};
 
@@ -75,13 +77,33 @@ pub(crate) fn shown(leaving: &Value) -> String {
 }
 
 fn approve(flags: &Approve) -> Done {
+    if let Some(far) = Far::of(&flags.far, &flags.config, None)? {
+        return elsewhere(&far, flags);
+    }
     let budget = NewBudget::of(&flags.config, &flags.place, flags.records)?;
-    let mut said = budget.said.clone();
+    let said = budget.said.clone();
     if flags.dry_run {
-        said.push_str("Nothing was changed: --dry-run.\n");
-        return talk::answer(&said);
+        return talk::answer(&(said + DRY));
     }
     let done = budget.put(|before, words| in_force(before, &Recorded { by: who(), uid: uid(), words }))?;
+    talk::answer(&(said + &done))
+}
+
+/// The same on a gate elsewhere: what was tried is made, or nothing is.
+fn elsewhere(far: &Far, flags: &Approve) -> Done {
+    let place = flags.place.clone();
+    let records = match flags.records {
+        Some(records) => records,
+        None => suggested(&far.get("/api/v1/data")?, &place)?,
+    };
+    let budget = model::NewBudget { place, records, base: None };
+    let Checked { digest, diff, file, .. } = far.post("/api/v1/data/budgets/try", &budget)?;
+    let said = format!("In {file}:\n{}", lines(&diff));
+    if flags.dry_run {
+        return talk::answer(&(said + DRY));
+    }
+    let made = json!({"place": budget.place, "records": records, "base": digest});
+    let (Acted::Done(done) | Acted::Waits(done)) = far.change(Request::post("/api/v1/data/budgets", Some(made)))?;
     talk::answer(&(said + &done))
 }
 
@@ -136,8 +158,12 @@ impl NewBudget {
 
 /// What the running gate proposes for a route.
 fn proposed(control: &Path, wanted: &str) -> Result<u64, Failure> {
-    let whole = operate::ask_status(control)?;
-    let proposals = whole.pointer("/leaving/proposals").and_then(Value::as_array).cloned().unwrap_or_default();
+    suggested(operate::ask_status(control)?.get("leaving").unwrap_or(&Value::Null), wanted)
+}
+
+/// The same, of what left.
+fn suggested(leaving: &Value, wanted: &str) -> Result<u64, Failure> {
+    let proposals = leaving.get("proposals").and_then(Value::as_array).cloned().unwrap_or_default();
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let found = proposals.iter().find(|one| format!("{}{}", text(one, "platform"), text(one, "route")) == wanted);
     found.and_then(|one| one.get("records")?.as_u64()).ok_or_else(|| {
@@ -179,6 +205,19 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "[[platform]]\nname = \"members\"\n\n[[platform.route]]\npath = \"/list\" # all of them\n";
+
+    #[test]
+    fn what_the_gate_suggests_is_of_one_route() {
+        let leaving = json!({"proposals": [
+            {"platform": "members", "route": "/list", "records": 60}, {"platform": "members", "route": "/", "records": 7},
+        ]});
+        assert_eq!(suggested(&leaving, "members/list").ok(), Some(60));
+        for (leaving, place) in
+            [(&leaving, "members/lis"), (&json!({}), "members/list"), (&Value::Null, "members/list")]
+        {
+            assert!(suggested(leaving, place).is_err(), "{place}");
+        }
+    }
 
     #[test]
     fn an_approved_budget_is_one_table_more_or_one_number_changed() {

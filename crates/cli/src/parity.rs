@@ -43,7 +43,7 @@ const VERBS: &[(&str, Carried)] = &[
     ("canary test", Not(MACHINE)),
     ("canary retire", Not(MACHINE)),
     ("data report", By(&["GET /api/v1/data"])),
-    ("data approve", By(&["POST /api/v1/data/budgets", "PUT /api/v1/configuration"])),
+    ("data approve", By(&["GET /api/v1/data", "POST /api/v1/data/budgets/try", "POST /api/v1/data/budgets"])),
     ("pg learn", By(&["PUT /api/v1/databases/{name}/stage"])),
     ("pg show", By(&["GET /api/v1/databases", "GET /api/v1/databases/{name}/statements"])),
     ("pg diff", By(&["GET /api/v1/databases", "GET /api/v1/databases/{name}/statements"])),

@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A gate elsewhere.
 pub(crate) struct Far {
+    url: String,
     console: Console,
     runtime: Runtime,
 }
@@ -37,12 +38,17 @@ impl Far {
         let Some(url) = url(flags, config, named, surroundings.as_deref())? else { return Ok(None) };
         let reach = Reach {
             config: config.to_owned(),
-            url: Some(url),
+            url: Some(url.clone()),
             ca: flags.ca.clone(),
             token_file: flags.token_file.clone(),
         };
         let (console, _) = top::console(&reach, "cli")?;
-        Ok(Some(Self { console, runtime: top::runtime()? }))
+        Ok(Some(Self { url, console, runtime: top::runtime()? }))
+    }
+
+    /// Where it is, as it was named.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Asks for something.
@@ -68,12 +74,27 @@ impl Far {
 
     /// Asks for something to be done, and says what was; or that it waits for a second person.
     pub(crate) fn act(&self, request: Request) -> Result<String, Failure> {
+        self.acted(request).map(|(Acted::Done(words) | Acted::Waits(words))| words)
+    }
+
+    /// The same, for whoever has more to say of what was done.
+    pub(crate) fn acted(&self, request: Request) -> Result<Acted, Failure> {
         let Request { method, path, body } = request;
         let answer = self.ask(method, &path, body)?;
         if let Ok(Proposal { id, words, .. }) = serde_json::from_slice(&answer) {
-            return Ok(format!("It takes two people: {words} waits for another as proposal {id}."));
+            return Ok(Acted::Waits(format!("It takes two people: {words} waits for another as proposal {id}.")));
         }
-        read::<portcullis_control::model::Done>(&answer).map(|done| done.words)
+        read::<portcullis_control::model::Done>(&answer).map(|done| Acted::Done(done.words))
+    }
+
+    /// A change of the configuration there, in the words of one made here.
+    pub(crate) fn change(&self, request: Request) -> Result<Acted, Failure> {
+        Ok(match self.acted(request)? {
+            Acted::Done(words) => {
+                Acted::Done(format!("{words}; written down in the decision log, as done by whoever made the token.\n"))
+            }
+            Acted::Waits(words) => Acted::Waits(words + "\n"),
+        })
     }
 
     fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, Failure> {
@@ -81,6 +102,14 @@ impl Far {
         let asked = self.console.ask_within(method, path, body, PATIENCE);
         self.runtime.block_on(asked).map(|bytes| bytes.to_vec()).map_err(Failure::Because)
     }
+}
+
+/// What came of an act, in words.
+pub(crate) enum Acted {
+    /// It was done.
+    Done(String),
+    /// It waits for a second person.
+    Waits(String),
 }
 
 /// What is asked for.

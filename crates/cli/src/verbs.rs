@@ -16,6 +16,7 @@ use portcullis_store::rollups::{Ask, history};
 use portcullis_types::{Reason, Reference};
 use serde_json::Value;
 
+use crate::args::remote::Remote;
 use crate::args::{DEFAULT_CONFIG, Explain, Records, Reload, Run, Show, Version};
 use crate::configuration;
 use crate::remote::{Far, Request, segment};
@@ -159,7 +160,7 @@ fn try_exclusions(config: &Path, named: bool, record: &str, reference: Reference
     if named {
         return Ok(Some(Step::new(Part::Exclusion, vec![Clause::new("exclusion-unasked")])));
     }
-    let flags = Records { config: config.to_owned(), log: None, since: None, json: false };
+    let flags = Records { config: config.to_owned(), log: None, since: None, json: false, far: Remote::default() };
     waf::narrowest(&flags, &reference.to_string())
 }
 

@@ -49,6 +49,11 @@ fn open(flags: &Records) -> Result<(Policy, PathBuf, recorded::Book), Failure> {
     Ok((policy, log, book))
 }
 
+/// Since when a gate elsewhere is asked: all that it has, where nothing is said.
+fn beginning(flags: &Records) -> u64 {
+    flags.since.map_or(0, |since| since.resolve_back(moment::now()))
+}
+
 fn unreadable(log: &Path, error: &std::io::Error) -> Failure {
     Failure::because(format!("cannot read {}: {}", log.display(), plain(error)))
 }

@@ -236,12 +236,13 @@ pub trait Desk: Send + Sync + 'static {
         Err(Fault::Unknown(format!("only the demo plays attacks, and there is no `{name}` here")))
     }
 
-    /// What inspection found since a moment in Unix milliseconds, and how each route is inspected.
+    /// What inspection found since a moment in Unix milliseconds, at most so many rules and families of a route, and how each route is
+    /// inspected.
     ///
     /// # Errors
     /// Nothing is written down, or it cannot be read.
-    fn rules(&self, since: u64) -> Result<Rules, Fault> {
-        let _ = since;
+    fn rules(&self, since: u64, most: usize) -> Result<Rules, Fault> {
+        let _ = (since, most);
         Err(Fault::Unable("nothing is inspected here".to_owned()))
     }
 

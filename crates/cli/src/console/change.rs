@@ -82,7 +82,9 @@ impl Papers {
                 (effect(&hide(&show(&in_force)), &hide(&show(policy))), later(&in_force, policy), extent(policy))
             }
         };
-        let (digest, file) = (digest(before.as_bytes()), self.path.display().to_string());
+        // The file itself, where a link points to it, as a change of it names it.
+        let file = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone()).display().to_string();
+        let digest = digest(before.as_bytes());
         Ok(Checked { problems, digest, diff: lines, cut, more, less, effect, later, extent, file })
     }
 
@@ -177,14 +179,15 @@ fn effect(before: &str, after: &str) -> Vec<Effect> {
 }
 
 /// Lines that differ.
-struct Diff {
-    lines: Vec<Line>,
+pub(crate) struct Diff {
+    pub(crate) lines: Vec<Line>,
     cut: bool,
     more: u64,
     less: u64,
 }
 
-fn diff(before: &str, after: &str) -> Diff {
+/// Holds two texts against each other.
+pub(crate) fn diff(before: &str, after: &str) -> Diff {
     let compared = TextDiff::configure().timeout(COMPARE).diff_lines(before, after);
     let number = |index: Option<usize>| index.map(|index| index as u64 + 1);
     let (mut lines, mut more, mut less) = (Vec::new(), 0, 0);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use portcullis_config::Policy;
 use portcullis_control::Fault;
 use portcullis_control::model::{
-    Checked, Configuration, Finding, NewConfiguration, RouteFindings, RuleChange, Rules, Tried, Tuning,
+    Checked, Configuration, NewConfiguration, RouteFindings, RuleChange, Rules, Tried, Tuning,
 };
 use portcullis_types::Reference;
 use serde::de::DeserializeOwned;
@@ -28,17 +28,16 @@ use crate::world::plain;
 const MOST: usize = 2_000;
 /// For so long.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Rules and families that are told of one route.
-const TOLD: usize = 50;
 
 /// Who asks for what takes long; one at a time.
 #[derive(Default)]
 pub(super) struct Trying(Mutex<()>);
 
-/// What inspection found since then on the routes of the policy in force, and on those that were; without the gate's own rules.
-pub(super) fn found(policy: &Policy, since: u64) -> Result<Rules, Fault> {
-    let book = read(policy, since)?;
-    let mut rules: Rules = typed(&with_own(Report::of(&book.records).value(book.left), since))?;
+/// What inspection found since then on the routes of the policy in force, and on those that were, `most` rules and families of each;
+/// without the gate's own rules.
+pub(super) fn found(policy: &Policy, since: u64, most: usize) -> Result<Rules, Fault> {
+    let (book, log) = (read(policy, since)?, policy.log.path.clone().unwrap_or_default());
+    let mut rules = Rules { since, ..Report::of(&book.records).told(&log, book.left) };
     for platform in &policy.platforms {
         for route in &platform.routes {
             let path = route.path.to_string();
@@ -56,12 +55,9 @@ pub(super) fn found(policy: &Policy, since: u64) -> Result<Rules, Fault> {
             told.exclude = inspection.exclude.iter().map(ToString::to_string).collect();
         }
     }
-    let weight = |it: &Finding| std::cmp::Reverse((it.visitors, it.requests));
     for route in &mut rules.routes {
-        for list in [&mut route.by, &mut route.families] {
-            list.sort_by_key(weight);
-            list.truncate(TOLD);
-        }
+        route.by.truncate(most);
+        route.families.truncate(most);
     }
     rules.routes.sort_by_key(|it| std::cmp::Reverse((it.visitors, it.requests)));
     Ok(rules)
@@ -79,10 +75,10 @@ impl Trying {
         self.gently(|over| {
             let policy = policy(config)?;
             let mut book = read(&policy, since)?;
-            match proposed(&mut book, policy, reference.as_deref(), (MOST, over)) {
-                Some(value) => typed(&value),
-                None => Err(none(reference.as_deref().unwrap_or_default())),
-            }
+            let log = policy.log.path.as_deref().unwrap_or(Path::new("")).display().to_string();
+            let told = proposed(&mut book, policy, reference.as_deref(), (MOST, over));
+            let told = told.ok_or_else(|| none(reference.as_deref().unwrap_or_default()))?;
+            Ok(Tuning { log, ..told })
         })
     }
 
@@ -99,8 +95,8 @@ impl Trying {
             let mut book = read(&edited.before, since)?;
             book.keep(MOST);
             let told: Tried = typed(&tried(&book, &edited, over))?;
-            let Checked { digest, diff, .. } = papers.weigh(&edited.text, secrets)?;
-            Ok(Tried { words: edited.words, digest, diff, ..told })
+            let Checked { digest, diff, file, .. } = papers.weigh(&edited.text, secrets)?;
+            Ok(Tried { words: edited.words, digest, diff, file, ..told })
         })
     }
 
@@ -156,15 +152,6 @@ fn read(policy: &Policy, since: u64) -> Result<Book, Fault> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Book::default()),
         Err(error) => Err(Fault::Unable(format!("cannot read {}: {}", log.display(), plain(&error)))),
     }
-}
-
-/// A report of the verb with what the API adds to it.
-fn with_own(mut report: Value, since: u64) -> Value {
-    if let Some(report) = report.as_object_mut() {
-        report.insert("since".to_owned(), since.into());
-        report.insert("own".to_owned(), Value::Array(Vec::new()));
-    }
-    report
 }
 
 /// What a verb says to programs, as the API describes it.

@@ -8,7 +8,9 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum as _;
 use portcullis_config::{Inspection, InspectionMode, Policy};
+use portcullis_control::model::{Line, RuleChange, Tried, TryRule};
 use portcullis_proxy::journal::{Change as Recorded, Journal};
 use portcullis_proxy::{control, inspectors};
 use serde_json::json;
@@ -16,11 +18,19 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, value
 
 use crate::args::{Change, Part};
 use crate::configuration::Read;
+use crate::console::change::diff;
+use crate::remote::{Acted, Far, Request};
 use crate::world::plain;
 use crate::{Done, Failure, moment, talk};
 
+/// Said where nothing was to be changed.
+pub(crate) const DRY: &str = "Nothing was changed: --dry-run.\n";
+
 /// Changes the configuration of a platform or a route.
 pub(crate) fn run(flags: &Change, refuses: bool) -> Done {
+    if let Some(far) = Far::of(&flags.far, &flags.config, None)? {
+        return elsewhere(&far, flags, refuses);
+    }
     // The file itself, where a link points to it: a link is not replaced by a file.
     let path = fs::canonicalize(&flags.config)
         .map_err(|error| Failure::because(format!("cannot read {}: {}", flags.config.display(), plain(&error))))?;
@@ -36,8 +46,7 @@ pub(crate) fn run(flags: &Change, refuses: bool) -> Done {
     let mut said = format!("In {}:\n{}", path.display(), differing(&before_text, &after_text));
     changed.iter().for_each(|line| said.push_str(&format!("  {line}\n")));
     if flags.dry_run {
-        said.push_str("Nothing was changed: --dry-run.\n");
-        return talk::answer(&said);
+        return talk::answer(&(said + DRY));
     }
     let verb = if refuses { "promote" } else { "observe" };
     let words = format!("waf {verb} {}: {}", flags.place, changed.join("; "));
@@ -50,14 +59,52 @@ pub(crate) fn run(flags: &Change, refuses: bool) -> Done {
             talk::error(&format!("{} could not be put back: {}", path.display(), plain(&error)));
         }
     })?);
-    let back = if refuses { "observe" } else { "promote" };
-    let only = match keys.as_slice() {
-        ["mode"] => " --only detection",
-        ["rules_mode"] => " --only rules",
+    let parts = [keys.contains(&"mode"), keys.contains(&"rules_mode")];
+    let _ = writeln!(said, "{} --config {}", back(&flags.place, refuses, parts), path.display());
+    talk::answer(&said)
+}
+
+/// The same on a gate elsewhere, which tries it on nothing that is on record: `tune` and the console do.
+fn elsewhere(far: &Far, flags: &Change, refuses: bool) -> Done {
+    let (platform, route) = match flags.place.find('/') {
+        Some(slash) => flags.place.split_at(slash),
+        None => (flags.place.as_str(), ""),
+    };
+    let change = RuleChange {
+        kind: if refuses { "refuse" } else { "observe" }.to_owned(),
+        platform: platform.to_owned(),
+        route: Some(route.to_owned()).filter(|route| !route.is_empty()),
+        only: flags.only.and_then(|only| only.to_possible_value()).map(|only| only.get_name().to_owned()),
+        exclude: Vec::new(),
+    };
+    let since = Some(moment::now());
+    let Tried { words, digest, diff, file, .. } =
+        far.post("/api/v1/rules/try", &TryRule { change: change.clone(), since })?;
+    let mut said = format!("In {file}:\n{}", lines(&diff));
+    words.split("; ").filter(|line| !line.is_empty()).for_each(|line| said.push_str(&format!("  {line}\n")));
+    if flags.dry_run {
+        return talk::answer(&(said + DRY));
+    }
+    let made = json!({"change": change, "base": digest});
+    match far.change(Request::post("/api/v1/rules/apply", Some(made)))? {
+        Acted::Waits(waits) => said.push_str(&waits),
+        Acted::Done(done) => {
+            let parts = [": detection ", ": rules "].map(|part| words.contains(part));
+            let _ = writeln!(said, "{done}{} --url {}", back(&flags.place, refuses, parts), far.url());
+        }
+    }
+    talk::answer(&said)
+}
+
+/// How a change of the detection, of the rules or of both is undone.
+fn back(place: &str, refuses: bool, parts: [bool; 2]) -> String {
+    let verb = if refuses { "observe" } else { "promote" };
+    let only = match parts {
+        [true, false] => " --only detection",
+        [false, true] => " --only rules",
         _ => "",
     };
-    let _ = writeln!(said, "To take it back: portcullis waf {back} {}{only} --config {}", flags.place, path.display());
-    talk::answer(&said)
+    format!("To take it back: portcullis waf {verb} {place}{only}")
 }
 
 /// The text in which a platform or a route refuses, or only observes, and the keys that are others in it.
@@ -209,18 +256,17 @@ pub(crate) fn changes(before: &Policy, after: &Policy) -> Vec<String> {
 
 /// The lines that differ, with their numbers.
 pub(crate) fn differing(before: &str, after: &str) -> String {
-    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
-    let same = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
-    let least = old.len().min(new.len()) - same;
-    let end = old.iter().rev().zip(new.iter().rev()).take(least).take_while(|(old, new)| old == new).count();
-    let mut text = String::new();
-    let part = |lines: &[&str]| lines.get(same..lines.len() - end).unwrap_or_default().join("\n");
-    for (sign, lines) in [('-', part(&old)), ('+', part(&new))] {
-        for (line, number) in lines.lines().zip(same + 1..) {
-            let _ = writeln!(text, "  {number:>4} {sign} {line}");
-        }
+    lines(&diff(before, after).lines)
+}
+
+/// Of a difference that was told, those that come or go.
+pub(crate) fn lines(told: &[Line]) -> String {
+    let mut said = String::new();
+    for Line { sign, before, after, text } in told.iter().filter(|line| line.sign != " ") {
+        let number = after.or(*before).unwrap_or_default();
+        let _ = writeln!(said, "  {number:>4} {sign} {text}");
     }
-    text
+    said
 }
 
 /// Puts the file in force where a gate runs, and sees it written down.
@@ -366,6 +412,29 @@ mode = "observe" # until Monday
         let (at, search) = place(&enforced, "public/search/**").expect("a place");
         assert!(keys(&enforced, (at, search), true, None).is_err_and(|why| why.contains("observe")));
         assert!(keys(&before, (0, None), true, Some(Part::Rules)).is_err());
+    }
+
+    #[test]
+    fn what_differs_and_how_it_is_undone_are_said() {
+        let after = TEXT
+            .replace("\"site\"", "\"shop\"")
+            .replace("mode = \"observe\" # until Monday\n", "mode = \"enforce\"\nmore = 1\n");
+        let said = differing(TEXT, &after);
+        let numbered = |number: usize, sign: char, text: &str| format!("  {number:>4} {sign} {text}\n");
+        let expected = [
+            numbered(14, '-', "mode = \"observe\" # until Monday"),
+            numbered(14, '+', "mode = \"enforce\""),
+            numbered(15, '+', "more = 1"),
+        ];
+        assert_eq!(said, expected.concat());
+        assert_eq!(differing(TEXT, TEXT), "");
+        for (refuses, parts, expected) in [
+            (true, [true, false], "waf observe public --only detection"),
+            (false, [false, true], "waf promote public --only rules"),
+            (true, [true, true], "waf observe public"),
+        ] {
+            assert_eq!(back("public", refuses, parts), format!("To take it back: portcullis {expected}"));
+        }
     }
 
     #[test]

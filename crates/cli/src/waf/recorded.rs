@@ -1,5 +1,6 @@
 //! Records of the decision log in which inspection found something.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -58,6 +59,12 @@ impl Audience {
             Self::Visitor => "visitor",
             Self::Stranger => "stranger",
         }
+    }
+
+    /// How many there are of each, in words, from numbers by name.
+    pub(crate) fn counted(numbers: &BTreeMap<String, u64>) -> Vec<String> {
+        let of = |audience: &Self| numbers.get(audience.name()).filter(|count| **count > 0);
+        Self::ALL.iter().filter_map(|it| Some(format!("{} {}", of(it)?, it.name()))).collect()
     }
 
     fn of(trust: &str) -> Self {

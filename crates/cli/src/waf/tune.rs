@@ -4,19 +4,21 @@
 //! the refusal, and it proposes the least that suffices: single rules or families, on single variables, on one route. Variables
 //! that differ in a number only, as the members of a list do, become one pattern.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, BTreeMap};
 use std::fmt::Write as _;
 
-use portcullis_config::{Exclusion, Policy};
+use portcullis_config::{Policy, Exclusion};
 use portcullis_engine::Clause;
-use portcullis_proxy::journal::{Part, Step, harmless, in_english};
-use serde_json::{Value, json};
+use portcullis_proxy::journal::{Step, harmless, in_english, Part};
+use serde_json::{json, Value};
+use portcullis_control::model::{Release, Tuning as Told, Untried, Reached};
 
-use super::open;
-use super::recorded::{Audience, Book, Record};
-use super::trial::{Pair, Trials};
+use super::recorded::{Book, Record, Audience};
+use super::trial::{Trials, Pair};
+use super::{open, beginning};
 use crate::args::Records;
-use crate::{Done, Failure, talk};
+use crate::remote::Far;
+use crate::{Failure, talk, Done};
 
 /// Proposals that are made; those that most visitors met.
 const MOST_PROPOSALS: usize = 100;
@@ -26,19 +28,26 @@ const MOST_REFERENCES: usize = 5;
 const FEWEST_ALIKE: usize = 3;
 
 /// Why a record is not tried when it takes too long.
-pub(crate) const NO_TIME: &str = "there was no time for it: ask about less, or run `portcullis tune`";
+pub(crate) const NO_TIME: &str =
+    "there was no time for it: ask about less, or run `portcullis tune` on the gate's own machine";
 
-/// Reads the log, and proposes.
+/// Reads the log, and proposes. A gate elsewhere tries the newest of what it has, and not for long; what was left out is said.
 pub(crate) fn run(flags: &Records) -> Done {
-    let (policy, log, book) = open(flags)?;
-    let mut trials = Trials::new(policy);
-    let tuning = Tuning::of(&book.records, &mut trials, &|| false);
+    let told = match Far::of(&flags.far, &flags.config, flags.log.as_deref())? {
+        Some(far) => far.get(&format!("/api/v1/rules/exclusions?since={}", beginning(flags)))?,
+        None => {
+            let (policy, log, book) = open(flags)?;
+            let mut trials = Trials::new(policy);
+            let tuning = Tuning::of(&book.records, &mut trials, &|| false);
+            Told { log: log.display().to_string(), ..tuning.told(&book.records, book.left) }
+        }
+    };
     if flags.json {
-        return talk::answer(
-            &serde_json::to_string_pretty(&tuning.value(&book.records, book.left)).unwrap_or_default(),
-        );
+        // By name, in whichever order they were told.
+        let value = serde_json::to_value(&told).unwrap_or_default();
+        return talk::answer(&serde_json::to_string_pretty(&value).unwrap_or_default());
     }
-    talk::answer(&tuning.text(&book.records, book.left, &log.display().to_string()))
+    talk::answer(&page(&told))
 }
 
 /// The same for programs that cannot wait: of the newest `most` records, until `over` says that there is no time left. With a
@@ -48,13 +57,13 @@ pub(crate) fn proposed(
     policy: Policy,
     reference: Option<&str>,
     (most, over): (usize, &dyn Fn() -> bool),
-) -> Option<Value> {
+) -> Option<Told> {
     let named = |record: &Record| reference.is_some_and(|reference| record.reference == reference);
     let own = reference.map(|_| book.records.iter().find(|record| named(record)).cloned());
     book.keep(most);
     let mut trials = Trials::new(policy);
     let Some(own) = own else {
-        return Some(Tuning::of(&book.records, &mut trials, over).value(&book.records, book.left));
+        return Some(Tuning::of(&book.records, &mut trials, over).told(&book.records, book.left));
     };
     let own = own?;
     // An old one may have been left out; it is tried on the newest all the same.
@@ -76,7 +85,7 @@ pub(crate) fn proposed(
             tuning.proposals.push(Group { records: vec![at], pairs }.test(&book.records, &mut trials, &mut tries));
         }
     }
-    Some(tuning.value(&book.records, book.left))
+    Some(tuning.told(&book.records, book.left))
 }
 
 /// The exclusions that would have let one record pass, and what else they would let pass of the others.
@@ -97,6 +106,9 @@ pub(crate) fn narrowest(flags: &Records, reference: &str) -> Result<Option<Step>
                 .name("platform", &harmless(&record.platform))
                 .name("route", &harmless(&record.route));
             std::iter::once(exclusion).chain(proposal.trial(&book.records)).collect()
+            let release = group.test(&book.records, &mut trials, &mut tries).told(&book.records);
+            let _ = writeln!(said, "Exclusion  {} on {}{}", list(&release), record.platform, record.route);
+            let _ = writeln!(said, "           {}", tested(&release));
         }
     };
     Ok(Some(Step::new(Part::Exclusion, said)))
@@ -181,92 +193,89 @@ impl Tuning {
         tuning
     }
 
-    fn value(&self, records: &[Record], left: usize) -> Value {
-        let references = |at: &[usize]| -> Vec<&str> {
-            at.iter().rev().take(MOST_REFERENCES).filter_map(|at| Some(records.get(*at)?.reference.as_str())).collect()
-        };
-        let proposals = self.proposals.iter().map(|proposal| {
-            let of = proposal.first(records);
-            json!({
-                "platform": of.map(|record| &record.platform),
-                "route": of.map(|record| &record.route),
-                "exclude": proposal.pairs.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                "matched": proposal.samples(records),
-                "releases": {
-                    "records": proposal.releases.len(),
-                    "visitors": visitors(records, &proposal.releases),
-                    "audience": audiences(records, &proposal.releases).into_iter().collect::<BTreeMap<_, _>>(),
-                    "references": references(&proposal.releases),
-                },
-                "also_releases": {
-                    "records": proposal.also.len(),
-                    "visitors": visitors(records, &proposal.also),
-                    "references": references(&proposal.also),
-                },
-                "stay": proposal.stay,
-                "refused": proposal.refused,
-            })
-        });
-        json!({
-            "records": records.len(),
-            "older_left_out": left,
-            "tried": self.tried,
-            "proposals": proposals.collect::<Vec<_>>(),
-            "more_proposals": self.more,
-            "no_exclusion_suffices": self.stubborn,
-            "not_tried": self.untried.iter().map(|(why, count)| json!({"why": why, "records": count})).collect::<Vec<_>>(),
-        })
+    fn told(&self, records: &[Record], left: usize) -> Told {
+        let untried = |(why, count): (&String, &usize)| Untried { why: why.clone(), records: *count as u64 };
+        Told {
+            records: records.len() as u64,
+            older_left_out: left as u64,
+            tried: self.tried as u64,
+            proposals: self.proposals.iter().map(|proposal| proposal.told(records)).collect(),
+            more_proposals: self.more as u64,
+            no_exclusion_suffices: self.stubborn as u64,
+            not_tried: self.untried.iter().map(untried).collect(),
+            log: String::new(),
+        }
     }
+}
 
-    fn text(&self, records: &[Record], left: usize, log: &str) -> String {
-        let mut text = format!(
-            "{log}: {} requests refused by inspection, or that would have been; {} tried again\n",
-            records.len(),
-            self.tried
-        );
-        if left > 0 {
-            let _ = writeln!(
-                text,
-                "{left} older ones were left out: too many are recorded; --since names a later beginning"
-            );
-        }
-        for proposal in &self.proposals {
-            let Some(record) = proposal.first(records) else { continue };
-            let seen = visitors(records, &proposal.releases);
-            let audience: Vec<String> = audiences(records, &proposal.releases)
-                .into_iter()
-                .map(|(name, count)| format!("{count} {name}"))
-                .collect();
-            let _ = writeln!(
-                text,
-                "\n{}{}: {} of {seen} visitor{} ({})",
-                record.platform,
-                record.route,
-                counted(proposal.releases.len(), "request"),
-                if seen == 1 { "" } else { "s" },
-                audience.join(", ")
-            );
-            for (pair, part) in proposal.samples(records) {
-                let _ = writeln!(text, "  {pair:<34} such as {part:?}");
-            }
-            let _ = writeln!(text, "  exclude = [{}]", proposal.list());
-            let _ = writeln!(text, "  {}", proposal.tested(records));
-        }
-        if self.proposals.is_empty() {
-            text.push_str("\nThere is nothing to propose.\n");
-        }
-        if self.more > 0 {
-            let _ = writeln!(text, "\n{} more proposals that fewer visitors met", self.more);
-        }
-        if self.stubborn > 0 {
-            let _ =
-                writeln!(text, "\n{}: no exclusion of single values lets them pass", counted(self.stubborn, "request"));
-        }
-        for (why, count) in &self.untried {
-            let _ = writeln!(text, "\n{} not tried: {why}", counted(*count, "request"));
-        }
-        text
+/// For people.
+fn page(told: &Told) -> String {
+    let mut text = format!(
+        "{}: {} requests refused by inspection, or that would have been; {} tried again\n",
+        told.log, told.records, told.tried
+    );
+    if told.older_left_out > 0 {
+        let left = told.older_left_out;
+        let _ =
+            writeln!(text, "{left} older ones were left out: too many are recorded; --since names a later beginning");
     }
+    for release in &told.proposals {
+        let (Some(platform), Some(route)) = (&release.platform, &release.route) else { continue };
+        let Reached { records, visitors, audience, .. } = &release.releases;
+        let _ = writeln!(
+            text,
+            "\n{platform}{route}: {} of {} ({})",
+            counted(*records, "request"),
+            counted(*visitors, "visitor"),
+            Audience::counted(audience).join(", ")
+        );
+        for (pair, part) in &release.matched {
+            let _ = writeln!(text, "  {pair:<34} such as {part:?}");
+        }
+        let _ = writeln!(text, "  exclude = [{}]", list(release));
+        let _ = writeln!(text, "  {}", tested(release));
+    }
+    if told.proposals.is_empty() {
+        text.push_str("\nThere is nothing to propose.\n");
+    }
+    if told.more_proposals > 0 {
+        let _ = writeln!(text, "\n{} more proposals that fewer visitors met", told.more_proposals);
+    }
+    if told.no_exclusion_suffices > 0 {
+        let stubborn = counted(told.no_exclusion_suffices, "request");
+        let _ = writeln!(text, "\n{stubborn}: no exclusion of single values lets them pass");
+    }
+    for Untried { why, records } in &told.not_tried {
+        let _ = writeln!(text, "\n{} not tried: {why}", counted(*records, "request"));
+    }
+    text
+}
+
+/// Exclusions as a line of the configuration has them.
+fn list(release: &Release) -> String {
+    let quoted = |text: &String| if text.contains('\\') { format!("'{text}'") } else { format!("\"{text}\"") };
+    release.exclude.iter().map(quoted).collect::<Vec<_>>().join(", ")
+}
+
+fn tested(release: &Release) -> String {
+    if let Some(why) = &release.refused {
+        return format!("The configuration would not take it: {why}");
+    }
+    let mut said = format!("Tried: it lets {} pass", counted(release.releases.records, "recorded request"));
+    match &release.also_releases {
+        Reached { records: 0, .. } => said.push_str(" and no other that is recorded"),
+        Reached { records, references, .. } => {
+            let _ = write!(said, ", and {} BESIDE: {}", counted(*records, "other"), references.join(", "));
+        }
+    }
+    if release.stay > 0 {
+        let _ = write!(said, "; {} in which it has a part are refused still", release.stay);
+    }
+    if release.unread > 0 {
+        let _ = write!(said, "; of {} the body was never looked at", release.unread);
+    }
+    said.push('.');
+    said
 }
 
 impl Group {
@@ -315,13 +324,31 @@ impl Proposal {
         records.get(*self.releases.first()?)
     }
 
-    /// As a line of the configuration has them.
-    fn list(&self) -> String {
-        let quoted = |pair: &Pair| {
-            let text = pair.to_string();
-            if text.contains('\\') { format!("'{text}'") } else { format!("\"{text}\"") }
+    fn told(&self, records: &[Record]) -> Release {
+        let of = self.first(records);
+        let reached = |at: &[usize]| Reached {
+            records: at.len() as u64,
+            visitors: visitors(records, at) as u64,
+            audience: audiences(records, at).into_iter().map(|(name, count)| (name.to_owned(), count as u64)).collect(),
+            references: at
+                .iter()
+                .rev()
+                .take(MOST_REFERENCES)
+                .filter_map(|at| Some(records.get(*at)?.reference.clone()))
+                .collect(),
         };
-        self.pairs.iter().map(quoted).collect::<Vec<_>>().join(", ")
+        let unread = |at: &&usize| records.get(**at).is_some_and(|record| record.evidence.unread);
+        Release {
+            platform: of.map(|record| record.platform.clone()),
+            route: of.map(|record| record.route.clone()),
+            exclude: self.pairs.iter().map(ToString::to_string).collect(),
+            matched: self.samples(records),
+            releases: reached(&self.releases),
+            also_releases: reached(&self.also),
+            stay: self.stay as u64,
+            refused: self.refused.clone(),
+            unread: self.releases.iter().chain(&self.also).filter(unread).count() as u64,
+        }
     }
 
     /// Of each, a part that matched.
@@ -477,6 +504,58 @@ pub(super) fn audiences(records: &[Record], at: &[usize]) -> Vec<(&'static str, 
     Audience::ALL.into_iter().map(|audience| (audience.name(), of(audience))).filter(|(_, count)| *count > 0).collect()
 }
 
-fn counted(count: usize, what: &str) -> String {
+fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_leave_out_is_told_with_how_far_it_reaches() {
+        let reached = |records, references: &[&str]| Reached {
+            records,
+            visitors: records,
+            audience: BTreeMap::from([("stranger".to_owned(), records)]),
+            references: references.iter().map(|it| (*it).to_owned()).collect(),
+        };
+        let release = Release {
+            platform: Some("public".to_owned()),
+            route: Some("/search/**".to_owned()),
+            exclude: vec!["942100 ARGS:q".to_owned(), "sql ARGS:/^a\\.b$/".to_owned()],
+            matched: BTreeMap::from([("942100 ARGS:q".to_owned(), "union".to_owned())]),
+            releases: reached(1, &["AAAAAAAAAAAAA"]),
+            also_releases: reached(2, &["BBBBBBBBBBBBB", "CCCCCCCCCCCCC"]),
+            stay: 3,
+            unread: 1,
+            ..Release::default()
+        };
+        let refused = Release { refused: Some("no such rule".to_owned()), ..release.clone() };
+        let nowhere = Release { platform: None, ..release.clone() };
+        let untried = Untried { why: NO_TIME.to_owned(), records: 1 };
+        let told = Told {
+            log: "decisions.jsonl".to_owned(),
+            proposals: vec![release, refused, nowhere],
+            not_tried: vec![untried],
+            older_left_out: 9,
+            ..Told::default()
+        };
+        let page = page(&told);
+        for part in [
+            "decisions.jsonl: 0 requests",
+            "9 older ones were left out",
+            "public/search/**: 1 request of 1 visitor (1 stranger)\n",
+            "942100 ARGS:q                      such as \"union\"",
+            "exclude = [\"942100 ARGS:q\", 'sql ARGS:/^a\\.b$/']",
+            "Tried: it lets 1 recorded request pass, and 2 others BESIDE: BBBBBBBBBBBBB, CCCCCCCCCCCCC; 3 in which",
+            "; of 1 the body was never looked at.",
+            "would not take it: no such rule",
+            "1 request not tried: there was no time",
+        ] {
+            assert!(page.contains(part), "{part}\n{page}");
+        }
+        assert_eq!(page.matches("public/search/**").count(), 2, "what is of no route is not told");
+        assert!(super::page(&Told::default()).contains("nothing to propose"));
+    }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{App, Asked, Refusal, Sent, configuration, json, proposals};
 use crate::desk::{Desk, Fault};
 use crate::model::{
-    ApproveStatements, CanaryBook, Done, GuardedDatabase, NewBudget, Proposal, RegisteredCopy, RoleStage,
+    ApproveStatements, CanaryBook, Checked, Done, GuardedDatabase, NewBudget, Proposal, RegisteredCopy, RoleStage,
 };
 use crate::people::Known;
 use crate::proposals::{Act, Decision};
@@ -106,19 +106,46 @@ pub(crate) async fn canaries(State(app): State<Arc<App>>) -> Result<Json<CanaryB
     app.ask(|desk| desk.canaries()).await.map(Json)
 }
 
-/// Writes a budget of records an hour into the configuration, and puts it in force: a change like any other.
+/// Writes a budget of records an hour into the configuration, and puts it in force: a change like any other. 412 where the configuration
+/// is not the one that it was tried on.
 #[utoipa::path(post, path = "/api/v1/data/budgets", request_body = NewBudget,
     responses((status = 200, body = Done), (status = 202, body = Proposal)))]
 pub(crate) async fn budget(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
-    Sent(NewBudget { place, records }): Sent<NewBudget>,
+    Sent(sent): Sent<NewBudget>,
 ) -> Result<Response, Refusal> {
-    if place.is_empty() || place.len() > NAME || records == 0 {
+    let (place, records) = sound(&sent)?;
+    let edit = move |desk: &dyn Desk| {
+        let new = desk.budget(&place, records)?;
+        if sent.base.is_some_and(|base| base != new.base) {
+            return Err(Fault::Stale("the configuration is not the one that it was tried on: try it again".to_owned()));
+        }
+        Ok(new)
+    };
+    let new = app.ask(edit).await?;
+    configuration::put(&app, &known, new).await
+}
+
+/// How the configuration would differ with a budget in it, as `portcullis data approve --dry-run` says. Nothing is changed.
+#[utoipa::path(post, path = "/api/v1/data/budgets/try", operation_id = "try_budget", request_body = NewBudget,
+    responses((status = 200, body = Checked)))]
+pub(crate) async fn attempt(
+    State(app): State<Arc<App>>,
+    Extension(known): Extension<Known>,
+    Sent(sent): Sent<NewBudget>,
+) -> Result<Json<Checked>, Refusal> {
+    let ((place, records), secrets) = (sound(&sent)?, configuration::sees_secrets(&known));
+    let weigh = move |desk: &dyn Desk| desk.check(&desk.budget(&place, records)?.text, secrets);
+    app.ask(weigh).await.map(Json)
+}
+
+fn sound(sent: &NewBudget) -> Result<(String, u64), Refusal> {
+    let NewBudget { place, records, .. } = sent;
+    if place.is_empty() || place.len() > NAME || *records == 0 {
         return Err(Refusal::unfit("name a route, as PLATFORM/ROUTE, and 1 record or more".to_owned()));
     }
-    let new = app.ask(move |desk| desk.budget(&place, records)).await?;
-    configuration::put(&app, &known, new).await
+    Ok((place.clone(), *records))
 }
 
 /// What would be approved, for whoever decides about it.

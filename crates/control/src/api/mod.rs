@@ -286,7 +286,11 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
             .routes(routes!(data::register))
             .routes(routes!(data::canaries)),
     );
-    part("data", operator, new().routes(routes!(data::approve)).routes(routes!(data::stage)));
+    part(
+        "data",
+        operator,
+        new().routes(routes!(data::approve)).routes(routes!(data::stage)).routes(routes!(data::attempt)),
+    );
     part("data", owner, new().routes(routes!(data::budget)));
     part("incidents", viewer, new().routes(routes!(casework::export)));
     part("incidents", operator, new().routes(routes!(casework::open)).routes(routes!(casework::handed)));

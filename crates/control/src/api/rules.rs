@@ -15,6 +15,9 @@ use crate::server;
 
 /// How far back without a word about it, in milliseconds.
 const DAY: u64 = 86_400_000;
+/// Rules and families that are told of one route without a word about it, and at most.
+const TOLD: usize = 50;
+const MOST: usize = 1_000;
 /// Bytes of names: a platform, a route, a kind, an exclusion.
 const PLATFORM: usize = 200;
 const ROUTE: usize = 1_000;
@@ -32,13 +35,15 @@ const REFERENCE: usize = 32;
 pub(crate) struct Since {
     /// From then on, in Unix milliseconds; a day ago without.
     since: Option<u64>,
+    /// Rules and families of one route, 1 to 1,000; fifty without.
+    most: Option<usize>,
 }
 
 /// What inspection refused or would have refused, by route and rule, and how each route is inspected.
 #[utoipa::path(get, path = "/api/v1/rules", operation_id = "rules", params(Since), responses((status = 200, body = Rules)))]
 pub(crate) async fn all(State(app): State<Arc<App>>, Asked(asked): Asked<Since>) -> Result<Json<Rules>, Refusal> {
-    let since = since(asked.since);
-    app.ask(move |desk| desk.rules(since)).await.map(Json)
+    let (since, most) = (since(asked.since), asked.most.unwrap_or(TOLD).clamp(1, MOST));
+    app.ask(move |desk| desk.rules(since, most)).await.map(Json)
 }
 
 /// For what.

@@ -305,7 +305,7 @@ fn body(path: &str) -> Option<Value> {
         "/api/v1/rehearsals" => json!({"name": "01-get-flood", "seed": 1}),
         "/api/v1/databases/{name}/approve" => json!({"role": "app", "mark": "m"}),
         "/api/v1/databases/{name}/stage" => json!({"role": "app", "stage": "learn"}),
-        "/api/v1/data/budgets" => json!({"place": "public/list", "records": 60}),
+        "/api/v1/data/budgets" | "/api/v1/data/budgets/try" => json!({"place": "public/list", "records": 60}),
         "/api/v1/incidents" => json!({"because": "x"}),
         "/api/v1/incidents/{id}/assurances" => {
             json!({"copy": "members", "intact": true, "words": "Its own log says so."})

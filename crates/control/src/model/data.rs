@@ -212,6 +212,10 @@ pub struct NewBudget {
     /// Records an hour for each session, 1 or more.
     #[schema(minimum = 1)]
     pub records: u64,
+    /// `digest` of the configuration that it was tried on; any without.
+    #[serde(default)]
+    #[schema(max_length = 64)]
+    pub base: Option<String>,
 }
 
 /// An incident that a person opens, because the gate cannot see it.

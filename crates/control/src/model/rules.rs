@@ -18,6 +18,9 @@ pub struct Rules {
     pub until: Option<String>,
     /// Older ones that were left out, because there are too many.
     pub older_left_out: u64,
+    /// Where they were read, on the gate's machine.
+    #[serde(default)]
+    pub log: String,
     /// Each route of the policy in force, and each that is on record; what most visitors met first.
     pub routes: Vec<RouteFindings>,
     /// Rules that the gate has found by itself: in force, on trial, withdrawn.
@@ -52,7 +55,7 @@ pub struct RouteFindings {
     pub audience: BTreeMap<String, u64>,
     /// One that can be explained.
     pub reference: String,
-    /// By rule or family, what most visitors met first; fifty at most.
+    /// By rule or family, what most visitors met first; as many as were asked for.
     pub by: Vec<Finding>,
     /// By family of rules.
     pub families: Vec<Finding>,
@@ -105,6 +108,9 @@ pub struct Tuning {
     pub no_exclusion_suffices: u64,
     /// Requests that were not tried, and why.
     pub not_tried: Vec<Untried>,
+    /// Where they were read, on the gate's machine.
+    #[serde(default)]
+    pub log: String,
 }
 
 /// Exclusions for one route, tried on what is on record.
@@ -126,6 +132,9 @@ pub struct Release {
     pub stay: u64,
     /// Why the configuration would not take them.
     pub refused: Option<String>,
+    /// Of those that would pass, the body of so many was never looked at.
+    #[serde(default)]
+    pub unread: u64,
 }
 
 /// Requests on record.
@@ -213,6 +222,9 @@ pub struct Tried {
     /// The lines of the configuration that differ.
     #[serde(default)]
     pub diff: Vec<Line>,
+    /// Where the configuration is, on the gate's machine.
+    #[serde(default)]
+    pub file: String,
     /// Requests on record in which something was found.
     pub records: u64,
     /// Older ones that were left out.
