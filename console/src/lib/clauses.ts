@@ -42,18 +42,17 @@ export function gaps({ code, numbers, names }: Clause, now = Date.now()): Values
     const share = SHARES.includes(name) || (OF_TRIES.includes(code) && (name === 'now' || name === 'usual'));
     const size = code === 'bytes' || BYTES.includes(name);
     values[name] = share ? percent(value) : size ? bytes(value) : name === 'status' ? String(value) : number(value, Math.abs(value) < 10 ? 1 : 0);
-    values[name] = share ? percent(value) : code === 'bytes' ? bytes(value) : number(value, Math.abs(value) < 10 ? 1 : 0);
   }
-  for (const [name, value] of Object.entries(names)) {
-    // Beside words in the reader's language nothing marks what is the client's own: it stands in letters of its own.
-    if (name === 'value') values[name] = value.replaceAll('`', '');
-    // A rule's name is one word: no line ends in it.
-    else if (name === 'rule') values[name] = value.replace('-', '\u2011');
-    else values[name] = name === 'action' ? named('action', value) : name === 'posture' || ((name === 'from' || name === 'to') && code === 'posture') ? named('posture', value).toLocaleLowerCase() : value;
-  }
-  // A rule's name is one word: no line ends in it.
-  for (const [name, value] of Object.entries(names)) values[name] = ours(name, value, code, now) ?? (name === 'rule' ? value.replace('-', '\u2011') : value);
+  for (const [name, value] of Object.entries(names)) values[name] = ours(name, value, code, now) ?? set(name, value);
   return values;
+}
+
+/** Others' words, as they are set. */
+function set(name: string, value: string): string {
+  // A rule's name is one word: no line ends in it.
+  if (name === 'rule') return value.replace('-', '\u2011');
+  // Beside words in the reader's language nothing marks what is the client's own: it stands in letters of its own.
+  return name === 'value' ? value.replaceAll('`', '') : value;
 }
 
 function ours(name: string, value: string, code: string, now: number): string | null {

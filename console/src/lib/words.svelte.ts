@@ -91,7 +91,7 @@ type Kind =
   | 'approval'
   | 'stage'
   | 'bird'
-  | 'part';
+  | 'part'
   | 'datum'
   | 'unread'
   | 'category';

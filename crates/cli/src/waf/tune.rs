@@ -4,21 +4,20 @@
 //! the refusal, and it proposes the least that suffices: single rules or families, on single variables, on one route. Variables
 //! that differ in a number only, as the members of a list do, become one pattern.
 
-use std::collections::{BTreeSet, BTreeMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use portcullis_config::{Policy, Exclusion};
+use portcullis_config::{Exclusion, Policy};
+use portcullis_control::model::{Reached, Release, Tuning as Told, Untried};
 use portcullis_engine::Clause;
-use portcullis_proxy::journal::{Step, harmless, in_english, Part};
-use serde_json::{json, Value};
-use portcullis_control::model::{Release, Tuning as Told, Untried, Reached};
+use portcullis_proxy::journal::{Part, Step, harmless, in_english};
 
-use super::recorded::{Book, Record, Audience};
-use super::trial::{Trials, Pair};
-use super::{open, beginning};
+use super::recorded::{Audience, Book, Record};
+use super::trial::{Pair, Trials};
+use super::{beginning, open};
 use crate::args::Records;
 use crate::remote::Far;
-use crate::{Failure, talk, Done};
+use crate::{Done, Failure, talk};
 
 /// Proposals that are made; those that most visitors met.
 const MOST_PROPOSALS: usize = 100;
@@ -100,15 +99,12 @@ pub(crate) fn narrowest(flags: &Records, reference: &str) -> Result<Option<Step>
         Ok(None) => vec![Clause::new("exclusion-none")],
         Ok(Some(pairs)) => {
             let group = Group { records: vec![at], pairs };
-            let proposal = group.test(&book.records, &mut trials, &mut tries);
+            let release = group.test(&book.records, &mut trials, &mut tries).told(&book.records);
             let exclusion = Clause::new("exclusion")
-                .name("exclusions", &harmless(&proposal.list()))
+                .name("exclusions", &harmless(&list(&release)))
                 .name("platform", &harmless(&record.platform))
                 .name("route", &harmless(&record.route));
-            std::iter::once(exclusion).chain(proposal.trial(&book.records)).collect()
-            let release = group.test(&book.records, &mut trials, &mut tries).told(&book.records);
-            let _ = writeln!(said, "Exclusion  {} on {}{}", list(&release), record.platform, record.route);
-            let _ = writeln!(said, "           {}", tested(&release));
+            std::iter::once(exclusion).chain(trial(&release)).collect()
         }
     };
     Ok(Some(Step::new(Part::Exclusion, said)))
@@ -258,23 +254,28 @@ fn list(release: &Release) -> String {
 }
 
 fn tested(release: &Release) -> String {
+    in_english(&trial(release))
+}
+
+/// What trying it came to.
+fn trial(release: &Release) -> Vec<Clause> {
     if let Some(why) = &release.refused {
-        return format!("The configuration would not take it: {why}");
+        return vec![Clause::new("exclusion-refused").name("why", &harmless(why))];
     }
-    let mut said = format!("Tried: it lets {} pass", counted(release.releases.records, "recorded request"));
-    match &release.also_releases {
-        Reached { records: 0, .. } => said.push_str(" and no other that is recorded"),
-        Reached { records, references, .. } => {
-            let _ = write!(said, ", and {} BESIDE: {}", counted(*records, "other"), references.join(", "));
-        }
-    }
+    let released = release.releases.records as f64;
+    let mut said = vec![match &release.also_releases {
+        Reached { records: 0, .. } => Clause::new("tried").number("n", released),
+        Reached { records, references, .. } => Clause::new("tried-beside")
+            .number("n", released)
+            .number("others", *records as f64)
+            .name("named", &harmless(&references.join(", "))),
+    }];
     if release.stay > 0 {
-        let _ = write!(said, "; {} in which it has a part are refused still", release.stay);
+        said.push(Clause::new("tried-stay").number("n", release.stay as f64));
     }
     if release.unread > 0 {
-        let _ = write!(said, "; of {} the body was never looked at", release.unread);
+        said.push(Clause::new("tried-unread").number("n", release.unread as f64));
     }
-    said.push('.');
     said
 }
 
@@ -365,36 +366,6 @@ impl Proposal {
             samples.insert(pair.to_string(), part.unwrap_or_default());
         }
         samples
-    }
-
-    fn tested(&self, records: &[Record]) -> String {
-        in_english(&self.trial(records))
-    }
-
-    /// What trying it came to.
-    fn trial(&self, records: &[Record]) -> Vec<Clause> {
-        if let Some(why) = &self.refused {
-            return vec![Clause::new("exclusion-refused").name("why", &harmless(why))];
-        }
-        let released = self.releases.len() as f64;
-        let mut said = vec![match self.also.len() {
-            0 => Clause::new("tried").number("n", released),
-            also => {
-                let named = self.also.iter().rev().take(MOST_REFERENCES);
-                let named: Vec<&str> = named.filter_map(|at| Some(records.get(*at)?.reference.as_str())).collect();
-                let beside = Clause::new("tried-beside").number("n", released).number("others", also as f64);
-                beside.name("named", &harmless(&named.join(", ")))
-            }
-        }];
-        if self.stay > 0 {
-            said.push(Clause::new("tried-stay").number("n", self.stay as f64));
-        }
-        let read = |at: &&usize| records.get(**at).is_some_and(|record| record.evidence.unread);
-        let unread = self.releases.iter().chain(&self.also).filter(read).count();
-        if unread > 0 {
-            said.push(Clause::new("tried-unread").number("n", unread as f64));
-        }
-        said
     }
 }
 
