@@ -519,8 +519,8 @@ mod tests {
             "public/search/**: 1 request of 1 visitor (1 stranger)\n",
             "942100 ARGS:q                      such as \"union\"",
             "exclude = [\"942100 ARGS:q\", 'sql ARGS:/^a\\.b$/']",
-            "Tried: it lets 1 recorded request pass, and 2 others BESIDE: BBBBBBBBBBBBB, CCCCCCCCCCCCC; 3 in which",
-            "; of 1 the body was never looked at.",
+            "pass, and BESIDE them 2 recorded requests: BBBBBBBBBBBBB, CCCCCCCCCCCCC. 3 in which",
+            "Of 1 the body was never looked at.",
             "would not take it: no such rule",
             "1 request not tried: there was no time",
         ] {
