@@ -1,5 +1,5 @@
 // A gate as the API tells of it, for whoever works on the console: three platforms, one of them attacked for a while.
-// It decides nothing: it is a picture with a clock. `scene` is `attack`, `calm`, `crowd` or `recovery`.
+// It decides nothing: it is a picture with a clock. `scene` is `attack`, `calm`, `crowd`, `recovery` or `outage`.
 
 const MINUTE = 60_000;
 
@@ -36,7 +36,9 @@ export function now(at, scene, undone, pinned, held) {
   const platforms = PLATFORMS.map(({ name, base, origins }, index) => {
     const hit = attacked && name === 'public';
     const crowd = scene === 'crowd' && name === 'public';
-    const rates = second(at, crowd ? base * 4 : base, hit ? 12_400 : 0);
+    const out = scene === 'outage' && name === 'donations';
+    const came = second(at, crowd ? base * 4 : base, hit ? 12_400 : 0);
+    const rates = out ? { ...came, served: 0, failed: came.requests } : came;
     const posture = held[name] ?? (hit ? 'attack' : crowd ? 'overload' : scene === 'recovery' && index === 0 ? 'recovery' : attacked && name === 'members' ? 'elevated' : 'normal');
     return {
       name,
@@ -56,7 +58,7 @@ export function now(at, scene, undone, pinned, held) {
       expected: index === 2 ? null : base,
       rates,
       millis: hit ? [48, 181, 402] : [31, 62, 118],
-      origins: origins.map((url, which) => ({ url, healthy: !(attacked && which === 1) })),
+      origins: origins.map((url, which) => ({ url, healthy: !out && !(attacked && which === 1) })),
       measures: measures(name, hit, crowd, undone, pinned),
       people: people(hit, crowd, base),
     };
@@ -128,6 +130,7 @@ function advice(scene, undone) {
     return undone.has('r-82') ? list : [undo, ...list];
   }
   if (scene === 'crowd') return [one('look', 'public', '51 of 1,470 requests of people who are known on public were held in ten seconds, and by no rule: public carries no more.', 'To hold fewer, the platform needs more room: another server, or fewer costly pages.', clause('hurt-by-room', { touched: 51, requests: 1470 }, { platform: 'public' }), clause('more-room'))];
+  if (scene === 'outage') return [one('origin', 'donations', 'See to http://10.0.6.31:8080: it does not answer the gate.', 'Until then nobody is served on donations. No measure of the gate can help.', clause('origin-out', {}, { origins: 'http://10.0.6.31:8080' }), clause('nobody-served', {}, { platform: 'donations' }))];
   if (scene === 'recovery') return [one('nothing', '', 'Nothing. The gate is holding, and takes its measures back by itself as soon as it can.', '', clause('holding'))];
   return [one('nothing', '', 'Nothing. All is calm.', '', clause('calm'))];
 }

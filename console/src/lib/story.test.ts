@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Advice, Audience, Measure, Now, Platform, Rates } from './api';
-import { acts, audiences, byEffect, byUrgency, costs, findMeasure, flow, harm, health, posture, segments, spark, whither } from './story';
+import { acts, audiences, byEffect, byUrgency, costs, findMeasure, flow, harm, headline, health, posture, segments, spark, whither } from './story';
 
 const audience = (name: string, known: boolean, touched: number, all = 100): Audience => ({ name, known, requests: 1000, refused: touched, held: 1, delayed: 2, visitors: [all, touched] });
 const named = (name: string, stands: string) => ({ name, posture: stands }) as Platform;
@@ -55,6 +55,19 @@ describe('measures', () => {
 test('health is that of those that were looked at', () => {
   const of = (...list: (boolean | null)[]) => health(list.map((healthy) => ({ url: '', healthy })));
   expect([of(), of(null), of(true, true), of(true, false), of(false, false), of(true, null)]).toEqual(['unknown', 'unknown', 'well', 'part', 'none', 'part']);
+});
+
+test('the first sentence is about what is worst: nobody served before any posture, and a server less is not calm', () => {
+  const of = (...list: [string, string, (boolean | null)[]][]) => {
+    const { is, platform } = headline(list.map(([name, stands, seen]) => ({ ...named(name, stands), origins: seen.map((healthy) => ({ url: '', healthy })) })));
+    return [is, platform?.name];
+  };
+  expect(of()).toEqual(['empty', undefined]);
+  expect(of(['a', 'normal', [true, null]], ['b', 'normal', [null]])).toEqual(['normal', 'a']);
+  expect(of(['a', 'normal', [true]], ['b', 'normal', [true, false]])).toEqual(['part', 'b']);
+  expect(of(['a', 'elevated', [true]], ['b', 'normal', [true, false]])).toEqual(['elevated', 'a']);
+  expect(of(['a', 'attack', [true]], ['b', 'normal', [false, false]])).toEqual(['outage', 'b']);
+  expect(of(['a', 'normal', []], ['b', 'normal', [false, null]])).toEqual(['part', 'b']);
 });
 
 test('advice leads where it is about, and nowhere where there is nothing to see', () => {

@@ -108,6 +108,24 @@ export function health(origins: readonly Origin[]): Health {
   return well === origins.length ? 'well' : 'part';
 }
 
+/** What the first sentence is about. */
+export interface Headline {
+  is: Posture | 'empty' | 'outage' | 'part';
+  platform: Platform | null;
+}
+
+/** A platform that nobody reaches is worse than any posture, and one with a server less is not calm. */
+export function headline(platforms: readonly Platform[]): Headline {
+  const urgent = byUrgency(platforms);
+  const [worst] = urgent;
+  if (!worst) return { is: 'empty', platform: null };
+  const out = urgent.find(({ origins }) => origins.length > 0 && origins.every(({ healthy }) => healthy === false));
+  if (out) return { is: 'outage', platform: out };
+  const stands = posture(worst.posture);
+  const less = stands === 'normal' ? urgent.find(({ origins }) => origins.some(({ healthy }) => healthy === false)) : undefined;
+  return less ? { is: 'part', platform: less } : { is: stands, platform: worst };
+}
+
 /** What follows from doing nothing, or what else would help, is no cost of what is advised. */
 const NO_COSTS = ['more-room', 'others-carry', 'nobody-served', 'unwatched'];
 
