@@ -145,7 +145,7 @@ section! {
         url: Upstream, Or("where it listens"), "\"https://console.example.org:9181\"";
         /// Where accounts are kept.
         directory: File, Or("`console` in `defence.state`"), "\"/var/lib/portcullis/console\"";
-        /// Acts that one person proposes and another approves. Read when the gate starts.
+        /// Acts that one person proposes and another approves.
         approvals: List(&Choice(&APPROVALS)), is("[]"), "[\"posture\", \"reload\", \"people\"]";
     }
 }

@@ -116,7 +116,9 @@ impl Papers {
             words.push_str("; ");
             words.push_str(&new.why);
         }
-        operator.changed(&Change { by, uid: None, words }).map(|reloaded| reloaded.message).map_err(|why| {
+        // The gate says what it cannot take over itself; the rest of the process does not hear of it there.
+        let waits: String = beside(&self.in_force(), &policy).iter().map(|words| format!("; {words}")).collect();
+        operator.changed(&Change { by, uid: None, words }).map(|reloaded| reloaded.message + &waits).map_err(|why| {
             if let Err(error) = replace(&path, before.as_bytes()) {
                 tracing::error!("{} could not be put back: {}", path.display(), plain(&error));
             }
@@ -155,16 +157,27 @@ impl Papers {
 
 /// What of another policy this process cannot take over.
 fn later(before: &Policy, after: &Policy) -> Vec<String> {
-    let mut later: Vec<String> = at_next_start(before, after).into_iter().map(str::to_owned).collect();
-    if before.evidence != after.evidence {
-        later.push("what `[evidence]` says takes effect at the next start".to_owned());
-    }
+    at_next_start(before, after).into_iter().chain(beside(before, after)).map(str::to_owned).collect()
+}
+
+/// What of it is not the data plane's.
+fn beside(before: &Policy, after: &Policy) -> Vec<&'static str> {
     let place =
         |policy: &Policy| policy.console.as_ref().map(|it| (it.listen, it.tls, it.url.clone(), it.directory.clone()));
-    if place(before) != place(after) {
-        later.push("where the console is changes at the next start".to_owned());
-    }
-    later
+    let pair = |policy: &Policy| {
+        let pair = policy.console.as_ref()?.tls.and_then(|index| policy.certificates.get(index))?;
+        Some((pair.cert_pem.clone(), pair.key_pem.clone()))
+    };
+    let (old, new) = (before.console.as_ref(), after.console.as_ref());
+    let provider = old.zip(new).is_some_and(|(old, new)| old.oidc != new.oidc);
+    let moves = place(before) != place(after);
+    let checks = [
+        (before.evidence != after.evidence, "what `[evidence]` says takes effect at the next start"),
+        (moves, "where the console is changes at the next start"),
+        (!moves && pair(before) != pair(after), "the console shows its certificate from the next start on"),
+        (provider, "who signs in by the organisation's provider (`[console.oidc]`) changes at the next start"),
+    ];
+    checks.into_iter().filter(|(differs, _)| *differs).map(|(_, words)| words).collect()
 }
 
 fn effect(before: &str, after: &str) -> Vec<Effect> {
@@ -367,6 +380,34 @@ mod tests {
         let long: String = (0..3_000).map(|number| format!("# {number}\n")).collect();
         let told = weighed(&format!("{long}{TEXT}"));
         assert_eq!((told.diff.len(), told.cut, told.more), (LINES, true, 3_000));
+    }
+
+    #[test]
+    fn what_takes_a_start_is_told_before_and_after() {
+        let home = tempfile::tempdir().expect("a directory");
+        fs::write(home.path().join("oidc.secret"), "a secret of the provider's\n").expect("written");
+        let console = "\n[console]\nlisten = \"127.0.0.1:2\"\ndirectory = \"console\"\n";
+        let oidc = "[console.oidc]\nissuer = \"https://login.example.org\"\nclient_id = \"gate\"\n\
+                    secret_file = \"oidc.secret\"\noperator = [\"gate\"]\n";
+        let before = format!("{TEXT}{console}{oidc}");
+        let papers = papers(home.path(), &before);
+        let cases: [(String, &[&str]); 6] = [
+            (format!("{TEXT}{console}"), &["[console.oidc]"]),
+            (before.replace("\"gate\"]", "\"staff\"]"), &["[console.oidc]"]),
+            (before.replace("127.0.0.1:2", "127.0.0.1:3"), &["where the console is"]),
+            (format!("{before}[evidence]\nacts = 9\n"), &["[evidence]"]),
+            (TEXT.to_owned(), &["where the console is"]),
+            (before.replace("[console.oidc]", "approvals = [\"undo\"]\n[console.oidc]"), &[]),
+        ];
+        for (after, expected) in cases {
+            let told = papers.weigh(&after, true).expect("readable");
+            assert!(told.problems.iter().all(|it| it.severity != "error"), "{:?}", told.problems);
+            assert_eq!(told.later.len(), expected.len(), "{:?}", told.later);
+            assert!(told.later.iter().zip(expected).all(|(told, words)| told.contains(words)), "{:?}", told.later);
+            assert!(!told.effect.is_empty());
+        }
+        let said = papers.change(&new(&papers, &format!("{TEXT}{console}")), &Gate::default(), "Ane").expect("done");
+        assert!(said.starts_with("policy 2 is in force; who signs in by the organisation's provider"), "{said}");
     }
 
     #[test]
