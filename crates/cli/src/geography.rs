@@ -36,11 +36,20 @@ struct Country {
 pub(crate) fn declared(config: &Path) -> Result<Option<Countries>, Failure> {
     let Some(file) = configuration::policy(config)?.geography else { return Ok(None) };
     let unread = |why: String| Failure::because(format!("cannot read {}: {why}", file.display()));
-    let bytes = world::read_file(&file).map_err(|error| unread(plain(&error)))?;
-    Countries::read(&bytes).map(Some).map_err(unread)
+    Countries::open(&file).map(Some).map_err(unread)
 }
 
 impl Countries {
+    /// Those of a file.
+    pub(crate) fn open(file: &Path) -> Result<Self, String> {
+        Self::read(&world::read_file(file).map_err(|error| plain(&error))?)
+    }
+
+    /// When the file was made, in milliseconds since 1970, as it says itself.
+    pub(crate) fn built(&self) -> u64 {
+        self.0.metadata().build_epoch.saturating_mul(1_000)
+    }
+
     /// Reads a file's bytes, and sees that it tells countries at all.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, String> {
         let reader = Reader::from_source(bytes.to_vec()).map_err(|error| error.to_string())?;
@@ -94,7 +103,7 @@ fn first(network: &[u8]) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A database of countries, written as the format says (maxmind.github.io/MaxMind-DB): a tree of bits, what its leaves
@@ -169,7 +178,7 @@ mod tests {
         out.extend_from_slice(text.as_bytes());
     }
 
-    fn file() -> Vec<u8> {
+    pub(crate) fn file() -> Vec<u8> {
         made(
             &[("203.0.113.0", 24, "DK"), ("198.51.100.0", 24, "SE"), ("192.0.2.0", 25, "??"), ("2001:db8::", 32, "DK")],
             "country",

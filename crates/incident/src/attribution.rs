@@ -3,8 +3,10 @@
 //! Never names anybody: the gate sees addresses and software. What it is told of where requests came from is counted from single
 //! requests, which lie beside the ledger and are erased sooner; a figure of theirs rests on no leaf, and that is said.
 
+use portcullis_types::Date;
 use serde::Serialize;
 
+use crate::assessment::percent;
 use crate::case::Case;
 use crate::evidence::{Evidence, plain};
 use crate::moment;
@@ -48,6 +50,8 @@ pub struct Sources {
     pub networks: Ranked,
     /// Fingerprints of their TLS.
     pub prints: Ranked,
+    /// Countries of those networks, where the configuration names a file that tells them.
+    pub countries: Option<Countries>,
     /// Lists of addresses that the configuration names, each with how many of these requests came from one of its addresses.
     pub lists: Vec<Matched>,
     /// Why nothing could be counted, where that is so.
@@ -61,6 +65,21 @@ pub struct Ranked {
     pub different: u64,
     /// With their requests.
     pub first: Vec<(String, u64)>,
+}
+
+/// Where addresses are registered or located, as somebody else's file says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Countries {
+    /// The file's name.
+    pub file: String,
+    /// When it was made, as it says itself.
+    pub built: u64,
+    /// Codes of countries (ISO 3166-1) with the requests from there.
+    pub named: Ranked,
+    /// Requests from networks that it names no country for, or that were not looked up.
+    pub nowhere: u64,
+    /// Why it could not be asked, where that is so.
+    pub unread: String,
 }
 
 /// What of a list was met.
@@ -88,8 +107,8 @@ pub(crate) fn attribution(case: &Case) -> Attribution {
     ];
     if case.sources.as_ref().is_some_and(|sources| sources.refused > 0) {
         would_change.push(
-            "who held these networks at the time, and whose machines stood there: the gate has no table of countries or \
-             autonomous systems"
+            "who held these networks at the time, and whose machines stood there: no table of countries says that, and the gate has \
+             none of autonomous systems"
                 .to_owned(),
         );
         would_change
@@ -130,6 +149,11 @@ fn sources(sources: &Sources) -> Vec<Known> {
             "yes: software can imitate any other",
         ));
     }
+    known.extend(sources.countries.as_ref().map(|countries| Known {
+        words: countries_in_words(countries, sources.refused),
+        spoofable: "no, but an address is used from elsewhere than where it is registered: proxies, infected machines, rented servers",
+        evidence: Evidence::default(),
+    }));
     known.extend(sources.lists.iter().map(|matched| {
         let dated = matched.dated.map_or_else(
             || "it stands in the configuration and bears no date".to_owned(),
@@ -147,6 +171,31 @@ fn sources(sources: &Sources) -> Vec<Known> {
     known
 }
 
+fn countries_in_words(countries: &Countries, refused: u64) -> String {
+    let Countries { file, built, named, nowhere, unread } = countries;
+    let file = plain(file);
+    if !unread.is_empty() {
+        return format!("Countries could not be told: {file} cannot be read: {}.", plain(unread));
+    }
+    let share = |requests: u64| percent(requests as f64 / refused.max(1) as f64);
+    let first = named.first.iter().take(TOLD);
+    let told = first.map(|(code, requests)| format!("{} ({}, {})", plain(code), spaced(*requests), share(*requests)));
+    let told: Vec<String> = told.collect();
+    let from = match told.as_slice() {
+        [] => "Of none of them a country is known".to_owned(),
+        told => format!("They came from {} countries; most from {}", spaced(named.different), told.join(", ")),
+    };
+    let without = match nowhere {
+        0 => String::new(),
+        nowhere => format!("; for {} of them it names none", spaced(*nowhere)),
+    };
+    format!(
+        "{from}{without}. This is where the addresses are registered or located according to {file}, built {}: it does not say who \
+         acted.",
+        Date::of_millis(*built)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +210,7 @@ mod tests {
                 first: (0..20).map(|at| (format!("10.0.{at}.0/24"), 900 - at)).collect(),
             },
             prints: Ranked { different: 1, first: vec![("t13d1516h2".to_owned(), 12_345)] },
+            countries: None,
             lists: vec![Matched { list: "rented".to_owned(), requests: 7, dated: Some(1_573_000_000_000) }],
             unread: String::new(),
         }
@@ -181,6 +231,37 @@ mod tests {
             known.iter().map(|known| known.spoofable.split([':', ',']).next().unwrap_or("")).collect();
         assert_eq!(spoofable, ["no", "yes", "no"]);
         assert!(known.iter().all(|known| known.evidence.records == 0));
+    }
+
+    #[test]
+    fn countries_are_told_with_their_file_and_never_as_who_acted() {
+        let countries = |named: Ranked, nowhere, unread: &str| Countries {
+            file: "countries<b>.mmdb\u{7}".to_owned(),
+            built: 1_573_000_000_000,
+            named,
+            nowhere,
+            unread: unread.to_owned(),
+        };
+        let words = |countries: Option<Countries>| {
+            let known = sources(&Sources { countries, ..counted() });
+            known.into_iter().map(|known| known.words).find(|words| words.contains("ountr")).unwrap_or_default()
+        };
+        let many = Ranked {
+            different: 30,
+            first: (0_u8..30).map(|at| (format!("{}K", char::from(b'A' + at % 26)), 3_000 - u64::from(at))).collect(),
+        };
+        let said = words(Some(countries(many, 45, "")));
+        assert!(said.starts_with("They came from 30 countries; most from AK (3,000, 24.30 %), BK (2,999"), "{said}");
+        assert!(
+            said.contains("; for 45 of them it names none. This is where the addresses are registered or located"),
+            "{said}"
+        );
+        assert!(said.ends_with(", built 2019-11-06: it does not say who acted."), "{said}");
+        assert!(said.contains("JK (") && !said.contains("KK (") && !said.contains('\u{7}'), "ten are told: {said}");
+        let none = words(Some(countries(Ranked::default(), 12_345, "")));
+        assert!(none.starts_with("Of none of them a country is known; for 12,345 of them"), "{none}");
+        assert!(words(Some(countries(Ranked::default(), 0, "not there"))).contains("cannot be read: not there."));
+        assert_eq!(words(None), "", "nobody chose such a file, and nobody is told of countries");
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod timeline;
 mod words;
 
 pub use self::assessment::{Assessment, Asset, Claim, Ledger, Outcome, PathState, Reason, Tried, Verdict, percent};
-pub use self::attribution::{Matched, Ranked, Sources};
+pub use self::attribution::{Countries, Matched, Ranked, Sources};
 pub use self::case::{Case, Gathering};
 pub use self::coverage::{Gap, Stretch, Watch};
 pub use self::docket::{Docket, Ended, Incident, Surge, Thresholds};

@@ -1,4 +1,4 @@
-//! Where the refused requests of an incident came from, counted from single requests: networks, fingerprints, lists.
+//! Where the refused requests of an incident came from, counted from single requests: networks, countries, fingerprints, lists.
 //!
 //! What is counted is bounded by time; what cannot be read is said in the report, and costs nothing else of it.
 
@@ -11,11 +11,13 @@ use std::time::UNIX_EPOCH;
 
 use portcullis_config::Policy;
 use portcullis_config::policy::AddressList;
-use portcullis_incident::{Matched, Ranked, Sources};
+use portcullis_incident::{Countries, Matched, Ranked, Sources};
 use portcullis_ledger::Verdict;
 use portcullis_store::disk::Directory;
 use portcullis_store::requests::{Column, Query, Top, networks, top};
 use portcullis_types::Prefix;
+
+use crate::geography::{self, NETWORKS};
 
 /// So much of an incident is counted at most, from its beginning on, hour by hour.
 const HOURS: u64 = 24;
@@ -55,26 +57,54 @@ fn count(directory: &Path, policy: Option<&Policy>, (from, until): (u64, u64)) -
             by_address.push(top(&disk, Column::Client, usize::MAX, &query, THREADS)?);
         }
     }
+    let by_network = merged(by_network);
+    let file = policy.and_then(|policy| policy.geography.as_deref());
     Ok(Sources {
         from,
         until: end,
         refused,
-        networks: ranked(by_network, Top::network),
-        prints: ranked(by_print, |value| Top::shown(Column::Ja4, value)),
+        countries: file.map(|file| countries(file, &by_network)),
+        networks: ranked(&by_network, Top::network),
+        prints: ranked(&merged(by_print), |value| Top::shown(Column::Ja4, value)),
         lists: matched(&lists, &by_address),
         unread: String::new(),
     })
 }
 
-/// All hours together. What came without TLS showed no fingerprint.
-fn ranked(hours: Vec<Top>, shown: impl Fn(&[u8]) -> String) -> Ranked {
+/// All hours together, the most frequent first. What came without TLS showed no fingerprint.
+fn merged(hours: Vec<Top>) -> Top {
+    let rows = hours.iter().map(|hour| hour.rows).sum();
     let mut counts: HashMap<Box<[u8]>, u64> = HashMap::new();
     let values = hours.into_iter().flat_map(|hour| hour.values).filter(|(value, _)| !value.is_empty());
     values.for_each(|(value, count)| *counts.entry(value).or_default() += count);
-    let different = counts.len() as u64;
-    let mut first: Vec<_> = counts.into_iter().collect();
-    first.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
-    Ranked { different, first: first.iter().take(TOLD).map(|(value, count)| (shown(value), *count)).collect() }
+    let mut values: Vec<_> = counts.into_iter().collect();
+    values.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
+    Top { values, rows, short: 0 }
+}
+
+fn ranked(all: &Top, shown: impl Fn(&[u8]) -> String) -> Ranked {
+    let first = all.values.iter().take(TOLD).map(|(value, count)| (shown(value), *count)).collect();
+    Ranked { different: all.values.len() as u64, first }
+}
+
+/// The countries of networks, as the file says now. A file that cannot be read is said in the report, too.
+fn countries(file: &Path, by_network: &Top) -> Countries {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let read = match geography::Countries::open(file) {
+        Ok(read) => read,
+        Err(unread) => return Countries { file: name, unread, ..Countries::default() },
+    };
+    let looked_up = by_network.values.iter().take(NETWORKS).cloned().collect();
+    let mut found = read.ranked(&Top { values: looked_up, rows: by_network.rows, short: 0 }, usize::MAX);
+    found.values.retain(|(country, _)| !country.is_empty());
+    let named: u64 = found.values.iter().map(|(_, requests)| requests).sum();
+    Countries {
+        file: name,
+        built: read.built(),
+        nowhere: by_network.rows.saturating_sub(named),
+        named: ranked(&found, |country| String::from_utf8_lossy(country).into_owned()),
+        unread: String::new(),
+    }
 }
 
 /// Of each list what was met, where anything was.
@@ -118,6 +148,26 @@ mod tests {
     use portcullis_types::{ListAction, Mode};
 
     use super::*;
+
+    #[test]
+    fn countries_are_those_of_the_file_and_what_it_does_not_know_is_counted() {
+        let place = tempfile::tempdir().expect("a directory");
+        let file = place.path().join("countries.mmdb");
+        fs::write(&file, geography::tests::file()).expect("written");
+        let hour = |values: &[(&[u8], u64)]| Top {
+            values: values.iter().map(|(value, count)| (Box::from(*value), *count)).collect(),
+            rows: values.iter().map(|(_, count)| count).sum(),
+            short: 0,
+        };
+        let (danish, swedish): (&[u8], &[u8]) = (&[203, 0, 113], &[198, 51, 100]);
+        let both = [hour(&[(danish, 30), (&[10, 0, 0], 5)]), hour(&[(swedish, 40), (danish, 20)])];
+        let told = countries(&file, &merged(both.into()));
+        assert_eq!((told.file.as_str(), told.built, told.nowhere), ("countries.mmdb", 1_795_302_000_000, 5));
+        let named = Ranked { different: 2, first: vec![("DK".to_owned(), 50), ("SE".to_owned(), 40)] };
+        assert_eq!((told.named, told.unread.as_str()), (named, ""));
+        let gone = countries(&place.path().join("gone.mmdb"), &merged(Vec::new()));
+        assert!(!gone.unread.is_empty() && gone.file == "gone.mmdb", "{gone:?}");
+    }
 
     #[test]
     fn a_list_is_met_by_its_addresses_and_by_no_others() {
