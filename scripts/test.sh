@@ -111,7 +111,7 @@ tidiness() { cargo test --locked -p portcullis-tidy --no-fail-fast; }
 # Its tests wait for clocks and clients much of the time, so three of its programs run at once, the longest first.
 suite() {
     local programs
-    programs="$(printf '%s\n' console defence browsers alerts beside coverage && basename -s .rs proof/suite/tests/*.rs)"
+    programs="$(printf '%s\n' console netns newcomer injection defence browsers alerts beside coverage && basename -s .rs proof/suite/tests/*.rs)"
     cargo test --locked -p portcullis-suite --no-run || return
     # shellcheck disable=SC2016 # It is the inner shell that knows them.
     awk '!seen[$0]++' <<<"$programs" | xargs -P 3 -I{} bash -c '
