@@ -18,7 +18,7 @@ use crate::process::{Running, run};
 use crate::tools;
 
 /// What a browser of a loaded machine may take for one command.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One browser with one page.
 #[derive(Debug)]

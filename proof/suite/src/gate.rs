@@ -183,6 +183,7 @@ impl Plan {
             let config = self.write();
             let mut process = Running::start(self.command(&config, false), &self.place.join("gate.log"));
             if became_ready(&mut process, ports.admin) {
+                self.await_console(&process);
                 return Gate { plan: self, ports, config, process };
             }
             said = process.output();
@@ -247,6 +248,16 @@ impl Plan {
         }
         let id = std::process::id();
         std::env::temp_dir().join(format!("portcullis-suite-{id}-{}.sock", self.name))
+    }
+
+    /// Visitors are served before the console is there: a gate that is ready may not have it yet.
+    fn await_console(&self, process: &Running) {
+        let text = fs::read_to_string(self.place.join("gate.toml")).unwrap_or_default();
+        let there =
+            || ["the console is on", "there is no console"].iter().any(|words| process.output().contains(words));
+        if text.contains("[console]") {
+            assert!(eventually(Duration::from_secs(20), there), "{}: no console:\n{}", self.name, process.output());
+        }
     }
 
     fn command(&self, config: &Path, takeover: bool) -> Command {
