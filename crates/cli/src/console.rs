@@ -4,6 +4,7 @@
 
 pub(crate) mod change;
 mod data;
+mod draft;
 mod record;
 mod rehearsals;
 mod rules;
@@ -22,10 +23,10 @@ use clap::ValueEnum as _;
 use portcullis_config::{Alert, Oidc, Policy, Problem, Severity};
 use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
-    Announced, Audience, Build, Busiest, CanaryBook, Checked, Clause, Configuration, Decisions, Differing, Draft,
-    Explained, GuardedDatabase, Happening, History, IncidentLine, Measure, NewConfiguration, NewIncident, Now, Origin,
-    OwnRule, Page as Leaf, Place, Platform, Play, Rates, RegisteredCopy, Rehearsal, RehearsalLine, Role, RuleChange,
-    Rules, ScenarioLine, Tried, Tuning, Version, Wanted, Wrong,
+    Announced, Audience, Build, Busiest, CanaryBook, Checked, Clause, Configuration, Decisions, DeclaredTable,
+    Differing, Draft, Drafted, Edits, Explained, GuardedDatabase, Happening, History, IncidentLine, Measure,
+    NewConfiguration, NewIncident, Now, Origin, OwnRule, Page as Leaf, Place, Platform, Play, Rates, RegisteredCopy,
+    Rehearsal, RehearsalLine, Role, RuleChange, Rules, ScenarioLine, Tried, Tuning, Version, Wanted, Wrong,
 };
 use portcullis_control::oidc::Provider;
 use portcullis_control::status::Page;
@@ -531,6 +532,14 @@ impl Desk for Counter {
         self.papers.weigh(text, secrets)
     }
 
+    fn keys(&self) -> Vec<DeclaredTable> {
+        draft::keys()
+    }
+
+    fn draft(&self, edits: &Edits, secrets: bool) -> Result<Drafted, Fault> {
+        self.papers.draft(edits, secrets)
+    }
+
     fn change(&self, new: &NewConfiguration, by: &str) -> Result<String, Fault> {
         self.papers.change(new, self.operator.as_ref(), by)
     }
@@ -708,6 +717,7 @@ pub(crate) fn wrong(problem: &Problem, text: &str) -> Wrong {
         hints: problem.hints.clone(),
         span: bytes(&problem.span),
         second: problem.secondary.as_ref().map(|(span, label)| Place { span: bytes(span), label: label.clone() }),
+        ..Wrong::default()
     }
 }
 

@@ -6,11 +6,11 @@ use portcullis_engine::Command;
 use portcullis_types::Prefix;
 
 use crate::model::{
-    Build, Busiest, Checked, Configuration, Decisions, Differing, Draft, Explained, History, IncidentLine,
-    NewConfiguration, Now, Page, Play, Rehearsal, RehearsalLine, ScenarioLine, Version, Wanted,
+    Build, Busiest, CanaryBook, Checked, Configuration, Decisions, DeclaredTable, Differing, Draft, Drafted, Edits,
+    Explained, GuardedDatabase, HandedIn, History, IncidentLine, NewAssurance, NewConfiguration, NewIncident, Now,
+    Page, Play, RegisteredCopy, Rehearsal, RehearsalLine, RuleChange, Rules, ScenarioLine, Tried, Tuning, Version,
+    Wanted,
 };
-use crate::model::{CanaryBook, GuardedDatabase, HandedIn, NewAssurance, NewIncident, RegisteredCopy};
-use crate::model::{RuleChange, Rules, Tried, Tuning};
 
 /// A gate, as its console sees it. Calls may block: they run on threads that may.
 pub trait Desk: Send + Sync + 'static {
@@ -146,6 +146,16 @@ pub trait Desk: Send + Sync + 'static {
     /// # Errors
     /// The file that it is held against cannot be read.
     fn check(&self, text: &str, secrets: bool) -> Result<Checked, Fault>;
+
+    /// Every table and key that the configuration may have.
+    fn keys(&self) -> Vec<DeclaredTable>;
+
+    /// A configuration with changes by keys in it, or what is wrong with them. Nothing is changed by it. What is secret in the file is
+    /// masked, unless it is asked for.
+    ///
+    /// # Errors
+    /// The text is no TOML, there are too many changes ([`Fault::Unfit`]), or the file cannot be read.
+    fn draft(&self, edits: &Edits, secrets: bool) -> Result<Drafted, Fault>;
 
     /// Writes a configuration in place of the one that it was made from and puts it in force; the earlier one is kept.
     ///

@@ -16,7 +16,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::clause::Clause;
-pub use self::configuration::{Configuration, Effect, Line, NewConfiguration, Restore, Text, Version};
+pub use self::configuration::{
+    Configuration, DeclaredKey, DeclaredTable, Drafted, Edit, Edits, Effect, Entry, Given, Line, Misfit,
+    NewConfiguration, Restore, TableName, Text, Version, WrittenKey, WrittenTable,
+};
 pub use self::data::{
     ApproveStatements, CanaryBook, CanaryLine, DatabaseRole, GuardedDatabase, HandedIn, LastDrill, NewAssurance,
     NewBudget, NewIncident, PathGap, RegisteredCopy, RegisteredPath, RoleStage, WaitingStatement,
@@ -839,6 +842,12 @@ pub struct Wrong {
     /// Another place that matters.
     #[serde(default)]
     pub second: Option<Place>,
+    /// The table that it is about, from the top; empty where it is about none, and for problems beyond the first two hundred.
+    #[serde(default)]
+    pub at: Vec<TableName>,
+    /// The key in that table; empty where it is about the table.
+    #[serde(default)]
+    pub key: String,
 }
 
 /// A place in a configuration.

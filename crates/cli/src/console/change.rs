@@ -16,7 +16,7 @@ use portcullis_proxy::{at_next_start, inspectors};
 use similar::{ChangeTag, TextDiff};
 use toml_edit::{DocumentMut, Item, Value};
 
-use super::{versions, wrong};
+use super::{draft, versions, wrong};
 use crate::configuration::{Read, extent, written};
 use crate::evidence::digest;
 use crate::moment;
@@ -61,6 +61,7 @@ impl Papers {
         let before = written(&self.path).map_err(Fault::Unable)?;
         let read = self.read(text);
         let mut problems: Vec<Wrong> = read.problems().iter().map(|problem| wrong(problem, text)).collect();
+        draft::locate(&mut problems, read.problems(), text);
         if let Some(Err(why)) = read.policy().map(inspectors::check) {
             problems.push(Wrong {
                 severity: "error".to_owned(),
@@ -250,7 +251,7 @@ fn masked(text: &str) -> Option<String> {
     Some(document.to_string())
 }
 
-fn mask(url: &str) -> String {
+pub(super) fn mask(url: &str) -> String {
     let digest = digest(url.as_bytes());
     let mark = digest.get(..4).unwrap_or_default();
     match url.split_once("://").map(|(scheme, rest)| (scheme, rest.split(['/', '?']).next().unwrap_or_default())) {

@@ -8,7 +8,10 @@ use axum::response::Response;
 
 use super::{App, Refusal, Sent, proposals};
 use crate::desk::{Desk, Fault};
-use crate::model::{Checked, Configuration, Done, NewConfiguration, Proposal, Restore, Role, Text, Version, Wrong};
+use crate::model::{
+    Checked, Configuration, DeclaredTable, Done, Drafted, Edits, NewConfiguration, Proposal, Restore, Role, Text,
+    Version, Wrong,
+};
 use crate::people::{Known, digest_of};
 use crate::proposals::Act;
 
@@ -36,6 +39,25 @@ pub(crate) async fn check(
 ) -> Result<Json<Checked>, Refusal> {
     let secrets = sees_secrets(&known);
     app.ask(move |desk| desk.check(&sent.text, secrets)).await.map(Json)
+}
+
+/// Every table and key that the configuration may have, with what each takes, what holds without it and what it is for.
+#[utoipa::path(get, path = "/api/v1/configuration/keys", responses((status = 200, body = Vec<DeclaredTable>)))]
+pub(crate) async fn keys(State(app): State<Arc<App>>) -> Result<Json<Vec<DeclaredTable>>, Refusal> {
+    app.ask(|desk| Ok(desk.keys())).await.map(Json)
+}
+
+/// A configuration with changes by keys in it: comments, order and every line that none of them is about stay as they are. Where
+/// something is wrong with a change it is told with its key, and the text is as it was. Nothing is changed in the file or in force;
+/// `check` weighs what comes of it, and `PUT /api/v1/configuration` puts it in force. 422 where the text is no TOML.
+#[utoipa::path(post, path = "/api/v1/configuration/draft", request_body = Edits, responses((status = 200, body = Drafted)))]
+pub(crate) async fn draft(
+    State(app): State<Arc<App>>,
+    Extension(known): Extension<Known>,
+    Sent(edits): Sent<Edits>,
+) -> Result<Json<Drafted>, Refusal> {
+    let secrets = sees_secrets(&known);
+    app.ask(move |desk| desk.draft(&edits, secrets)).await.map(Json)
 }
 
 /// Puts another configuration in force, as a change of the file from which it was made. It is checked as `portcullis check` does and

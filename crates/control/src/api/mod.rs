@@ -266,6 +266,8 @@ fn parts_of(mut guarded: impl FnMut(Routes, &'static str, Option<Role>) -> Route
         new()
             .routes(routes!(configuration::look))
             .routes(routes!(configuration::check))
+            .routes(routes!(configuration::keys))
+            .routes(routes!(configuration::draft))
             .routes(routes!(configuration::versions)),
     );
     part(

@@ -14,10 +14,10 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::desk::{Decision, Deed, Form, Leaves, Span, Wish};
 use crate::model::{
-    Build, Busiest, Checked, Configuration, Decisions, Differing, Draft, Explained, Happening, History, IncidentLine,
-    Line, NewConfiguration, Now, OwnSession, Page, Proposal, Token, Version, Wrong,
+    Build, Busiest, CanaryBook, Checked, Configuration, DatabaseRole, Decisions, DeclaredTable, Differing, Draft,
+    Drafted, Edits, Explained, GuardedDatabase, Happening, History, IncidentLine, Line, NewConfiguration, NewIncident,
+    Now, OwnSession, Page, Proposal, RegisteredCopy, Token, Version, WaitingStatement, Wrong,
 };
-use crate::model::{CanaryBook, DatabaseRole, GuardedDatabase, NewIncident, RegisteredCopy, WaitingStatement};
 use crate::oidc::Provider;
 use crate::people::passkeys::device::Device;
 use crate::server::{Peer, now};
@@ -149,6 +149,13 @@ impl Desk for Gate {
         let line = Line { text: if secrets { "whole" } else { "masked" }.to_owned(), ..Line::default() };
         let problems = problems.into_iter().collect();
         Ok(Checked { problems, digest: BASE.to_owned(), diff: vec![line], more: 1, ..Checked::default() })
+    }
+    fn keys(&self) -> Vec<DeclaredTable> {
+        vec![DeclaredTable { path: "server".to_owned(), ..DeclaredTable::default() }]
+    }
+    fn draft(&self, edits: &Edits, secrets: bool) -> Result<Drafted, Fault> {
+        let words = format!("{:?} {} {}", edits.text, edits.changes.len(), if secrets { "whole" } else { "masked" });
+        Ok(Drafted { text: words, ..Drafted::default() })
     }
     fn change(&self, new: &NewConfiguration, by: &str) -> Result<String, Fault> {
         Ok(self.note(format!("{:?} because {} by {by}", new.text, new.why)))
@@ -294,6 +301,7 @@ fn body(path: &str) -> Option<Value> {
         "/api/v1/people/{name}/role" => json!({"role": "viewer"}),
         "/api/v1/tokens" => json!({"name": "wall", "role": "viewer", "days": 1}),
         "/api/v1/configuration/check" => json!({"text": ""}),
+        "/api/v1/configuration/draft" => json!({"changes": []}),
         "/api/v1/configuration" => json!({"text": "", "base": BASE}),
         "/api/v1/integrity/baseline" => json!({}),
         "/api/v1/integrity/manifests" => json!({"manifest": "m"}),
@@ -813,6 +821,17 @@ async fn a_configuration_is_changed_by_who_has_seen_it() {
     }
     for (browser, word) in [(&owner, "whole"), (&viewer, "masked")] {
         assert_eq!(stand.ask("GET", "/api/v1/configuration/effective", browser, None).await.1["text"], word);
+    }
+    let (draft, table) = ("/api/v1/configuration/draft", json!([{"table": "platform", "name": "public"}]));
+    let edit = |value: Value| json!({"changes": [{"at": table, "act": "set", "key": "hosts", "value": value}]});
+    for (browser, word) in [(&owner, "None 1 whole"), (&viewer, "None 1 masked")] {
+        let (status, told) = stand.ask("POST", draft, browser, Some(edit(json!(["a.example"])))).await;
+        assert_eq!((status, &told["text"]), (StatusCode::OK, &json!(word)));
+    }
+    assert_eq!(stand.ask("GET", "/api/v1/configuration/keys", &viewer, None).await.1[0]["path"], "server");
+    for odd in [json!(1.5), json!({"a": 1}), json!([1.5]), json!([["a"]])] {
+        let (status, told) = stand.ask("POST", draft, &owner, Some(edit(odd))).await;
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{told}");
     }
     let restore = "/api/v1/configuration/versions/1/restore";
     for (method, path, sent, status, words) in [
