@@ -10,6 +10,7 @@ import { SCENARIOS, played, rehearsed } from './rehearsals.mjs';
 import { found, releases, tried } from './rules.mjs';
 import { busiest, data, forms, incidents, report, requests, sensors } from './books.mjs';
 import { canaries, databases, register } from './copies.mjs';
+import { drafted, KEYS } from './forms.mjs';
 
 export const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -90,7 +91,7 @@ async function answer(world, request, response) {
   if (key === 'DELETE session') return (response.setHeader('Set-Cookie', 'portcullis=; Path=/; Max-Age=0'), json(response, { words: 'You are signed out.' }));
   if (!person) return problem(response, 401, 'Unauthorized', 'sign in first');
   if (request.method !== 'GET' && request.headers['x-portcullis-csrf'] !== 'proof') return problem(response, 403, 'Forbidden', 'x-portcullis-csrf is missing');
-  if (request.method !== 'GET' && person.role === 'viewer' && !path.startsWith('session') && path !== 'configuration/check') return problem(response, 403, 'Forbidden', 'viewer may not do this: it takes an operator');
+  if (request.method !== 'GET' && person.role === 'viewer' && !path.startsWith('session') && !['configuration/check', 'configuration/draft'].includes(path)) return problem(response, 403, 'Forbidden', 'viewer may not do this: it takes an operator');
   if (path.startsWith('proposals')) return proposals(world, key, path, person, response);
   const proposed = request.method === 'GET' ? null : twoFold(world, path);
   if (proposed) return propose(world, proposed, person, response);
@@ -172,6 +173,7 @@ function inside(world, key, path, query, body, person, response, request) {
   if (key === 'GET busiest') return json(response, busiest(query));
   if (key === 'GET requests') return json(response, requests(query));
   if (first === 'explain') return id === 'unknown' ? problem(response, 404, 'Not Found', 'nothing on record has that name') : json(response, explained(id));
+  if (first === 'alerts' && last === 'test') return done(`A test is on its way to ${id}.`);
   if (first === 'measures' && last === 'undo') return (world.undone.add(id), done(`${id} was undone: nothing like it is proposed for an hour.`));
   if (first === 'measures' && last === 'pin') return (world.pinned.add(id), done(`${id} stays in force until somebody undoes it.`));
   if (first === 'platforms') {
@@ -211,6 +213,8 @@ function configuration(world, key, path, body, person, response) {
   const digest = (text) => `${text.length}`.padStart(64, '0');
   if (key === 'GET configuration') return json(response, { text: owner ? world.text : world.text.replace(/T0\/\w+/, '***5f3a'), digest: digest(world.text), masked: !owner });
   if (key === 'POST configuration/check') return json(response, weighed(world.text, body.text, digest(world.text)));
+  if (key === 'GET configuration/keys') return json(response, KEYS);
+  if (key === 'POST configuration/draft') return json(response, drafted(body.text ?? world.text, body.changes));
   if (key === 'GET configuration/versions') return json(response, world.versions.map(({ text, ...version }) => version));
   if (!owner) return problem(response, 403, 'Forbidden', 'this takes an owner');
   const version = world.versions.find((one) => one.id === id);
@@ -226,11 +230,32 @@ function configuration(world, key, path, body, person, response) {
 
 function weighed(before, after, digest) {
   const [old, fresh] = [before.split('\n'), after.split('\n')];
-  const problems = fresh.flatMap((text, index) => (text.startsWith('bogus') ? [{ severity: 'error', code: 'unknown-key', message: '`bogus` is no key of `[server]`', line: index + 1, column: 1, label: 'unknown', hints: ['did you mean `workers`?'] }] : []));
+  const error = (code, message, index, hints, at = [], key = '') => ({ severity: 'error', code, message, line: index + 1, column: 1, label: 'in `[server]`', hints, at, key });
+  const problems = fresh.flatMap((text, index) => (text.startsWith('bogus') ? [error('unknown-key', '`bogus` is no key of `[server]`', index, ['did you mean `workers`?'])] : []));
+  const tables = drafted(after, []).tables;
+  for (const { at, keys } of tables.filter((table) => table.at[0].table === 'alert')) {
+    const value = (name) => keys.find(({ key }) => key === name)?.value;
+    const needs = value('kind') === 'email' ? ['server', 'from', 'to'] : ['url'];
+    for (const key of needs.filter((name) => value(name) === undefined)) problems.push(error('alert-incomplete', `\`${value('kind')}\` needs \`${key}\``, 0, [`add \`${key}\``], at, 'kind'));
+  }
   const gone = old.flatMap((text, index) => (fresh.includes(text) ? [] : [{ sign: '-', before: index + 1, after: null, text }]));
   const come = fresh.flatMap((text, index) => (old.includes(text) ? [] : [{ sign: '+', before: null, after: index + 1, text }]));
-  const effect = problems.length > 0 || come.length === 0 ? [] : [{ place: 'platform public', key: 'hosts', kind: 'changed', before: '["party.example"]', after: '["party.example", "www.party.example"]' }, { place: 'platform shop', key: '', kind: 'added', before: '', after: '' }];
+  const effect = problems.length > 0 ? [] : different(drafted(before, []).tables, tables);
   return { problems, digest, diff: [...gone, ...come], cut: false, more: come.length, less: gone.length, effect, later: come.some(({ text }) => text.startsWith('admin')) ? ['the admin listener moves at the next start'] : [] };
+}
+
+/** What two files say otherwise, table by table. */
+function different(before, after) {
+  const place = ({ at }) => at.map(({ table, name }) => (name ? `${table} ${name}` : table)).join(', ');
+  const [old, fresh] = [before, after].map((all) => new Map(all.map((table) => [place(table), table.keys])));
+  const said = (value) => (value === undefined ? '' : JSON.stringify(value));
+  return [...new Set([...old.keys(), ...fresh.keys()])].flatMap((where) => {
+    const [was, is] = [old.get(where), fresh.get(where)];
+    if (!was || !is) return [{ place: where, key: '', kind: was ? 'removed' : 'added', before: '', after: '' }];
+    const value = (keys, name) => keys.find(({ key }) => key === name)?.value;
+    const keys = [...new Set([...was, ...is].map(({ key }) => key))].filter((key) => said(value(was, key)) !== said(value(is, key)));
+    return keys.map((key) => ({ place: where, key, kind: value(was, key) === undefined ? 'added' : value(is, key) === undefined ? 'removed' : 'changed', before: said(value(was, key)), after: said(value(is, key)) }));
+  });
 }
 
 /** What inspection found, and what a change of it would do. */
@@ -384,18 +409,37 @@ const CONFIGURATION = `[server]
 listen = ["0.0.0.0:443"]
 admin = "127.0.0.1:9090"
 
+[console]
+approvals = ["people"]
+
 [organisation]
 name = "The Party"
+
+# Somebody is always there.
+[[organisation.contact]]
+name = "Ada Lind"
+role = "lead"
+email = "ada@example.net"
 
 [[platform]]
 name = "public"
 hosts = ["party.example"]
 upstreams = ["http://10.0.4.11:8080", "http://10.0.4.12:8080"]
 
+[platform.health]
+path = "/health"
+
+[[platform]]
+name = "members"
+hosts = ["members.party.example"]
+upstreams = ["http://10.0.5.21:8080"]
+
+# Whoever is on duty.
 [[alert]]
 name = "duty"
 kind = "slack"
 url = "https://hooks.example/T0/secret"
+quiet = "22:00-07:00"
 `;
 
 const VERSIONS = () => [

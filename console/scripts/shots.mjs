@@ -51,20 +51,42 @@ const VIEWS = {
   opening: { path: '/incidents', act: async (page) => page.getByRole('button', { name: /^(Open an|Åbn en)/ }).click() },
   settings: { path: '/settings' },
   approvals: { path: '/approvals', waiting: true, settle: 500, act: async (page) => page.locator('summary').first().click() },
+  form: {
+    path: '/settings',
+    act: async (page) => {
+      await page.getByRole('button', { name: /^(Add an alert|Tilføj en alarm)/ }).click();
+      await page.locator('form.sheet select').first().selectOption('email');
+      await page.locator('form.sheet button.main').click();
+      await page.locator('form.sheet .wrong').first().waitFor();
+    },
+  },
+  formed: {
+    path: '/settings',
+    act: async (page) => {
+      await page.getByRole('button', { name: /^(Change|Ret) public/ }).click();
+      await page.locator('form.sheet textarea').first().fill('party.example\nwww.party.example');
+      await page.locator('form.sheet button.main').click();
+      await page.locator('section[aria-labelledby=outcome] .diff').waitFor();
+      await page.getByRole('button', { name: /^(Change|Ret) public/ }).click();
+      await page.locator('form.sheet').waitFor();
+    },
+  },
   wrong: {
     path: '/settings',
     act: async (page) => {
+      await page.locator('summary:has(~ .field #text)').click();
       await page.locator('#text').fill('[server]\nbogus = 1\n');
-      await page.locator('section:has(#text) button.main').click();
+      await page.locator('details:has(#text) button.main').click();
       await page.locator('section:has(#text) .mark').first().waitFor();
     },
   },
   weighed: {
     path: '/settings',
     act: async (page) => {
+      await page.locator('summary:has(~ .field #text)').click();
       const text = await page.locator('#text').inputValue();
       await page.locator('#text').fill(text.replace('127.0.0.1:9090', '127.0.0.1:9091').replace('"party.example"', '"party.example", "www.party.example"'));
-      await page.locator('section:has(#text) button.main').click();
+      await page.locator('details:has(#text) button.main').click();
       await page.locator('section:has(#text) .diff').waitFor();
     },
   },

@@ -306,6 +306,101 @@ await walk('what takes two people waits for the second, who sees it at once', as
   await other.close();
 });
 
+await walk('an alert is added by a form, by keys: refused, mended, weighed, in force', async (page, mock, origin) => {
+  await page.goto(`${origin}/settings`);
+  await page.getByRole('button', { name: 'Add an alert' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'Add an alert' }).waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement?.tagName), 'INPUT', 'one begins to type at once');
+  await page.keyboard.type('Board');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('E');
+  const sheet = page.locator('form.sheet');
+  await sheet.getByLabel('Mail server').first().waitFor();
+  assert.equal(await sheet.getByLabel('Address to send to').count(), 0, 'a letter has no address on the web');
+  // A name that the gate does not take is told where it was typed, and nothing that was typed is lost.
+  await sheet.getByLabel('Sender').fill('gate@party.example');
+  await sheet.getByRole('button', { name: 'See what changes' }).click();
+  await page.getByText('a name has 1 to 63 lower-case letters').waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement?.getAttribute('aria-invalid')), 'true');
+  await page.keyboard.press('Control+A');
+  await page.keyboard.type('board');
+  await page.keyboard.press('Enter');
+  // So is what it needs beside.
+  await page.getByText('`email` needs `server`').waitFor();
+  await sheet.getByLabel('Mail server').first().fill('mail.party.example:587');
+  await sheet.getByLabel('Who gets the letters').fill('board@party.example\nane@party.example');
+  await sheet.getByRole('button', { name: 'See what changes' }).click();
+  const outcome = page.locator('section[aria-labelledby=outcome]');
+  await outcome.getByText('alert board').waitFor();
+  assert.match(await focused(page), /Your change, not in force yet/);
+  await outcome.getByText('+ to = ["board@party.example", "ane@party.example"]').waitFor();
+  assert.ok(!mock.world.text.includes('board'), 'nothing is done before it is confirmed');
+  await outcome.getByRole('button', { name: 'Put it in force' }).first().click();
+  await page.locator('#why').fill('the board wants to know');
+  await page.locator('.ask button.main').click();
+  await page.getByText('policy 4 is in force').first().waitFor();
+  assert.match(mock.world.text, /# Whoever is on duty\.\n\[\[alert\]\]\nname = "duty"/);
+  assert.match(mock.world.text, /name = "board"\nkind = "email"/);
+  await page.getByRole('button', { name: 'Send a test board' }).click();
+  await page.locator('.ask button.main').click();
+  await page.getByText('A test is on its way to board.').first().waitFor();
+  // And it is as it was.
+  await page.getByRole('button', { name: 'Put this one in force again' }).first().click();
+  await page.locator('.ask button.main').click();
+  await page.locator('form.sheet, button:has-text("Remove board")').waitFor({ state: 'detached' });
+  assert.ok(!mock.world.text.includes('board'));
+});
+
+await walk('a platform and a contact are changed by forms in one change, kept while the stream is lost and while one looks elsewhere', async (page, mock, origin) => {
+  await page.goto(`${origin}/settings`);
+  await page.getByRole('button', { name: 'Change public' }).click();
+  const sheet = page.locator('form.sheet');
+  await sheet.getByLabel('Addresses of the site').fill('party.example\nwww.party.example');
+  mock.world.silent = true;
+  mock.world.streams.forEach((stream) => stream.destroy());
+  await page.locator('.fresh.lost').waitFor({ timeout: 15_000 });
+  await sheet.getByRole('button', { name: 'See what changes' }).click();
+  await sheet.getByRole('alert').waitFor();
+  assert.equal(await sheet.getByLabel('Addresses of the site').inputValue(), 'party.example\nwww.party.example');
+  mock.world.silent = false;
+  await page.locator('.fresh.live').waitFor({ timeout: 40_000 });
+  await sheet.getByRole('button', { name: 'See what changes' }).click();
+  await page.getByText('hosts').first().waitFor();
+  await page.getByRole('button', { name: 'Change Ada Lind' }).click();
+  await sheet.getByLabel('Telephone').fill('+45 12 34 56 78');
+  await sheet.getByRole('button', { name: 'See what changes' }).click();
+  const outcome = page.locator('section[aria-labelledby=outcome]');
+  await outcome.getByText('organisation, contact Ada Lind').waitFor();
+  await outcome.getByText('platform public').waitFor();
+  await page.getByRole('link', { name: 'Integrity' }).first().click();
+  await page.getByRole('heading', { level: 1 }).waitFor();
+  await page.getByRole('link', { name: 'Settings' }).first().click();
+  await outcome.getByText('organisation, contact Ada Lind').waitFor();
+  // What somebody else did meanwhile is not lost.
+  mock.world.text += '# by hand\n';
+  await outcome.getByRole('button', { name: 'Put it in force' }).first().click();
+  await page.locator('.ask button.main').click();
+  await page.getByText('the configuration was changed meanwhile').waitFor();
+  await outcome.getByRole('button', { name: 'Back to what is written' }).click();
+  await outcome.waitFor({ state: 'detached' });
+  assert.ok(!mock.world.text.includes('www.'));
+}, { width: 360 });
+
+await walk('an address that opens something is in no form, and whoever only looks changes nothing', async (page, mock, origin) => {
+  await page.goto(`${origin}/settings`);
+  await page.getByRole('button', { name: 'Change duty' }).click();
+  const address = page.locator('form.sheet').getByLabel('Address to send to');
+  assert.equal(await address.inputValue(), '');
+  assert.ok(!(await page.locator('form.sheet').innerHTML()).includes('T0/secret'));
+  await page.locator('form.sheet').getByLabel('Until').fill('08:00');
+  await page.getByRole('button', { name: 'See what changes' }).first().click();
+  const outcome = page.locator('section[aria-labelledby=outcome]');
+  await outcome.getByText('22:00-08:00').first().waitFor();
+  await outcome.getByText('An owner puts it in force.').waitFor();
+  assert.equal(await outcome.getByRole('button', { name: 'Put it in force' }).count(), 0);
+}, { who: 'viewer' });
+
 await browser.close();
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

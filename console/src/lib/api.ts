@@ -767,6 +767,109 @@ export interface Wrong {
   label: string;
   /** What to write instead, or where to look. */
   hints: string[];
+  /** The table that it is about, from the top; empty where it is about none. */
+  at: TableName[];
+  /** The key in that table; empty where it is about the table. */
+  key: string;
+}
+
+/** A table that the configuration may have, with everything that may be said in it. */
+export interface DeclaredTable {
+  /** Its keys from the top, with dots: `platform.route`. */
+  path: string;
+  /** Whether it may come several times. */
+  many: boolean;
+  /** Of one that does: the key that tells it from the others; none where nothing does. */
+  named_by: string | null;
+  /** What it is for. */
+  doc: string;
+  /** Its own keys. */
+  keys: DeclaredKey[];
+}
+
+/** A key that the configuration may have. */
+export interface DeclaredKey {
+  /** Its name. */
+  name: string;
+  /** What it holds: `flag`, `count`, `quantity`, `choice`, `words`, `file`, `host` and more; of a list, what each of its entries is. */
+  kind: string;
+  /** Whether it is a list of those. */
+  list: boolean;
+  /** What it takes, in words. */
+  takes: string;
+  /** Of a choice: what there is to choose from. */
+  choices: string[];
+  /** Of a quantity: its units. */
+  units: string[];
+  /** Of a count: the least. */
+  least: number | null;
+  /** Of a count: the most. */
+  most: number | null;
+  /** Whether it must be given. */
+  must: boolean;
+  /** What holds where it is not given, as it would be typed. */
+  default: string | null;
+  /** What holds then, in words, where that is no value. */
+  otherwise: string | null;
+  /** Whether it is shown to nobody: whoever has it can act in the organisation's name. */
+  secret: boolean;
+  /** A value, as the file would have it. */
+  example: string;
+  /** What it is for. */
+  doc: string;
+}
+
+/** A table of the configuration. */
+export interface TableName {
+  /** Its key in the table around it. */
+  table: string;
+  /** Of one that may come several times, its name. */
+  name: string | null;
+}
+
+/** What a key holds. */
+export type Given = boolean | number | string | (string | number)[];
+
+/** One change of the configuration by a key. */
+export interface Edit {
+  /** Which table, from the top. */
+  at: TableName[];
+  /** A table that comes once comes with its first key. */
+  act: 'set' | 'unset' | 'add' | 'remove';
+  /** The key; for `set` and `unset`. */
+  key?: string;
+  /** For `set`. */
+  value?: Given;
+}
+
+/** A configuration with changes by keys in it. Nothing of it is in force. */
+export interface Drafted {
+  /** With the changes, or as it was where something is wrong with one of them. */
+  text: string;
+  /** Its tables, those around before those within. */
+  tables: WrittenTable[];
+  /** What is wrong with the changes. */
+  misfits: Misfit[];
+}
+
+/** A table as it is written. Of two that have one name, neither is told. */
+export interface WrittenTable {
+  /** Which, from the top. */
+  at: TableName[];
+  /** What is written in it; what is secret is masked for everybody. */
+  keys: { key: string; value: Given }[];
+}
+
+/** Why a change cannot be made. */
+export interface Misfit {
+  /** Which of the changes, from 0. */
+  change: number;
+  /** The key that it is about; empty where it is about the table. */
+  key: string;
+  /** What is wrong, in one sentence without a full stop. */
+  message: string;
+  /** What to write instead; may be empty. */
+  hint: string;
 }
 
 /** An attack that the demo can play on itself. */

@@ -75,7 +75,7 @@ test('what a change does is said by a sentence of its kind', () => {
 
 test('only what is in order and another can be put in force', () => {
   const line = { sign: '+', before: null, after: 1, text: 'x' };
-  const checked = (severity: string | null, diff = [line]) => ({ problems: severity ? [{ severity, code: '', message: '', line: 1, column: 1, label: '', hints: [] }] : [], digest: '', diff, cut: false, more: 1, less: 0, effect: [], later: [] });
+  const checked = (severity: string | null, diff = [line]) => ({ problems: severity ? [{ severity, code: '', message: '', line: 1, column: 1, label: '', hints: [], at: [], key: '' }] : [], digest: '', diff, cut: false, more: 1, less: 0, effect: [], later: [] });
   expect([fit(null), fit(checked(null)), fit(checked('warning')), fit(checked('error')), fit(checked(null, []))]).toEqual([false, true, true, false, false]);
 });
 

@@ -101,6 +101,11 @@ export function named(kind: Kind, word: string): string {
   return table[`${kind}.${word}` as Key] ?? word;
 }
 
+/** The name of a word that the configuration lets one choose; the word itself where there is no name yet. */
+export function picked(word: string): string {
+  return text(`pick.${word}`, {}) ?? named('approval', word);
+}
+
 export function fill(text: string, values: Values): string {
   return text.replace(/\{(\w+)\}/g, (gap, name: string) => String(values[name] ?? gap));
 }

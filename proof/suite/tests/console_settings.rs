@@ -16,10 +16,14 @@ const PASSWORD: &str = "heron lantern gravel soup";
 const CONFIGURATION: &str = "/api/v1/configuration";
 
 fn gate(name: &str, origin: &Origin) -> (Gate, SocketAddr, PathBuf) {
+    gate_with(name, origin, "")
+}
+
+fn gate_with(name: &str, origin: &Origin, more: &str) -> (Gate, SocketAddr, PathBuf) {
     let state = place(&format!("{name}-state"));
     let at = free_address();
     let plan = Plan::new(name)
-        .table(&format!("[defence]\nstate = {state:?}\n[console]\nlisten = \"{at}\"\n"))
+        .table(&format!("[defence]\nstate = {state:?}\n[console]\nlisten = \"{at}\"\n{more}"))
         .upstream(&[origin.url()], "");
     (plan.start(), at, state)
 }
@@ -173,6 +177,93 @@ fn a_change_is_in_force_or_nothing_has_changed() {
         (403, 403)
     );
     assert_ne!(written(), after);
+}
+
+#[test]
+fn a_change_by_form_is_in_force_and_leaves_the_rest_as_it_was_written() {
+    const WRITTEN: &str = "\n# Whose gate it is; ask Ane before you touch it.\n[organisation]\nname = \"The Party\" # ours\n\n\
+                           # the desk\n[[organisation.contact]]\nname = \"Ada Lind\"\nemail = \"ada@example.net\" # by day\n";
+    let origin = Origin::start(|_, stream| respond(stream, 200, "", b"hello").map(|()| Next::Keep));
+    let (gate, at, state) = gate_with("console-form", &origin, WRITTEN);
+    let written = || fs::read_to_string(gate.config()).expect("there");
+    let ane = Program::of(&gate, at, "Ane", "owner");
+    let before = written();
+    let draft = |who: &Program, changes: Value| {
+        let drafted = who.ask("POST", "/api/v1/configuration/draft", Some(&json!({ "changes": changes })));
+        assert_eq!(drafted.status, 200, "{}", drafted.text());
+        drafted.json()
+    };
+    let weigh = |text: &Value| ane.ask("POST", "/api/v1/configuration/check", Some(&json!({ "text": text }))).json();
+    let keys = ane.get("/api/v1/configuration/keys");
+    let platform = keys.as_array().and_then(|all| all.iter().find(|table| table["path"] == "platform"));
+    assert_eq!(platform.expect("there")["keys"][1]["name"], "hosts");
+
+    // What is wrong is said of its field, and nothing comes of the rest.
+    let [main, ada, bo] = [
+        json!([{"table": "platform", "name": "main"}]),
+        json!([{"table": "organisation"}, {"table": "contact", "name": "Ada Lind"}]),
+        json!([{"table": "organisation"}, {"table": "contact", "name": "Bo \"the\" Holm"}]),
+    ];
+    let set = |at: &Value, key: &str, value: Value| json!({"at": at, "act": "set", "key": key, "value": value});
+    let wrong = draft(&ane, json!([set(&ada, "phone", json!("112")), set(&main, "hosts", json!([]))]));
+    assert_eq!((&wrong["misfits"][0]["change"], &wrong["misfits"][0]["key"]), (&json!(1), &json!("hosts")), "{wrong}");
+    assert_eq!(wrong["text"], before);
+
+    // Three changes: in the text they are these lines and no other; weighed, and then in force.
+    let changes = json!([
+        set(&main, "hosts", json!([HOST, "form.example"])),
+        set(&ada, "phone", json!("+45 12 34 56 78")),
+        {"at": bo, "act": "add"},
+        set(&bo, "role", json!("press")),
+    ]);
+    let after = draft(&ane, changes)["text"].as_str().expect("a text").to_owned();
+    let expected =
+        before.replace(&format!("hosts = [{HOST:?}]"), &format!("hosts = [{HOST:?}, \"form.example\"]")).replace(
+            "\"ada@example.net\" # by day\n",
+            "\"ada@example.net\" # by day\nphone = \"+45 12 34 56 78\"\n\n\
+             [[organisation.contact]]\nname = 'Bo \"the\" Holm'\nrole = \"press\"\n",
+        );
+    assert_eq!((written(), &after), (before.clone(), &expected));
+    let told = weigh(&json!(after));
+    assert_eq!((&told["problems"], &told["later"]), (&json!([]), &json!([])), "{told}");
+    let places: Vec<_> = told["effect"].as_array().into_iter().flatten().map(|it| it["place"].clone()).collect();
+    assert_eq!(places.len(), 3, "{told}");
+    assert_eq!((status_of(&gate, HOST), status_of(&gate, "form.example")), (200, 421));
+    let done = ane.put(&after, &told["digest"]);
+    assert_eq!((done.status, written()), (200, after.clone()), "{}", done.text());
+    assert_eq!((status_of(&gate, HOST), status_of(&gate, "form.example")), (200, 200));
+    let by_ane = |change: &Value| change["by"] == "Ane (wall)" && change["words"].to_string().contains("a test");
+    assert!(eventually(PATIENCE, || records(&state, "change").iter().any(by_ane)), "{:?}", records(&state, "change"));
+
+    // What takes a start is said before it is done.
+    let home = gate.config().parent().expect("a directory").to_owned();
+    fs::write(home.join("oidc.secret"), "a secret of the provider's\n").expect("written");
+    let provider = json!([{"table": "console"}, {"table": "oidc"}]);
+    let signing = draft(
+        &ane,
+        json!([
+            set(&provider, "issuer", json!("https://login.example.org")),
+            set(&provider, "client_id", json!("gate")),
+            set(&provider, "secret_file", json!("oidc.secret")),
+            set(&provider, "operator", json!(["gate-operators"])),
+        ]),
+    );
+    let told = weigh(&signing["text"]);
+    assert_eq!(told["problems"], json!([]), "{told}");
+    assert!(told["later"].to_string().contains("[console.oidc]"), "{told}");
+
+    // Somebody who may only look makes drafts, and puts none in force.
+    let vi = Program::of(&gate, at, "Vi", "viewer");
+    let seen = draft(&vi, json!([{"at": bo, "act": "remove"}]));
+    assert!(!seen["text"].to_string().contains("Holm"), "{seen}");
+    assert_eq!(vi.put(seen["text"].as_str().expect("a text"), &told["digest"]).status, 403);
+
+    // And it is undone, byte for byte.
+    let versions = ane.get("/api/v1/configuration/versions");
+    let restore = format!("/api/v1/configuration/versions/{}/restore", versions[0]["id"].as_str().expect("a name"));
+    let undone = ane.ask("POST", &restore, Some(&json!({"base": told["digest"]})));
+    assert_eq!((undone.status, written()), (200, before), "{}", undone.text());
+    assert_eq!((status_of(&gate, HOST), status_of(&gate, "form.example")), (200, 421));
 }
 
 #[test]
