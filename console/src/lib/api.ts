@@ -394,6 +394,16 @@ export interface Done {
   words: string;
 }
 
+/** What came of a drill. Something was missed where `missed` is not 0; what is so is known all the same. */
+export interface Drilled {
+  /** In a sentence. */
+  words: string;
+  /** How many were not seen. */
+  missed: number;
+  /** Each, as `portcullis drill --json` has it. */
+  drills: unknown[];
+}
+
 /** What went wrong, as RFC 9457 has it. */
 export interface Problem {
   /** Always `about:blank`: the status says which. */
@@ -695,6 +705,10 @@ export interface Checked {
   effect: Effect[];
   /** What of it takes effect at the next start only. */
   later: string[];
+  /** What is in it, in a line, as `portcullis check` says it; empty while there is an `error`. */
+  extent?: string;
+  /** Where the file is on the gate's machine. */
+  file?: string;
 }
 
 /** The configuration as it is written. */
@@ -771,6 +785,18 @@ export interface Wrong {
   at: TableName[];
   /** The key in that table; empty where it is about the table. */
   key: string;
+  /** Which bytes of the text it is about: the first, and the one behind the last. */
+  span?: [number, number];
+  /** Another place that matters. */
+  second?: Place | null;
+}
+
+/** A place in a configuration. */
+export interface Place {
+  /** Which bytes of the text: the first, and the one behind the last. */
+  span: [number, number];
+  /** Why it matters. */
+  label: string;
 }
 
 /** A table that the configuration may have, with everything that may be said in it. */

@@ -20,7 +20,9 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub(crate) use self::ledger::{AskLedger, Believed, CheckProof, Ledger, Prove, ShowLedger, Verify, Witness};
+pub(crate) use self::ledger::{
+    AskLedger, Believed, CheckProof, Ledger, LedgerPlace, Prove, ShowLedger, Verify, Witness,
+};
 use self::remote::Remote;
 use crate::demo::attack::{self, Attack};
 use crate::moment::Moment;
@@ -137,7 +139,7 @@ pub(crate) enum Verb {
     /// Play a scenario against the real engine in a simulated world.
     ///
     /// Exits 0 only when every expectation of the scenario holds. The same file and seed give the same report on any
-    /// machine.
+    /// machine. It is played here, unless `--url` itself says otherwise: PORTCULLIS_URL sends no scenario away.
     Rehearse(Rehearse),
     /// Play access logs through the real engine: what it would have refused, whom it would have hit, which limits to set.
     ///
@@ -493,9 +495,11 @@ pub(crate) struct Rehearse {
     /// Write a page with the timeline drawn.
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
-    /// A configuration whose platforms take the place of the scenario's own.
-    #[arg(long, value_name = "FILE")]
+    /// A configuration whose platforms take the place of the scenario's own. With `--url` it is that of the gate elsewhere.
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Flags of `replay`.

@@ -24,7 +24,7 @@ use portcullis_config::{Alert, Oidc, Policy, Problem, Severity};
 use portcullis_control::alerts::{Channel, Level, Mail, Quiet, Security, Way};
 use portcullis_control::model::{
     Announced, Audience, Build, Busiest, CanaryBook, Checked, Clause, Configuration, Decisions, DeclaredTable,
-    Differing, Draft, Drafted, Edits, Explained, GuardedDatabase, Happening, History, IncidentLine, Measure,
+    Differing, Draft, Drafted, Drilled, Edits, Explained, GuardedDatabase, Happening, History, IncidentLine, Measure,
     NewConfiguration, NewIncident, Now, Origin, OwnRule, Page as Leaf, Place, Platform, Play, Rates, RegisteredCopy,
     Rehearsal, RehearsalLine, Role, RuleChange, Rules, ScenarioLine, Tried, Tuning, Version, Wanted, Wrong,
 };
@@ -41,7 +41,7 @@ use portcullis_proxy::control::Operator;
 use portcullis_proxy::journal::Change;
 use portcullis_sensors::{Question, Sight};
 use portcullis_store::rollups::{self, Ask, history};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use self::change::Papers;
 pub(crate) use self::change::{INSPECTION, InForce};
@@ -54,6 +54,7 @@ use crate::incident::export::packed;
 use crate::incident::live::Keeper;
 use crate::incident::{Opened, broken, line};
 use crate::integrity::compared;
+use crate::remote::{Acted, Far, Request};
 use crate::requests::{counted, ranked};
 use crate::world::plain;
 use crate::{Done, Failure, configuration, moment, talk, top, verbs};
@@ -73,16 +74,30 @@ pub(crate) fn run(ask: &AskConsole) -> Done {
         AskConsole::Link(flags) => flags,
         AskConsole::Alert(flags) => return top::test_alert(flags),
     };
-    let policy = configuration::policy(&flags.config)?;
-    let none = || Failure::because(format!("{} declares no console (`listen` in `[console]`)", flags.config.display()));
-    let declared = policy.console.as_ref().ok_or_else(none)?;
     let role = match flags.role {
         args::Role::Viewer => Role::Viewer,
         args::Role::Operator => Role::Operator,
         args::Role::Owner => Role::Owner,
     };
-    let link = portcullis_control::link(&declared.directory, &declared.url, flags.name.as_deref(), role, moment::now());
-    let link = link.map_err(Failure::Because)?;
+    let link = match Far::of(&flags.far, &flags.config, None)? {
+        Some(far) => {
+            let none = || Failure::because("a gate elsewhere makes links for people it knows by name: --name");
+            let name = flags.name.as_ref().ok_or_else(none)?;
+            match far.acted(Request::post("/api/v1/people", Some(json!({"name": name, "role": role}))))? {
+                Acted::Done(link) => link,
+                Acted::Waits(waits) => return talk::answer(&waits),
+            }
+        }
+        None => {
+            let policy = configuration::policy(&flags.config)?;
+            let config = flags.config.display();
+            let none = || Failure::because(format!("{config} declares no console (`listen` in `[console]`)"));
+            let declared = policy.console.as_ref().ok_or_else(none)?;
+            let (directory, name) = (&declared.directory, flags.name.as_deref());
+            let link = portcullis_control::link(directory, &declared.url, name, role, moment::now());
+            link.map_err(Failure::Because)?
+        }
+    };
     talk::say(&format!("It works once, until {}.", moment::speak(link.until)));
     talk::answer(&link.url)
 }
@@ -509,15 +524,9 @@ impl Desk for Counter {
         self.sensors(&Question::Status)
     }
 
-    fn drill(&self, only: Option<&str>, by: &str) -> Result<String, Fault> {
+    fn drill(&self, only: Option<&str>, by: &str) -> Result<Drilled, Fault> {
         let told = self.sensors(&Question::Drill { only: only.map(str::to_owned), by: by.to_owned() })?;
-        let drills: Vec<Drill> = serde_json::from_value(told).unwrap_or_default();
-        let missed = drills.iter().filter(|drill| !drill.seen).map(|drill| drill.words.as_str()).collect::<Vec<_>>();
-        if missed.is_empty() {
-            Ok(format!("{} drills, and all were seen.", drills.len()))
-        } else {
-            Err(Fault::Refused(format!("{} of {} were missed: {}", missed.len(), drills.len(), missed.join("; "))))
-        }
+        drilled(told).map_err(Fault::Unable)
     }
 
     fn leaving(&self) -> Value {
@@ -687,6 +696,18 @@ impl Desk for Counter {
     }
 }
 
+/// What came of drills, as the sensors tell it.
+fn drilled(told: Value) -> Result<Drilled, String> {
+    let drills: Vec<Drill> = serde_json::from_value(told.clone()).unwrap_or_default();
+    let Value::Array(all) = told else { return Err("no sensor told what came of it".to_owned()) };
+    let missed: Vec<&str> = drills.iter().filter(|drill| !drill.seen).map(|drill| drill.words.as_str()).collect();
+    let words = match missed.as_slice() {
+        [] => format!("{} drills, and all were seen.", drills.len()),
+        words => format!("{} of {} were missed: {}", words.len(), drills.len(), words.join("; ")),
+    };
+    Ok(Drilled { words, missed: missed.len() as u64, drills: all })
+}
+
 fn unknown(failure: Failure) -> Fault {
     Fault::Unknown(said(failure))
 }
@@ -843,6 +864,17 @@ mod tests {
     #[test]
     fn the_policy_and_the_console_name_the_same_acts() {
         assert_eq!(portcullis_config::APPROVALS, portcullis_control::APPROVALS);
+    }
+
+    #[test]
+    fn a_drill_that_was_missed_is_told_with_all_others() {
+        let drill = |id: &str, seen| Drill { id: id.to_owned(), seen, words: id.to_owned(), ..Drill::default() };
+        let told = |drills: &[Drill]| drilled(serde_json::to_value(drills).expect("JSON")).expect("told");
+        let (good, bad) = (told(&[drill("a", true)]), told(&[drill("a", true), drill("b", false)]));
+        assert_eq!((good.missed, good.words.as_str()), (0, "1 drills, and all were seen."));
+        assert_eq!((bad.missed, bad.words.as_str(), bad.drills.len()), (1, "1 of 2 were missed: b", 2));
+        assert_eq!(bad.drills[1]["id"], "b");
+        assert!(drilled(Value::Null).is_err());
     }
 
     #[test]

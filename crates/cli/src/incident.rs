@@ -28,7 +28,7 @@ use portcullis_proxy::control;
 use portcullis_store::disk::Directory;
 use portcullis_store::verify::verify_and_read;
 use portcullis_store::{PUBLIC_KEY, Passage};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::incident::{AskIncident, Attest, Handed, Open, Records, Shown};
 use crate::evidence;
@@ -252,42 +252,44 @@ fn show(shown: &Shown) -> Done {
     if shown.of.json {
         return talk::answer(&serde_json::to_string_pretty(&report).unwrap_or_default());
     }
-    let mut page = format!(
-        "Incident {}: since {}, {}\n",
-        report.incident.id,
-        report.since,
-        if report.open { "open" } else { "closed" }
-    );
-    let _ = writeln!(page, "{}", report.incident.words);
-    for wave in &report.waves {
-        let _ = writeln!(
-            page,
-            "Wave {}: {} to {} ({}), {}",
-            wave.number,
-            wave.from,
-            wave.until,
-            wave.lasted,
-            wave.platforms.join(", ")
-        );
+    talk::answer(&page(&serde_json::to_value(&report).map_err(broken)?))
+}
+
+/// A report in short, from what programs are told of it.
+fn page(report: &Value) -> String {
+    let text = |value: &Value, at: &str| value.pointer(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let list = |value: &Value, at: &str| value.pointer(at).and_then(Value::as_array).cloned().unwrap_or_default();
+    let number = |value: &Value, at: &str| value.pointer(at).and_then(Value::as_u64).unwrap_or_default();
+    let is_open = report.get("open").and_then(Value::as_bool).unwrap_or_default();
+    let (id, since, state) =
+        (text(report, "/incident/id"), text(report, "/since"), if is_open { "open" } else { "closed" });
+    let mut page = format!("Incident {id}: since {since}, {state}\n{}\n", text(report, "/incident/words"));
+    for wave in list(report, "/waves") {
+        let [from, until, lasted] = ["/from", "/until", "/lasted"].map(|at| text(&wave, at));
+        let platforms: Vec<String> = list(&wave, "/platforms").iter().map(|it| text(it, "")).collect();
+        let (wave, platforms) = (number(&wave, "/number"), platforms.join(", "));
+        let _ = writeln!(page, "Wave {wave}: {from} to {until} ({lasted}), {platforms}");
     }
-    for verdict in &report.assessment.headlines {
-        let _ = writeln!(page, "\n{}\n  {}", verdict.claim.word().to_uppercase(), verdict.sentence);
-        if !verdict.confidence_sentence.is_empty() {
-            let _ = writeln!(page, "  {}", verdict.confidence_sentence);
+    for verdict in list(report, "/assessment/headlines") {
+        let _ = writeln!(page, "\n{}\n  {}", text(&verdict, "/claim").to_uppercase(), text(&verdict, "/sentence"));
+        let confidence = text(&verdict, "/confidence_sentence");
+        if !confidence.is_empty() {
+            let _ = writeln!(page, "  {confidence}");
         }
-        for reason in verdict.because.iter().take(12) {
-            let _ = writeln!(page, "  - {} ({})", reason.words, reason.evidence.words());
+        for reason in list(&verdict, "/because").iter().take(12) {
+            let _ = writeln!(page, "  - {} ({})", text(reason, "/words"), text(reason, "/evidence/words"));
         }
     }
     page.push_str("\nFIGURES\n");
-    for figure in report.figures.iter().filter(|figure| figure.value > 0) {
-        let _ = writeln!(page, "  {:>12} {} ({})", spaced(figure.value), figure.words, figure.evidence.words());
+    for figure in list(report, "/figures").iter().filter(|figure| number(figure, "/value") > 0) {
+        let (words, evidence) = (text(figure, "/words"), text(figure, "/evidence/words"));
+        let _ = writeln!(page, "  {:>12} {words} ({evidence})", spaced(number(figure, "/value")));
     }
     page.push_str("\nOPEN\n");
-    for question in &report.open_questions {
-        let _ = writeln!(page, "  - {question}");
+    for question in list(report, "/open_questions") {
+        let _ = writeln!(page, "  - {}", text(&question, ""));
     }
-    talk::answer(&page)
+    page
 }
 
 /// A person says that there is an incident.

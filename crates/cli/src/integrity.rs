@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use portcullis_config::integrity::{Files, Integrity};
-use portcullis_control::model::Differing;
+use portcullis_control::model::{Differing, Drilled};
 use portcullis_ledger::note::{Algorithm, SignerKey, VerifierKey};
 use portcullis_ledger::{Drill, State};
 use portcullis_sensors::manifest::{self, Entries, Manifest, check_words, escape};
@@ -18,7 +18,7 @@ use portcullis_sensors::{Answer, Question, Sight, files, in_force};
 use serde_json::{Value, json};
 
 use crate::args::integrity as args;
-use crate::remote::{Far, Request, segment};
+use crate::remote::{Acted, Far, Request, segment};
 use crate::world::plain;
 use crate::{Done, Failure, configuration, moment, operate, talk};
 
@@ -125,9 +125,6 @@ pub(crate) fn sensors(gate: &crate::args::Gate) -> Done {
 pub(crate) fn drill(flags: &args::Drill) -> Done {
     let question = Question::Drill { only: flags.only.clone(), by: flags.by.clone() };
     let answer = asked(&flags.gate, &question)?;
-    if answer.value.is_null() && answer.ok {
-        return talk::answer(&answer.words);
-    }
     let drills: Vec<Drill> = serde_json::from_value(answer.value.clone()).unwrap_or_default();
     if drills.is_empty() {
         return Err(Failure::because(answer.words));
@@ -160,7 +157,12 @@ fn elsewhere(far: &Far, question: &Question) -> Result<Answer, Failure> {
         }
         Question::Drill { only, .. } => {
             let only = only.as_ref().map(|only| format!("?only={}", segment(only))).unwrap_or_default();
-            far.act(Request::post(format!("/api/v1/drills{only}"), None))?
+            return match far.acted(Request::post(format!("/api/v1/drills{only}"), None))? {
+                Acted::Done(Drilled { words, missed, drills }) => {
+                    Ok(Answer { ok: missed == 0, words, value: Value::Array(drills) })
+                }
+                Acted::Waits(words) => Err(Failure::Because(words)),
+            };
         }
         Question::Baseline { only, .. } => {
             far.act(Request::post("/api/v1/integrity/baseline", Some(json!({"only": only}))))?

@@ -4,9 +4,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use portcullis_control::Leaves;
+use portcullis_control::model::Page;
 use portcullis_ledger::checkpoint::Trust;
 use portcullis_ledger::note::VerifierKey;
 use portcullis_ledger::proof::Proof;
@@ -16,11 +18,14 @@ use portcullis_store::verify::{Report, verify};
 use portcullis_store::{PUBLIC_KEY, Records, Snapshot, prove};
 use serde_json::{Value, json};
 
-use crate::args::{AskLedger, Believed, CheckProof, Prove, ShowLedger, Verify};
+use crate::args::{AskLedger, Believed, CheckProof, DEFAULT_CONFIG, LedgerPlace, Prove, ShowLedger, Verify};
+use crate::remote::{Far, segment};
 use crate::stamps::{Authorities, Signers};
 use crate::world::plain;
 use crate::{Done, Failure, moment, talk};
 
+/// Records that a gate elsewhere is asked for at once.
+const PAGE: usize = 500;
 /// Stamps that are named, the newest first.
 const STAMPS: usize = 20;
 
@@ -31,9 +36,29 @@ pub(crate) fn run(ask: &AskLedger) -> Done {
         AskLedger::Show(flags) => show(flags),
         AskLedger::Prove(flags) => print_proof(flags),
         AskLedger::Check(flags) => check(flags),
-        AskLedger::Key(place) => {
-            let path = place.directory.join(PUBLIC_KEY);
-            talk::answer(&fs::read_to_string(&path).map_err(|error| unread(&path, &error))?)
+        AskLedger::Key(place) => match Kept::of(place)? {
+            Kept::There(far) => talk::answer(&far.text("/api/v1/ledger/key")?),
+            Kept::Here(directory) => {
+                let path = directory.join(PUBLIC_KEY);
+                talk::answer(&fs::read_to_string(&path).map_err(|error| unread(&path, &error))?)
+            }
+        },
+    }
+}
+
+/// Where a ledger is.
+enum Kept {
+    Here(PathBuf),
+    There(Box<Far>),
+}
+
+impl Kept {
+    fn of(place: &LedgerPlace) -> Result<Self, Failure> {
+        // There is no configuration here that could go before the surroundings.
+        match (Far::of(&place.far, Path::new(DEFAULT_CONFIG), place.directory.as_deref())?, &place.directory) {
+            (Some(far), _) => Ok(Self::There(Box::new(far))),
+            (None, Some(directory)) => Ok(Self::Here(directory.clone())),
+            (None, None) => Err(Failure::because("name the directory of a ledger, or a gate elsewhere: --url")),
         }
     }
 }
@@ -223,56 +248,102 @@ fn machine(report: &Report, signers: Option<&Signers>, rate: f64) -> Value {
 }
 
 fn show(flags: &ShowLedger) -> Done {
-    let directory = &flags.place.directory;
-    let cannot = |error: std::io::Error| Failure::because(format!("{}: {}", directory.display(), plain(&error)));
     let now = moment::now();
     let from = flags.from.map_or(0, |from| from.resolve(now));
     let until = flags.until.map_or(u64::MAX, |until| until.resolve_end(from.max(1)));
-    let records = Records::new(Snapshot::open(Directory::at(directory)).map_err(cannot)?, 0);
+    let leaves = Leaves {
+        since: Some(from),
+        until: Some(until),
+        sensor: flags.sensor.clone(),
+        kind: flags.kind.clone(),
+        ..Leaves::default()
+    };
     let mut out = String::new();
-    for record in records {
-        let record = record.map_err(cannot)?;
-        if !(from..until).contains(&record.unix_millis)
-            || flags.sensor.as_ref().is_some_and(|sensor| *sensor != record.sensor)
-        {
-            continue;
-        }
-        let event = serde_json::to_value(&record.event).unwrap_or_default();
-        if flags.kind.as_ref().is_some_and(|wanted| wanted != kind(&event)) {
-            continue;
-        }
-        out.push_str(&line(&record, &event, flags.json));
+    let mut print = |told: &Value| {
+        out.push_str(&line(told, flags.json));
         if out.len() > 1 << 16 {
-            talk::answer(&out)?;
-            out.clear();
+            talk::answer(&std::mem::take(&mut out))?;
+        }
+        Ok(())
+    };
+    match Kept::of(&flags.place)? {
+        Kept::There(far) => elsewhere(&far, &leaves, &mut print)?,
+        Kept::Here(directory) => {
+            let cannot =
+                |error: std::io::Error| Failure::because(format!("{}: {}", directory.display(), plain(&error)));
+            for record in Records::new(Snapshot::open(Directory::at(&directory)).map_err(cannot)?, 0) {
+                if let Some(told) = wanted(&record.map_err(cannot)?, &leaves) {
+                    print(&told)?;
+                }
+            }
         }
     }
     if out.is_empty() { Ok(()) } else { talk::answer(&out) }
 }
 
+/// Page by page, until the gate has no more.
+fn elsewhere(far: &Far, leaves: &Leaves, print: &mut impl FnMut(&Value) -> Done) -> Done {
+    let mut from = 0;
+    loop {
+        let mut path = format!("/api/v1/ledger?from={from}&most={PAGE}");
+        let times =
+            [("since", leaves.since), ("until", leaves.until)].map(|(key, at)| (key, at.map(|at| at.to_string())));
+        let names = [("sensor", leaves.sensor.clone()), ("kind", leaves.kind.clone())];
+        for (key, value) in times.into_iter().chain(names) {
+            value.iter().for_each(|value| path.push_str(&format!("&{key}={}", segment(value))));
+        }
+        let page: Page = far.get(&path)?;
+        page.records.iter().try_for_each(&mut *print)?;
+        match page.next {
+            Some(next) if next > from => from = next,
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// A record for programs, if it is one of those.
+pub(crate) fn wanted(record: &Record, leaves: &Leaves) -> Option<Value> {
+    let Leaves { since, until, sensor, kind: of, .. } = leaves;
+    let at = record.unix_millis;
+    if since.is_some_and(|since| at < since) || until.is_some_and(|until| at >= until) {
+        return None;
+    }
+    if sensor.as_ref().is_some_and(|sensor| *sensor != record.sensor) {
+        return None;
+    }
+    let event = serde_json::to_value(&record.event).unwrap_or_default();
+    if of.as_ref().is_some_and(|of| of != kind(&event)) { None } else { Some(told(record, &event)) }
+}
+
 /// A record for programs.
-pub(crate) fn told(record: &Record, event: &Value) -> Value {
+fn told(record: &Record, event: &Value) -> Value {
     let Record { index, sensor, seq, unix_millis, .. } = record;
     json!({"index": index, "sensor": sensor, "seq": seq, "unix_millis": unix_millis, "event": event})
 }
 
 /// What a record is of; one whose words were erased is `erased`.
-pub(crate) fn kind(event: &Value) -> &str {
+fn kind(event: &Value) -> &str {
     event.get("kind").and_then(Value::as_str).unwrap_or("erased")
 }
 
-fn line(record: &Record, event: &Value, machine: bool) -> String {
-    let Record { index, sensor, seq, unix_millis, .. } = record;
+fn line(told: &Value, machine: bool) -> String {
     if machine {
-        return format!("{}\n", told(record, event));
+        return format!("{told}\n");
     }
-    let event = if event.is_null() { "erased".to_owned() } else { event.to_string() };
-    format!("{index:>8}  {}  {sensor} #{seq}  {event}\n", moment::speak(*unix_millis))
+    let number = |key: &str| told.get(key).and_then(Value::as_u64).unwrap_or_default();
+    let [index, seq, unix_millis] = ["index", "seq", "unix_millis"].map(number);
+    let sensor = told.get("sensor").and_then(Value::as_str).unwrap_or_default();
+    let event = told.get("event").filter(|event| !event.is_null());
+    let event = event.map_or_else(|| "erased".to_owned(), Value::to_string);
+    format!("{index:>8}  {}  {sensor} #{seq}  {event}\n", moment::speak(unix_millis))
 }
 
 fn print_proof(flags: &Prove) -> Done {
-    let directory = &flags.place.directory;
-    let proof = prove(&Directory::at(directory), flags.index)
+    let directory = match Kept::of(&flags.place)? {
+        Kept::There(far) => return talk::answer(&far.text(&format!("/api/v1/ledger/{}/proof", flags.index))?),
+        Kept::Here(directory) => directory,
+    };
+    let proof = prove(&Directory::at(&directory), flags.index)
         .map_err(|error| Failure::because(format!("{}: {}", directory.display(), plain(&error))))?;
     talk::answer(&proof.text())
 }

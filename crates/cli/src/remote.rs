@@ -74,23 +74,25 @@ impl Far {
 
     /// Asks for something to be done, and says what was; or that it waits for a second person.
     pub(crate) fn act(&self, request: Request) -> Result<String, Failure> {
-        self.acted(request).map(|(Acted::Done(words) | Acted::Waits(words))| words)
+        Ok(match self.acted(request)? {
+            Acted::Done(portcullis_control::model::Done { words }) | Acted::Waits(words) => words,
+        })
     }
 
     /// The same, for whoever has more to say of what was done.
-    pub(crate) fn acted(&self, request: Request) -> Result<Acted, Failure> {
+    pub(crate) fn acted<T: DeserializeOwned>(&self, request: Request) -> Result<Acted<T>, Failure> {
         let Request { method, path, body } = request;
         let answer = self.ask(method, &path, body)?;
         if let Ok(Proposal { id, words, .. }) = serde_json::from_slice(&answer) {
             return Ok(Acted::Waits(format!("It takes two people: {words} waits for another as proposal {id}.")));
         }
-        read::<portcullis_control::model::Done>(&answer).map(|done| Acted::Done(done.words))
+        read(&answer).map(Acted::Done)
     }
 
     /// A change of the configuration there, in the words of one made here.
-    pub(crate) fn change(&self, request: Request) -> Result<Acted, Failure> {
+    pub(crate) fn change(&self, request: Request) -> Result<Acted<String>, Failure> {
         Ok(match self.acted(request)? {
-            Acted::Done(words) => {
+            Acted::Done(portcullis_control::model::Done { words }) => {
                 Acted::Done(format!("{words}; written down in the decision log, as done by whoever made the token.\n"))
             }
             Acted::Waits(words) => Acted::Waits(words + "\n"),
@@ -104,10 +106,10 @@ impl Far {
     }
 }
 
-/// What came of an act, in words.
-pub(crate) enum Acted {
+/// What came of an act.
+pub(crate) enum Acted<T> {
     /// It was done.
-    Done(String),
+    Done(T),
     /// It waits for a second person.
     Waits(String),
 }

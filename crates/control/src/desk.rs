@@ -6,9 +6,9 @@ use portcullis_engine::Command;
 use portcullis_types::Prefix;
 
 use crate::model::{
-    Build, Busiest, CanaryBook, Checked, Configuration, Decisions, DeclaredTable, Differing, Draft, Drafted, Edits,
-    Explained, GuardedDatabase, HandedIn, History, IncidentLine, NewAssurance, NewConfiguration, NewIncident, Now,
-    Page, Play, RegisteredCopy, Rehearsal, RehearsalLine, RuleChange, Rules, ScenarioLine, Tried, Tuning, Version,
+    Build, Busiest, CanaryBook, Checked, Configuration, Decisions, DeclaredTable, Differing, Draft, Drafted, Drilled,
+    Edits, Explained, GuardedDatabase, HandedIn, History, IncidentLine, NewAssurance, NewConfiguration, NewIncident,
+    Now, Page, Play, RegisteredCopy, Rehearsal, RehearsalLine, RuleChange, Rules, ScenarioLine, Tried, Tuning, Version,
     Wanted,
 };
 
@@ -92,8 +92,8 @@ pub trait Desk: Send + Sync + 'static {
     /// Tries the sensors with something inert: all of them, or those whose name begins so.
     ///
     /// # Errors
-    /// Nothing is watched, or something was missed.
-    fn drill(&self, only: Option<&str>, by: &str) -> Result<String, Fault>;
+    /// Nothing is watched, or nothing of that name.
+    fn drill(&self, only: Option<&str>, by: &str) -> Result<Drilled, Fault>;
 
     /// What left and which budgets are proposed, as `portcullis data report --json` has it.
     fn leaving(&self) -> serde_json::Value;
@@ -401,6 +401,10 @@ pub struct Leaves {
     pub sensor: Option<String>,
     /// Of this kind alone.
     pub kind: Option<String>,
+    /// From then on, in Unix milliseconds.
+    pub since: Option<u64>,
+    /// Before then.
+    pub until: Option<u64>,
 }
 
 /// What a report is written as.

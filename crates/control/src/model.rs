@@ -24,7 +24,7 @@ pub use self::data::{
     ApproveStatements, CanaryBook, CanaryLine, DatabaseRole, GuardedDatabase, HandedIn, LastDrill, NewAssurance,
     NewBudget, NewIncident, PathGap, RegisteredCopy, RegisteredPath, RoleStage, WaitingStatement,
 };
-pub use self::record::{Build, Differing, NewBaseline, Page, SignedManifest};
+pub use self::record::{Build, Differing, Drilled, NewBaseline, Page, SignedManifest};
 pub use self::rehearsal::{
     Assault, Cohort, Expectation, Found, Measured, PlayedAct, Rehearsal, RehearsalLine, ScenarioLine, Seconds, Wanted,
 };

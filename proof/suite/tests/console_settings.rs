@@ -349,3 +349,103 @@ fn the_command_line_acts_through_the_api() {
     assert_eq!(vi.ask("GET", &format!("/api/v1/ledger/{index}/proof"), None).status, 403);
     assert!(vi.ask("GET", "/api/v1/ledger/checkpoint", None).text().contains("suite"));
 }
+
+/// `portcullis ARGUMENTS` beside the gate and from elsewhere say the same and end alike.
+fn alike(gate: &Gate, who: &Program, arguments: &[&str]) -> Output {
+    let config = gate.config().display().to_string();
+    let near = gate.command(&[arguments, &["--config", &config]].concat());
+    let far = who.command(gate, arguments);
+    let told = |output: &Output| (output.code, output.stdout.clone(), output.stderr.clone());
+    assert_eq!(told(&far), told(&near), "{arguments:?}");
+    far
+}
+
+#[test]
+fn the_command_line_changes_a_configuration_elsewhere_as_it_was_shown() {
+    let origin = Origin::start(|_, stream| respond(stream, 200, "", b"hello").map(|()| Next::Keep));
+    let state = place("console-cli-change-state");
+    let free = [0; 2].map(|_| TcpListener::bind("127.0.0.1:0").expect("loopback has a free port"));
+    let [at, database] = free.each_ref().map(|free| free.local_addr().expect("an address"));
+    drop(free);
+    let plan = Plan::new("console-cli-change")
+        .table(&format!("[defence]\nstate = {state:?}\n[console]\nlisten = \"{at}\"\n"))
+        .table(&format!("[[database]]\nname = \"db\"\nlisten = \"{database}\"\nupstream = \"{}\"\n", origin.address()))
+        .upstream(&[origin.url()], "[[platform.route]]\npath = \"/list/**\"\n");
+    let gate = plan.start();
+    let [ow, op, vi] =
+        [("Ow", "owner"), ("Op", "operator"), ("Vi", "viewer")].map(|(name, role)| Program::of(&gate, at, name, role));
+    let written = || fs::read_to_string(gate.config()).expect("there");
+    let before = written();
+
+    // What is looked at is told alike.
+    let attack = "GET /list/1?text=the+credit%27+union+select+password+from+users--+- HTTP/1.1";
+    let attack = Wire::plain(gate.http()).ask(format!("{attack}\r\nHost: {HOST}\r\nUser-Agent: x\r\n\r\n"));
+    assert_eq!(attack.expect("an answer").status, 403);
+    let told = || vi.command(&gate, &["waf", "report"]);
+    assert!(eventually(PATIENCE, || told().stdout.contains("main/list/**: 1 refused")), "{:?}", told());
+    alike(&gate, &vi, &["waf", "report"]);
+    alike(&gate, &vi, &["waf", "report", "--json"]);
+    let tuned = alike(&gate, &vi, &["tune"]);
+    assert!(tuned.success && tuned.stdout.contains("sql ARGS_GET:text"), "{tuned:?}");
+    alike(&gate, &vi, &["tune", "--json"]);
+    alike(&gate, &ow, &["show", "--effective"]);
+    alike(&gate, &vi, &["canary", "list"]);
+    assert!(!alike(&gate, &vi, &["diff"]).success, "nothing is watched");
+    let own = vi.command(&gate, &["check"]);
+    assert!(own.success && own.stdout.contains("in order: "), "{own:?}");
+    let wrong = gate.place().join("wrong.toml");
+    fs::write(&wrong, before.replace("hosts = ", "hosst = ")).expect("written");
+    let wrong = wrong.display().to_string();
+    let [near, far] = [gate.command(&["check", "--config", &wrong]), vi.command(&gate, &["check", "--config", &wrong])];
+    assert_eq!((far.code, &far.stdout, &far.stderr), (near.code, &near.stdout, &near.stderr));
+    assert!(far.code == 1 && far.stderr.contains("hosst"), "{far:?}");
+    assert_eq!(vi.command(&gate, &["version"]).stdout, gate.command(&["version"]).stdout);
+
+    // A book is shown to whoever may look, and a role learns for whoever may act.
+    assert_eq!(vi.command(&gate, &["pg", "learn", "app"]).code, 1);
+    let learns = op.command(&gate, &["pg", "learn", "app"]);
+    assert!(learns.success && learns.stdout.contains("role app: observe -> learn"), "{learns:?}");
+    for shown in [&["pg", "show"][..], &["pg", "diff", "--json"], &["pg", "approve", "app"]] {
+        let shown = alike(&gate, &op, shown);
+        assert!(shown.stdout.contains("learn") || shown.stderr.contains("nothing to approve"), "{shown:?}");
+    }
+
+    // What a change would do is told alike; it is made by whoever may, as it was shown.
+    for (change, part) in [
+        (&["waf", "observe", "main"][..], "detection enforce -> observe"),
+        (&["data", "approve", "main/list/**", "--records", "60"], "records = 60"),
+    ] {
+        let tried = alike(&gate, &op, &[change, &["--dry-run"]].concat());
+        assert!(tried.success && tried.stdout.contains(part) && tried.stdout.contains("Nothing was"), "{tried:?}");
+        let refused = op.command(&gate, change);
+        assert_eq!((refused.code, written()), (1, before.clone()), "{refused:?}");
+    }
+    let observed = ow.command(&gate, &["waf", "observe", "main"]);
+    assert!(observed.success && observed.stdout.contains("policy 2 is in force"), "{observed:?}");
+    assert!(observed.stdout.contains("To take it back: portcullis waf promote main"), "{observed:?}");
+    let approved = ow.command(&gate, &["data", "approve", "main/list/**", "--records", "60"]);
+    assert!(approved.success && written().contains("records = 60"), "{approved:?}");
+    assert!(ow.command(&gate, &["waf", "promote", "main"]).success);
+    let promoted = ow.command(&gate, &["waf", "promote", "main"]);
+    assert!(promoted.code == 1 && promoted.stderr.contains("nothing there is set to `observe`"), "{promoted:?}");
+
+    // The record is shown and proved, and its key is the one that lies there.
+    let evidence = state.join("evidence").display().to_string();
+    let changes = || op.command(&gate, &["ledger", "show", "--kind", "change"]).stdout;
+    assert!(eventually(PATIENCE, || changes().contains("Ow (wall)")), "{}", changes());
+    let (near, far) = (gate.command(&["ledger", "key", &evidence]), vi.command(&gate, &["ledger", "key"]));
+    assert_eq!((far.code, far.stdout), (near.code, near.stdout));
+    assert!(op.command(&gate, &["ledger", "prove", "0"]).stdout.contains("c2sp.org/tlog-proof"));
+    assert_eq!(vi.command(&gate, &["ledger", "show"]).code, 1, "what a record says may be about somebody");
+    let link = |who: &Program| who.command(&gate, &["console", "link", "--name", "Di", "--role", "viewer"]);
+    assert!(link(&ow).stdout.contains("/welcome#") && link(&op).code == 1);
+
+    // A scenario is played there against the configuration in force.
+    let scenario = gate.place().join("least.toml");
+    let least = "name = \"least\"\ntitle = \"A crowd\"\nlasts = \"5s\"\n[[population]]\nname = \"people\"\nrate = 2\n\
+        [[expect]]\nfigure = \"refused_protected\"\nat_most = 0\n";
+    fs::write(&scenario, least).expect("written");
+    let scenario = scenario.display().to_string();
+    let played = alike(&gate, &op, &["rehearse", &scenario]);
+    assert!(played.success && played.stdout.contains("least (seed 1): holds"), "{played:?}");
+}

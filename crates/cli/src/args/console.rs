@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::DEFAULT_CONFIG;
+use super::remote::Remote;
 use super::top::Reach;
 
 /// What is asked of `console`.
@@ -20,7 +21,8 @@ pub(crate) struct Console {
 pub(crate) enum AskConsole {
     /// Print a link that works once, within the hour: it makes an account, or gives one a new password.
     ///
-    /// It writes where accounts are kept and asks no gate, so it is for whoever may write there.
+    /// It writes where accounts are kept and asks no gate, so it is for whoever may write there; with `--url` for owners, and then it takes
+    /// `--name`.
     Link(NewLink),
     /// Send a test to an `[[alert]]` of the running gate; exit 1 if it did not arrive.
     Alert(TestAlert),
@@ -40,7 +42,7 @@ pub(crate) struct TestAlert {
 #[derive(Debug, Args)]
 pub(crate) struct NewLink {
     /// The configuration file, which says where accounts are kept.
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG)]
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_CONFIG, conflicts_with = "url")]
     pub(crate) config: PathBuf,
     /// For whom; whoever opens the link chooses a name where nothing is said.
     #[arg(long, value_name = "NAME")]
@@ -48,6 +50,8 @@ pub(crate) struct NewLink {
     /// What a new account may do; one that is there keeps what it may.
     #[arg(long, value_enum, default_value = "owner")]
     pub(crate) role: Role,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// What somebody may do.

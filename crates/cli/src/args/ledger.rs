@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::remote::Remote;
 use crate::moment::Moment;
 
 /// What is asked of `ledger`.
@@ -31,7 +32,7 @@ pub(crate) enum AskLedger {
     /// Say what a proof shows.
     Check(CheckProof),
     /// Print the key that a ledger's signatures are checked by.
-    Key(LedgerDirectory),
+    Key(LedgerPlace),
 }
 
 /// A ledger's directory.
@@ -40,6 +41,16 @@ pub(crate) struct LedgerDirectory {
     /// The directory.
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
+}
+
+/// A ledger's directory, or a gate elsewhere that has one.
+#[derive(Debug, Args)]
+pub(crate) struct LedgerPlace {
+    /// The directory; of a gate elsewhere it is its own.
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) far: Remote,
 }
 
 /// Whom to believe.
@@ -78,7 +89,7 @@ pub(crate) struct Verify {
 #[derive(Debug, Args)]
 pub(crate) struct ShowLedger {
     #[command(flatten)]
-    pub(crate) place: LedgerDirectory,
+    pub(crate) place: LedgerPlace,
     /// From when on: RFC 3339, `HH:MM` today (UTC), or `+2h` from now.
     #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
     pub(crate) from: Option<Moment>,
@@ -98,9 +109,10 @@ pub(crate) struct ShowLedger {
 
 /// A record to prove.
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 pub(crate) struct Prove {
     #[command(flatten)]
-    pub(crate) place: LedgerDirectory,
+    pub(crate) place: LedgerPlace,
     /// The record's leaf, as `ledger show` numbers it.
     #[arg(value_name = "INDEX")]
     pub(crate) index: u64,

@@ -9,7 +9,7 @@ use portcullis_control::{Fault, Leaves};
 use portcullis_store::disk::Directory;
 use portcullis_store::{PUBLIC_KEY, Records, Snapshot, prove};
 
-use crate::ledger::{kind, told};
+use crate::ledger::wanted;
 use crate::world::plain;
 
 /// Records that are looked at for one page.
@@ -28,11 +28,7 @@ pub(super) fn page(directory: &Path, leaves: &Leaves) -> Result<Page, Fault> {
             page.next = Some(record.index);
             break;
         }
-        let event = serde_json::to_value(&record.event).unwrap_or_default();
-        let is_of = leaves.sensor.as_ref().is_none_or(|sensor| *sensor == record.sensor);
-        if is_of && leaves.kind.as_ref().is_none_or(|wanted| wanted == kind(&event)) {
-            page.records.push(told(&record, &event));
-        }
+        page.records.extend(wanted(&record, leaves));
     }
     Ok(page)
 }

@@ -4,9 +4,9 @@ use portcullis_control::model::{HandedIn, IncidentLine, NewAssurance, NewInciden
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{export, handed_in, listed};
+use super::{export, handed_in, listed, page};
 use crate::Failure;
-use crate::args::incident::{AskIncident, Attest, Handed, Open, Records};
+use crate::args::incident::{AskIncident, Attest, Export, Handed, Open, Records, Shown};
 use crate::args::remote::Remote;
 use crate::evidence::digest;
 use crate::moment::{Moment, now};
@@ -33,12 +33,17 @@ pub(super) fn run(ask: &AskIncident) -> Result<Option<String>, Failure> {
             let incidents: Vec<IncidentLine> = far.get("/api/v1/incidents")?;
             if flags.of.json { pretty(&json!({ "incidents": incidents })) } else { listed(&incidents) }
         }
-        AskIncident::Show(flags) if !flags.of.json => {
+        AskIncident::Show(Shown { no_drill: true, .. })
+        | AskIncident::Statement(Shown { no_drill: true, .. })
+        | AskIncident::Export(Export { no_drill: true, .. }) => {
             return Err(Failure::because(
-                "a gate elsewhere shows an incident to programs: add --json, or ask for its statement",
+                "a gate elsewhere tries its sensors before it says anything: leave out --no-drill",
             ));
         }
-        AskIncident::Show(flags) => pretty(&far.get(&path(&flags.incident, ""))?),
+        AskIncident::Show(flags) => {
+            let report = far.get(&path(&flags.incident, ""))?;
+            if flags.of.json { pretty(&report) } else { page(&report) }
+        }
         AskIncident::Statement(flags) => far.text(&path(&flags.incident, "/statement.md"))?,
         AskIncident::Note(flags) if !flags.answers.is_empty() => {
             return Err(Failure::because("answers to forms are written down on the gate's own machine"));

@@ -7,7 +7,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::PathBuf;
 
 use portcullis_control::model::{Assault, Cohort, Expectation, Found, Measured, PlayedAct, Seconds};
-use portcullis_simulator::{FIGURES, Moment, Report, Scenario, rehearse};
+use portcullis_simulator::{FIGURES, Moment, Report, Scenario, rehearse, render_text};
 use rustix::process::{Resource, Rlimit, Signal};
 use serde::{Deserialize, Serialize};
 
@@ -83,6 +83,7 @@ fn play(asked: &Asked) -> Answer {
 
 /// For programs, and bounded.
 fn found(report: Report) -> Found {
+    let text = render_text(&report);
     let about = |name: &str| {
         let name = name.strip_suffix(" at least").unwrap_or(name);
         FIGURES.iter().find(|(known, ..)| *known == name).map_or("", |(.., about)| about).to_owned()
@@ -126,6 +127,7 @@ fn found(report: Report) -> Found {
         log_hash: report.log_hash,
         scenario: report.scenario,
         title: report.title,
+        text,
     }
 }
 
@@ -175,9 +177,12 @@ mod tests {
     fn it_is_what_the_verb_says() {
         let (_home, config) = config();
         let policy = Read::file(&config).expect("read").settle_quietly().expect("in order");
-        let said = rehearse(&Scenario::parse(LEAST, Some(&policy)).expect("sound"), 7);
-        let said: Value = serde_json::from_str(&render_json(&said)).expect("JSON");
+        let report = rehearse(&Scenario::parse(LEAST, Some(&policy)).expect("sound"), 7);
+        let said: Value = serde_json::from_str(&render_json(&report)).expect("JSON");
         let found = play(&Asked { config, text: LEAST.to_owned(), seed: 7 }).expect("played");
+        assert_eq!(found.text, render_text(&report));
+        // What crosses an API may differ in the last digit of a number, and in nothing else.
+        assert_eq!(crate::rehearse::machine(&found), render_json(&report));
         let told = serde_json::to_value(&found).expect("JSON");
         for key in ["scenario", "seed", "passed", "log_hash"] {
             assert_eq!(told[key], said[key], "{key}");

@@ -17,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::{App, Asked, Refusal, Sent, done, json, proposals};
 use crate::desk::{BUSIEST, Span};
 use crate::live::Frame;
-use crate::model::{Announced, Busiest, Done, Explained, History, Hold, Now, Play, Proposal};
+use crate::model::{Announced, Busiest, Done, Drilled, Explained, History, Hold, Now, Play, Proposal};
 use crate::people::Known;
 use crate::proposals::Act;
 use crate::server;
@@ -248,15 +248,15 @@ pub(crate) struct Tried {
     only: Option<String>,
 }
 
-/// Tries the sensors with something inert.
-#[utoipa::path(post, path = "/api/v1/drills", params(Tried), responses((status = 200, body = Done)))]
+/// Tries the sensors with something inert, which takes two minutes at most. `missed` says whether all of it was seen.
+#[utoipa::path(post, path = "/api/v1/drills", params(Tried), responses((status = 200, body = Drilled)))]
 pub(crate) async fn drill(
     State(app): State<Arc<App>>,
     Extension(known): Extension<Known>,
     Asked(asked): Asked<Tried>,
-) -> Result<Json<Done>, Refusal> {
+) -> Result<Json<Drilled>, Refusal> {
     let only: Option<String> = asked.only.map(|only| only.chars().take(NAME).collect());
-    app.ask(move |desk| desk.drill(only.as_deref(), &known.name)).await.map(done)
+    app.ask(move |desk| desk.drill(only.as_deref(), &known.name)).await.map(Json)
 }
 
 /// What left, against budgets, with canaries and proposals.

@@ -92,19 +92,25 @@ pub(crate) struct Wanted {
     sensor: Option<String>,
     /// Of this kind alone: `act`, `change`, `login`, `posture` and so on.
     kind: Option<String>,
+    /// From then on, in Unix milliseconds; from the first without.
+    since: Option<u64>,
+    /// Before then; to the last without.
+    until: Option<u64>,
 }
 
 /// Records of the ledger, in order. A page may be short: it ends when enough was looked at, and `next` goes on.
 #[utoipa::path(get, path = "/api/v1/ledger", params(Wanted), responses((status = 200, body = Page)))]
 pub(crate) async fn records(
     State(app): State<Arc<App>>,
-    Asked(Wanted { from, most, sensor, kind }): Asked<Wanted>,
+    Asked(Wanted { from, most, sensor, kind, since, until }): Asked<Wanted>,
 ) -> Result<Json<Page>, Refusal> {
     let leaves = Leaves {
         from: from.unwrap_or_default(),
         most: most.unwrap_or(100).clamp(1, MOST),
         sensor: short(sensor)?,
         kind: short(kind)?,
+        since,
+        until,
     };
     app.ask(move |desk| desk.records(&leaves)).await.map(Json)
 }

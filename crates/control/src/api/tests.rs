@@ -15,8 +15,8 @@ use super::*;
 use crate::desk::{Decision, Deed, Form, Leaves, Span, Wish};
 use crate::model::{
     Build, Busiest, CanaryBook, Checked, Configuration, DatabaseRole, Decisions, DeclaredTable, Differing, Draft,
-    Drafted, Edits, Explained, GuardedDatabase, Happening, History, IncidentLine, Line, NewConfiguration, NewIncident,
-    Now, OwnSession, Page, Proposal, RegisteredCopy, Token, Version, WaitingStatement, Wrong,
+    Drafted, Drilled, Edits, Explained, GuardedDatabase, Happening, History, IncidentLine, Line, NewConfiguration,
+    NewIncident, Now, OwnSession, Page, Proposal, RegisteredCopy, Token, Version, WaitingStatement, Wrong,
 };
 use crate::oidc::Provider;
 use crate::people::passkeys::device::Device;
@@ -67,8 +67,9 @@ impl Desk for Gate {
     fn integrity(&self) -> Result<Value, Fault> {
         Ok(json!({}))
     }
-    fn drill(&self, only: Option<&str>, by: &str) -> Result<String, Fault> {
-        Ok(self.note(format!("drill {} by {by}", only.unwrap_or("all"))))
+    fn drill(&self, only: Option<&str>, by: &str) -> Result<Drilled, Fault> {
+        let words = self.note(format!("drill {} by {by}", only.unwrap_or("all")));
+        Ok(Drilled { words, ..Drilled::default() })
     }
     fn status(&self) -> Value {
         json!({"node": "gate-1"})

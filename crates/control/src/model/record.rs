@@ -43,6 +43,18 @@ pub struct Differing {
     pub words: String,
 }
 
+/// What came of a drill. Something was missed where `missed` is not 0; what is so is known all the same.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Drilled {
+    /// In a sentence.
+    pub words: String,
+    /// How many were not seen.
+    pub missed: u64,
+    /// Each, as `portcullis drill --json` has it.
+    #[schema(value_type = Vec<Object>)]
+    pub drills: Vec<serde_json::Value>,
+}
+
 /// Some records of the ledger.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Page {

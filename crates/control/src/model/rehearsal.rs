@@ -88,6 +88,9 @@ pub struct Found {
     pub more_acts: u64,
     /// SHA-256 over every decision and act in order: the same configuration, scenario and seed have the same.
     pub log_hash: String,
+    /// All of it for a terminal, as `portcullis rehearse` prints it.
+    #[serde(default)]
+    pub text: String,
 }
 
 /// One expectation, and what came of it.
