@@ -73,7 +73,19 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|verb| verb == rehearse::apart::VERB) {
         return if rehearse::apart::serve().is_ok() { ExitCode::SUCCESS } else { ExitCode::from(1) };
     }
-    let done = match Arguments::parse().verb {
+    match act(Arguments::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Because(why)) => {
+            talk::error(&why);
+            ExitCode::from(1)
+        }
+        Err(Failure::Said) => ExitCode::from(1),
+    }
+}
+
+/// Does what was typed.
+fn act(verb: Verb) -> Done {
+    match verb {
         Verb::Run(flags) => verbs::run(&flags),
         Verb::Check(flags) => configuration::check(&flags),
         Verb::Show(flags) => verbs::show(&flags),
@@ -106,13 +118,5 @@ fn main() -> ExitCode {
         Verb::Version(flags) => verbs::version(&flags),
         Verb::Completions(flags) => manual::completions(flags.shell),
         Verb::Man => manual::man(),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Because(why)) => {
-            talk::error(&why);
-            ExitCode::from(1)
-        }
-        Err(Failure::Said) => ExitCode::from(1),
     }
 }

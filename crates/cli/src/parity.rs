@@ -1,4 +1,5 @@
-//! Which operations of the API carry which verb, and why some have none. It is a table; the tests below hold it against both.
+//! Which operations of the API carry which verb, and why some have none. It is a table; the tests below hold it against both, and have
+//! each verb that is carried ask a gate elsewhere.
 
 /// How a verb is reached from elsewhere.
 #[derive(Debug)]
@@ -90,26 +91,31 @@ const VERBS: &[(&str, Carried)] = &[
 
 mod tests {
     use std::collections::BTreeSet;
+    use std::net::TcpListener;
 
-    use clap::{Command, CommandFactory as _};
+    use clap::{Command, CommandFactory as _, Parser as _};
     use serde_json::Value;
 
     use super::*;
     use crate::args::Arguments;
+    use crate::{Failure, act};
 
-    /// Verbs as they are typed: those that have verbs of their own stand for none.
-    fn typed(command: &Command, before: &str, all: &mut Vec<String>) {
+    /// A verb as it is typed, and whether it takes `--url`.
+    type Typed = (String, bool);
+
+    /// Those that have verbs of their own stand for none.
+    fn typed(command: &Command, before: &str, all: &mut Vec<Typed>) {
         for verb in command.get_subcommands() {
             let name = format!("{before}{}", verb.get_name());
             if verb.has_subcommands() {
                 typed(verb, &format!("{name} "), all);
             } else {
-                all.push(name);
+                all.push((name, verb.get_arguments().any(|it| it.get_long() == Some("url"))));
             }
         }
     }
 
-    fn verbs() -> Vec<String> {
+    fn verbs() -> Vec<Typed> {
         let mut all = Vec::new();
         typed(&Arguments::command(), "", &mut all);
         all
@@ -127,11 +133,18 @@ mod tests {
     }
 
     /// What is wrong with a table.
-    fn faults(verbs: &[String], operations: &BTreeSet<String>, table: &[(&str, Carried)]) -> Vec<String> {
+    fn faults(verbs: &[Typed], operations: &BTreeSet<String>, table: &[(&str, Carried)]) -> Vec<String> {
         let listed = |verb: &String| table.iter().filter(|(name, _)| name == verb).count() == 1;
-        let unlisted = verbs.iter().filter(|verb| !listed(verb)).map(|verb| format!("{verb}: not listed once"));
-        let gone = table.iter().filter(|(name, _)| !verbs.iter().any(|verb| verb == name));
+        let unlisted = verbs.iter().map(|(verb, _)| verb).filter(|verb| !listed(verb));
+        let unlisted = unlisted.map(|verb| format!("{verb}: not listed once"));
+        let gone = table.iter().filter(|(name, _)| !verbs.iter().any(|(verb, _)| verb == name));
         let gone = gone.map(|(name, _)| format!("{name}: no such verb"));
+        let takes = |name: &str| verbs.iter().find(|(verb, _)| verb == name).map(|(_, takes)| *takes);
+        let shut = table.iter().filter_map(|(name, carried)| match (carried, takes(name)?) {
+            (By(_), false) => Some(format!("{name}: takes no --url")),
+            (Not(_), true) => Some(format!("{name}: takes --url")),
+            _ => None,
+        });
         let wrong = table.iter().flat_map(|(name, carried)| match carried {
             By([]) => vec![format!("{name}: by nothing")],
             By(by) => {
@@ -141,7 +154,7 @@ mod tests {
             Not("") => vec![format!("{name}: no reason")],
             Not(_) => Vec::new(),
         });
-        unlisted.chain(gone).chain(wrong).collect()
+        unlisted.chain(gone).chain(shut).chain(wrong).collect()
     }
 
     #[test]
@@ -151,18 +164,77 @@ mod tests {
 
     #[test]
     fn a_verb_without_either_is_found() {
-        let (verbs, operations) = (["one".to_owned(), "two".to_owned()], BTreeSet::from(["GET /a".to_owned()]));
+        let verbs = [("one".to_owned(), true), ("two".to_owned(), false)];
+        let operations = BTreeSet::from(["GET /a".to_owned()]);
         let good = [("one", By(&["GET /a"])), ("two", Not("it is a gate"))];
         assert_eq!(faults(&verbs, &operations, &good), [""; 0]);
-        let cases: [(&[(&str, Carried)], &str); 5] = [
-            (&[("one", By(&["GET /a"]))], "two: not listed once"),
+        let one = || ("one", By(&["GET /a"]));
+        let cases: [(&[(&str, Carried)], &str); 7] = [
+            (&[one()], "two: not listed once"),
             (&[("one", By(&["GET /b"])), ("two", Not("x"))], "one: there is no GET /b"),
             (&[("one", By(&[])), ("two", Not("x"))], "one: by nothing"),
-            (&[("one", Not("")), ("two", Not("x"))], "one: no reason"),
-            (&[("one", Not("x")), ("two", Not("x")), ("three", Not("x"))], "three: no such verb"),
+            (&[one(), ("two", Not(""))], "two: no reason"),
+            (&[one(), ("two", Not("x")), ("three", Not("x"))], "three: no such verb"),
+            (&[one(), ("two", By(&["GET /a"]))], "two: takes no --url"),
+            (&[("one", Not("x")), ("two", Not("x"))], "one: takes --url"),
         ];
         for (table, expected) in cases {
             assert_eq!(faults(&verbs, &operations, table), [expected]);
+        }
+    }
+
+    /// What a verb needs to be understood; a file that is there is `FILE`.
+    fn needed(verb: &str) -> &'static str {
+        match verb {
+            "show" => "--effective",
+            "rules pin" | "rules undo" => "r-81",
+            "event add" => "debate --until +2h",
+            "event cancel" => "debate",
+            "rehearse" | "manifest deploy" => "FILE",
+            "waf promote" | "waf observe" => "public",
+            "data approve" => "public/list --records 60",
+            "pg learn" | "pg enforce" | "pg observe" => "app",
+            "baseline" => "--by Ane",
+            "incident export" => "last nowhere",
+            "incident open" => "--because rumours",
+            "incident note" | "incident decide" | "incident close" => "last words",
+            "incident told" => "last board words",
+            "incident report" => "last uk-ico --to ICO --file FILE",
+            "incident attest" => "members words --incident last",
+            "requests top" => "--by network",
+            "console link" => "--name Ane",
+            "console alert" => "duty",
+            "top" => "--once",
+            "ledger prove" => "81",
+            "explain" => "rate-limited",
+            _ => "",
+        }
+    }
+
+    #[test]
+    fn every_verb_that_is_carried_asks_there_and_nowhere_else() {
+        // Nobody listens there, which is said by whoever asks, and by nobody else.
+        let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let at = taken.local_addr().expect("an address");
+        drop(taken);
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), "secret").expect("written");
+        let file = file.path().to_str().expect("text");
+        let carried = VERBS.iter().filter(|(_, carried)| matches!(carried, By(_)));
+        for (verb, _) in carried {
+            let needed = needed(verb);
+            let words = verb.split(' ').chain(needed.split(' ').filter(|word| !word.is_empty()));
+            let words = words.map(|word| if word == "FILE" { file } else { word });
+            let url = format!("http://{at}");
+            let typed = ["portcullis"].into_iter().chain(words).chain(["--url", &url, "--token-file", file]);
+            let typed: Vec<&str> = typed.collect();
+            let understood = Arguments::try_parse_from(&typed).unwrap_or_else(|error| panic!("{typed:?}: {error}"));
+            match act(understood.verb) {
+                Err(Failure::Because(why)) => {
+                    assert!(why.contains(&format!("no console answers on {at}")), "{verb}: {why}");
+                }
+                other => panic!("{verb} asked nobody: {other:?}"),
+            }
         }
     }
 }
