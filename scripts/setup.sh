@@ -94,9 +94,10 @@ if ! cmp -s scripts/requirements.txt "$stamp"; then
     cp scripts/requirements.txt "$stamp"
 fi
 
-# axe-core, which the suite reads pages with: what the lock names, by its hash, and nothing of it is run here.
+# axe-core, which the suite reads pages with, a provider of identities, and a table of countries that anybody may use (PDDL): what
+# the lock names, by its hash, and nothing of it is run here.
 if ! cmp -s proof/suite/node/package-lock.json target/node/.installed; then
-    say "installing axe-core and oidc-provider into target/node"
+    say "installing axe-core, oidc-provider and a table of countries into target/node"
     mkdir -p target/node
     cp proof/suite/node/package.json proof/suite/node/package-lock.json target/node/
     npm --prefix target/node ci --ignore-scripts --no-audit --no-fund --silent >/dev/null 2>&1 ||

@@ -21,15 +21,36 @@ const LOOKED_AT: usize = 1_000;
 /// Countries of addresses.
 pub(crate) struct Countries(Reader<Vec<u8>>);
 
-/// As much of an entry as is read.
+/// As much of an entry as is read, in the forms that files of countries have.
 #[derive(Debug, Deserialize)]
 struct Entry {
+    /// MaxMind's and DB-IP's: a map with the code.
     country: Option<Country>,
+    /// Flat ones, such as those of public registries: the code itself.
+    country_code: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Country {
-    iso_code: Option<String>,
+#[serde(untagged)]
+enum Country {
+    Coded {
+        iso_code: Option<String>,
+    },
+    /// Flat too: a code in some files, and a name beside the code in others.
+    Word(String),
+}
+
+impl Entry {
+    /// The code (ISO 3166-1). Somebody else wrote the file: a code is two letters, or it is none.
+    fn code(self) -> Option<String> {
+        let of_country = match self.country {
+            Some(Country::Coded { iso_code }) => iso_code,
+            Some(Country::Word(word)) => Some(word),
+            None => None,
+        };
+        let is_code = |code: &String| code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+        [of_country, self.country_code].into_iter().flatten().find(is_code)
+    }
 }
 
 /// Those of the file that a configuration names; nothing where it names none.
@@ -57,7 +78,7 @@ impl Countries {
         let mut some = false;
         for entry in entries.take(LOOKED_AT) {
             let entry = entry.and_then(|entry| entry.decode::<Entry>()).map_err(|error| error.to_string())?;
-            some |= entry.and_then(|entry| entry.country?.iso_code).is_some();
+            some |= entry.and_then(Entry::code).is_some();
             if some {
                 break;
             }
@@ -68,9 +89,7 @@ impl Countries {
     /// The code of the country (ISO 3166-1), where the file has one.
     pub(crate) fn of(&self, address: IpAddr) -> Option<String> {
         let entry: Entry = self.0.lookup(address).ok()?.decode().ok()??;
-        let code = entry.country?.iso_code?;
-        // Somebody else wrote the file: a code is two letters, or it is none.
-        (code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase())).then_some(code)
+        entry.code()
     }
 
     /// Networks as the countries that their first addresses are in. What is in none is under the empty name.
@@ -109,6 +128,16 @@ pub(crate) mod tests {
     /// A database of countries, written as the format says (maxmind.github.io/MaxMind-DB): a tree of bits, what its leaves
     /// point at, and what the whole is.
     fn made(networks: &[(&str, u8, &str)], key: &str) -> Vec<u8> {
+        written(networks, |country, data| {
+            data.push(0xe1);
+            text(key, data);
+            data.push(0xe1);
+            text("iso_code", data);
+            text(country, data);
+        })
+    }
+
+    fn written(networks: &[(&str, u8, &str)], entry: impl Fn(&str, &mut Vec<u8>)) -> Vec<u8> {
         let mut nodes: Vec<[Option<usize>; 2]> = vec![[None; 2]];
         let (mut leaves, mut data) = (Vec::new(), Vec::new());
         for (address, length, country) in networks {
@@ -132,11 +161,7 @@ pub(crate) mod tests {
                     node = next;
                 }
             }
-            data.push(0xe1);
-            text(key, &mut data);
-            data.push(0xe1);
-            text("iso_code", &mut data);
-            text(country, &mut data);
+            entry(country, &mut data);
         }
         let count = nodes.len();
         let mut records: Vec<[usize; 2]> = nodes.iter().map(|node| node.map(|next| next.unwrap_or(count))).collect();
@@ -199,6 +224,33 @@ pub(crate) mod tests {
         ] {
             assert_eq!(countries.of(address.parse().expect("an address")).as_deref(), country, "{address}");
         }
+    }
+
+    #[test]
+    fn flat_files_of_countries_are_read_too() {
+        let networks = [("203.0.113.0", 24, "DK"), ("198.51.100.0", 24, "??"), ("192.0.2.0", 24, "dk")];
+        let flat = |fields: &'static [(&'static str, &'static str)]| {
+            written(&networks, move |country, data| {
+                data.push(0xe0 | u8::try_from(fields.len()).expect("few"));
+                for (key, value) in fields {
+                    text(key, data);
+                    text(if value.is_empty() { country } else { value }, data);
+                }
+            })
+        };
+        for fields in [
+            &[("country_code", "")][..],
+            &[("country", "")],
+            &[("country", "Denmark"), ("country_code", "")],
+            &[("asn", "AS64496"), ("country_code", ""), ("continent", "EU")],
+        ] {
+            let countries = Countries::read(&flat(fields)).unwrap_or_else(|why| panic!("{fields:?}: {why}"));
+            let of = |address: &str| countries.of(address.parse().expect("an address"));
+            assert_eq!(of("203.0.113.9").as_deref(), Some("DK"), "{fields:?}");
+            assert_eq!((of("198.51.100.1"), of("192.0.2.1")), (None, None), "{fields:?}: no code, no country");
+        }
+        let names_alone = Countries::read(&flat(&[("country", "Denmark")]));
+        assert_eq!(names_alone.err().as_deref(), Some("none of its entries names a country"));
     }
 
     #[test]

@@ -432,7 +432,8 @@ section! {
     /// Which country addresses are in, for the console's Traffic view, `portcullis requests top --by country` and the report of an
     /// incident. The gate ships no such table, and decides nothing by one: a country is no reason to hold anybody.
     GEOGRAPHY = "geography", many: false, holds: [] {
-        /// A database of countries in MaxMind's format (MMDB), such as DB-IP's lite one or GeoLite2. It is read again with the configuration.
+        /// A database of countries in MaxMind's format (MMDB), such as DB-IP's lite one or GeoLite2, or a flat one with
+        /// `country_code`. It is read again with the configuration.
         file: File, Or("countries are not told"), "\"/var/lib/dbip/dbip-country-lite.mmdb\"";
     }
 }
