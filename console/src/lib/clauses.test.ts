@@ -46,6 +46,10 @@ describe('in Danish', () => {
     expect(told).toEqual([{ text: 'GET a/{status}<b>{asked}</b>', quoted: true }, { text: ' blev afvist med status ', quoted: false }, { text: '403', quoted: false }, { text: '.', quoted: false }]);
     // A name that nobody of ours gave is quoted even in a gap that has names of ours.
     expect(pieces('step', [clause('why', {}, { code: 'x', reason: 'never-heard-of' })])?.[2]).toEqual({ text: 'never-heard-of', quoted: true });
+    // What is to be typed stands apart, and no mark of it is left.
+    const hint = pieces('step', [clause('hint', {}, { hint: 'rule-refused' })]) ?? [];
+    expect(hint.filter(({ quoted }) => quoted).map(({ text }) => text)).toEqual(['portcullis explain', 'portcullis rules undo']);
+    expect(hint.some(({ text }) => text.includes('`'))).toBe(false);
     expect(pieces('step', [clause('when', {}, { time: 'yesterday' })])?.[0]).toEqual({ text: 'yesterday', quoted: true });
     expect(pieces('step', [clause('trust-other', {}, { trust: 'constructor', toString: 'x' })])?.[0]?.quoted).toBe(true);
   });

@@ -98,11 +98,19 @@ export function pieces(family: Family, clauses: readonly Clause[], now = Date.no
     if (sentence === null) return null;
     const values = gaps(clause, now);
     if (all.length > 0) all.push({ text: ' ', quoted: false });
+    // What stands between backticks is typed as it is, a gap in it included.
+    let typed = false;
+    const put = (words: string) =>
+      words.split('`').forEach((piece, nth) => {
+        if (nth > 0) typed = !typed;
+        if (piece !== '') all.push({ text: piece, quoted: typed });
+      });
     sentence.split(/\{(\w+)\}/).forEach((part, at) => {
-      const gap = at % 2 === 1;
-      const written = gap ? clause.names[part] : undefined;
-      const piece = gap ? String(values[part] ?? `{${part}}`) : part;
-      if (piece !== '') all.push({ text: piece, quoted: written !== undefined && ours(part, written, clause.code, now) === null });
+      if (at % 2 === 0) return put(part);
+      const written = clause.names[part];
+      const said = String(values[part] ?? `{${part}}`);
+      if (written !== undefined && ours(part, written, clause.code, now) === null) all.push({ text: said, quoted: true });
+      else put(said);
     });
   }
   return all;

@@ -6,6 +6,9 @@ import type { Problem, Proposal } from './api';
 export const BASE = '/api/v1/';
 /** Milliseconds after which an answer is no longer waited for. */
 const PATIENCE = 20_000;
+/** What first has the gate try everything that watches, which takes two minutes at most. */
+const TRIED = /^(drills|incidents\/)/;
+const TRIED_PATIENCE = 150_000;
 
 /** What the gate, or the way to it, said no with. Status 0: it could not be reached. */
 export class Refusal extends Error {
@@ -55,7 +58,7 @@ export async function ask<T>(method: Method, path: string, body?: unknown): Prom
       body: body === undefined ? null : JSON.stringify(body),
       credentials: 'same-origin',
       cache: 'no-store',
-      signal: AbortSignal.timeout(PATIENCE),
+      signal: AbortSignal.timeout(TRIED.test(path) ? TRIED_PATIENCE : PATIENCE),
     });
   } catch (error) {
     throw new Refusal(0, 'unreachable', error instanceof Error ? error.message : '');
