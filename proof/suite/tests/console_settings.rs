@@ -235,6 +235,25 @@ fn a_change_by_form_is_in_force_and_leaves_the_rest_as_it_was_written() {
     let by_ane = |change: &Value| change["by"] == "Ane (wall)" && change["words"].to_string().contains("a test");
     assert!(eventually(PATIENCE, || records(&state, "change").iter().any(by_ane)), "{:?}", records(&state, "change"));
 
+    // A whole platform comes, and goes again.
+    let shop = json!([{"table": "platform", "name": "shop"}]);
+    let coming = json!([
+        {"at": shop, "act": "add"},
+        set(&shop, "hosts", json!(["shop.example"])),
+        set(&shop, "upstreams", json!([origin.url()])),
+    ]);
+    let with = draft(&ane, coming)["text"].clone();
+    let told = weigh(&with);
+    assert_eq!(told["problems"], json!([]), "{told}");
+    assert_eq!(ane.put(with.as_str().expect("a text"), &told["digest"]).status, 200);
+    assert_eq!((status_of(&gate, "shop.example"), status_of(&gate, HOST)), (200, 200));
+    let without = draft(&ane, json!([{"at": shop, "act": "remove"}]))["text"].clone();
+    let without = without.as_str().expect("a text");
+    assert_eq!(without.trim_end(), after.trim_end(), "nothing of it is left");
+    let told = weigh(&json!(without));
+    assert_eq!(ane.put(without, &told["digest"]).status, 200);
+    assert_eq!((status_of(&gate, "shop.example"), status_of(&gate, HOST)), (421, 200));
+
     // What takes a start is said before it is done.
     let home = gate.config().parent().expect("a directory").to_owned();
     fs::write(home.join("oidc.secret"), "a secret of the provider's\n").expect("written");
@@ -260,7 +279,8 @@ fn a_change_by_form_is_in_force_and_leaves_the_rest_as_it_was_written() {
 
     // And it is undone, byte for byte.
     let versions = ane.get("/api/v1/configuration/versions");
-    let restore = format!("/api/v1/configuration/versions/{}/restore", versions[0]["id"].as_str().expect("a name"));
+    // Newest first, and the latest three came since.
+    let restore = format!("/api/v1/configuration/versions/{}/restore", versions[2]["id"].as_str().expect("a name"));
     let undone = ane.ask("POST", &restore, Some(&json!({"base": told["digest"]})));
     assert_eq!((undone.status, written()), (200, before), "{}", undone.text());
     assert_eq!((status_of(&gate, HOST), status_of(&gate, "form.example")), (200, 421));
