@@ -23,6 +23,9 @@ use crate::process::{Output, Running, run_command};
 /// The host of the platform that [`Plan::upstream`] declares.
 pub const HOST: &str = "gate.test";
 
+/// How long a gate of a machine that does much else may take until it serves.
+const STARTED: Duration = Duration::from_secs(60);
+
 /// What a gate is started with: written as TOML, with ports that are free when it starts.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -256,7 +259,7 @@ impl Plan {
         let there =
             || ["the console is on", "there is no console"].iter().any(|words| process.output().contains(words));
         if text.contains("[console]") {
-            assert!(eventually(Duration::from_secs(20), there), "{}: no console:\n{}", self.name, process.output());
+            assert!(eventually(STARTED, there), "{}: no console:\n{}", self.name, process.output());
         }
     }
 
@@ -517,7 +520,7 @@ fn admin_get(address: SocketAddr, path: &str) -> Result<Response, Broken> {
 
 fn became_ready(process: &mut Running, admin: SocketAddr) -> bool {
     let ready = || admin_get(admin, "/ready").is_ok_and(|response| response.status == 200);
-    eventually(Duration::from_secs(20), || process.ended().is_some() || ready()) && process.ended().is_none()
+    eventually(STARTED, || process.ended().is_some() || ready()) && process.ended().is_none()
 }
 
 /// Whether a process holds a socket that listens on this port of loopback, as the kernel tells it.
