@@ -200,7 +200,7 @@ await walk('on a telephone the other views unfold by keys, and fold again', asyn
 await walk('a reference that is read out on the telephone leads from the first screen to why', async (page) => {
   await page.getByLabel('Reference').fill('5z7q 0c2m 4n8kt');
   await page.keyboard.press('Enter');
-  await page.locator('section[aria-labelledby=explain] pre').waitFor();
+  await page.locator('section[aria-labelledby=explain] ol.way').waitFor();
   assert.match(page.url(), /explain=5z7q/);
 }, { width: 360 });
 
@@ -375,7 +375,8 @@ await walk('a platform and a contact are changed by forms in one change, kept wh
   await outcome.getByText('platform public').waitFor();
   await page.getByRole('link', { name: 'Integrity' }).first().click();
   await page.getByRole('heading', { level: 1 }).waitFor();
-  await page.getByRole('link', { name: 'Settings' }).first().click();
+  await page.locator('nav .more').click();
+  await page.getByRole('link', { name: 'Settings' }).click();
   await outcome.getByText('organisation, contact Ada Lind').waitFor();
   // What somebody else did meanwhile is not lost.
   mock.world.text += '# by hand\n';
