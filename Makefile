@@ -91,7 +91,7 @@ waf-accuracy: ## what the built-in detection blocks of attacks and of ordinary t
 
 evidence-bench: ## the ledger, a day of single requests and the report at full size: half an hour, and 3 GB in TMPDIR
 	@scripts/setup.sh build
-	@cargo build --quiet --locked --profile quick -p portcullis
-	@cargo run --quiet --locked --profile quick -p portcullis-store --example rates
-	@cargo run --quiet --locked --profile quick -p portcullis-store --example requests
-	@cargo run --quiet --locked --profile quick -p portcullis --example report -- "$(TARGET)/quick/portcullis"
+	@cargo build --quiet --locked --release -p portcullis
+	@cargo run --quiet --locked --release -p portcullis-store --example rates
+	@cargo run --quiet --locked --release -p portcullis-store --example requests
+	@cargo run --quiet --locked --release -p portcullis --example report -- "$(TARGET)/release/portcullis"

@@ -33,8 +33,8 @@ logs="$target/test-logs"
 mkdir -p "$logs"
 # The setup has brought every tool, so a test that misses one fails instead of skipping itself.
 export SUITE_STRICT=1
-# What the suite and the soak stand in front of: optimised as what ships, but for what it takes minutes to link.
-export PORTCULLIS_BIN="$target/quick/portcullis" CARGO_PROFILE_QUICK_LTO=off
+# What the suite and the soak stand in front of: optimised as what ships, crate by crate.
+export PORTCULLIS_BIN="$target/quick/portcullis"
 
 passed=0 failed=0 broken="" building="" began=$SECONDS
 trap 'echo "interrupted" >&2; [ -z "$building" ] || kill "$building" 2>/dev/null; exit 130' INT TERM

@@ -1,4 +1,4 @@
-//! How fast answers are read, in CPU time of one core: `cargo run --profile quick -p portcullis-dataguard --example pace`.
+//! How fast answers are read, in CPU time of one core: `cargo run --release -p portcullis-dataguard --example pace`.
 
 #![expect(clippy::print_stdout, reason = "it says what it measured")]
 

@@ -1,7 +1,7 @@
 //! Prints nanoseconds per value for each transformation and operator, on values as ordinary requests have them and on such as
 //! attacks have; with a directory of rules (`.conf`) as argument also what its regular expressions cost to compile and to run.
 //!
-//! `cargo run --profile quick -p portcullis-waf --example operators -- ../shared/crs/rules`
+//! `cargo run --release -p portcullis-waf --example operators -- ../shared/crs/rules`
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "an example that prints what it measured")]
 #![expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "it measures time and reads rules")]
 
