@@ -8,11 +8,15 @@ import { recall, remember } from './words.svelte';
 
 /** Milliseconds between two times that the state is kept on the device. */
 const KEEP = 5_000;
+/** Milliseconds within which what comes is shown at once: a stream begins with all that happened lately, and a slow telephone would draw each. */
+const TOGETHER = 50;
 
 let state = $state.raw<Live>(NOTHING);
 let clock = $state(Date.now());
 let stream: Stream | null = null;
 let keptAt = 0;
+let latest: Live = NOTHING;
+let due: ReturnType<typeof setTimeout> | undefined;
 
 export const live = {
   get state() {
@@ -47,16 +51,24 @@ export function startLive(): void {
     clock: () => Date.now(),
     random: () => Math.random(),
     changed: (fresh) => {
-      state = fresh;
-      keep(false);
+      latest = fresh;
+      due ??= setTimeout(show, TOGETHER);
     },
   });
   stream.start();
 }
 
+function show(): void {
+  due = undefined;
+  state = latest;
+  keep(false);
+}
+
 export function endLive(): void {
   stream?.stop();
   stream = null;
+  clearTimeout(due);
+  due = undefined;
   state = NOTHING;
 }
 
