@@ -122,6 +122,22 @@ await walk('a stream that breaks is said to be old, and comes back', async (page
   assert.equal(new Set(all).size, all.length, 'nothing is told twice');
 });
 
+await walk('a page that is left holds no stream, and has one again when it is come back to', async (page, mock) => {
+  await page.locator('.fresh.live').waitFor();
+  // A browser that keeps the page says so by these two and nothing else; this one keeps none.
+  const told = (kind) => page.evaluate((kind) => window.dispatchEvent(new PageTransitionEvent(kind, { persisted: true })), kind);
+  const streams = async (count) => {
+    for (let tries = 0; tries < 100 && mock.world.streams.size !== count; tries += 1) await page.waitForTimeout(50);
+    assert.equal(mock.world.streams.size, count);
+  };
+  await streams(1);
+  await told('pagehide');
+  await streams(0);
+  await told('pageshow');
+  await streams(1);
+  await page.locator('.fresh.live').waitFor();
+});
+
 await walk('without a network the last state opens, and says how old it is', async (page, mock) => {
   await page.locator('.fresh.live').waitFor();
   await page.evaluate(() => navigator.serviceWorker.ready);

@@ -77,17 +77,27 @@ export function startClock(): void {
     clock = Date.now();
     stream?.beat();
   }, 1000);
-  // A telephone that was asleep: not a second is waited for.
   document.addEventListener('visibilitychange', () => {
-    if (document.visibilityState === 'hidden') return keep(true);
-    clock = Date.now();
-    if (stream && isOld(state, clock)) {
-      stream.start();
-      void renew();
-    }
+    if (document.visibilityState === 'hidden') keep(true);
+    else if (isOld(state, Date.now())) wake();
   });
-  window.addEventListener('pagehide', () => keep(true));
+  // A browser keeps pages that were left, with their streams, and has six connections for all of them.
+  window.addEventListener('pagehide', () => {
+    keep(true);
+    stream?.stop();
+  });
+  window.addEventListener('pageshow', (event) => {
+    if (event.persisted) wake();
+  });
   window.addEventListener('online', () => stream?.start());
+}
+
+/** A telephone that was asleep: not a second is waited for. */
+function wake(): void {
+  clock = Date.now();
+  if (!stream) return;
+  stream.start();
+  void renew();
 }
 
 function keep(atOnce: boolean): void {
