@@ -1,24 +1,45 @@
-// Writes sw.js: the service worker with the list of files that the console needs to open without a network.
+// Writes what stands around the pages: early.js under a name of its content, told where the words are; and sw.js, the service worker with the list
+// of files that the console needs to open without a network.
 
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Plugin } from 'vite';
 
 /** Charts are fetched when somebody looks at them, and kept from then on. */
 const LATER = /chart/i;
+const read = (name: string) => readFileSync(new URL(`../src/${name}`, import.meta.url), 'utf8');
+const hash = (text: string) => createHash('sha256').update(text).digest('hex');
 
 export function shell(): Plugin {
+  const early = read('early.js');
+  const earlyName = `assets/early-${hash(early).slice(0, 8)}.js`;
   return {
     name: 'shell',
-    apply: 'build',
-    generateBundle(_options, bundle) {
+    transformIndexHtml: {
+      order: 'post',
+      handler(_html, { bundle }) {
+        // While one develops there are no files of words.
+        if (!bundle) return [{ tag: 'script', attrs: { src: '/src/early.js' } }];
+        const words = Object.keys(bundle).flatMap((name) => {
+          const language = /\/(en|da)-[^/]+\.js$/.exec(name)?.[1];
+          return language ? [[`data-${language}`, `/${name}`] as const] : [];
+        });
+        if (words.length !== 2) throw new Error('the words of two languages are to be told, in files of their own');
+        return [{ tag: 'script', attrs: { src: `/${earlyName}`, ...Object.fromEntries(words) } }];
+      },
+    },
+    generateBundle() {
+      this.emitFile({ type: 'asset', fileName: earlyName, source: early });
+    },
+    // What is written, and not what was to be: a file that is not there keeps a browser from keeping any.
+    writeBundle({ dir }, bundle) {
       const built = Object.keys(bundle).filter((name) => /\.(js|css)$/.test(name) && !LATER.test(name));
-      const files = ['/', '/theme.js', '/icon.svg', '/manifest.webmanifest', ...built.sort().map((name) => `/${name}`)];
-      const version = createHash('sha256').update(files.join('\n')).digest('hex').slice(0, 12);
-      const source = readFileSync(new URL('../src/worker.js', import.meta.url), 'utf8')
-        .replace('__VERSION__', version)
+      const files = ['/', '/icon.svg', '/manifest.webmanifest', ...built.sort().map((name) => `/${name}`)];
+      const source = read('worker.js')
+        .replace('__VERSION__', hash(files.join('\n')).slice(0, 12))
         .replace("['__FILES__']", JSON.stringify(files));
-      this.emitFile({ type: 'asset', fileName: 'sw.js', source });
+      writeFileSync(join(dir ?? 'dist', 'sw.js'), source);
     },
   };
 }

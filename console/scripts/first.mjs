@@ -22,9 +22,18 @@ for (const [where, network] of [['beside the gate', null], ['by 1.6 Mbit/s and 1
       await session.send('Network.enable');
       await session.send('Network.emulateNetworkConditions', network);
     }
+    // Until it is painted: a browser that is asked from outside answers once it has time.
+    await page.addInitScript(() => {
+      window.painted = new Promise((resolve) => {
+        new MutationObserver((_, watch) => {
+          if (!document.querySelector('.hero h1')) return;
+          watch.disconnect();
+          requestAnimationFrame(() => setTimeout(() => resolve(performance.now())));
+        }).observe(document, { childList: true, subtree: true });
+      });
+    });
     await page.goto(origin, { waitUntil: 'commit' });
-    await page.locator('.hero h1').waitFor();
-    took.push(Math.round(await page.evaluate(() => performance.now())));
+    took.push(Math.round(await page.evaluate(() => window.painted)));
     await context.close();
   }
   took.sort((a, b) => a - b);

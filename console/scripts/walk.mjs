@@ -140,7 +140,8 @@ await walk('a page that is left holds no stream, and has one again when it is co
 
 await walk('without a network the last state opens, and says how old it is', async (page, mock) => {
   await page.locator('.fresh.live').waitFor();
-  await page.evaluate(() => navigator.serviceWorker.ready);
+  const kept = page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
+  assert.ok(await Promise.race([kept, page.waitForTimeout(10_000)]), 'the console is kept on the device');
   // The first visit is not yet the worker's; the second is, and keeps what it fetches.
   await page.reload();
   await page.locator('.fresh.live').waitFor();

@@ -2,9 +2,11 @@
 
 import { mount } from 'svelte';
 import App from './App.svelte';
-import { startClock } from './lib/live.svelte';
+import type { Now } from './lib/api';
+import { ask } from './lib/http';
+import { startClock, startLive } from './lib/live.svelte';
 import { startRoutes } from './lib/route.svelte';
-import { startSession } from './lib/session.svelte';
+import { me, startSession } from './lib/session.svelte';
 import { startTheme } from './lib/theme.svelte';
 import { startLanguage } from './lib/words.svelte';
 import './styles/tokens.css';
@@ -13,11 +15,20 @@ import './styles/forms.css';
 import './styles/parts.css';
 import './styles/print.css';
 
+/** Milliseconds that the first drawing waits for an answer of the gate. */
+const SOON = 250;
+
 startTheme();
 startRoutes();
 startClock();
-// The first words and the session are asked for at the same time: a slow telephone waits once.
-void startSession();
+const begun = begin();
 await startLanguage();
+// Where the gate answers at once the first screen is drawn once.
+await Promise.race([begun, new Promise((resolve) => setTimeout(resolve, SOON))]);
 mount(App, { target: document.getElementById('app') ?? document.body });
 if (import.meta.env.PROD && 'serviceWorker' in navigator) void navigator.serviceWorker.register('/sw.js').catch(() => {});
+
+async function begin(): Promise<void> {
+  await startSession();
+  if (me.person) startLive(await ask<Now>('GET', 'now').catch(() => null));
+}

@@ -1,6 +1,7 @@
 // Asking the gate. Whatever changes something carries the session's proof that this page asked, and not another.
 
 import type { Problem, Proposal } from './api';
+import { early } from './early';
 
 /** Where the API lies. */
 export const BASE = '/api/v1/';
@@ -52,7 +53,7 @@ export async function ask<T>(method: Method, path: string, body?: unknown): Prom
   if (method !== 'GET' && proof) headers['X-Portcullis-Csrf'] = proof;
   let answer: Response;
   try {
-    answer = await fetch(BASE + path, {
+    answer = (method === 'GET' && (await early(path))) || await fetch(BASE + path, {
       method,
       headers,
       body: body === undefined ? null : JSON.stringify(body),

@@ -2,7 +2,7 @@
 
 import type { Now } from './api';
 import { ask, BASE } from './http';
-import { isOld, NOTHING, pack, Stream, unpack, type Live } from './live';
+import { isOld, NOTHING, pack, Stream, take, unpack, type Live } from './live';
 import { KEPT_STATE, renew } from './session.svelte';
 import { recall, remember } from './words.svelte';
 
@@ -41,10 +41,10 @@ export const time = {
   },
 };
 
-/** Begins with the last state that this device has seen; the stream follows. */
-export function startLive(): void {
+/** Begins with the state that is there already, or the last that this device has seen; the stream follows. */
+export function startLive(first: Now | null = null): void {
   if (stream) return;
-  state = unpack(recall(KEPT_STATE));
+  state = first ? take(NOTHING, first, Date.now(), 'opening') : unpack(recall(KEPT_STATE));
   stream = new Stream(state, {
     open: () => new EventSource(`${BASE}live`),
     poll: () => ask<Now>('GET', 'now'),

@@ -23,13 +23,18 @@ export interface Moment {
   rates: Rates;
 }
 
+/** What happened, by its place in the stream. */
+export interface Told extends Happening {
+  id: number;
+}
+
 export interface Live {
   now: Now | null;
   /** When it came, by the reader's clock. */
   received: number;
   link: Link;
   /** Newest first. */
-  happenings: Happening[];
+  happenings: Told[];
   /** The last seconds of each platform, oldest first. */
   lines: Record<string, Moment[]>;
 }
@@ -48,7 +53,7 @@ export function take(live: Live, now: Now, clock: number, link: Link): Live {
   return { ...live, now, received: clock, link, lines };
 }
 
-export function hear(live: Live, happening: Happening): Live {
+export function hear(live: Live, happening: Told): Live {
   return { ...live, happenings: [happening, ...live.happenings].slice(0, TOLD) };
 }
 
@@ -152,7 +157,7 @@ export class Stream {
         const id = Number(event.lastEventId);
         if (id <= this.#last) return;
         this.#last = id;
-        this.#set(hear(this.live, JSON.parse(event.data) as Happening));
+        this.#set(hear(this.live, { ...(JSON.parse(event.data) as Happening), id }));
       }),
     );
     source.addEventListener('error', () => {

@@ -1,4 +1,4 @@
-// Light or dark: as the system prefers, unless the reader chose. theme.js does the same before anything is drawn.
+// Light or dark: as the system prefers, unless the reader chose. early.js does the same before anything is drawn.
 
 import { recall, remember } from './words.svelte';
 

@@ -1,5 +1,7 @@
 // Times: in the reader's zone, with UTC beside where the two differ. Everything takes the clock as a parameter.
 
+import { dates, numbers } from './formats';
+
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
@@ -35,7 +37,7 @@ export function told(text: string): number | null {
 /** How long something lasted or lasts, in its two largest units at most: `2 h 5 min`. */
 export function span(millis: number, locale: string): string {
   const unit = (value: number, name: 'second' | 'minute' | 'hour' | 'day') =>
-    new Intl.NumberFormat(locale, { style: 'unit', unit: name, unitDisplay: name === 'day' ? 'long' : 'short' }).format(value);
+    numbers(locale, { style: 'unit', unit: name, unitDisplay: name === 'day' ? 'long' : 'short' }).format(value);
   const whole = Math.max(0, millis);
   const pair = (large: string, rest: number, small: 'minute' | 'hour') => (rest > 0 ? `${large} ${unit(rest, small)}` : large);
   if (whole < MINUTE) return unit(Math.floor(whole / SECOND), 'second');
@@ -47,12 +49,12 @@ export function span(millis: number, locale: string): string {
 /** A day that is written `2026-05-17`, as the reader writes days; other words as they are. */
 export function day(text: string, locale: string): string {
   const at = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(text) : NaN;
-  return Number.isNaN(at) ? text : new Intl.DateTimeFormat(locale, { day: 'numeric', month: 'short', year: 'numeric', timeZone: 'UTC' }).format(at);
+  return Number.isNaN(at) ? text : dates(locale, { day: 'numeric', month: 'short', year: 'numeric', timeZone: 'UTC' }).format(at);
 }
 
 function format(at: number, zone: Zone, options: Intl.DateTimeFormatOptions): string {
   const where = zone.timeZone === undefined ? {} : { timeZone: zone.timeZone };
-  return new Intl.DateTimeFormat(zone.locale, { hourCycle: 'h23', ...options, ...where }).format(at);
+  return dates(zone.locale, { hourCycle: 'h23', ...options, ...where }).format(at);
 }
 
 function dayOf(at: number, zone: Zone): string {

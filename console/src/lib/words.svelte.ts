@@ -1,6 +1,7 @@
 // The reader's language: messages from files, one loaded at a time, and the formats that go with it.
 
 import type english from '../messages/en.json';
+import { countries, numbers, plurals } from './formats';
 
 export type Language = 'en' | 'da';
 export type Key = keyof typeof english;
@@ -60,7 +61,7 @@ export function text(key: string, values: Values): string | null {
 
 /** A message in the form that the number asks for. The number fills `{n}`. */
 export function many(stem: Plural, n: number, values: Values = {}): string {
-  const form = new Intl.PluralRules(LOCALE[language]).select(n) === 'one' ? 'one' : 'other';
+  const form = plurals(LOCALE[language]).select(n) === 'one' ? 'one' : 'other';
   return t(`${stem}.${form}` as Key, { n: number(n), ...values });
 }
 
@@ -112,7 +113,7 @@ export function fill(text: string, values: Values): string {
 
 /** A number with the reader's separators. */
 export function number(value: number, digits = 0): string {
-  return new Intl.NumberFormat(LOCALE[language], { maximumFractionDigits: digits, minimumFractionDigits: 0 }).format(value);
+  return numbers(LOCALE[language], { maximumFractionDigits: digits, minimumFractionDigits: 0 }).format(value);
 }
 
 /** What the gate wrote with powers of ten, `rows to 1e4`, in figures that are read. */
@@ -128,13 +129,13 @@ export function rate(value: number): string {
 /** A country by its code; the code itself where nobody knows a name for it. */
 export function country(code: string): string {
   if (!/^[A-Z]{2}$/.test(code)) return '';
-  return new Intl.DisplayNames([LOCALE[language]], { type: 'region' }).of(code) ?? code;
+  return countries(LOCALE[language]).of(code) ?? code;
 }
 
 /** A share, never rounded to all or nothing unless it is: below a thousandth by its first digit. */
 export function percent(share: number): string {
   const digits = share > 0 && share < 0.001 ? ({ maximumSignificantDigits: 1 } as const) : ({ maximumFractionDigits: 1 } as const);
-  return new Intl.NumberFormat(LOCALE[language], { style: 'percent', ...digits }).format(share < 1 && share > 0.999 ? 0.999 : share);
+  return numbers(LOCALE[language], { style: 'percent', ...digits }).format(share < 1 && share > 0.999 ? 0.999 : share);
 }
 
 export function bytes(value: number): string {
@@ -142,7 +143,7 @@ export function bytes(value: number): string {
   const power = value < 1000 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(value) / 3));
   const unit = units[power] ?? 'byte';
   const style = { style: 'unit', unit, unitDisplay: power === 0 ? 'long' : 'short', maximumFractionDigits: 1 } as const;
-  return new Intl.NumberFormat(LOCALE[language], style).format(value / 1000 ** power);
+  return numbers(LOCALE[language], style).format(value / 1000 ** power);
 }
 
 export function remember(key: string, value: string | null): void {
