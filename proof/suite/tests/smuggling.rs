@@ -55,6 +55,8 @@ fn no_request_that_two_parsers_could_read_differently_passes() {
 
     let mut wrong = Vec::new();
     for (file, case) in &cases {
+        let late = case.late.is_none() || (case.attack_h2.is_some() && case.body.is_some());
+        assert!(late, "{file}: {}: only a body over HTTP/2 has something late", case.name);
         let mut judge = |part: &str, verdict: Result<(), String>| {
             if let Err(why) = verdict {
                 wrong.push(format!("{file}: {}: {part}: {why}", case.name));

@@ -97,7 +97,11 @@ impl Body {
 
     /// Whether there is nothing to read. A stream whose end has not come may hold more than it declared.
     pub(crate) fn is_empty(&self) -> bool {
-        !matches!(self, Self::H2(_)) && self.length() == Some(0)
+        match self {
+            Self::H2(body) => body.declared == Some(0) && body.stream.is_end_stream(),
+            Self::Held(held) => held.first.is_empty() && held.trailers.is_none() && held.rest.is_empty(),
+            _ => self.length() == Some(0),
+        }
     }
 
     /// Refuses more than `limit` bytes of a body whose length was not declared.
