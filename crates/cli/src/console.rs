@@ -441,7 +441,8 @@ impl Desk for Counter {
     }
 
     fn explain(&self, of: &str) -> Result<Explained, Fault> {
-        verbs::explained(&self.config, None, of).map(|steps| traffic::explained(of, steps)).map_err(unknown)
+        let source = || Ok(verbs::Source::Gate(Box::new((*self.papers.in_force()).clone()), rules::MOST));
+        verbs::explained(of, source).map(|steps| traffic::explained(of, steps)).map_err(unknown)
     }
 
     fn command(&self, command: Command, by: &str) -> Result<String, Fault> {

@@ -16,8 +16,7 @@ use portcullis_store::rollups::{Ask, history};
 use portcullis_types::{Reason, Reference};
 use serde_json::Value;
 
-use crate::args::remote::Remote;
-use crate::args::{DEFAULT_CONFIG, Explain, Records, Reload, Run, Show, Version};
+use crate::args::{DEFAULT_CONFIG, Explain, Reload, Run, Show, Version};
 use crate::configuration;
 use crate::remote::{Far, Request, segment};
 use crate::standing::Standing;
@@ -85,48 +84,64 @@ pub(crate) fn explain(flags: &Explain) -> Done {
         let told: Explained = far.get(&format!("/api/v1/explain/{}", segment(flags.subject.trim())))?;
         return talk::answer(&told.words);
     }
-    talk::answer(&journal::printed(&explained(&flags.config, flags.log.as_deref(), &flags.subject)?))
+    let source = || match &flags.log {
+        Some(log) => Ok(Source::Log(log.clone())),
+        None => Ok(Source::Gate(Box::new(configuration::policy(&flags.config)?), usize::MAX)),
+    };
+    talk::answer(&journal::printed(&explained(&flags.subject, source)?))
+}
+
+/// Where the records are that are explained.
+pub(crate) enum Source {
+    /// In a decision log alone.
+    Log(PathBuf),
+    /// With a gate of that policy, which also knows how things stood, and tries what was found again: beside so many others.
+    Gate(Box<Policy>, usize),
 }
 
 /// The same step by step, for whoever shows it elsewhere.
-pub(crate) fn explained(config: &Path, log: Option<&Path>, subject: &str) -> Result<Vec<Step>, Failure> {
+pub(crate) fn explained(subject: &str, source: impl FnOnce() -> Result<Source, Failure>) -> Result<Vec<Step>, Failure> {
     let subject = subject.trim();
     // Reasons first: some of their codes could be read as a reference too.
     if let Some(reason) = Reason::from_code(&subject.to_ascii_lowercase()) {
         return Ok(journal::meaning(reason));
     }
-    let named = log.is_some();
-    let log = || match log {
-        Some(log) => Ok(log.to_owned()),
-        None => log_of(config),
-    };
-    if let Some(rule) = subject.strip_prefix("r-").filter(|number| number.parse::<u32>().is_ok()) {
-        return explain_rule(&log()?, &format!("r-{rule}"));
+    let rule = subject.strip_prefix("r-").filter(|number| number.parse::<u32>().is_ok());
+    let reference = Reference::parse(subject).filter(|_| rule.is_none());
+    if rule.is_none() && reference.is_none() {
+        return Err(neither(subject));
     }
-    let Some(reference) = Reference::parse(subject) else { return Err(neither(subject)) };
-    let log = log()?;
+    let (log, gate) = match source()? {
+        Source::Log(log) => (log, None),
+        Source::Gate(policy, most) => (logged(&policy)?, Some((policy, most))),
+    };
+    let Some(reference) = reference else { return explain_rule(&log, &format!("r-{}", rule.unwrap_or_default())) };
     let found = journal::find(&log, reference)
         .map_err(|error| Failure::because(format!("cannot read {}: {}", log.display(), plain(&error))))?;
-    match found {
-        Some(record) => {
-            let mut steps = journal::explain(&record);
-            if !named {
-                // How things stood is told where the request had come to its platform.
-                let before = [Part::Observed, Part::Found, Part::Statement, Part::Origin, Part::Left, Part::When];
-                let at = steps.iter().position(|step| before.contains(&step.part)).unwrap_or(steps.len());
-                steps.splice(at..at, stood(&configuration::policy(config)?, &record));
-            }
-            if let Some(tried) = try_exclusions(config, named, &record, reference)? {
-                let found = steps.iter().rposition(|step| step.part == Part::Found);
-                steps.insert(found.map_or(steps.len(), |found| found + 1), tried);
-            }
-            Ok(steps)
-        }
-        None => Err(Failure::because(format!(
+    let Some(record) = found else {
+        return Err(Failure::because(format!(
             "{} has no record of {reference}; records of served requests are samples, and old files are removed",
             log.display()
-        ))),
+        )));
+    };
+    let mut steps = journal::explain(&record);
+    if let Some((policy, _)) = &gate {
+        // How things stood is told where the request had come to its platform.
+        let before = [Part::Observed, Part::Found, Part::Statement, Part::Origin, Part::Left, Part::When];
+        let at = steps.iter().position(|step| before.contains(&step.part)).unwrap_or(steps.len());
+        steps.splice(at..at, stood(policy, &record));
     }
+    // What would have let a request pass in which inspection found something; needs the configuration to try it.
+    if record.contains("\"evidence\":{") {
+        let tried = match gate {
+            None => Some(Step::new(Part::Exclusion, vec![Clause::new("exclusion-unasked")])),
+            Some((policy, most)) => waf::narrowest(*policy, &log, &reference.to_string(), most)?,
+        };
+        let found = steps.iter().rposition(|step| step.part == Part::Found);
+        let at = found.map_or(steps.len(), |found| found + 1);
+        steps.splice(at..at, tried);
+    }
+    Ok(steps)
 }
 
 /// How the platform stood when a request came, and what was in force there, as far as that is on record.
@@ -150,18 +165,6 @@ fn stood(policy: &Policy, record: &str) -> Vec<Step> {
     let held: Vec<Clause> = held.collect();
     let held = (!held.is_empty()).then(|| Step::new(Part::Measures, held));
     posture.into_iter().chain(held).collect()
-}
-
-/// What would have let a request pass in which inspection found something; needs the configuration to try it.
-fn try_exclusions(config: &Path, named: bool, record: &str, reference: Reference) -> Result<Option<Step>, Failure> {
-    if !record.contains("\"evidence\":{") {
-        return Ok(None);
-    }
-    if named {
-        return Ok(Some(Step::new(Part::Exclusion, vec![Clause::new("exclusion-unasked")])));
-    }
-    let flags = Records { config: config.to_owned(), log: None, since: None, json: false, far: Remote::default() };
-    waf::narrowest(&flags, &reference.to_string())
 }
 
 /// Says what was done about a rule, and why.
@@ -206,11 +209,10 @@ pub(crate) fn unanswered(socket: &Path, error: &io::Error) -> Failure {
     Failure::because(format!("no answer on {}: {why}", socket.display()))
 }
 
-pub(crate) fn log_of(config: &Path) -> Result<PathBuf, Failure> {
-    configuration::policy(config)?
-        .log
-        .path
-        .ok_or_else(|| Failure::because(format!("{} declares no decision log (`path` in `[log]`)", config.display())))
+/// Where a gate of that policy writes its decisions.
+pub(crate) fn logged(policy: &Policy) -> Result<PathBuf, Failure> {
+    let none = || Failure::because("the configuration declares no decision log (`path` in `[log]`)");
+    policy.log.path.clone().ok_or_else(none)
 }
 
 fn neither(subject: &str) -> Failure {

@@ -15,10 +15,9 @@ use std::path::{Path, PathBuf};
 use portcullis_config::Policy;
 
 use crate::args::{AskWaf, Records};
-use crate::configuration::Read;
-use crate::moment;
+use crate::verbs::logged;
 use crate::world::plain;
-use crate::{Done, Failure};
+use crate::{Done, Failure, configuration, moment};
 
 pub(crate) use promote::who;
 pub(crate) use tune::{narrowest, run as tune};
@@ -34,14 +33,8 @@ pub(crate) fn run(ask: &AskWaf) -> Done {
 
 /// The configuration, and the log that is read.
 fn open(flags: &Records) -> Result<(Policy, PathBuf, recorded::Book), Failure> {
-    let policy = Read::file(&flags.config).map_err(Failure::Because)?.settle()?;
-    let log = match (&flags.log, &policy.log.path) {
-        (Some(log), _) | (None, Some(log)) => log.clone(),
-        (None, None) => {
-            let config = flags.config.display();
-            return Err(Failure::because(format!("{config} declares no decision log (`path` in `[log]`)")));
-        }
-    };
+    let policy = configuration::policy(&flags.config)?;
+    let log = flags.log.clone().map_or_else(|| logged(&policy), Ok)?;
     let now = moment::now();
     // Nobody asks for records of the future.
     let since = flags.since.map(|since| since.resolve_back(now));

@@ -25,7 +25,7 @@ use crate::waf::weigh::{Edit, Edited, tried};
 use crate::world::plain;
 
 /// Records that are tried at once; the newest. The verbs take all.
-const MOST: usize = 2_000;
+pub(super) const MOST: usize = 2_000;
 /// For so long.
 const PATIENCE: Duration = Duration::from_secs(10);
 

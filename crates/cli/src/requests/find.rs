@@ -13,8 +13,8 @@ use super::unread;
 use crate::args::requests::{Became, FindOf};
 use crate::moment::{now, speak};
 use crate::remote::{Far, segment};
-use crate::verbs::log_of;
-use crate::{Done, Failure, talk};
+use crate::verbs::logged;
+use crate::{Done, Failure, configuration, talk};
 
 /// Bytes that one search of a program reads.
 const BYTES: u64 = 64 << 20;
@@ -48,7 +48,7 @@ pub(super) fn run(flags: &FindOf) -> Done {
     } else {
         let log = match &flags.log {
             Some(log) => log.clone(),
-            None => log_of(&flags.config)?,
+            None => logged(&configuration::policy(&flags.config)?)?,
         };
         // Whoever waits at a terminal has all the time that there is.
         let bounds = Bounds { most, bytes: u64::MAX };

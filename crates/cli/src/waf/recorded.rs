@@ -90,7 +90,7 @@ pub(crate) struct Book {
 /// Reads every such record since a moment, in Unix milliseconds.
 pub(crate) fn read(log: &Path, since: Option<u64>) -> io::Result<Book> {
     let mut book = Book::default();
-    each_found(log, &mut |value| {
+    each_found(log, since.unwrap_or_default(), &mut |value| {
         let Some(record) = record(value).filter(|record| since.is_none_or(|since| record.millis >= since)) else {
             return;
         };

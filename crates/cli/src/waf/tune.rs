@@ -6,15 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::path::Path;
 
 use portcullis_config::{Exclusion, Policy};
 use portcullis_control::model::{Reached, Release, Tuning as Told, Untried};
 use portcullis_engine::Clause;
 use portcullis_proxy::journal::{Part, Step, harmless, in_english};
 
-use super::recorded::{Audience, Book, Record};
+use super::recorded::{Audience, Book, Record, read};
 use super::trial::{Pair, Trials};
-use super::{beginning, open};
+use super::{beginning, open, unreadable};
 use crate::args::Records;
 use crate::remote::Far;
 use crate::{Done, Failure, talk};
@@ -87,25 +88,22 @@ pub(crate) fn proposed(
     Some(tuning.told(&book.records, book.left))
 }
 
-/// The exclusions that would have let one record pass, and what else they would let pass of the others.
-pub(crate) fn narrowest(flags: &Records, reference: &str) -> Result<Option<Step>, Failure> {
-    let (policy, _, book) = open(flags)?;
-    let mut trials = Trials::new(policy);
-    let Some(at) = book.records.iter().position(|record| record.reference == reference) else { return Ok(None) };
-    let Some(record) = book.records.get(at) else { return Ok(None) };
-    let mut tries = Tries::default();
-    let said = match trials.again(record).and_then(|outcome| least(&mut trials, record, &outcome.pairs)) {
-        Err(why) => vec![Clause::new("exclusion-untried").name("why", &harmless(&why))],
-        Ok(None) => vec![Clause::new("exclusion-none")],
-        Ok(Some(pairs)) => {
-            let group = Group { records: vec![at], pairs };
-            let release = group.test(&book.records, &mut trials, &mut tries).told(&book.records);
+/// The exclusions that would have let one record pass, and what else they would let pass of the newest `most`.
+pub(crate) fn narrowest(policy: Policy, log: &Path, reference: &str, most: usize) -> Result<Option<Step>, Failure> {
+    let mut book = read(log, None).map_err(|error| unreadable(log, &error))?;
+    let own = book.records.iter().find(|record| record.reference == reference);
+    let Some((platform, route)) = own.map(|own| (own.platform.clone(), own.route.clone())) else { return Ok(None) };
+    let Some(told) = proposed(&mut book, policy, Some(reference), (most, &|| false)) else { return Ok(None) };
+    let said = match (told.proposals.first(), told.not_tried.first()) {
+        (Some(release), _) => {
             let exclusion = Clause::new("exclusion")
-                .name("exclusions", &harmless(&list(&release)))
-                .name("platform", &harmless(&record.platform))
-                .name("route", &harmless(&record.route));
-            std::iter::once(exclusion).chain(trial(&release)).collect()
+                .name("exclusions", &harmless(&list(release)))
+                .name("platform", &harmless(&platform))
+                .name("route", &harmless(&route));
+            std::iter::once(exclusion).chain(trial(release)).collect()
         }
+        (None, Some(untried)) => vec![Clause::new("exclusion-untried").name("why", &harmless(&untried.why))],
+        (None, None) => vec![Clause::new("exclusion-none")],
     };
     Ok(Some(Step::new(Part::Exclusion, said)))
 }

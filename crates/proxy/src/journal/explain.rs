@@ -69,31 +69,6 @@ pub enum Part {
 }
 
 impl Part {
-    /// Every part.
-    pub const ALL: [Self; 21] = [
-        Self::Reference,
-        Self::Outcome,
-        Self::Reason,
-        Self::Answer,
-        Self::Blame,
-        Self::Hint,
-        Self::Listener,
-        Self::Visitor,
-        Self::Trust,
-        Self::Route,
-        Self::Posture,
-        Self::Measures,
-        Self::Observed,
-        Self::Found,
-        Self::Exclusion,
-        Self::Statement,
-        Self::Origin,
-        Self::Left,
-        Self::When,
-        Self::Lost,
-        Self::Act,
-    ];
-
     /// Its name in the API, and what stands before it at a terminal.
     #[must_use]
     pub const fn names(self) -> (&'static str, &'static str) {
@@ -241,7 +216,8 @@ fn act(record: &Fields<'_>, act: &Fields<'_>) -> Step {
     }
     if matches!(kind.as_str(), "rule-proposed" | "rule-waiting" | "rule-enforced" | "rule-rearmed" | "rule-resumed") {
         let explains = if fact("business") == "true" { "explains-failures" } else { "explains" };
-        said.extend(figure("explains").map(|share| Clause::new(explains).number("share", share)));
+        let share = figure("explains").filter(|share| *share > 0.0);
+        said.extend(share.map(|share| Clause::new(explains).number("share", share.min(1.0))));
         let rows = figure("baseline_rows").zip(figure("baseline_hits")).zip(figure("baseline_bound"));
         said.extend(rows.filter(|((rows, _), _)| *rows > 0.0).map(|((rows, hits), bound)| {
             Clause::new("tested").number("rows", rows).number("hits", hits).number("share", bound)

@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
 use portcullis_types::Reference;
 use serde_json::Value;
@@ -59,14 +60,20 @@ pub fn find_acts(path: &Path, rule: &str) -> io::Result<Vec<String>> {
     Ok(acts.into())
 }
 
-/// Shows every record in which inspection found something, the newest file first, each file in its own order.
+/// Shows every record in which inspection found something, the newest file first, each file in its own order. Files in which nothing was
+/// written since then, in Unix milliseconds, are not read; others may hold older ones, too.
 ///
 /// # Errors
 /// When the newest file does not exist, or a file cannot be read.
-pub fn each_found(path: &Path, show: &mut dyn FnMut(&Value)) -> io::Result<()> {
+pub fn each_found(path: &Path, since: u64, show: &mut dyn FnMut(&Value)) -> io::Result<()> {
     drop(std::fs::File::open(path)?);
+    let since = UNIX_EPOCH + Duration::from_millis(since);
     for file in newest_first(path) {
-        each_with(file?, "\"evidence\":{", |line| {
+        let file = file?;
+        if file.metadata()?.modified().is_ok_and(|last| last < since) {
+            continue;
+        }
+        each_with(file, "\"evidence\":{", |line| {
             if let Ok(record) = serde_json::from_slice::<Value>(line) {
                 show(&record);
             }

@@ -383,6 +383,12 @@ fn acts_about_a_rule_are_told_as_values_beside_the_words_of_that_time() {
         printed(&steps),
         "2026-11-21T23:05:09.042Z  public, by alice\u{FFFD}\n  Rule r-81 is enforced.\n  Undo: portcullis rules undo r-81\n"
     );
+    // What a rule explains is not known where it was taken up again; a share that was rounded up is all of it.
+    for (share, told) in [("0.00", None), ("1.04", Some(1.0))] {
+        let steps = explain_acts(&[act.to_string().replace("0.97", share)]);
+        let explains = steps[0].said.iter().find(|clause| clause.code == "explains");
+        assert_eq!(explains.map(|clause| clause.numbers["share"]), told, "{share}");
+    }
 }
 
 fn wait_until(mut done: impl FnMut() -> bool) {
