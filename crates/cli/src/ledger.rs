@@ -312,13 +312,15 @@ pub(crate) fn wanted(record: &Record, leaves: &Leaves) -> Option<Value> {
         return None;
     }
     let event = serde_json::to_value(&record.event).unwrap_or_default();
-    if of.as_ref().is_some_and(|of| of != kind(&event)) { None } else { Some(told(record, &event)) }
+    if of.as_ref().is_some_and(|of| of != kind(&event)) { None } else { Some(told(record, event)) }
 }
 
 /// A record for programs.
-fn told(record: &Record, event: &Value) -> Value {
+fn told(record: &Record, event: Value) -> Value {
     let Record { index, sensor, seq, unix_millis, .. } = record;
-    json!({"index": index, "sensor": sensor, "seq": seq, "unix_millis": unix_millis, "event": event})
+    let mut told = json!({"index": index, "sensor": sensor, "seq": seq, "unix_millis": unix_millis});
+    told["event"] = event;
+    told
 }
 
 /// What a record is of; one whose words were erased is `erased`.

@@ -3,8 +3,8 @@
 use crate::kind::Kind;
 use crate::schema::{Fallback, Key, ROOT, Section};
 
-/// Whoever has these can act in the organisation's name: no form shows them.
-const SECRET: [(&str, &str); 1] = [("alert", "url")];
+/// Tables at the top and keys of theirs with which somebody can act in the organisation's name: neither a form nor the text shows them to everybody.
+pub const SECRET: [(&str, &str); 1] = [("alert", "url")];
 
 /// A table that there may be.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -305,10 +305,7 @@ fn remove(text: &str, at: &[Named]) -> Result<String, Fault> {
         }
         Form::Inline(_) => return fault("it stands in a list in one line", BY_HAND),
         Form::Header(span) => vec![block(text, span, spot.own_end(text))],
-        Form::Root | Form::Dotted => {
-            let lines = spot.own(text).into_iter().map(|(_, value)| lines::whole_lines(text, &value));
-            lines.collect()
-        }
+        Form::Root | Form::Dotted => spot.own(text).iter().map(|value| lines::whole_lines(text, value)).collect(),
     };
     let beneath = spot.headers(text).into_iter().map(|(header, spot)| block(text, &header, spot.own_end(text)));
     let mut blocks: Vec<_> = own.into_iter().chain(beneath).collect();

@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 
 pub use alerts::{Alert, StatusPage};
 pub use console::APPROVALS;
-pub use declared::{Declared, DeclaredKey, declared};
+pub use declared::{Declared, DeclaredKey, SECRET, declared};
 pub use effect::{Difference, Kind, differences};
 pub use evidence::{Evidence, Stamp, Witness};
 pub use inspection::{Beyond, Excluded, Exclusion, Inspection, InspectionMode, RuleFault, RuleFiles, Sensitivity, Waf};

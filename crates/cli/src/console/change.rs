@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use portcullis_config::{Policy, differences, show};
+use portcullis_config::{Policy, SECRET, differences, show};
 use portcullis_control::Fault;
 use portcullis_control::model::{Checked, Configuration, Effect, Line, NewConfiguration, Version, Wrong};
 use portcullis_proxy::control::Operator;
@@ -238,15 +238,19 @@ fn masked(text: &str) -> Option<String> {
         *value = hidden.into();
         *value.decor_mut() = decor;
     };
-    match document.get_mut("alert") {
-        Some(Item::ArrayOfTables(alerts)) => {
-            alerts.iter_mut().for_each(|alert| hide(alert.get_mut("url").and_then(Item::as_value_mut)));
+    if !SECRET.iter().any(|(table, _)| document.contains_key(table)) {
+        return Some(text.to_owned());
+    }
+    for (table, key) in SECRET {
+        match document.get_mut(table) {
+            Some(Item::ArrayOfTables(tables)) => {
+                tables.iter_mut().for_each(|table| hide(table.get_mut(key).and_then(Item::as_value_mut)));
+            }
+            Some(Item::Value(Value::Array(tables))) => {
+                tables.iter_mut().filter_map(Value::as_inline_table_mut).for_each(|table| hide(table.get_mut(key)));
+            }
+            _ => {}
         }
-        Some(Item::Value(Value::Array(alerts))) => {
-            let tables = alerts.iter_mut().filter_map(Value::as_inline_table_mut);
-            tables.for_each(|alert| hide(alert.get_mut("url")));
-        }
-        _ => return Some(text.to_owned()),
     }
     Some(document.to_string())
 }

@@ -1,7 +1,7 @@
 //! Forms of the configuration: what they are made from, and a text with their changes in it. Nothing is put in force here.
 
 use portcullis_config::edit::{self, Act, CHANGES, Change, Named, edited, places, written};
-use portcullis_config::{Declared, Problem, declared};
+use portcullis_config::{Declared, Problem, SECRET, declared};
 use portcullis_control::Fault;
 use portcullis_control::model::{
     DeclaredKey, DeclaredTable, Drafted, Edit, Edits, Entry, Given, Misfit, TableName, WrittenKey, WrittenTable, Wrong,
@@ -114,11 +114,9 @@ fn entry(entry: &Entry) -> edit::Given {
 
 /// What is written, for a form: what is secret is masked.
 fn shown(tables: Vec<edit::Written>) -> Vec<WrittenTable> {
-    let declared = declared();
-    let is_secret = |at: &[Named], key: &str| {
-        let path = at.iter().map(|it| it.table.as_str()).collect::<Vec<_>>().join(".");
-        let keys = declared.iter().filter(|table| table.path == path).flat_map(|table| &table.keys);
-        keys.into_iter().any(|known| known.name == key && known.secret)
+    let is_secret = |at: &[Named], key: &str| match at {
+        [top] => SECRET.contains(&(top.table.as_str(), key)),
+        _ => false,
     };
     let table = |edit::Written { at, keys }: edit::Written| {
         let keys = keys.into_iter().filter_map(|(key, value)| {

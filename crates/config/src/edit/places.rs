@@ -94,15 +94,15 @@ impl<'a> Spot<'a> {
         all
     }
 
-    /// What is written as its own, with dots or without: the keys and the values.
-    pub(super) fn own(&self, text: &str) -> Vec<(Range<usize>, Range<usize>)> {
+    /// The values that are written as its own, with dots or without.
+    pub(super) fn own(&self, text: &str) -> Vec<Range<usize>> {
         let mut all = Vec::new();
         for (name, value) in self.table {
             let spots = self.siblings(text, name.get_ref());
             match spots.first().map(|spot| &spot.form) {
                 Some(Form::Dotted) => all.extend(spots.iter().flat_map(|spot| spot.own(text))),
                 Some(Form::Header(_)) => {}
-                _ => all.push((name.span(), value.span())),
+                _ => all.push(value.span()),
             }
         }
         all
@@ -111,7 +111,7 @@ impl<'a> Spot<'a> {
     /// Behind the last of its own values, or its header; nowhere where it has neither.
     pub(super) fn own_end(&self, text: &str) -> Option<usize> {
         let header = if let Form::Header(header) = &self.form { Some(header.end) } else { None };
-        self.own(text).into_iter().map(|(_, value)| value.end).chain(header).max()
+        self.own(text).into_iter().map(|value| value.end).chain(header).max()
     }
 
     /// Behind everything in it; of the whole text, its end.
