@@ -313,10 +313,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_read_is_spelt_in_one_way(text in "(portcullis manifest v1\nplatform a\nmade 1\n)?(says [a-z ]{0,2}\n)?((file|dir|link) 0644 1 [a-z%0-9/ ]{0,9}\n){0,3}") {
-            if let Ok(manifest) = Manifest::parse(&text) {
-                prop_assert_eq!(manifest.text(), text);
-            }
+        fn any_manifest_is_read_as_it_is_written(
+            says in "([a-z]( ?[a-z]){0,9})?",
+            made in any::<u64>(),
+            entries in prop::collection::btree_map("[a-z%\\x00-\\x20é]{1,9}(/[a-z ]{1,5}){0,2}", (0..3, 0..=0o7777_u16, any::<u64>(), any::<[u8; 32]>()), 0..6),
+        ) {
+            let entry = |(what, mode, size, sha256): (i32, u16, u64, [u8; 32])| match what {
+                0 => Entry { what: What::File, mode, size, sha256 },
+                1 => Entry { what: What::Link, mode: 0, size, sha256 },
+                _ => Entry { what: What::Directory, mode, size: 0, sha256: [0; 32] },
+            };
+            let entries = entries.into_iter().filter(|(path, _)| !path.contains('\0'));
+            let entries = entries.map(|(path, of)| (path.into_bytes().into(), entry(of))).collect();
+            let manifest = Manifest { platform: "a-1".to_owned(), made, says, entries };
+            prop_assert_eq!(Manifest::parse(&manifest.text()), Ok(manifest));
         }
 
         #[test]

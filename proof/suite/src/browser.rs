@@ -225,23 +225,24 @@ impl Browser {
     /// # Panics
     /// When it is not in time; the message holds what the page says.
     pub fn until(&mut self, holds: &str, patience: Duration) {
-        assert!(eventually(patience, || self.evaluate(holds) == json!(true)), "{holds}: {}", self.text());
+        let held = eventually(patience, || self.evaluate(holds) == json!(true));
+        assert!(held, "{holds}: {} {}", self.evaluate("location.href"), self.text());
     }
 
-    /// Waits until an expression gives an element, and does by keys what that is for.
+    /// Waits until an expression gives an element that takes the focus and may be used, and does by keys what that is for.
     ///
     /// # Panics
     /// When there is none in time.
     pub fn enter(&mut self, element: &str, patience: Duration) {
-        self.until(&format!("Boolean({element})"), patience);
-        self.evaluate(&format!("{element}.focus()"));
+        let taken = "document.activeElement === it && it.getAttribute('aria-disabled') !== 'true'";
+        self.until(&format!("(it => {{ it?.focus(); return Boolean(it) && {taken}; }})({element})"), patience);
         self.press("Enter");
     }
 
-    /// Makes an account of the console by its link, as somebody new does by keys, without a second factor.
+    /// Makes an account of the console by its link, as somebody new does by keys, without a second factor; until the first screen.
     ///
     /// # Panics
-    /// When that does not lead to the first screen.
+    /// When that does not lead there.
     pub fn sign_up(&mut self, link: &str, name: &str, password: &str) {
         self.open(link);
         self.until("document.querySelector('#name') !== null", PATIENCE);
@@ -254,6 +255,7 @@ impl Browser {
             "[...document.querySelectorAll('button, a')].find(it => it.innerText.startsWith('Later'))",
             PATIENCE,
         );
+        self.until("location.pathname === '/' && document.querySelector('main h1') !== null", PATIENCE);
     }
 
     /// Seconds of processor time that pages have used so far: other programs on the machine do not change it much.

@@ -260,6 +260,7 @@ impl Plan {
             || ["the console is on", "there is no console"].iter().any(|words| process.output().contains(words));
         if text.contains("[console]") {
             assert!(eventually(STARTED, there), "{}: no console:\n{}", self.name, process.output());
+            assert!(process.output().contains("the console is on"), "{}: {}", self.name, process.output());
         }
     }
 

@@ -13,13 +13,6 @@ pub fn strict() -> bool {
 
 /// Whether `program` is on the path. If not, one line says so (past cargo's capture), and strict runs fail.
 ///
-/// ```no_run
-/// # use portcullis_suite::have;
-/// if !have("wrk", "wrk", "wrk through the gate") {
-///     return;
-/// }
-/// ```
-///
 /// # Panics
 /// When the tool is missing and the run is strict.
 #[must_use]

@@ -384,9 +384,7 @@ fn alike(gate: &Gate, who: &Program, arguments: &[&str]) -> Output {
 fn the_command_line_changes_a_configuration_elsewhere_as_it_was_shown() {
     let origin = Origin::start(|_, stream| respond(stream, 200, "", b"hello").map(|()| Next::Keep));
     let state = place("console-cli-change-state");
-    let free = [0; 2].map(|_| TcpListener::bind("127.0.0.1:0").expect("loopback has a free port"));
-    let [at, database] = free.each_ref().map(|free| free.local_addr().expect("an address"));
-    drop(free);
+    let [at, database] = [free_address(), free_address()];
     let plan = Plan::new("console-cli-change")
         .table(&format!("[defence]\nstate = {state:?}\n[console]\nlisten = \"{at}\"\n"))
         .table(&format!("[[database]]\nname = \"db\"\nlisten = \"{database}\"\nupstream = \"{}\"\n", origin.address()))

@@ -3,11 +3,12 @@
 //! It tells nothing of where anybody is: what is held is that the file's word is shown, with its name and date.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use portcullis_suite::{Gate, HOST, Next, Origin, Plan, Wire, eventually, have, missing, place, respond, root, run};
+use portcullis_suite::{
+    Gate, HOST, Next, Origin, Plan, Wire, eventually, free_address, have, missing, place, respond, root, run,
+};
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -40,8 +41,7 @@ fn visitors_of_a_trusted_proxy_are_told_by_country_in_rankings_and_in_the_report
     let Some(countries) = file("countries") else { return };
     let origin = Origin::start(|_, stream| respond(stream, 200, "", b"hello").map(|()| Next::Keep));
     let state = place("countries-state");
-    let console =
-        TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("loopback has a free port");
+    let console = free_address();
     let rate = "[[platform.route]]\npath = \"/scarce\"\nclass = \"search\"\n\
                 [[platform.route.rate]]\nkey = \"address\"\nrate = \"1/min\"\nburst = 1\n";
     let gate = Plan::new("countries")

@@ -338,7 +338,8 @@ fn undo_in_a_browser(mut browser: Browser, gate: &Gate, rule: &str) {
     browser.sign_up(link.stdout.trim(), "Ane", "heron lantern gravel soup");
     let begun = Instant::now();
     let words = "it.innerText.replace(/\\s+/g, ' ').trim()";
-    browser.enter(&format!("[...document.querySelectorAll('button')].find(it => {words} === 'Undo {rule}')"), patience);
+    let undo = format!("it.checkVisibility() && {words} === 'Undo {rule}'");
+    browser.enter(&format!("[...document.querySelectorAll('button')].find(it => {undo})"), patience);
     browser.enter("document.querySelector('main .ask[role=group] button')", patience);
     browser.until("document.querySelector('main .ask[role=group]') === null", patience);
     figure("defence: an operator undoes a rule in a flood, in a browser", begun.elapsed().as_secs_f64(), "s");

@@ -58,20 +58,15 @@ impl Person<'_> {
         self.browser.call("Network.clearBrowserCookies", json!({}));
         self.browser.open(&format!("{}/", self.console));
         let button = "[...document.querySelectorAll('button')].find(it => it.textContent.includes('With Folk'))";
-        self.until(&format!("{button} !== undefined"));
+        self.browser.until(&format!("{button} !== undefined"), PATIENCE);
         self.browser.evaluate(&format!("{button}.click()"));
-        self.until("document.querySelector('[name=login]') !== null");
+        self.browser.until("document.querySelector('[name=login]') !== null", PATIENCE);
         self.browser.evaluate(&format!(
             "document.querySelector('[name=login]').value = {login:?};
              document.querySelector('[name=password]').value = 'anything';
              document.querySelector('form').submit()"
         ));
-        self.until(&format!("location.origin === {:?}", self.console));
-    }
-
-    fn until(&mut self, holds: &str) {
-        let held = eventually(PATIENCE, || self.browser.evaluate(holds) == json!(true));
-        assert!(held, "{holds}: {} {}", self.browser.evaluate("location.href"), self.browser.text());
+        self.browser.until(&format!("location.origin === {:?}", self.console), PATIENCE);
     }
 
     /// What the page's own script could ask.
@@ -119,7 +114,7 @@ fn whoever_the_provider_knows_gets_in_and_nobody_else() {
     // In the group: in, under the provider's name, as what the group gives.
     person.enter("ane");
     let sent = person.returned();
-    person.until("location.pathname === '/'");
+    person.browser.until("location.pathname === '/'", PATIENCE);
     let session = person.ask("GET", "session", &Value::Null);
     let who = &session["told"]["person"];
     assert_eq!(
@@ -140,18 +135,18 @@ fn whoever_the_provider_knows_gets_in_and_nobody_else() {
 
     // Known there, and without a group that counts here.
     person.enter("vera");
-    person.until("document.body.innerText.includes('you may not come in here')");
+    person.browser.until("document.body.innerText.includes('you may not come in here')", PATIENCE);
     assert_eq!(axe.violations(person.browser), [""; 0]);
     assert_eq!(person.ask("GET", "now", &Value::Null)["status"], 401);
 
     // Made for another program, and signed by the same key.
     person.enter("elsewhere");
-    person.until("document.body.innerText.includes('meant for another program')");
+    person.browser.until("document.body.innerText.includes('meant for another program')", PATIENCE);
     assert_eq!(person.ask("GET", "now", &Value::Null)["status"], 401);
 
     // As the first: nothing of what was refused stays.
     person.enter("ane");
-    person.until("location.pathname === '/'");
+    person.browser.until("location.pathname === '/'", PATIENCE);
     assert_eq!(person.ask("GET", "now", &Value::Null)["status"], 200);
 
     let expected = [("ane", true), ("vera (by Folk)", false), ("somebody (by Folk)", false)];

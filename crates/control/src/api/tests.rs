@@ -659,6 +659,7 @@ async fn what_an_application_may_run_is_decided_by_two_who_see_the_same() {
         ("/api/v1/databases/other/approve", json!({"role": "app", "mark": "k"}), 404),
         ("/api/v1/databases/public/approve", json!({"role": "app", "mark": ""}), 422),
         ("/api/v1/data/budgets", json!({"place": "public/list", "records": 0}), 422),
+        ("/api/v1/data/budgets", json!({"place": "public/list", "records": 60, "base": "8f"}), 412),
         ("/api/v1/incidents/1/reports", json!({"form": "f", "to": "t", "sha256": "g".repeat(64)}), 422),
         ("/api/v1/incidents/1/assurances", json!({"copy": "members", "intact": true, "words": " "}), 422),
         ("/api/v1/incidents", json!({"because": " "}), 422),
