@@ -9,14 +9,14 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
+use portcullis_config::edit::{Act, Change, Given, Named, edited, written};
 use portcullis_config::{Inspection, InspectionMode, Policy};
 use portcullis_control::model::{Line, RuleChange, Tried, TryRule};
 use portcullis_proxy::journal::{Change as Recorded, Journal};
 use portcullis_proxy::{control, inspectors};
 use serde_json::json;
-use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, value};
 
-use crate::args::{Change, Part};
+use crate::args::{self, Part};
 use crate::configuration::Read;
 use crate::console::change::diff;
 use crate::remote::{Acted, Far, Request};
@@ -27,7 +27,7 @@ use crate::{Done, Failure, moment, talk};
 pub(crate) const DRY: &str = "Nothing was changed: --dry-run.\n";
 
 /// Changes the configuration of a platform or a route.
-pub(crate) fn run(flags: &Change, refuses: bool) -> Done {
+pub(crate) fn run(flags: &args::Change, refuses: bool) -> Done {
     if let Some(far) = Far::of(&flags.far, &flags.config, None)? {
         return elsewhere(&far, flags, refuses);
     }
@@ -65,7 +65,7 @@ pub(crate) fn run(flags: &Change, refuses: bool) -> Done {
 }
 
 /// The same on a gate elsewhere, which tries it on nothing that is on record: `tune` and the console do.
-fn elsewhere(far: &Far, flags: &Change, refuses: bool) -> Done {
+fn elsewhere(far: &Far, flags: &args::Change, refuses: bool) -> Done {
     let (platform, route) = match flags.place.find('/') {
         Some(slash) => flags.place.split_at(slash),
         None => (flags.place.as_str(), ""),
@@ -126,32 +126,23 @@ pub(crate) fn left_out(text: &str, policy: &Policy, named: &str, exclude: &[Stri
     let (platform, Some(route)) = place(policy, named)? else {
         return Err(format!("`{named}` names no route: nothing is left out on a whole platform here"));
     };
-    let mut document: DocumentMut = text.parse().map_err(|error| format!("the file cannot be edited: {error}"))?;
-    let by_hand = || "the platforms are not written as [[platform]] tables: change the file by hand".to_owned();
-    let declared = policy.platforms.get(platform).and_then(|it| it.routes.get(route)).ok_or_else(by_hand)?;
-    let path = declared.path.to_string();
-    let platforms = document.get_mut("platform").and_then(Item::as_array_of_tables_mut).ok_or_else(by_hand)?;
-    let table = platforms.get_mut(platform).ok_or_else(by_hand)?;
-    let routes = table.entry("route").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
-    let routes = routes.as_array_of_tables_mut().ok_or_else(by_hand)?;
-    let is_it = |table: &Table| table.get("path").and_then(Item::as_str) == Some(path.as_str());
-    if !routes.iter().any(is_it) {
-        let mut table = Table::new();
-        table.insert("path", value(&path));
-        routes.push(table);
+    let at = table(policy, platform, Some(route));
+    let written = written(text).unwrap_or_default();
+    let is = |at: &[Named]| written.iter().find(|table| table.at == at);
+    let mut changes = Vec::new();
+    if let Some(own) = at.get(..2).filter(|own| is(own).is_none()) {
+        changes.push(Change { at: own.to_vec(), act: Act::Add });
     }
-    let table = routes.iter_mut().find(|table| is_it(table)).ok_or_else(by_hand)?;
-    let waf = table.entry("waf").or_insert_with(|| Item::Table(Table::new()));
-    let waf: &mut dyn TableLike = waf.as_table_like_mut().ok_or_else(by_hand)?;
-    let list = waf.entry("exclude").or_insert_with(|| value(Array::new()));
-    let list = list.as_array_mut().ok_or_else(by_hand)?;
+    let known = is(&at).and_then(|table| table.keys.iter().find(|(key, _)| key == "exclude"));
+    let mut list = if let Some((_, Given::List(list))) = known { list.clone() } else { Vec::new() };
     for one in exclude {
-        if list.iter().any(|known| known.as_str() == Some(one)) {
+        if list.contains(&Given::Text(one.clone())) {
             return Err(format!("`{one}` is left out on {named} already"));
         }
-        list.push(one);
+        list.push(Given::Text(one.clone()));
     }
-    Ok(document.to_string())
+    changes.push(Change { at, act: Act::Set("exclude".to_owned(), Given::List(list)) });
+    made(text, &changes)
 }
 
 /// Platform and route that a word names.
@@ -207,35 +198,35 @@ fn edit(
     keys: &[&str],
     mode: InspectionMode,
 ) -> Result<String, String> {
-    let mut document: DocumentMut = text.parse().map_err(|error| format!("the file cannot be edited: {error}"))?;
-    let by_hand = || "the platforms are not written as [[platform]] tables: change the file by hand".to_owned();
-    let declared = policy.platforms.get(platform).ok_or_else(by_hand)?;
-    let platforms = document.get_mut("platform").and_then(Item::as_array_of_tables_mut).ok_or_else(by_hand)?;
-    let table = platforms.get_mut(platform).ok_or_else(by_hand)?;
-    let table = match route.and_then(|route| declared.routes.get(route)) {
-        None => table,
-        Some(route) => {
-            let path = route.path.to_string();
-            let is_it = |table: &Table| table.get("path").and_then(Item::as_str) == Some(path.as_str());
-            let undeclared = || format!("the route {path} is not written in the file: it is what the platform says");
-            let routes = table.get_mut("route").and_then(Item::as_array_of_tables_mut).ok_or_else(undeclared)?;
-            routes.iter_mut().find(|table| is_it(table)).ok_or_else(undeclared)?
-        }
-    };
-    let waf = table.entry("waf").or_insert_with(|| Item::Table(Table::new()));
-    let waf: &mut dyn TableLike = waf.as_table_like_mut().ok_or_else(by_hand)?;
-    for key in keys {
-        match waf.get_mut(key).and_then(Item::as_value_mut) {
-            // What is written around it stays.
-            Some(known) => {
-                let decor = known.decor().clone();
-                *known = mode.name().into();
-                *known.decor_mut() = decor;
-            }
-            None => _ = waf.insert(key, value(mode.name())),
-        }
+    let at = table(policy, platform, route);
+    let own = at.split_last().map(|(_, own)| own).unwrap_or_default();
+    if route.is_some() && !written(text).is_some_and(|all| all.iter().any(|table| table.at == own)) {
+        let path = own.last().and_then(|route| route.name.as_deref()).unwrap_or_default();
+        return Err(format!("the route {path} is not written in the file: it is what the platform says"));
     }
-    Ok(document.to_string())
+    let set = |key: &&str| Act::Set((*key).to_owned(), Given::Text(mode.name().to_owned()));
+    let changes: Vec<Change> = keys.iter().map(|key| Change { at: at.clone(), act: set(key) }).collect();
+    made(text, &changes)
+}
+
+/// The table of what is inspected on a platform, or on a route of it.
+fn table(policy: &Policy, platform: usize, route: Option<usize>) -> Vec<Named> {
+    let named = |table: &str, name: Option<String>| Named { table: table.to_owned(), name };
+    let declared = policy.platforms.get(platform);
+    let path = declared.and_then(|declared| declared.routes.get(route?)).map(|route| route.path.to_string());
+    let platform = named("platform", declared.map(|declared| declared.name.clone()));
+    let route = path.map(|path| named("route", Some(path)));
+    [platform].into_iter().chain(route).chain([named("waf", None)]).collect()
+}
+
+fn made(text: &str, changes: &[Change]) -> Result<String, String> {
+    edited(text, changes).map_err(|misfits| {
+        let words = misfits.iter().map(|misfit| match misfit.hint.as_str() {
+            "" => misfit.message.clone(),
+            hint => format!("{}: {hint}", misfit.message),
+        });
+        words.collect::<Vec<_>>().join("; ")
+    })
 }
 
 /// Routes whose inspection is another, before and after.
