@@ -4,7 +4,7 @@
 const MINUTE = 60_000;
 
 /** A number that looks like chance and is the same each time. */
-export function noise(seed) {
+function noise(seed) {
   let x = (Math.imul(seed | 0, 0x9e3779b1) ^ 0x85ebca6b) >>> 0;
   x = Math.imul(x ^ (x >>> 15), 0x2c1b3c6d) >>> 0;
   x = Math.imul(x ^ (x >>> 12), 0x297a2d39) >>> 0;

@@ -12,7 +12,7 @@ import { busiest, data, forms, incidents, report, requests, sensors } from './bo
 import { canaries, databases, register } from './copies.mjs';
 import { drafted, KEYS } from './forms.mjs';
 
-export const POLICY =
+const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 const DIST = fileURLToPath(new URL('../dist/', import.meta.url));
@@ -47,14 +47,15 @@ function state(world) {
   return now(Math.floor(Date.now() / 1000) * 1000, world.scene, world.undone, world.pinned, world.held);
 }
 
-function send(world, stream, kind, value) {
-  if (!world.silent) stream.write(`id: ${(world.id += 1)}\nevent: ${kind}\ndata: ${JSON.stringify(value)}\n\n`);
+function send(world, stream, kind, value, id = (world.id += 1)) {
+  if (!world.silent) stream.write(`id: ${id}\nevent: ${kind}\ndata: ${JSON.stringify(value)}\n\n`);
 }
 
 function tell(world, words, by = 'gate', platform = 'public', kind = 'act') {
   const happening = { at: Date.now(), kind, platform, by, words, said: null };
-  world.acts.push(happening);
-  world.streams.forEach((stream) => send(world, stream, 'happening', happening));
+  const id = (world.id += 1);
+  world.acts.push({ id, happening });
+  world.streams.forEach((stream) => send(world, stream, 'happening', happening, id));
 }
 
 async function answer(world, request, response) {
@@ -167,7 +168,7 @@ function inside(world, key, path, query, body, person, response, request) {
   const [first, id = '', last = ''] = path.split('/').map(decodeURIComponent);
   const verb = request.method;
   if (key === 'GET now') return json(response, state(world));
-  if (key === 'GET live') return live(world, response, request);
+  if (key === 'GET live') return live(world, query, response, request);
   if (key === 'GET history') return json(response, history(world, query));
   if (key === 'GET busiest' && query.get('by') === 'country' && world.scene === 'calm') return problem(response, 409, 'Conflict', 'no file says which country an address is in: declare `file` in `[geography]`');
   if (key === 'GET busiest') return json(response, busiest(query));
@@ -325,7 +326,7 @@ function people(key, first, id, body, person, response) {
   return problem(response, 404, 'Not Found', 'there is nothing here');
 }
 
-function live(world, response, request) {
+function live(world, query, response, request) {
   response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' });
   world.streams.add(response);
   request.on('close', () => world.streams.delete(response));
@@ -335,9 +336,12 @@ function live(world, response, request) {
     [300_000, 'public', 'Rule r-82 is enforced: navigations that it matches are challenged, anything else waits behind.', 'rule-enforced', { rule: 'r-82', action: 'challenge' }],
     [41_000, 'members', 'members is elevated, after normal for 9120.0 s. Why: 4 % of tries on /sign-in failed (usual 2 %).', 'posture', { platform: 'members', from: 'normal', to: 'elevated' }],
   ];
-  if (world.scene === 'attack') past.forEach(([ago, platform, words, code, names]) => send(world, response, 'happening', { at: Date.now() - ago, kind: 'act', platform, by: 'gate', words, said: { code, numbers: {}, names } }));
+  // As a gate does, whoever opens anew is told what came after the last that was seen; the past stands before all acts.
+  const last = Number(request.headers['last-event-id'] ?? query.get('last') ?? 0);
+  const kept = world.scene === 'attack' ? past.map(([ago, platform, words, code, names], nth) => ({ id: nth + 1, happening: { at: Date.now() - ago, kind: 'act', platform, by: 'gate', words, said: { code, numbers: {}, names } } })) : [];
+  [...kept, ...world.acts].filter(({ id }) => id > last).forEach(({ id, happening }) => send(world, response, 'happening', happening, id));
   // The line of a page that was just opened begins with a minute of the past, so that a picture of it shows a line.
-  for (let ago = 60; ago >= 0; ago -= 1) send(world, response, 'now', now((Math.floor(Date.now() / 1000) - ago) * 1000, world.scene, world.undone, world.pinned, world.held));
+  for (let ago = last > 0 ? 0 : 60; ago >= 0; ago -= 1) send(world, response, 'now', now((Math.floor(Date.now() / 1000) - ago) * 1000, world.scene, world.undone, world.pinned, world.held));
 }
 
 function history(world, query) {

@@ -125,17 +125,23 @@ await walk('a stream that breaks is said to be old, and comes back', async (page
 await walk('a page that is left holds no stream, and has one again when it is come back to', async (page, mock) => {
   await page.locator('.fresh.live').waitFor();
   // A browser that keeps the page says so by these two and nothing else; this one keeps none.
-  const told = (kind) => page.evaluate((kind) => window.dispatchEvent(new PageTransitionEvent(kind, { persisted: true })), kind);
+  const told = (...kinds) => page.evaluate((kinds) => kinds.forEach((kind) => window.dispatchEvent(new PageTransitionEvent(kind, { persisted: true }))), kinds);
   const streams = async (count) => {
     for (let tries = 0; tries < 100 && mock.world.streams.size !== count; tries += 1) await page.waitForTimeout(50);
     assert.equal(mock.world.streams.size, count);
   };
+  const opened = [];
+  page.on('request', (request) => request.url().includes('/live') && opened.push(new URL(request.url()).search));
   await streams(1);
-  await told('pagehide');
-  await streams(0);
-  await told('pageshow');
-  await streams(1);
-  await page.locator('.fresh.live').waitFor();
+  for (let left = 0; left < 2; left += 1) {
+    await told('pagehide');
+    await streams(0);
+    // A browser may say it in more ways than one.
+    await told('pageshow', 'pageshow');
+    await streams(1);
+    await page.locator('.fresh.live').waitFor();
+  }
+  assert.deepEqual(opened, ['?last=4', '?last=4'], 'each time one stream, that tells nothing again');
 });
 
 await walk('without a network the last state opens, and says how old it is', async (page, mock) => {
@@ -219,6 +225,16 @@ await walk('a reference that is read out on the telephone leads from the first s
   await page.keyboard.press('Enter');
   await page.locator('section[aria-labelledby=explain] ol.way').waitFor();
   assert.match(page.url(), /explain=5z7q/);
+}, { width: 360 });
+
+await walk('a reference that was misheard leads to that nothing has it', async (page) => {
+  await page.getByLabel('Reference').fill('unknown');
+  await page.keyboard.press('Enter');
+  const refusal = page.getByText('Nothing on record has that name.');
+  await refusal.waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'explain');
+  const seen = await refusal.evaluate((element) => [element.getBoundingClientRect().top, innerHeight]);
+  assert.ok(seen[0] < seen[1], `it is in sight: ${seen}`);
 }, { width: 360 });
 
 await walk('the chart is read by keys', async (page) => {
@@ -404,6 +420,23 @@ await walk('a platform and a contact are changed by forms in one change, kept wh
   await outcome.waitFor({ state: 'detached' });
   assert.ok(!mock.world.text.includes('www.'));
 }, { width: 360 });
+
+await walk('a form that is closed while it asks changes nothing', async (page, mock, origin) => {
+  await page.goto(`${origin}/settings`);
+  await page.getByRole('button', { name: 'Change public' }).click();
+  const sheet = page.locator('form.sheet');
+  await sheet.getByLabel('Addresses of the site').fill('party.example\nwww.party.example');
+  let answer;
+  await page.route('**/configuration/draft', (route) => new Promise((resolve) => (answer = () => resolve(route.continue()))));
+  const asked = page.waitForRequest('**/configuration/draft');
+  await sheet.getByRole('button', { name: 'See what changes' }).click();
+  await asked;
+  await page.keyboard.press('Escape');
+  await sheet.waitFor({ state: 'detached' });
+  answer();
+  await page.waitForTimeout(500);
+  assert.equal(await page.locator('section[aria-labelledby=outcome]').count(), 0);
+});
 
 await walk('an address that opens something is in no form, and whoever only looks changes nothing', async (page, mock, origin) => {
   await page.goto(`${origin}/settings`);

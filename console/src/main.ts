@@ -30,5 +30,8 @@ if (import.meta.env.PROD && 'serviceWorker' in navigator) void navigator.service
 
 async function begin(): Promise<void> {
   await startSession();
-  if (me.person) startLive(await ask<Now>('GET', 'now').catch(() => null));
+  if (!me.person) return;
+  const first = await ask<Now>('GET', 'now').catch(() => null);
+  // The session may be over by now.
+  if (me.person) startLive(first);
 }

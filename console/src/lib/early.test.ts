@@ -2,7 +2,8 @@
 
 import { readFileSync } from 'node:fs';
 import { createContext, runInContext } from 'node:vm';
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
+import { early } from './early';
 import { preferred } from './words.svelte';
 
 const SCRIPT = readFileSync(new URL('../early.js', import.meta.url), 'utf8');
@@ -13,13 +14,17 @@ interface World {
   dark?: boolean;
   person?: { name: string } | null;
   status?: number;
+  away?: boolean;
 }
 
-async function begin({ kept = {}, languages = ['en'], dark = false, person = null, status = 200 }: World) {
+afterEach(() => vi.unstubAllGlobals());
+
+async function begin({ kept = {}, languages = ['en'], dark = false, person = null, status = 200, away = false }: World) {
   const asked: string[] = [];
   const linked: string[] = [];
   const root: { dataset: Record<string, string> } = { dataset: {} };
-  const window: Window & { early?: Record<string, Promise<Response | null>> } = {} as never;
+  const window: Pick<Window, 'early'> = {};
+  vi.stubGlobal('window', window);
   const context = createContext({
     window,
     navigator: { languages },
@@ -33,7 +38,7 @@ async function begin({ kept = {}, languages = ['en'], dark = false, person = nul
     },
     fetch: (path: string) => {
       asked.push(path);
-      return Promise.resolve(Response.json({ person }, { status }));
+      return away ? Promise.reject(new TypeError('Failed to fetch')) : Promise.resolve(Response.json({ person }, { status }));
     },
     document: {
       documentElement: root,
@@ -43,8 +48,7 @@ async function begin({ kept = {}, languages = ['en'], dark = false, person = nul
     },
   });
   runInContext(SCRIPT, context);
-  const now = await window.early?.now?.catch(() => 'failed');
-  return { asked, linked, theme: root.dataset.theme, now, session: (await window.early?.session)?.status };
+  return { asked, linked, theme: root.dataset.theme };
 }
 
 test('the words that are fetched early are those that the page chooses', async () => {
@@ -58,10 +62,19 @@ test('the words that are fetched early are those that the page chooses', async (
 
 test('nobody who is not signed in asks how everything stands', async () => {
   const [session, now] = ['/api/v1/session', '/api/v1/now'];
-  expect((await begin({ person: { name: 'Ane' } })).asked).toEqual([session, now]);
-  expect((await begin({ person: null })).asked).toEqual([session]);
-  const refused = await begin({ person: { name: 'Ane' }, status: 503 });
-  expect([refused.asked, refused.now, refused.session]).toEqual([[session], null, 503]);
+  const told = async (world: World) => {
+    const { asked } = await begin(world);
+    return [await early('now').then((answer) => answer?.status), await early('session').then((answer) => answer?.status), asked];
+  };
+  expect(await told({ person: { name: 'Ane' } })).toEqual([200, 200, [session, now]]);
+  expect(await told({ person: null })).toEqual([undefined, 200, [session]]);
+  expect(await told({ person: { name: 'Ane' }, status: 503 })).toEqual([undefined, 503, [session]]);
+});
+
+test('without a network whoever asks for the session hears of it once, and nobody else does', async () => {
+  await begin({ away: true });
+  await expect(early('session')).rejects.toThrow('Failed to fetch');
+  expect([await early('session'), await early('now')]).toEqual([null, null]);
 });
 
 test('light or dark is what the reader chose, or the system; storage may be closed', async () => {

@@ -1,4 +1,4 @@
-// What src/early.js asked for while this was loading. Each answer is taken once; what is late or went wrong is asked for anew.
+// What src/early.js asked for while this was loading. Each answer is taken once, and so is that there was none.
 
 declare global {
   interface Window {
@@ -6,10 +6,10 @@ declare global {
   }
 }
 
-/** The answer of the API to `path`, where it was asked for. */
+/** The answer of the API to `path`, where it was asked for. Whoever waited in vain waits no second time. */
 export async function early(path: string): Promise<Response | null> {
   const asked = globalThis.window?.early?.[path];
   if (!asked) return null;
   delete window.early?.[path];
-  return asked.catch(() => null);
+  return asked;
 }

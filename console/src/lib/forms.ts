@@ -187,6 +187,6 @@ function inside(tables: string): TableName[] {
   return tables ? tables.split('.').map((table) => ({ table, name: null })) : [];
 }
 
-export function same(one: readonly TableName[], other: readonly TableName[]): boolean {
+function same(one: readonly TableName[], other: readonly TableName[]): boolean {
   return one.length === other.length && one.every(({ table, name }, index) => table === other[index]?.table && (name ?? null) === (other[index]?.name ?? null));
 }

@@ -10,13 +10,19 @@ import { recall, remember } from './words.svelte';
 const KEEP = 5_000;
 /** Milliseconds within which what comes is shown at once: a stream begins with all that happened lately, and a slow telephone would draw each. */
 const TOGETHER = 50;
+/** Milliseconds within which a page wakes once: one that is come back to is told so in two ways. */
+const ONCE = 1_000;
 
 let state = $state.raw<Live>(NOTHING);
 let clock = $state(Date.now());
+// What hangs on these changes more seldom than the clock.
+const minute = $derived(clock - (clock % 60_000));
+const old = $derived(isOld(state, clock));
 let stream: Stream | null = null;
 let keptAt = 0;
 let latest: Live = NOTHING;
 let due: ReturnType<typeof setTimeout> | undefined;
+let wokeAt = 0;
 
 export const live = {
   get state() {
@@ -26,7 +32,7 @@ export const live = {
     return state.now;
   },
   get old() {
-    return isOld(state, clock);
+    return old;
   },
 };
 
@@ -35,18 +41,25 @@ export const time = {
   get here() {
     return clock;
   },
+  /** The same, once a minute. */
+  get minute() {
+    return minute;
+  },
   /** By the gate's, as far as the last state tells. */
   get there() {
-    return state.now && !isOld(state, clock) ? state.now.at : clock;
+    return state.now && !old ? state.now.at : clock;
   },
 };
 
-/** Begins with the state that is there already, or the last that this device has seen; the stream follows. */
+/** Begins with the state that is there already, or the last that this device has seen; the stream follows. A state that comes later is taken in. */
 export function startLive(first: Now | null = null): void {
-  if (stream) return;
+  if (stream) {
+    if (first) stream.told(first);
+    return;
+  }
   state = first ? take(NOTHING, first, Date.now(), 'opening') : unpack(recall(KEPT_STATE));
   stream = new Stream(state, {
-    open: () => new EventSource(`${BASE}live`),
+    open: (last) => new EventSource(`${BASE}live${last ? `?last=${last}` : ''}`),
     poll: () => ask<Now>('GET', 'now'),
     clock: () => Date.now(),
     random: () => Math.random(),
@@ -85,6 +98,7 @@ export function startClock(): void {
   window.addEventListener('pagehide', () => {
     keep(true);
     stream?.stop();
+    wokeAt = 0;
   });
   window.addEventListener('pageshow', (event) => {
     if (event.persisted) wake();
@@ -95,7 +109,8 @@ export function startClock(): void {
 /** A telephone that was asleep: not a second is waited for. */
 function wake(): void {
   clock = Date.now();
-  if (!stream) return;
+  if (!stream || clock - wokeAt < ONCE) return;
+  wokeAt = clock;
   stream.start();
   void renew();
 }

@@ -28,6 +28,7 @@ function world() {
   const it = {
     clock: 1_000_000,
     sources: [] as FakeSource[],
+    opened: [] as number[],
     polls: 0,
     answer: (): Promise<Now> => Promise.reject(new Error('down')),
     last: NOTHING as Live,
@@ -45,7 +46,7 @@ function world() {
     },
   };
   it.stream = new Stream(NOTHING, {
-    open: () => (it.sources.push(new FakeSource()), it.source),
+    open: (last) => (it.opened.push(last), it.sources.push(new FakeSource()), it.source),
     poll: () => ((it.polls += 1), it.answer()),
     clock: () => it.clock,
     random: () => 1,
@@ -93,6 +94,7 @@ describe('the stream', () => {
       opened.push(waited);
     }
     expect(opened).toEqual([1, 2, 4, 8]);
+    expect(it.opened).toEqual([0, 10, 10, 10, 10]);
     it.source.say('happening', told('one'), '10');
     it.source.say('happening', told('two'), '11');
     expect(it.last.happenings.map(({ words }) => words)).toEqual(['two', 'one']);
@@ -118,6 +120,19 @@ describe('the stream', () => {
     expect(it.sources[0]?.closed).toBe(true);
     it.source.say('now', JSON.stringify(state(99_000)));
     expect(it.last.link).toBe('stream');
+  });
+
+  test('takes in a state that was asked for beside it', async () => {
+    const it = world();
+    it.stream.told(state(3000));
+    expect([it.last.now?.at, it.last.link]).toEqual([3000, 'opening']);
+    it.source.say('now', JSON.stringify(state(5000)));
+    it.stream.told(state(4000));
+    expect([it.last.now?.at, it.last.link]).toEqual([5000, 'stream']);
+    await it.pass(STALE / 1000 + 1);
+    expect(it.last.link).toBe('lost');
+    it.stream.told(state(6000));
+    expect([it.last.now?.at, it.last.link]).toEqual([6000, 'asked']);
   });
 
   test('that was replaced is not heard any more', async () => {

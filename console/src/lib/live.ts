@@ -90,8 +90,8 @@ export interface Source {
 
 /** What the stream needs of the world. */
 export interface Outside {
-  /** Opens the stream from here on. A browser resumes one that breaks by itself. */
-  open(): Source;
+  /** Opens the stream from the last happening that was heard on; 0 for none. A browser resumes one that breaks by itself. */
+  open(last: number): Source;
   /** Asks for the state once. */
   poll(): Promise<Now>;
   clock(): number;
@@ -131,6 +131,12 @@ export class Stream {
     this.#retryAt = Infinity;
   }
 
+  /** Takes in a state that was asked for beside the stream, which is as it was; only what was lost is not any more. */
+  told(now: Now): void {
+    const { link } = this.live;
+    this.#set(take(this.live, now, this.#outside.clock(), link === 'lost' ? 'asked' : link));
+  }
+
   /** What time brings: a stream that is tried again, a state that is asked for, one that has become old. */
   beat(): void {
     const clock = this.#outside.clock();
@@ -148,12 +154,12 @@ export class Stream {
   #reopen(): void {
     this.#source?.close();
     this.#opened = this.#outside.clock();
-    const source = this.#outside.open();
+    const source = this.#outside.open(this.#last);
     this.#source = source;
     source.addEventListener('now', (event) => this.#heard(source, () => this.#now(event)));
     source.addEventListener('happening', (event) =>
       this.#heard(source, () => {
-        // A stream that was opened anew tells again what this page has heard. Ids ascend, also over restarts of the gate.
+        // Nothing is told twice, whatever a stream begins with. Ids ascend, also over restarts of the gate.
         const id = Number(event.lastEventId);
         if (id <= this.#last) return;
         this.#last = id;

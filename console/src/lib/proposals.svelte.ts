@@ -6,6 +6,8 @@ import { time } from './live.svelte';
 import { open } from './proposals';
 
 let all = $state.raw<Proposal[]>([]);
+let asked = 0;
+let taken = 0;
 
 export const proposals = {
   get waiting() {
@@ -13,7 +15,11 @@ export const proposals = {
   },
 };
 
-/** Asks anew. A gate that does not answer is told of elsewhere. */
+/** Asks anew. A gate that does not answer is told of elsewhere; an answer that was overtaken is none any more. */
 export async function lookAgain(): Promise<void> {
-  all = await ask<Proposal[]>('GET', 'proposals').catch(() => all);
+  const mine = (asked += 1);
+  const fresh = await ask<Proposal[]>('GET', 'proposals').catch(() => null);
+  if (!fresh || mine < taken) return;
+  taken = mine;
+  all = fresh;
 }

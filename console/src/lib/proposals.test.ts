@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { Happening, Proposal, Role } from './api';
 import { lastTold, open, part } from './proposals';
+import { lookAgain, proposals } from './proposals.svelte';
 
 const one = (id: string, until: number, person = 'Ane', least: Role = 'operator'): Proposal => ({ id, act: 'undo', words: 'take r-81 back', by: person, person, least, made: 0, until, diff: [] });
 
@@ -27,4 +28,18 @@ test('of what happened the last about a proposal counts', () => {
   const told = (kind: string, at: number): Happening => ({ at, kind, platform: null, by: 'Ane', words: '', said: null });
   expect(lastTold([told('act', 3), told('proposal', 2), told('proposal', 1)])?.at).toBe(2);
   expect(lastTold([told('act', 3)])).toBeNull();
+});
+
+test('an answer that was overtaken replaces none', async () => {
+  const answers: ((list: Proposal[]) => void)[] = [];
+  vi.stubGlobal('fetch', () => new Promise((resolve) => answers.push((list) => resolve(Response.json(list)))));
+  const first = lookAgain();
+  const second = lookAgain();
+  await vi.waitFor(() => expect(answers).toHaveLength(2));
+  answers[1]?.([one('new', Number.MAX_SAFE_INTEGER)]);
+  await second;
+  answers[0]?.([]);
+  await first;
+  expect(proposals.waiting.map(({ id }) => id)).toEqual(['new']);
+  vi.unstubAllGlobals();
 });
