@@ -101,7 +101,9 @@ fn visitors_of_a_trusted_proxy_are_told_by_country_in_rankings_and_in_the_report
         at += 1;
         let to = out.join(at.to_string());
         let exported = incident(&["export", "last", &to.to_string_lossy(), "--no-drill"]);
-        assert!(exported.success, "{}{}", exported.stdout, exported.stderr);
+        // What was just opened is under a checkpoint within a second.
+        let early = exported.stderr.contains("has no incident last");
+        assert!(exported.success || early, "{}{}", exported.stdout, exported.stderr);
         fs::read_to_string(to.join("report.html")).is_ok_and(|page| page.contains(from))
     };
     let whole = eventually(PATIENCE, &mut exported);

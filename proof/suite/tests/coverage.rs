@@ -131,7 +131,16 @@ fn what_reaches_the_server_beside_the_gate_is_found() {
         assert!(eventually(PATIENCE, || unseen() > 999.5), "{}", status(&gate));
         let told = gate.journal().find(|record| record.to_string().contains("rows that app read or changed did not"));
         assert!(told.is_some(), "{}", status(&gate));
-        assert!(eventually(PATIENCE, || gate.metrics().sum("portcullis_database_sessions_unseen_total", &[]) > 1.5));
+        // A look may meet one that a slow machine keeps for long: then another is as short.
+        let gone = || gate.metrics().sum("portcullis_database_sessions_unseen_total", &[]) > 1.5;
+        let counted = eventually(PATIENCE, || {
+            gone() || {
+                server.sql(direct, "user=app", "select 1");
+                looks(&gate, 1);
+                gone()
+            }
+        });
+        assert!(counted, "{}", status(&gate));
     }
 }
 

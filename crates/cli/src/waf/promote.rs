@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
-use portcullis_config::edit::{Act, Change, Given, Named, edited, written};
+use portcullis_config::edit::{Act, Change, Given, Misfit, Named, edited, written};
 use portcullis_config::{Inspection, InspectionMode, Policy};
 use portcullis_control::model::{Line, RuleChange, Tried, TryRule};
 use portcullis_proxy::journal::{Change as Recorded, Journal};
@@ -221,9 +221,9 @@ fn table(policy: &Policy, platform: usize, route: Option<usize>) -> Vec<Named> {
 
 fn made(text: &str, changes: &[Change]) -> Result<String, String> {
     edited(text, changes).map_err(|misfits| {
-        let words = misfits.iter().map(|misfit| match misfit.hint.as_str() {
-            "" => misfit.message.clone(),
-            hint => format!("{}: {hint}", misfit.message),
+        let words = misfits.iter().map(|Misfit { key, message, hint, .. }| {
+            let hint = if hint.is_empty() { String::new() } else { format!(": {hint}") };
+            format!("`{key}` cannot be changed: {message}{hint}")
         });
         words.collect::<Vec<_>>().join("; ")
     })

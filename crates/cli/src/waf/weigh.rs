@@ -225,7 +225,10 @@ mod tests {
     fn what_makes_no_sense_is_said() {
         let wrong = |edit: Edit, place: &str| edit.make(Path::new("gate.toml"), TEXT, place).expect_err("refused");
         assert!(wrong(Edit::Refuses(true, None), "public/forum/**").contains("nothing there is set to `observe`"));
-        assert!(wrong(Edit::Exclude(vec!["no such family".to_owned()]), "public/**").contains("exclu"), "checked");
+        assert!(
+            wrong(Edit::Exclude(vec!["no such family".to_owned()]), "public/**").contains("`exclude` cannot"),
+            "checked"
+        );
         assert!(wrong(Edit::Refuses(false, None), "elsewhere").contains("no platform"));
     }
 }
