@@ -45,14 +45,10 @@ for (const [where, network] of [['beside the gate', null], ['by 1.6 Mbit/s and 1
       await session.send('Network.enable');
       await session.send('Network.emulateNetworkConditions', network);
     }
-    // Until it is painted: a browser that is asked from outside answers once it has time.
+    // As the browser tells of that element: a timer would come after what is drawn next.
     await page.addInitScript(() => {
       window.painted = new Promise((resolve) => {
-        new MutationObserver((_, watch) => {
-          if (!document.querySelector('.hero h1')) return;
-          watch.disconnect();
-          requestAnimationFrame(() => setTimeout(() => resolve(performance.now())));
-        }).observe(document, { childList: true, subtree: true });
+        new PerformanceObserver((list) => resolve(list.getEntries()[0].startTime)).observe({ type: 'element', buffered: true });
       });
     });
     await page.goto(origin, { waitUntil: 'commit' });
