@@ -1,6 +1,6 @@
 // What is small and pure: times, words, routes, differences, contrasts, refusals, rankings.
 
-import { describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { Busiest, Draft, Role } from './api';
 import { contrast } from './contrast';
 import { fit, form } from './effect';
@@ -9,8 +9,8 @@ import { byClock, paths, type Paper } from './report';
 import { place } from './route.svelte';
 import { mayAs } from './session.svelte';
 import { bySight, type Sight } from './sights';
-import { day, local, span, told, universal } from './when';
-import { bytes, country, figures, fill, percent, preferred, rate } from './words.svelte';
+import { day, local, told, universal } from './when';
+import { bytes, country, figures, fill, percent, preferred, rate, span, speak } from './words.svelte';
 
 describe('times', () => {
   const at = Date.UTC(2026, 4, 17, 22, 30, 5);
@@ -32,9 +32,19 @@ describe('times', () => {
     expect([told('2026-05-17 22:30:05 UTC'), told('before it began'), told('2026-05-17')]).toEqual([at, null, null]);
   });
   test('of a day are written as the reader does', () => expect([day('2026-09-01', 'da-DK'), day('2026-09-01', 'en-GB'), day('2026-13-41', 'en-GB'), day('', 'en-GB')]).toEqual(['1. sep. 2026', '1 Sept 2026', '2026-13-41', '']));
-  test('last so long', () => {
-    const of = (millis: number) => span(millis, 'en-GB');
-    expect([of(-5), of(59_999), of(60_000), of(3_600_000), of(7_500_000), of(2 * 86_400_000 + 3_600_000)]).toEqual(['0 secs', '59 secs', '1 min', '1 hr', '2 hrs 5 mins', '2 days 1 hr']);
+});
+
+describe('how long', () => {
+  beforeAll(() => vi.stubGlobal('document', { documentElement: { lang: '' } }));
+  afterAll(() => speak('en'));
+  test.each([
+    ['en', ['0 secs', '59 secs', '1 min', '1 hr', '2 hrs 5 mins', '23 hrs 59 mins', '1 day', '2 days 1 hr']],
+    ['da', ['0 sek.', '59 sek.', '1 min.', '1 t.', '2 t. 5 min.', '23 t. 59 min.', '1 dag', '2 dage 1 t.']],
+  ] as const)('something lasted is said in %s', async (language, expected) => {
+    await speak(language);
+    const minute = 60_000;
+    const lengths = [-5, minute - 1, minute, 60 * minute, 125 * minute, 1440 * minute - 1, 1440 * minute + 59_999, 49 * 60 * minute];
+    expect(lengths.map((length) => span(length).replaceAll('\u00a0', ' '))).toEqual(expected);
   });
 });
 

@@ -1,11 +1,9 @@
 // Times: in the reader's zone, with UTC beside where the two differ. Everything takes the clock as a parameter.
 
-import { dates, numbers } from './formats';
+import { dates } from './formats';
 
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
+const MINUTE = 60_000;
+const DAY = 24 * 60 * MINUTE;
 
 export interface Zone {
   locale: string;
@@ -32,18 +30,6 @@ export function universal(at: number, now: number, zone: Zone, seconds = true): 
 export function told(text: string): number | null {
   const parts = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d) UTC$/.exec(text);
   return parts ? Date.parse(`${parts[1]}T${parts[2]}Z`) : null;
-}
-
-/** How long something lasted or lasts, in its two largest units at most: `2 h 5 min`. */
-export function span(millis: number, locale: string): string {
-  const unit = (value: number, name: 'second' | 'minute' | 'hour' | 'day') =>
-    numbers(locale, { style: 'unit', unit: name, unitDisplay: name === 'day' ? 'long' : 'short' }).format(value);
-  const whole = Math.max(0, millis);
-  const pair = (large: string, rest: number, small: 'minute' | 'hour') => (rest > 0 ? `${large} ${unit(rest, small)}` : large);
-  if (whole < MINUTE) return unit(Math.floor(whole / SECOND), 'second');
-  if (whole < HOUR) return unit(Math.floor(whole / MINUTE), 'minute');
-  if (whole < DAY) return pair(unit(Math.floor(whole / HOUR), 'hour'), Math.floor((whole % HOUR) / MINUTE), 'minute');
-  return pair(unit(Math.floor(whole / DAY), 'day'), Math.floor((whole % DAY) / HOUR), 'hour');
 }
 
 /** A day that is written `2026-05-17`, as the reader writes days; other words as they are. */

@@ -132,6 +132,16 @@ export function country(code: string): string {
   return countries(LOCALE[language]).of(code) ?? code;
 }
 
+/** How long something lasted or lasts, in its two largest units at most: `2 h 5 min`. In our own words: a browser's own take a slow telephone as long as half the first screen. */
+export function span(millis: number): string {
+  const second = Math.floor(Math.max(0, millis) / 1000);
+  const [minute, hour, day] = [Math.floor(second / 60), Math.floor(second / 3600), Math.floor(second / 86_400)];
+  if (minute === 0) return many('span.second', second);
+  if (hour === 0) return many('span.minute', minute);
+  const [large, small] = day === 0 ? [many('span.hour', hour), [minute % 60, 'span.minute'] as const] : [many('span.day', day), [hour % 24, 'span.hour'] as const];
+  return small[0] > 0 ? `${large} ${many(small[1], small[0])}` : large;
+}
+
 /** A share, never rounded to all or nothing unless it is: below a thousandth by its first digit. */
 export function percent(share: number): string {
   const digits = share > 0 && share < 0.001 ? ({ maximumSignificantDigits: 1 } as const) : ({ maximumFractionDigits: 1 } as const);
