@@ -3,12 +3,13 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vitest/config';
 import { shell } from './build/shell.ts';
+import { words } from './build/words.ts';
 
 // Where a gate's admin listener or the mock answers, for `npm run dev`.
 const gate = process.env.PORTCULLIS_API ?? 'http://127.0.0.1:4180';
 
 export default defineConfig({
-  plugins: [svelte(), shell()],
+  plugins: [svelte(), words(), shell()],
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,

@@ -1,4 +1,4 @@
-// Writes what stands around the pages: early.js under a name of its content, told where the words are; and sw.js, the service worker with the list
+// Writes what stands around the pages: early.js under a name of its content; and sw.js, the service worker with the list
 // of files that the console needs to open without a network.
 
 import { createHash } from 'node:crypto';
@@ -18,16 +18,8 @@ export function shell(): Plugin {
     name: 'shell',
     transformIndexHtml: {
       order: 'post',
-      handler(_html, { bundle }) {
-        // While one develops there are no files of words.
-        if (!bundle) return [{ tag: 'script', attrs: { src: '/src/early.js' } }];
-        const words = Object.keys(bundle).flatMap((name) => {
-          const language = /\/(en|da)-[^/]+\.js$/.exec(name)?.[1];
-          return language ? [[`data-${language}`, `/${name}`] as const] : [];
-        });
-        if (words.length !== 2) throw new Error('the words of two languages are to be told, in files of their own');
-        return [{ tag: 'script', attrs: { src: `/${earlyName}`, ...Object.fromEntries(words) } }];
-      },
+      // While one develops there is no file of that name.
+      handler: (_html, { bundle }) => [{ tag: 'script', attrs: { src: bundle ? `/${earlyName}` : '/src/early.js' } }],
     },
     generateBundle() {
       this.emitFile({ type: 'asset', fileName: earlyName, source: early });

@@ -109,6 +109,30 @@ await walk('whoever only looks sees why nothing can be done, and nothing is aske
   assert.equal(mock.world.undone.size, 0);
 }, { who: 'viewer' });
 
+await walk('the first sentence and its advice wait for no other words, and what does says that they do not come', async (page, _, origin) => {
+  await page.route(/\/assets\/en-/, (route) => route.abort());
+  await page.goto(origin);
+  await page.locator('.hero h1').waitFor();
+  await page.locator('.now .notice.bad').waitFor();
+  assert.deepEqual((await page.locator('body').innerText()).match(/\b[a-z]+\.[a-z]+[A-Z]?\w*/g) ?? [], [], 'a name of a message instead of the message');
+  assert.equal(await page.locator('.platforms').count(), 0);
+  await page.unroute(/\/assets\/en-/);
+  await page.goto(origin);
+  await page.locator('.platforms article').first().waitFor();
+});
+
+await walk('another language leaves what is half typed', async (page, _, origin) => {
+  for (const [path, field] of [['/', '.lookup input'], ['/rules', 'main input:not([type=checkbox])']]) {
+    await page.goto(origin + path);
+    await page.locator(field).first().fill('5Z7Q');
+    for (const [language, title] of [['da', 'Trafik'], ['en', 'Traffic']]) {
+      await page.locator('nav select').first().selectOption(language);
+      await page.locator('nav a', { hasText: title }).waitFor();
+      assert.equal(await page.locator(field).first().inputValue(), '5Z7Q', `${path} in ${language}`);
+    }
+  }
+});
+
 await walk('a stream that breaks is said to be old, and comes back', async (page, mock) => {
   await page.locator('.fresh.live').waitFor();
   mock.world.silent = true;

@@ -1,23 +1,13 @@
 // Before anything else: light or darkness, so that nothing flashes; and what every first screen needs is asked for while the rest still loads.
 (function () {
-  const kept = (key) => {
-    try {
-      return localStorage.getItem(key);
-    } catch {
-      // Storage is closed: what the system and the browser prefer holds.
-      return null;
-    }
-  };
-
-  const theme = kept('portcullis.theme');
+  let theme = null;
+  try {
+    theme = localStorage.getItem('portcullis.theme');
+  } catch {
+    // Storage is closed: what the system prefers holds.
+  }
   const dark = theme ? theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
   document.documentElement.dataset.theme = dark ? 'dark' : 'light';
-
-  // The words, in the language that the page will choose, too.
-  const wanted = [kept('portcullis.language')].filter((one) => /^(en|da)$/.test(one)).concat(navigator.languages);
-  const language = /^(da|nb)/i.test(wanted.find((tag) => /^(en|da|nb)/i.test(tag))) ? 'da' : 'en';
-  const words = document.currentScript.dataset[language];
-  if (words) document.head.append(Object.assign(document.createElement('link'), { rel: 'modulepreload', href: words }));
 
   // Who is signed in; and how everything stands, which nobody else is told.
   const ask = (path) => fetch(`/api/v1/${path}`, { headers: { Accept: 'application/json' }, credentials: 'same-origin', cache: 'no-store', signal: AbortSignal.timeout(20000) });

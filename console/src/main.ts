@@ -19,12 +19,11 @@ import './styles/print.css';
 const SOON = 250;
 
 startTheme();
+startLanguage();
 startRoutes();
 startClock();
-const begun = begin();
-await startLanguage();
 // Where the gate answers at once the first screen is drawn once.
-await Promise.race([begun, new Promise((resolve) => setTimeout(resolve, SOON))]);
+await Promise.race([begin(), new Promise((resolve) => setTimeout(resolve, SOON))]);
 mount(App, { target: document.getElementById('app') ?? document.body });
 if (import.meta.env.PROD && 'serviceWorker' in navigator) void navigator.serviceWorker.register('/sw.js').catch(() => {});
 

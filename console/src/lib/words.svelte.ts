@@ -1,5 +1,6 @@
-// The reader's language: messages from files, one loaded at a time, and the formats that go with it.
+// The reader's language: the first messages at once, the others from a file each, and the formats that go with it.
 
+import first from 'virtual:first-words';
 import type english from '../messages/en.json';
 import { countries, numbers, plurals } from './formats';
 
@@ -13,8 +14,11 @@ export type Values = Record<string, string | number>;
 const LOCALE: Record<Language, string> = { en: 'en-GB', da: 'da-DK' };
 const KEPT = 'portcullis.language';
 
-let table = $state.raw<Partial<Record<Key, string>>>({});
+/** What is drawn is drawn again when the language changes, and not when more of its words come: whoever needs those waits for them. */
+const tables: Record<Language, Partial<Record<Key, string>>> = { ...first };
 let language = $state<Language>('en');
+/** The same, or what was chosen and is on its way. Whoever waits for words asks here: a view would begin anew with each change of what it asked. */
+let wanted: Language = 'en';
 
 export const words = {
   get language() {
@@ -36,26 +40,43 @@ export function preferred(kept: string | null, wanted: readonly string[]): Langu
   return known === 'da' || known === 'nb' ? 'da' : 'en';
 }
 
-export async function speak(wanted: Language, keep = false): Promise<void> {
-  const file = wanted === 'da' ? await import('../messages/da.json') : await import('../messages/en.json');
-  table = file.default;
-  language = wanted;
-  document.documentElement.lang = wanted;
-  if (keep) remember(KEPT, wanted);
+export function startLanguage(): void {
+  begin(preferred(recall(KEPT), navigator.languages));
 }
 
-export function startLanguage(): Promise<void> {
-  return speak(preferred(recall(KEPT), navigator.languages));
+/** Once all words of the reader's language are there. */
+export function whole(): Promise<void> {
+  return learn(wanted);
+}
+
+/** Changes the language, once its words are there. The last choice holds. */
+export async function speak(chosen: Language, keep = false): Promise<void> {
+  wanted = chosen;
+  await learn(chosen);
+  if (wanted !== chosen) return;
+  begin(chosen);
+  if (keep) remember(KEPT, chosen);
+}
+
+async function learn(one: Language): Promise<void> {
+  const file = one === 'da' ? await import('../messages/da.json') : await import('../messages/en.json');
+  tables[one] = file.default;
+}
+
+function begin(one: Language): void {
+  wanted = one;
+  language = one;
+  document.documentElement.lang = one;
 }
 
 /** A message with its gaps filled. */
 export function t(key: Key, values: Values = {}): string {
-  return fill(table[key] ?? key, values);
+  return fill(tables[language][key] ?? key, values);
 }
 
 /** A message that may be missing, because a later gate has words that this page does not know. */
 export function text(key: string, values: Values): string | null {
-  const found = table[key as Key];
+  const found = tables[language][key as Key];
   return found === undefined ? null : fill(found, values);
 }
 
@@ -99,7 +120,7 @@ type Kind =
 
 /** The name of one of the API's words, such as a posture; the word itself where there is no name yet. */
 export function named(kind: Kind, word: string): string {
-  return table[`${kind}.${word}` as Key] ?? word;
+  return tables[language][`${kind}.${word}` as Key] ?? word;
 }
 
 /** The name of a word that the configuration lets one choose; the word itself where there is no name yet. */
