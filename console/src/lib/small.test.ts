@@ -10,7 +10,7 @@ import { place } from './route.svelte';
 import { mayAs } from './session.svelte';
 import { bySight, type Sight } from './sights';
 import { day, local, told, universal } from './when';
-import { bytes, country, figures, fill, percent, preferred, rate, span, speak } from './words.svelte';
+import { bytes, country, figures, fill, number, percent, preferred, rate, span, speak } from './words.svelte';
 
 describe('times', () => {
   const at = Date.UTC(2026, 4, 17, 22, 30, 5);
@@ -45,6 +45,24 @@ describe('how long', () => {
     const minute = 60_000;
     const lengths = [-5, minute - 1, minute, 60 * minute, 125 * minute, 1440 * minute - 1, 1440 * minute + 59_999, 49 * 60 * minute];
     expect(lengths.map((length) => span(length).replaceAll('\u00a0', ' '))).toEqual(expected);
+  });
+});
+
+describe('plain numbers are the browser’s', () => {
+  beforeAll(() => vi.stubGlobal('document', { documentElement: { lang: '' } }));
+  afterAll(() => speak('en'));
+  const values = [0, 0.04, 0.05, 0.5, 0.95, 1, 1.5, 2.5, 9.96, 12, 99.95, 999.5, 999.96, 1000, 12_430, 1_250_000, 2 ** 53, -1, -0.04, -1234.56, 1 / 3, 1e-7];
+  test.each([['en', 'en-GB'], ['da', 'da-DK']] as const)('in %s', async (language, locale) => {
+    await speak(language);
+    const theirs = (value: number, options: Intl.NumberFormatOptions) => new Intl.NumberFormat(locale, options).format(value).replace(/^-0$/, '0');
+    for (const value of values) {
+      for (const digits of [0, 1, 2, 3]) expect(number(value, digits), `${value} to ${digits}`).toBe(theirs(value, { maximumFractionDigits: digits }));
+    }
+    for (const share of [0, 0.0001, 0.00021, 0.00096, 0.000999, 0.001, 0.0123, 0.125, 0.5, 0.999, 1, 3.5, 12.34]) {
+      const tiny = share > 0 && share < 0.001;
+      expect(percent(share), `${share}`).toBe(theirs(share, { style: 'percent', ...(tiny ? { maximumSignificantDigits: 1 } : { maximumFractionDigits: 1 }) }));
+    }
+    for (const count of [0, 1, 2, 11, 21, 101, 1000]) expect(count === 1, `${count}`).toBe(new Intl.PluralRules(locale).select(count) === 'one');
   });
 });
 

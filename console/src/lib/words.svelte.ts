@@ -2,7 +2,7 @@
 
 import first from 'virtual:first-words';
 import type english from '../messages/en.json';
-import { countries, numbers, plurals } from './formats';
+import { countries, grouped, numbers, type Marks } from './formats';
 
 export type Language = 'en' | 'da';
 export type Key = keyof typeof english;
@@ -12,6 +12,7 @@ export type Values = Record<string, string | number>;
 
 /** British times and figures; Danish ones. */
 const LOCALE: Record<Language, string> = { en: 'en-GB', da: 'da-DK' };
+const MARKS: Record<Language, Marks> = { en: { group: ',', point: '.', percent: '%' }, da: { group: '.', point: ',', percent: '\u00a0%' } };
 const KEPT = 'portcullis.language';
 
 /** What is drawn is drawn again when the language changes, and not when more of its words come: whoever needs those waits for them. */
@@ -80,10 +81,9 @@ export function text(key: string, values: Values): string | null {
   return found === undefined ? null : fill(found, values);
 }
 
-/** A message in the form that the number asks for. The number fills `{n}`. */
+/** A message in the form that the number, a whole one, asks for: in both languages one is one. The number fills `{n}`. */
 export function many(stem: Plural, n: number, values: Values = {}): string {
-  const form = plurals(LOCALE[language]).select(n) === 'one' ? 'one' : 'other';
-  return t(`${stem}.${form}` as Key, { n: number(n), ...values });
+  return t(`${stem}.${n === 1 ? 'one' : 'other'}` as Key, { n: number(n), ...values });
 }
 
 type Kind =
@@ -134,7 +134,7 @@ export function fill(text: string, values: Values): string {
 
 /** A number with the reader's separators. */
 export function number(value: number, digits = 0): string {
-  return numbers(LOCALE[language], { maximumFractionDigits: digits, minimumFractionDigits: 0 }).format(value);
+  return grouped(value, digits, MARKS[language]);
 }
 
 /** What the gate wrote with powers of ten, `rows to 1e4`, in figures that are read. */
@@ -165,8 +165,9 @@ export function span(millis: number): string {
 
 /** A share, never rounded to all or nothing unless it is: below a thousandth by its first digit. */
 export function percent(share: number): string {
-  const digits = share > 0 && share < 0.001 ? ({ maximumSignificantDigits: 1 } as const) : ({ maximumFractionDigits: 1 } as const);
-  return numbers(LOCALE[language], { style: 'percent', ...digits }).format(share < 1 && share > 0.999 ? 0.999 : share);
+  const shown = (share < 1 && share > 0.999 ? 0.999 : share) * 100;
+  const digits = share > 0 && share < 0.001 ? Math.min(20, -Math.floor(Math.log10(shown))) : 1;
+  return `${number(shown, digits)}${MARKS[language].percent}`;
 }
 
 export function bytes(value: number): string {
