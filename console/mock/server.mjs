@@ -74,7 +74,7 @@ async function answer(world, request, response) {
     return json(response, session(who));
   };
   const key = `${request.method} ${path}`;
-  if (key === 'GET session') return json(response, session(person));
+  if (key === 'GET session') return json(response, { ...session(person), ...(person && url.searchParams.has('now') && { now: state(world) }) });
   if (key === 'POST session') {
     if (body.name === 'locked') return problem(response, 429, 'Too Many Requests', 'too many tries: wait 30 seconds', { 'Retry-After': '30' });
     if (!/^\w+$/.test(body.name) || body.password === 'wrong') return problem(response, 401, 'Unauthorized', 'name, password or code is wrong');

@@ -2,8 +2,6 @@
 
 import { mount } from 'svelte';
 import App from './App.svelte';
-import type { Now } from './lib/api';
-import { ask } from './lib/http';
 import { startClock, startLive } from './lib/live.svelte';
 import { startRoutes } from './lib/route.svelte';
 import { me, startSession } from './lib/session.svelte';
@@ -28,9 +26,6 @@ mount(App, { target: document.getElementById('app') ?? document.body });
 if (import.meta.env.PROD && 'serviceWorker' in navigator) void navigator.serviceWorker.register('/sw.js').catch(() => {});
 
 async function begin(): Promise<void> {
-  await startSession();
-  if (!me.person) return;
-  const first = await ask<Now>('GET', 'now').catch(() => null);
-  // The session may be over by now.
+  const first = await startSession();
   if (me.person) startLive(first);
 }

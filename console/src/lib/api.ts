@@ -430,6 +430,8 @@ export interface Session {
   provider: string | null;
   /** The organisation's name. */
   organisation: string;
+  /** How everything stands, where that was asked for by whoever may know. */
+  now?: Now | null;
 }
 
 /** Somebody with an account. */

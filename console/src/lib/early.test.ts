@@ -10,14 +10,12 @@ const SCRIPT = readFileSync(new URL('../early.js', import.meta.url), 'utf8');
 interface World {
   kept?: Record<string, string> | null;
   dark?: boolean;
-  person?: { name: string } | null;
-  status?: number;
   away?: boolean;
 }
 
 afterEach(() => vi.unstubAllGlobals());
 
-async function begin({ kept = {}, dark = false, person = null, status = 200, away = false }: World) {
+async function begin({ kept = {}, dark = false, away = false }: World) {
   const asked: string[] = [];
   const root: { dataset: Record<string, string> } = { dataset: {} };
   const window: Pick<Window, 'early'> = {};
@@ -34,7 +32,7 @@ async function begin({ kept = {}, dark = false, person = null, status = 200, awa
     },
     fetch: (path: string) => {
       asked.push(path);
-      return away ? Promise.reject(new TypeError('Failed to fetch')) : Promise.resolve(Response.json({ person }, { status }));
+      return away ? Promise.reject(new TypeError('Failed to fetch')) : Promise.resolve(Response.json({}));
     },
     document: { documentElement: root },
   });
@@ -42,21 +40,16 @@ async function begin({ kept = {}, dark = false, person = null, status = 200, awa
   return { asked, theme: root.dataset.theme };
 }
 
-test('nobody who is not signed in asks how everything stands', async () => {
-  const [session, now] = ['/api/v1/session', '/api/v1/now'];
-  const told = async (world: World) => {
-    const { asked } = await begin(world);
-    return [await early('now').then((answer) => answer?.status), await early('session').then((answer) => answer?.status), asked];
-  };
-  expect(await told({ person: { name: 'Ane' } })).toEqual([200, 200, [session, now]]);
-  expect(await told({ person: null })).toEqual([undefined, 200, [session]]);
-  expect(await told({ person: { name: 'Ane' }, status: 503 })).toEqual([undefined, 503, [session]]);
+test('who is signed in and how everything stands is asked for once, and taken once', async () => {
+  const { asked } = await begin({});
+  const path = 'session?now=true';
+  expect([(await early(path))?.status, await early(path), await early('session'), asked]).toEqual([200, null, null, [`/api/v1/${path}`]]);
 });
 
-test('without a network whoever asks for the session hears of it once, and nobody else does', async () => {
+test('without a network whoever asks for the session hears of it once', async () => {
   await begin({ away: true });
-  await expect(early('session')).rejects.toThrow('Failed to fetch');
-  expect([await early('session'), await early('now')]).toEqual([null, null]);
+  await expect(early('session?now=true')).rejects.toThrow('Failed to fetch');
+  expect(await early('session?now=true')).toBe(null);
 });
 
 test('light or dark is what the reader chose, or the system; storage may be closed', async () => {

@@ -2,7 +2,7 @@
 
 declare global {
   interface Window {
-    early?: Record<string, Promise<Response | null>>;
+    early?: Record<string, Promise<Response>>;
   }
 }
 

@@ -1,6 +1,6 @@
 // Who is signed in, and what they may do here. The gate decides again at each act; this only spares a vain attempt.
 
-import type { Role, Session } from './api';
+import type { Now, Role, Session } from './api';
 import { ask, carry, Refusal, whenDismissed } from './http';
 import { remember } from './words.svelte';
 
@@ -45,21 +45,25 @@ export function meet(fresh: Session): void {
   if (!fresh.person) remember(KEPT_STATE, null);
 }
 
-export async function startSession(): Promise<void> {
+/** Begins, and answers how everything stands if somebody is signed in who may know. early.js asks the same before this is there. */
+export async function startSession(): Promise<Now | null> {
   whenDismissed(() => void renew());
-  await renew();
+  return (await renew('session?now=true'))?.now ?? null;
 }
 
 /** Asks anew. A gate that does not answer ends no session. */
-export async function renew(): Promise<void> {
+export async function renew(path = 'session'): Promise<Session | null> {
   try {
-    meet(await ask<Session>('GET', 'session'));
+    const fresh = await ask<Session>('GET', path);
+    meet(fresh);
+    return fresh;
   } catch (error) {
-    if (standing === 'known') return;
+    if (standing === 'known') return null;
     standing = 'away';
     if (error instanceof Refusal && error.status === 401) {
       meet({ person: null, csrf: null, fresh: false, ways: ['password'], provider: null, organisation: '' });
     }
+    return null;
   }
 }
 

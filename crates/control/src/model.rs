@@ -424,6 +424,9 @@ pub struct Session {
     pub provider: Option<String>,
     /// The organisation's name.
     pub organisation: String,
+    /// How everything stands, where that was asked for by whoever may know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<Now>,
 }
 
 /// Who is told when something is wrong, and what they were told.

@@ -8,24 +8,42 @@ use axum::extract::{Extension, Path, State};
 use axum::http::header::{HOST, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
 
-use super::{App, Refusal, Sent, done};
+use super::{App, Asked, Refusal, Sent, done};
 use crate::door::{cookie, cookie_name};
-use crate::model::{Code, Done, Enrolment, FailedTry, OwnSession, Session, SignIn, Welcome};
+use crate::model::{Code, Done, Enrolment, FailedTry, Now, OwnSession, Session, SignIn, Welcome};
 use crate::people::{Begun, Denied, Known, Way};
 use crate::server::{Peer, now};
 
 /// From where somebody comes in, and how.
 pub(super) type Place = (Option<IpAddr>, Way);
 
+/// What a page that opens wants to know besides.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Opening {
+    /// How everything stands, too, so that a slow telephone waits for one answer and not for two.
+    #[serde(default)]
+    now: bool,
+}
+
 /// Who is signed in, and how one can.
-#[utoipa::path(get, path = "/api/v1/session", responses((status = 200, body = Session)))]
-pub(crate) async fn look(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Json<Session>, Refusal> {
+#[utoipa::path(get, path = "/api/v1/session", params(Opening), responses((status = 200, body = Session)))]
+pub(crate) async fn look(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Asked(asked): Asked<Opening>,
+) -> Result<Json<Session>, Refusal> {
     let known = match cookie(&app, &headers) {
         Some(cookie) => app.people.session(&cookie, now())?,
         None => None,
     };
-    Ok(Json(session(&app, &headers, known.as_ref())?))
+    let mut session = session(&app, &headers, known.as_ref())?;
+    if asked.now && session.person.is_some() {
+        session.now = app.live.now().map(|now| Now::clone(&now));
+    }
+    Ok(Json(session))
 }
 
 /// Signs in by name and password, and the code of a second factor where there is one.
@@ -203,5 +221,6 @@ fn session(app: &App, headers: &HeaderMap, known: Option<&Known>) -> Result<Sess
         // Whoever is not signed in need not know whose gate this is.
         organisation: if person.is_some() { app.current.get().organisation.clone() } else { String::new() },
         person,
+        now: None,
     })
 }

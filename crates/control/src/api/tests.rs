@@ -483,7 +483,17 @@ async fn signing_in_is_told_and_its_cookie_is_out_of_reach() {
     let value = cookie.split(['=', ';']).nth(1).expect("a value").to_owned();
     let op = Browser { cookie: value, csrf: session["csrf"].as_str().expect("text").to_owned() };
     assert_eq!(stand.ask("GET", "/api/v1/now", &op, None).await.0, StatusCode::OK);
+    for (who, path, node) in [
+        (&op, "/api/v1/session?now=true", json!("gate-1")),
+        (&op, "/api/v1/session?now=false", Value::Null),
+        (&op, "/api/v1/session", Value::Null),
+        (&nobody, "/api/v1/session?now=true", Value::Null),
+    ] {
+        let (status, session) = stand.ask("GET", path, who, None).await;
+        assert_eq!((status, &session["now"]["node"]), (StatusCode::OK, &node), "{path}");
+    }
     assert_eq!(stand.ask("DELETE", "/api/v1/session", &op, None).await.0, StatusCode::OK);
+    assert!(stand.ask("GET", "/api/v1/session?now=true", &op, None).await.1["now"].is_null());
     assert_eq!(stand.ask("GET", "/api/v1/now", &op, None).await.0, StatusCode::UNAUTHORIZED);
     let mut told = stand.asked();
     for _ in 0..100 {
