@@ -61,7 +61,7 @@ function tell(world, words, by = 'gate', platform = 'public', kind = 'act') {
 async function answer(world, request, response) {
   const url = new URL(request.url, 'http://mock');
   if (world.silent && url.pathname.startsWith('/api/')) return void request.socket.destroy();
-  if (!url.pathname.startsWith('/api/v1/')) return page(url.pathname, response);
+  if (!url.pathname.startsWith('/api/v1/')) return page(url.pathname, request.headers['accept-encoding'] ?? '', response);
   const path = url.pathname.slice('/api/v1/'.length);
   const body = request.method === 'GET' ? {} : await sent(request);
   const cookie = /portcullis=(\w+)/.exec(request.headers.cookie ?? '')?.[1] ?? '';
@@ -376,15 +376,17 @@ function history(world, query) {
   return { platform: query.get('platform'), from, until, step, missing: 0, postures, measures: measures.sort((a, b) => a.from - b.from), more_measures: until - from > 24 * hour ? 3 : 0, points };
 }
 
-async function page(path, response) {
+async function page(path, coding, response) {
   const file = path.includes('.') ? path : '/index.html';
   response.setHeader('Content-Security-Policy', POLICY);
   response.setHeader('Cache-Control', file.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache');
   try {
-    const bytes = await readFile(join(DIST, normalize(file)));
+    const name = join(DIST, normalize(file));
+    const bytes = await readFile(name);
+    const brotli = /\bbr\b/.test(coding) ? await readFile(`${name}.br`).catch(() => null) : null;
     response.setHeader('Content-Type', KINDS[extname(file)] ?? 'application/octet-stream');
-    response.setHeader('Content-Encoding', 'gzip');
-    response.end(gzipSync(bytes));
+    response.setHeader('Content-Encoding', brotli ? 'br' : 'gzip');
+    response.end(brotli ?? gzipSync(bytes));
   } catch {
     problem(response, 404, 'Not Found', 'there is no such file');
   }
