@@ -133,9 +133,11 @@ async function look(name, view, width, height, colorScheme, language) {
   page.on('request', (request) => !request.url().startsWith(origin) && !request.url().startsWith('data:') && faults.push(`${tag}: asked for ${request.url()}`));
   if (view.who !== null) await page.request.post(`${origin}/api/v1/session`, { data: { name: view.who ?? 'owner', password: 'a long enough one' } });
   // The stream of the mock begins with a minute of the past, which nobody draws who knows the present already.
-  await page.route('**/api/v1/now', (route) => route.abort());
+  await page.route('**/api/v1/session?now=true', (route) => route.continue({ url: `${origin}/api/v1/session` }));
   await page.goto(origin + view.path);
   await page.locator('h1').first().waitFor({ timeout: 5000 }).catch(() => faults.push(`${tag}: no heading`));
+  // The first screen is whole a little after its first sentence.
+  if (view.path === '/' && view.who !== null) await page.locator('.platforms article').first().waitFor({ timeout: 5000 }).catch(() => faults.push(`${tag}: no platforms`));
   await page.waitForTimeout(view.settle ?? 350);
   if (view.silent) {
     mock.world.silent = true;

@@ -35,9 +35,9 @@ export const words = {
 };
 
 /** What the reader chose before, or the first of their languages that there is. */
-export function preferred(kept: string | null, wanted: readonly string[]): Language {
+export function preferred(kept: string | null, tags: readonly string[]): Language {
   if (kept === 'en' || kept === 'da') return kept;
-  const known = wanted.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag === 'en' || tag === 'da' || tag === 'nb');
+  const known = tags.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag === 'en' || tag === 'da' || tag === 'nb');
   return known === 'da' || known === 'nb' ? 'da' : 'en';
 }
 
